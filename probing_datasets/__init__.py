@@ -1,0 +1,1 @@
+"""Feature data sets: tokens with labels, one file per feature collection."""

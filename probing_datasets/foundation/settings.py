@@ -1,0 +1,66 @@
+"""The only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import load_dotenv
+
+from probing_datasets.foundation.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Places and limits that come from the environment.
+
+    A ``.env`` file in the working directory is read first; a variable that is already
+    set wins over it, and a command-line flag wins over both.
+    """
+
+    results_dir: Path
+    """``RESULTS_DIR``: activation stores and probe results. Default ``results``."""
+    feature_dataset_dir: Path
+    """``FEATURE_DATASET_DIR``: feature data sets. Default ``feature_datasets``."""
+    interpretable_neurons_dir: Path
+    """``INTERPRETABLE_NEURONS_DIR``: ranked-neuron CSVs. Default ``interpretable_neurons``."""
+    n_cpus: int
+    """``SLURM_CPUS_PER_TASK``, otherwise the CPUs this process may use."""
+
+
+def read_settings() -> Settings:
+    """Read the environment now (tests and notebooks may change it between calls)."""
+    load_dotenv(Path.cwd() / ".env")
+    return Settings(
+        results_dir=_path("RESULTS_DIR", "results"),
+        feature_dataset_dir=_path("FEATURE_DATASET_DIR", "feature_datasets"),
+        interpretable_neurons_dir=_path("INTERPRETABLE_NEURONS_DIR", "interpretable_neurons"),
+        n_cpus=_n_cpus(),
+    )
+
+
+def limit_threads(n: int) -> dict[str, str]:
+    """Environment variables that hold BLAS and OpenMP of a child process to ``n`` threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    return dict.fromkeys(names, str(n))
+
+
+def child_environment(extra: dict[str, str]) -> dict[str, str]:
+    """Return a copy of this process's environment with ``extra`` set."""
+    return {**os.environ, **extra}
+
+
+def _path(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or default).expanduser()
+
+
+def _n_cpus() -> int:
+    given = os.environ.get("SLURM_CPUS_PER_TASK")
+    if given is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not given.isdigit() or int(given) < 1:
+        raise SettingsError(
+            f"SLURM_CPUS_PER_TASK is {given!r}, not a positive whole number. Unset it or set it to the number of CPUs."
+        )
+    return int(given)
