@@ -1,0 +1,79 @@
+"""Settings of `python -m probing_datasets make`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.settings import read_settings
+
+CollectionName = Literal["natural_lang_id", "programming_lang_id", "text_features"]
+
+
+@dataclass(frozen=True)
+class MakeConfig:
+    """Everything that decides the content of a feature data set."""
+
+    collection: Positional[CollectionName]
+    """What to label."""
+    tokenizer: str = "demo"
+    """`demo`, a local model folder, a TransformerLens alias or a hub id."""
+    revision: str | None = None
+    """Revision of a tokenizer on the hub."""
+    source: str = "demo"
+    """`demo`, a .parquet/.jsonl/.csv file, a folder of source files, or a hub data set (`owner/name[:config]`)."""
+    source_split: str = "train"
+    """Split of a hub data set."""
+    licence: str = ""
+    """Licence of the source, for the record."""
+    text_column: str = "text"
+    label_column: str = "label"
+    group_column: str = "group"
+    """What must not be split between training and test rows; empty: every text is a group of its own."""
+    context_length: int | None = None
+    """Tokens of a sequence, special ones counted. Default: what the tokenizer's model takes, 512 at most."""
+    prepend_bos: bool = True
+    """Begin every sequence with the beginning-of-sequence token, where the tokenizer has one."""
+    texts_per_label: int = 2000
+    """At most this many texts of each label, drawn at random."""
+    sequences_per_text: int = 1
+    """Sequences cut from a text that is longer than the context, drawn at random."""
+    n_sequences: int = -1
+    """At most this many sequences in all, evenly over labels; -1: all."""
+    min_tokens: int = 8
+    """Shorter sequences are left out."""
+    ignore_first: int = 0
+    """Text tokens at the start of a sequence that are never probed."""
+    positions_per_sequence: int = 5
+    """Probed positions of a sequence (language collections)."""
+    rows_per_feature: int = 10_000
+    """Probed positions of a feature (text features)."""
+    positive_fraction: float = 0.5
+    """Fraction of positives among them."""
+    min_positives: int = 20
+    """Features with fewer positives are left out."""
+    seed: int = 0
+    output_dir: Path = field(default_factory=lambda: read_settings().feature_dataset_dir)
+    """FEATURE_DATASET_DIR"""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        for name in (
+            "texts_per_label",
+            "sequences_per_text",
+            "min_tokens",
+            "positions_per_sequence",
+            "rows_per_feature",
+        ):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        if not 0 < self.positive_fraction < 1:
+            raise SettingsError(f"--positive_fraction must lie between 0 and 1, not {self.positive_fraction}.")
+
+    def options(self) -> dict[str, Any]:
+        """Return the settings that are recorded: all but the output folder."""
+        return {k: v for k, v in asdict(self).items() if k != "output_dir"}

@@ -1,0 +1,76 @@
+"""Which positions are probed: the paper's sampling rules.
+
+A feature gets up to a target number of rows with a target fraction of positives. All
+features of a collection draw by one shared random priority of positions, so that the
+rows they choose overlap and fewer activations are stored (Gurnee et al. 2023, appendix).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def sample_feature(
+    is_positive: np.ndarray, priority: np.ndarray, n_rows: int, positive_fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose rows of one feature.
+
+    Parameters
+    ----------
+    is_positive : (n,) bool
+        Label of every candidate position.
+    priority : (n,) int64
+        Candidates from first to last choice; the same for all features of a collection.
+    n_rows : int
+        Rows wanted.
+    positive_fraction : float
+        Fraction of them that should be positive. When there are fewer positives, all are
+        taken and negatives are cut so that the fraction holds.
+
+    Returns
+    -------
+    chosen : (m,) int64
+        Indices of candidates, increasing.
+    label : (m,) float64
+        -1 or +1.
+    """
+    ordered = is_positive[priority]
+    positives, negatives = priority[ordered], priority[~ordered]
+    n_positive = min(round(n_rows * positive_fraction), len(positives))
+    n_negative = min(round(n_positive * (1 - positive_fraction) / positive_fraction), len(negatives))
+    chosen = np.sort(np.concatenate([positives[:n_positive], negatives[:n_negative]]))
+    return chosen, np.where(is_positive[chosen], 1.0, -1.0)
+
+
+def sample_positions(
+    lengths: np.ndarray, first: int, n_suffix: int, per_sequence: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose up to ``per_sequence`` positions of every sequence at random.
+
+    Positions before ``first`` and the last ``n_suffix`` are never chosen; a sequence that
+    has no other position gives its last admissible one.
+
+    Returns
+    -------
+    sequence, position : (m,) int64
+        Ordered by sequence and position.
+    """
+    sequences, positions = [], []
+    for index, length in enumerate(lengths.tolist()):
+        stop = length - n_suffix
+        candidates = np.arange(min(first, stop - 1), stop)
+        size = min(per_sequence, len(candidates))
+        positions.append(np.sort(rng.choice(candidates, size=size, replace=False)))
+        sequences.append(np.full(size, index))
+    return np.concatenate(sequences).astype(np.int64), np.concatenate(positions).astype(np.int64)
+
+
+def subsample_evenly(labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the indices (increasing) of at most ``n`` items, as evenly over labels as they allow."""
+    order = rng.permutation(len(labels))
+    _, codes = np.unique(labels[order], return_inverse=True)
+    turn = np.empty(len(labels), np.int64)
+    for code in np.unique(codes):
+        members = np.flatnonzero(codes == code)
+        turn[members] = np.arange(len(members))
+    return np.sort(order[np.argsort(turn, kind="stable")[:n]])

@@ -1,0 +1,190 @@
+"""Where labelled text comes from: bundled texts, local tables, trees of source files, hub data sets."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.dataset
+
+from probing_datasets.demo import DEMO_TEXTS
+from probing_datasets.foundation.errors import SourceError
+
+LANGUAGE_OF_EXTENSION: dict[str, str] = {
+    ".c": "C",
+    ".cc": "C++",
+    ".cpp": "C++",
+    ".cxx": "C++",
+    ".hpp": "C++",
+    ".cs": "C#",
+    ".css": "CSS",
+    ".f": "Fortran",
+    ".f90": "Fortran",
+    ".go": "Go",
+    ".htm": "HTML",
+    ".html": "HTML",
+    ".java": "Java",
+    ".js": "JavaScript",
+    ".mjs": "JavaScript",
+    ".jl": "Julia",
+    ".lua": "Lua",
+    ".php": "PHP",
+    ".pl": "Perl",
+    ".py": "Python",
+    ".r": "R",
+    ".rb": "Ruby",
+    ".rs": "Rust",
+    ".sh": "Shell",
+    ".sql": "SQL",
+    ".swift": "Swift",
+    ".tex": "LaTeX",
+    ".ts": "TypeScript",
+    ".xml": "XML",
+}
+"""Programming language of a file, by its extension in lower case. Headers (.h) may be C or C++: left out."""
+
+TABLE_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+MAX_FILE_BYTES = 1_000_000
+
+
+class TextRow(NamedTuple):
+    """One labelled text and the group that must not be split between training and test rows."""
+
+    text: str
+    label: str
+    group: str
+
+
+@dataclass(frozen=True)
+class SourceColumns:
+    """Names of the columns of a table."""
+
+    text: str = "text"
+    label: str = "label"
+    group: str = "group"
+
+
+def read_source(source: str, collection: str, columns: SourceColumns, split: str = "train") -> Iterator[TextRow]:
+    """Stream the labelled texts of a source.
+
+    Parameters
+    ----------
+    source : str
+        ``demo`` (the bundled texts), a ``.parquet``, ``.jsonl`` or ``.csv`` file, a folder of
+        source files (labelled by extension, grouped by the first folder below it), or the name
+        of a hub data set.
+    collection : str
+        Name of the collection, which decides the bundled texts.
+    columns : SourceColumns
+        Columns of a table or hub data set. An empty group column makes every row its own group.
+    split : str
+        Split of a hub data set.
+
+    Raises
+    ------
+    SourceError
+        When the source does not exist, cannot be read, or lacks a column.
+    """
+    if source == "demo":
+        return _read_table(DEMO_TEXTS[collection], SourceColumns())
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return read_source_files(path)
+    if path.suffix.lower() in TABLE_FORMATS:
+        return _read_table(path, columns)
+    if path.exists():
+        formats = ", ".join(sorted(TABLE_FORMATS))
+        raise SourceError(f"{path} has no known table format. Give a file that ends in one of {formats}.")
+    return read_hub(source, columns, split)
+
+
+def _read_table(path: Path, columns: SourceColumns) -> Iterator[TextRow]:
+    if not path.is_file():
+        raise SourceError(f"There is no file {path}. Check --source.")
+    try:
+        table = pyarrow.dataset.dataset(path, format=TABLE_FORMATS[path.suffix.lower()])
+        names = table.schema.names
+    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+        raise SourceError(f"{path} cannot be read as a table: {error}") from error
+    wanted = _check_columns(columns, names, str(path))
+    batches = table.to_batches(columns=wanted)
+    return _rows(_table_dicts(batches, path), columns)
+
+
+def _table_dicts(batches: Iterable, path: Path) -> Iterator[dict]:
+    try:
+        for batch in batches:
+            yield from batch.to_pylist()
+    except pyarrow.lib.ArrowException as error:
+        raise SourceError(f"{path} is damaged or not a table: {error}") from error
+
+
+def read_hub(name: str, columns: SourceColumns, split: str) -> Iterator[TextRow]:
+    """Stream a data set of the Hugging Face hub (``owner/name`` or ``owner/name:configuration``)."""
+    import datasets  # slow to import
+
+    name, _, configuration = name.partition(":")
+    try:
+        table = datasets.load_dataset(name, configuration or None, split=split, streaming=True)
+        names = list(table.features or next(iter(table)))
+    except Exception as error:
+        raise SourceError(
+            f"No file, folder or hub data set {name!r} could be read (split {split!r}): "
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} "
+            "Give a local .parquet, .jsonl or .csv file, a folder of source files, or `demo`; "
+            "a hub data set needs the network or a filled HF_HOME cache."
+        ) from error
+    _check_columns(columns, names, name)
+    return _rows(iter(table), columns)
+
+
+def _check_columns(columns: SourceColumns, names: list[str], where: str) -> list[str]:
+    flags = {"text": columns.text, "label": columns.label, "group": columns.group}
+    for role, column in flags.items():
+        if column and column not in names:
+            raise SourceError(
+                f"{where} has no column {column!r} for the {role}; it has: {', '.join(names)}. "
+                f"Name the right one with --{role}_column"
+                + (" (empty: every row is a group of its own)." if role == "group" else ".")
+            )
+    return [column for column in flags.values() if column]
+
+
+def _rows(records: Iterable[dict], columns: SourceColumns) -> Iterator[TextRow]:
+    for index, record in enumerate(records):
+        text = record[columns.text]
+        label = record[columns.label] if columns.label else ""
+        group = record[columns.group] if columns.group else index
+        if text and label is not None:
+            yield TextRow(str(text), str(label), str(group))
+
+
+def read_source_files(root: Path) -> Iterator[TextRow]:
+    """Stream the source files below a folder: label by extension, group by first sub-folder (package)."""
+    for path in _walk(root):
+        label = LANGUAGE_OF_EXTENSION.get(path.suffix.lower())
+        if label is None or path.is_symlink() or path.stat().st_size > MAX_FILE_BYTES:
+            continue
+        text = path.read_bytes().decode("utf-8", errors="ignore").strip()
+        if text:
+            yield TextRow(text, label, path.relative_to(root).parts[0])
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        yield from (Path(folder) / name for name in sorted(files))
+
+
+def digest_rows(rows: list[TextRow]) -> str:
+    """Return the SHA-256 (hex) of the texts, labels and groups that were read."""
+    state = hashlib.sha256()
+    for row in rows:
+        for value in row:
+            data = value.encode("utf-8", errors="surrogatepass")
+            state.update(len(data).to_bytes(8, "little") + data)
+    return state.hexdigest()
