@@ -1,0 +1,1 @@
+"""The pipeline: harvest activations, fit probes, run studies on a cluster."""

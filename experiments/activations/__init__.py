@@ -1,0 +1,1 @@
+"""Stage 1: activations of a model at the probed positions, and where they are stored."""

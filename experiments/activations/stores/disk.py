@@ -1,0 +1,71 @@
+"""Room on the disk, failures to write, and what killed processes left behind."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from experiments.activations.plan import StorePlan
+from experiments.activations.stores.ledger import PARTS
+from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
+from probing_datasets.foundation.errors import StoreError
+
+OVERHEAD = 1.01
+"""Checksums and shard indices, relative to the values."""
+ROW_INDEX_BYTES = 17
+METADATA_BYTES = 2**20
+STALE_SECONDS = 3600
+
+
+def required_bytes(plan: StorePlan, n_parts: int | None = None) -> int:
+    """Return an upper estimate of the disk space for ``n_parts`` parts (default all) with their metadata."""
+    n_parts = plan.n_parts if n_parts is None else n_parts
+    part_bytes = plan.part_rows * plan.bytes_per_row
+    return int(n_parts * part_bytes * OVERHEAD) + plan.n_rows * ROW_INDEX_BYTES + METADATA_BYTES
+
+
+def check_free_space(path: Path, needed: int) -> None:
+    """Raise StoreError unless the disk that ``path`` will lie on has ``needed`` bytes free."""
+    existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise StoreError(
+            f"{path} needs {needed / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free there. "
+            "Free space, set RESULTS_DIR to a larger disk, or store fewer layers or a lower precision."
+        )
+
+
+@contextmanager
+def storage_errors(root: Path, path: Path) -> Iterator[None]:
+    """Turn an OSError while writing ``path`` of the store at ``root`` into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        finished = len(list((root / PARTS).glob("[0-9]*.json")))
+        raise StoreError(
+            f"Cannot write {path}: {error.strerror or error}. Finished parts of the store are kept "
+            f"({finished} so far). Free space or mend the cause, and run the same command again."
+        ) from error
+
+
+def leftovers(root: Path) -> dict[Path, list[Path]]:
+    """Return the temporary files below ``root``, grouped by the file that they were to become."""
+    found: dict[Path, list[Path]] = {}
+    for temporary in root.rglob(f"{TEMPORARY_PREFIX}*"):
+        name = temporary.name.removeprefix(TEMPORARY_PREFIX).rsplit("-", 2)[0]
+        found.setdefault(temporary.with_name(name), []).append(temporary)
+    return found
+
+
+def remove_stale_leftovers(root: Path) -> None:
+    """Remove temporary files older than an hour: a younger one may belong to a live process."""
+    oldest_live = time.time() - STALE_SECONDS
+    for temporary in [path for paths in leftovers(root).values() for path in paths]:
+        try:
+            if temporary.stat().st_mtime < oldest_live:
+                temporary.unlink()
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,82 @@
+"""Which parts of a store are finished: one sealed record per part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from experiments.activations.stores.records import FileRecord, seal, unseal
+from probing_datasets.foundation.atomic_files import fsync_path, write_bytes
+from probing_datasets.foundation.hashing import digest_json
+
+PARTS = "parts"
+
+PartRecord = dict[str, FileRecord]
+"""Name of every file of a part -> its length and checksum."""
+
+
+class PartLedger:
+    """The records in ``parts/``; a part without a valid one is not finished.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the store.
+    plan_digest : str
+        Digest of the store's header; a record with another one is not valid.
+    names_of : Callable[[int], Collection[str]]
+        The files that a part must have.
+    """
+
+    def __init__(self, root: Path, plan_digest: str, names_of: Callable[[int], Collection[str]]) -> None:
+        self._root = root
+        self._plan_digest = plan_digest
+        self._names_of = names_of
+        self._known: dict[int, PartRecord] = {}
+
+    def path(self, part: int) -> Path:
+        """Return the file of a record."""
+        return self._root / PARTS / f"{part:06d}.json"
+
+    def get(self, part: int) -> PartRecord | None:
+        """Return the valid record of a part, or None; a record once read is remembered."""
+        if part not in self._known and (record := self.read(part)) is not None:
+            self._known[part] = record
+        return self._known.get(part)
+
+    def read(self, part: int) -> PartRecord | None:
+        """Return the record of a part as it is on the disk now, or None when missing or not valid."""
+        try:
+            content = unseal(self.path(part).read_bytes())
+        except (OSError, ValueError):
+            return None
+        files = content.get("files", {})
+        if content != self._content(part, files) or set(files) != set(self._names_of(part)):
+            return None
+        return {name: FileRecord(**record) for name, record in files.items()}
+
+    def digest(self, n_parts: int) -> str:
+        """Return the SHA-256 over the plan and the records of all parts."""
+        records = [_to_json(self.get(part) or {}) for part in range(n_parts)]
+        return digest_json([self._plan_digest, records])
+
+    def write(self, part: int, record: PartRecord) -> None:
+        """Write the record of a part durably: from now on the part is finished."""
+        write_bytes(self.path(part), seal(self._content(part, _to_json(record))))
+        self._known[part] = record
+
+    def discard(self, part: int) -> None:
+        """Remove the record of a part, if there is one, durably."""
+        self._known.pop(part, None)
+        if self.path(part).exists():
+            self.path(part).unlink()
+            fsync_path(self.path(part).parent)
+
+    def _content(self, part: int, files: dict[str, Any]) -> dict[str, Any]:
+        return {"plan": self._plan_digest, "part": part, "files": files}
+
+
+def _to_json(record: PartRecord) -> dict[str, Any]:
+    return {name: asdict(file) for name, file in record.items()}
