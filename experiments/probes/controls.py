@@ -1,0 +1,32 @@
+"""Controls: labels that carry no information about the activations."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def shuffled_labels(labels: ArrayLike, sequences: ArrayLike, rng: np.random.Generator) -> NDArray:
+    """Permute labels over sequences where every sequence has one label, otherwise over rows.
+
+    Neighbouring tokens resemble each other. Where the label belongs to the sequence, a
+    permutation over rows would destroy that dependence and make the control too easy to beat.
+
+    Parameters
+    ----------
+    labels : (n,) array
+    sequences : (n,) array of int
+        The sequence of every row; any codes.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    (n,) array of the dtype of ``labels``
+        As many sequences (or rows) of each class as before.
+    """
+    labels = np.asarray(labels)
+    _, first_row, codes = np.unique(sequences, return_index=True, return_inverse=True)
+    label_of_sequence = labels[first_row]
+    if (label_of_sequence[codes] == labels).all():
+        return rng.permutation(label_of_sequence)[codes]
+    return rng.permutation(labels)
