@@ -23,8 +23,8 @@ test-fast: $(INSTALLED) ## The tests without those marked slow
 	$(BIN)/pytest -m 'not slow'
 
 lint: $(INSTALLED) ## Format, lint, types, import floors and docstrings, without the tests
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --output-format concise .
+	$(BIN)/ruff check --output-format concise .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/numpydoc lint $$(find $(PACKAGES) $(SCRIPTS) -name '*.py')

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from probing_datasets.config import MakeConfig
@@ -77,7 +78,7 @@ def _example(dataset: FeatureDataset, tokenizer, feature: str, index: int) -> st
     at = int(probes.position[chosen])
     before = tokenizer.decode(tokens[max(dataset.description.n_prefix, at - 8) : at])
     after = tokenizer.decode(tokens[at + 1 : at + 5])
-    return f"{before}⟦{tokenizer.decode(tokens[at : at + 1])}⟧{after}".replace("\n", "⏎").replace("[", r"\[")
+    return escape(f"{before}⟦{tokenizer.decode(tokens[at : at + 1])}⟧{after}".replace("\n", "⏎"))
 
 
 def _execute(command: List | MakeConfig | Describe) -> None:
@@ -86,7 +87,7 @@ def _execute(command: List | MakeConfig | Describe) -> None:
     elif isinstance(command, MakeConfig):
         dataset = make_dataset(command)
         describe(dataset, examples=0)
-        console.print(f"saved {command.output_dir / dataset.name}")
+        console.print(f"saved {command.output_dir / dataset.name}", soft_wrap=True)
     else:
         describe(load_feature_dataset(command.dataset, read_settings().feature_dataset_dir), command.examples)
 

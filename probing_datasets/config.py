@@ -71,6 +71,10 @@ class MakeConfig:
         ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"--{name} must be at least 1, not {getattr(self, name)}.")
+        if self.n_sequences < 1 and self.n_sequences != -1:
+            raise SettingsError(f"--n_sequences must be at least 1, or -1 for all, not {self.n_sequences}.")
+        if self.ignore_first < 0:
+            raise SettingsError(f"--ignore_first must be at least 0, not {self.ignore_first}.")
         if not 0 < self.positive_fraction < 1:
             raise SettingsError(f"--positive_fraction must lie between 0 and 1, not {self.positive_fraction}.")
 

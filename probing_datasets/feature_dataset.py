@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DatasetError
-from probing_datasets.foundation.hashing import checksum
+from probing_datasets.foundation.hashing import checksum, digest_json
 
 FORMAT_VERSION = 1
 
@@ -74,7 +75,7 @@ class Description:
     n_sequences: int = 0
     n_tokens: int = 0
     content_hash: str = ""
-    """Checksum of tokens, groups, positions and labels."""
+    """Checksum of tokens, groups, positions and labels, and of how this description reads them."""
     provenance: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
@@ -196,17 +197,12 @@ def build_feature_dataset(
             "label": pa.array([], pa.float32()),
         }
     )
-    filled = {
-        **{k: getattr(description, k) for k in description.__dataclass_fields__},
-        "features": _feature_infos(probes),
-        "n_sequences": len(tokens),
-        "n_tokens": int(offsets[-1]),
-        "content_hash": _content_hash(sequences, table),
-    }
+    filled = replace(description, features=_feature_infos(probes), n_sequences=len(tokens), n_tokens=int(offsets[-1]))
+    content_hash = _content_hash(filled, sequences, table)
     dataset = FeatureDataset(
-        Description(**filled),
-        datasets.Dataset(sequences, fingerprint=filled["content_hash"][:16]),
-        datasets.Dataset(table, fingerprint=filled["content_hash"][16:]),
+        replace(filled, content_hash=content_hash),
+        datasets.Dataset(sequences, fingerprint=content_hash[:16]),
+        datasets.Dataset(table, fingerprint=content_hash[16:]),
     )
     validate(dataset)
     return dataset
@@ -222,10 +218,13 @@ def _feature_infos(probes: dict[str, tuple[FeatureKind, Probes]]) -> dict[str, F
     return infos
 
 
-def _content_hash(sequences: pa.Table, probes: pa.Table) -> str:
-    """Checksum of all columns; how a table is cut into chunks does not matter."""
+def _content_hash(d: Description, sequences: pa.Table, probes: pa.Table) -> str:
+    """Checksum of all columns and of their reading; how a table is cut into chunks does not matter."""
+    reading = [d.tokenizer_hash, d.context_length, d.n_prefix, d.n_suffix, d.n_sequences, d.n_tokens]
+    features = {name: asdict(info) for name, info in d.features.items()}
     columns = [sequences.column("tokens"), sequences.column("group"), *probes.columns]
-    return checksum(data for column in columns for data in _column_bytes(column))
+    data = (piece for column in columns for piece in _column_bytes(column))
+    return checksum(chain([digest_json([reading, features]).encode()], data))
 
 
 def _column_bytes(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:
@@ -238,7 +237,7 @@ def _column_bytes(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:
             yield "".join(chunk.to_pylist()).encode()
         else:
             flat = chunk.flatten() if pa.types.is_list(chunk.type) else chunk
-            yield memoryview(np.ascontiguousarray(flat.to_numpy())).cast("B")
+            yield np.ascontiguousarray(flat.to_numpy()).view(np.uint8).data
 
 
 def load_feature_dataset(name: str, root: Path) -> FeatureDataset:
@@ -251,23 +250,28 @@ def load_feature_dataset(name: str, root: Path) -> FeatureDataset:
     """
     path = _locate(name, root)
     try:
-        raw = json.loads((path / "description.json").read_text())
+        description = _read_description(path)
         sequences = datasets.load_from_disk(path / "sequences")
         probes = datasets.load_from_disk(path / "probes")
-    except (OSError, ValueError, pa.lib.ArrowException) as error:
+        content_hash = _content_hash(description, sequences.data.table, probes.data.table)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.lib.ArrowException) as error:
         raise DatasetError(f"The data set in {path} is damaged ({error}). Make it again.") from error
+    if content_hash != description.content_hash:
+        raise DatasetError(f"The content of {path} is not what its description records. Make it again.")
+    dataset = FeatureDataset(description, sequences, probes)  # type: ignore[arg-type]
+    validate(dataset)
+    return dataset
+
+
+def _read_description(path: Path) -> Description:
+    raw = json.loads((path / "description.json").read_text())
     if raw.get("format_version") != FORMAT_VERSION:
         raise DatasetError(
             f"The data set in {path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}. "
             "Make it again."
         )
-    raw["features"] = {k: FeatureInfo(**v) for k, v in raw["features"].items()}
-    raw["dropped"] = tuple(raw["dropped"])
-    dataset = FeatureDataset(Description(**raw), sequences, probes)  # type: ignore[arg-type]
-    if _content_hash(sequences.data.table, probes.data.table) != dataset.description.content_hash:
-        raise DatasetError(f"The content of {path} is not what its description records. Make it again.")
-    validate(dataset)
-    return dataset
+    features = {name: FeatureInfo(**info) for name, info in raw["features"].items()}
+    return Description(**{**raw, "features": features, "dropped": tuple(raw["dropped"])})
 
 
 def _locate(name: str, root: Path) -> Path:

@@ -56,5 +56,8 @@ def _keep_languages(sequences: LabelledSequences, min_positives: int) -> Labelle
         else:
             kept.append(language)
     if len(kept) < 2:
-        raise DatasetError(f"Fewer than two languages are left. {' '.join(notes)}")
+        raise DatasetError(
+            f"Fewer than two languages are left ({', '.join(kept) or 'none'}). "
+            f"{' '.join([*sequences.dropped, *notes])} Check --label_column, or give more text."
+        )
     return sequences.select(np.flatnonzero(np.isin(sequences.labels, kept)), tuple(notes))

@@ -71,7 +71,7 @@ def make_sequences(config: MakeConfig, label_column: str) -> LabelledSequences:
     Raises
     ------
     SourceError
-        When the source cannot be read or has no usable text.
+        When the source cannot be read, or has no text that is long enough.
     """
     tokenizer = load_tokenizer(config.tokenizer, config.revision)
     frame = special_frame(tokenizer, config.prepend_bos)
@@ -83,6 +83,8 @@ def make_sequences(config: MakeConfig, label_column: str) -> LabelledSequences:
         raise SourceError(f"{config.source} holds no text.")
     rng = np.random.default_rng(config.seed)
     tokens, origin, n_short = _cut(config, tokenizer, frame, texts, context, rng)
+    if not tokens:
+        raise SourceError(f"{config.source} holds no text of {config.min_tokens} tokens or more (--min_tokens).")
     dropped = _left_out(n_read - len(texts), n_short, config)
     labels = np.array([texts[i].label for i in origin])
     sequences = LabelledSequences(
@@ -141,7 +143,8 @@ def describe_sequences(config: MakeConfig, sequences: LabelledSequences) -> Desc
 
 
 def _context_length(config: MakeConfig, tokenizer: PreTrainedTokenizerFast, frame: SpecialFrame) -> int:
-    length = config.context_length or min(MAX_DEFAULT_CONTEXT, tokenizer.model_max_length)
+    default = min(MAX_DEFAULT_CONTEXT, tokenizer.model_max_length)
+    length = default if config.context_length is None else config.context_length
     if length < frame.size + 1:
         raise SettingsError(f"--context_length {length} leaves no room beside {frame.size} special tokens.")
     return int(length)

@@ -9,46 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow.csv
 import pyarrow.dataset
+import pyarrow.json
 
 from probing_datasets.demo import DEMO_TEXTS
+from probing_datasets.file_languages import LANGUAGE_OF_EXTENSION
 from probing_datasets.foundation.errors import SourceError
-
-LANGUAGE_OF_EXTENSION: dict[str, str] = {
-    ".c": "C",
-    ".cc": "C++",
-    ".cpp": "C++",
-    ".cxx": "C++",
-    ".hpp": "C++",
-    ".cs": "C#",
-    ".css": "CSS",
-    ".f": "Fortran",
-    ".f90": "Fortran",
-    ".go": "Go",
-    ".htm": "HTML",
-    ".html": "HTML",
-    ".java": "Java",
-    ".js": "JavaScript",
-    ".mjs": "JavaScript",
-    ".jl": "Julia",
-    ".lua": "Lua",
-    ".php": "PHP",
-    ".pl": "Perl",
-    ".py": "Python",
-    ".r": "R",
-    ".rb": "Ruby",
-    ".rs": "Rust",
-    ".sh": "Shell",
-    ".sql": "SQL",
-    ".swift": "Swift",
-    ".tex": "LaTeX",
-    ".ts": "TypeScript",
-    ".xml": "XML",
-}
-"""Programming language of a file, by its extension in lower case. Headers (.h) may be C or C++: left out."""
 
 TABLE_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 MAX_FILE_BYTES = 1_000_000
+BLOCK_BYTES = 32_000_000
+"""CSV and JSONL files are read in blocks of this size; a row must fit into one."""
 
 
 class TextRow(NamedTuple):
@@ -106,7 +78,7 @@ def _read_table(path: Path, columns: SourceColumns) -> Iterator[TextRow]:
     if not path.is_file():
         raise SourceError(f"There is no file {path}. Check --source.")
     try:
-        table = pyarrow.dataset.dataset(path, format=TABLE_FORMATS[path.suffix.lower()])
+        table = pyarrow.dataset.dataset(path, format=_table_format(path, columns))
         names = table.schema.names
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
         raise SourceError(f"{path} cannot be read as a table: {error}") from error
@@ -115,11 +87,26 @@ def _read_table(path: Path, columns: SourceColumns) -> Iterator[TextRow]:
     return _rows(_table_dicts(batches, path), columns)
 
 
+def _table_format(path: Path, columns: SourceColumns) -> pyarrow.dataset.FileFormat:
+    name = TABLE_FORMATS[path.suffix.lower()]
+    if name == "json":
+        return pyarrow.dataset.JsonFileFormat(read_options=pyarrow.json.ReadOptions(block_size=BLOCK_BYTES))
+    if name == "csv":
+        # Types guessed from the first block fail on later ones, and bytes that are no UTF-8 pass as binary.
+        strings = {column: pyarrow.string() for column in (columns.text, columns.label, columns.group)}
+        return pyarrow.dataset.CsvFileFormat(
+            read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=strings),
+        )
+    return pyarrow.dataset.ParquetFileFormat()
+
+
 def _table_dicts(batches: Iterable, path: Path) -> Iterator[dict]:
     try:
         for batch in batches:
             yield from batch.to_pylist()
-    except pyarrow.lib.ArrowException as error:
+    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
         raise SourceError(f"{path} is damaged or not a table: {error}") from error
 
 
@@ -159,7 +146,8 @@ def _rows(records: Iterable[dict], columns: SourceColumns) -> Iterator[TextRow]:
         text = record[columns.text]
         label = record[columns.label] if columns.label else ""
         group = record[columns.group] if columns.group else index
-        if text and label is not None:
+        has_label = not columns.label or label not in (None, "")
+        if text and has_label:
             yield TextRow(str(text), str(label), str(group))
 
 

@@ -81,9 +81,13 @@ def feature_table(vocabulary: list[str]) -> dict[str, np.ndarray]:
 
 
 def _candidates(sequences: LabelledSequences, ignore_first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sequence, position and token of every position that may be probed."""
+    """Sequence, position and token of every position that may be probed.
+
+    The unknown token is special: its string says nothing of the text it stands for.
+    """
     first = len(sequences.frame.prefix) + ignore_first
     positions = [np.arange(first, len(t) - len(sequences.frame.suffix)) for t in sequences.tokens]
     sequence = np.repeat(np.arange(len(positions)), [len(p) for p in positions])
-    tokens = [t[p] for t, p in zip(sequences.tokens, positions, strict=True)]
-    return sequence, np.concatenate(positions), np.concatenate(tokens)
+    token = np.concatenate([t[p] for t, p in zip(sequences.tokens, positions, strict=True)])
+    plain = ~np.isin(token, sequences.tokenizer.all_special_ids)
+    return sequence[plain], np.concatenate(positions)[plain], token[plain]

@@ -28,7 +28,7 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     path = resolve_model_name(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file makes `tokenizers` raise a bare Exception
         raise ModelError(
             f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {_first_line(error)} "
             "Give `demo`, a local model folder, a TransformerLens alias or a hub id; a hub id needs the network "
@@ -36,6 +36,9 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(f"The tokenizer of {name!r} is not a fast one; convert it with `tokenizers` first.")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        # transformers makes up an empty one where a model folder has no tokenizer files.
+        raise ModelError(f"There is no tokenizer beside the model {name!r} ({path}). Save one there.")
     return tokenizer
 
 
@@ -74,7 +77,7 @@ def special_frame(tokenizer: PreTrainedTokenizerFast, prepend_bos: bool) -> Spec
     last = len(special) - special[::-1].index(0)
     prefix, suffix = tuple(ids[:first]), tuple(ids[last:])
     if prepend_bos and not prefix and tokenizer.bos_token_id is not None:
-        prefix = (tokenizer.bos_token_id,)
+        prefix = (int(tokenizer.bos_token_id),)  # type: ignore[arg-type] (a list only for several tokens)
     return SpecialFrame(prefix, suffix)
 
 
@@ -83,17 +86,30 @@ def tokenize_in_chunks(
 ) -> Iterator[list[np.ndarray]]:
     """Yield, for each text, its sequences: consecutive chunks of at most ``context_length`` ids.
 
-    Each chunk is an int32 array with the special tokens of ``frame`` around it.
+    Each chunk is an int32 array with the special tokens of ``frame`` around it. A special token that
+    is spelt out in a text (``<|endoftext|>`` in a web page) is text.
     """
     room = context_length - frame.size
     cut = [text[:MAX_CHARACTERS] for text in texts]
-    for ids in tokenizer(cut, add_special_tokens=False, verbose=False)["input_ids"]:
+    for ids in _token_ids(tokenizer, cut):
         chunks = [ids[start : start + room] for start in range(0, len(ids), room)]
         yield [np.array([*frame.prefix, *chunk, *frame.suffix], dtype=np.int32) for chunk in chunks]
 
 
+def _token_ids(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+
+
 def decoded_vocabulary(tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    """Return the string that each token id decodes to, for all ids below the length of the tokenizer."""
-    return tokenizer.batch_decode(
-        [[i] for i in range(len(tokenizer))], skip_special_tokens=False, clean_up_tokenization_spaces=False
+    """Return what each token id adds to a running text, for all ids below the length of the tokenizer.
+
+    Alone, an id is decoded as the start of a text, where SentencePiece drops the leading space and
+    WordPiece keeps its ``##``; so each id is decoded behind a letter, which is then taken away.
+    """
+    (before,) = _token_ids(tokenizer, ["a"])
+    texts = tokenizer.batch_decode(
+        [before, *([*before, i] for i in range(len(tokenizer)))],
+        skip_special_tokens=False,
+        clean_up_tokenization_spaces=False,
     )
+    return [text[len(texts[0]) :] for text in texts[1:]]

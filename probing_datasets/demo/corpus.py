@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from probing_datasets.sources import LANGUAGE_OF_EXTENSION
+from probing_datasets.file_languages import LANGUAGE_OF_EXTENSION
 
 END_OF_TEXT = "<|endoftext|>"
 MAX_FILE_BYTES = 400_000

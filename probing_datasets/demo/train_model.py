@@ -85,7 +85,9 @@ def sampling_weights(sizes: dict[str, int], given: dict[str, float]) -> dict[str
         shares |= {n: share * root[n] / sum(root.values()) for n in members}
     rest = {n: s**0.5 for n, s in sizes.items() if n not in shares}
     left = 1.0 - sum(shares.values())
-    return shares | {n: left * s / sum(rest.values()) for n, s in rest.items()}
+    mixed = shares | {n: left * s / sum(rest.values()) for n, s in rest.items()}
+    total = sum(mixed.values())  # below 1 when all sub-corpora have a given share
+    return {n: s / total for n, s in mixed.items()}
 
 
 def train_tokenizer(corpus: dict[str, list[str]], weights: dict[str, float], vocab_size: int):
@@ -128,7 +130,6 @@ def build_model(config: TrainingConfig, bos_token_id: int) -> GPTNeoXForCausalLM
             num_attention_heads=4,
             intermediate_size=4 * config.hidden_size,
             max_position_embeddings=config.context_length,
-            rotary_pct=0.25,
             use_parallel_residual=True,
             tie_word_embeddings=False,
             bos_token_id=bos_token_id,
@@ -218,12 +219,13 @@ def train(config: TrainingConfig) -> dict:
     weights = sampling_weights(sizes, config.weights)
     tokenizer = train_tokenizer(corpus, weights, config.vocab_size)
     tokenizer.model_max_length = config.context_length
+    bos: int = tokenizer.convert_tokens_to_ids(END_OF_TEXT)  # type: ignore[assignment]
     data = {name: encode(tokenizer, documents) for name, documents in corpus.items()}
     held_out_data = {name: encode(tokenizer, documents) for name, documents in held_out.items()}
-    model = build_model(config, tokenizer.bos_token_id)
+    model = build_model(config, bos)
     initial = held_out_loss(model, held_out_data, config.context_length)
     model.train()
-    curve = optimise(model, Batches(data, weights, config, tokenizer.bos_token_id), config)
+    curve = optimise(model, Batches(data, weights, config, bos), config)
     config.output.mkdir(parents=True, exist_ok=True)
     figures = {
         "config": {k: v for k, v in asdict(config).items() if k not in {"output", "text", "code"}},
@@ -234,7 +236,7 @@ def train(config: TrainingConfig) -> dict:
         "held_out_loss_at_initialisation": initial,
         "curve": curve,
     }
-    model.to(torch.float16).save_pretrained(config.output)
+    model.half().save_pretrained(config.output)
     tokenizer.save_pretrained(config.output)
     (config.output / "training.json").write_text(json.dumps(figures, indent=1) + "\n")
     return figures

@@ -59,7 +59,7 @@ def _n_cpus() -> int:
     given = os.environ.get("SLURM_CPUS_PER_TASK")
     if given is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not given.isdigit() or int(given) < 1:
+    if not given.isdecimal() or int(given) < 1:
         raise SettingsError(
             f"SLURM_CPUS_PER_TASK is {given!r}, not a positive whole number. Unset it or set it to the number of CPUs."
         )

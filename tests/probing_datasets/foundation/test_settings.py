@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.settings import child_environment, limit_threads, read_settings
+
+VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR", "SLURM_CPUS_PER_TASK")
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, "")  # remembered, so that what a .env file sets is undone
+        monkeypatch.delenv(variable)
+
+
+def test_defaults():
+    settings = read_settings()
+    assert settings.results_dir == Path("results")
+    assert settings.feature_dataset_dir == Path("feature_datasets")
+    assert settings.interpretable_neurons_dir == Path("interpretable_neurons")
+    assert settings.n_cpus >= 1
+
+
+def test_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("RESULTS_DIR", "~/results")
+    monkeypatch.setenv("FEATURE_DATASET_DIR", "")
+    monkeypatch.setenv("INTERPRETABLE_NEURONS_DIR", "/neurons")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = read_settings()
+    assert settings.results_dir == tmp_path / "results"
+    assert settings.feature_dataset_dir == Path("feature_datasets")  # empty is not set
+    assert settings.interpretable_neurons_dir == Path("/neurons")
+
+
+def test_environment_wins_over_dotenv(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("RESULTS_DIR=/from/file\nINTERPRETABLE_NEURONS_DIR=/from/file\n")
+    monkeypatch.setenv("RESULTS_DIR", "/from/environment")
+    settings = read_settings()
+    assert settings.results_dir == Path("/from/environment")
+    assert settings.interpretable_neurons_dir == Path("/from/file")
+
+
+def test_dotenv_of_another_folder_is_not_read(monkeypatch, tmp_path):
+    (tmp_path / ".env").write_text("RESULTS_DIR=/from/file\n")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert read_settings().results_dir == Path("results")
+
+
+def test_cpus_of_a_slurm_task(monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "7")
+    assert read_settings().n_cpus == 7
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "two", "1.5", "", "²"])
+def test_cpus_that_are_no_number(monkeypatch, value):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", value)
+    with pytest.raises(SettingsError, match=f"SLURM_CPUS_PER_TASK is '{value}', not a positive whole number"):
+        read_settings()
+
+
+def test_environment_of_a_child(monkeypatch):
+    monkeypatch.setenv("RESULTS_DIR", "here")
+    child = child_environment(limit_threads(3))
+    assert child["RESULTS_DIR"] == "here"
+    assert child["OMP_NUM_THREADS"] == child["OPENBLAS_NUM_THREADS"] == child["MKL_NUM_THREADS"] == "3"
+    assert child_environment({"RESULTS_DIR": "there"})["RESULTS_DIR"] == "there"

@@ -1,0 +1,176 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probing_datasets.__main__ import main
+from probing_datasets.config import MakeConfig
+from probing_datasets.make import make_dataset
+
+
+def table(path: Path, languages: dict[str, int], text: str = "some words of a text that is long enough") -> str:
+    rows = [
+        {"text": text, "label": language, "group": f"{language}{i}"}
+        for language, n in languages.items()
+        for i in range(n)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture
+def make(tiny_model_dir, tmp_path, capsys):
+    """A function that runs `make` and returns the exit status, the output and the errors."""
+
+    def run(collection: str, *flags: str):
+        status = main(["make", collection, "--tokenizer", str(tiny_model_dir), *flags])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_make_list_describe(make, tmp_path, capsys):
+    status, out, err = make("natural_lang_id")
+    folder = tmp_path / "feature_datasets" / "natural_lang_id.tiny.64.-1"
+    assert status == 0
+    assert f"saved {folder}" in out  # on one line, however long
+    assert "270 sequences" in out
+    assert "30 groups" in out
+    assert err == ""
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "natural_lang_id, programming_lang_id, text_features" in out
+    assert out.rstrip().endswith("natural_lang_id.tiny.64.-1")
+    for name in (folder.name, str(folder)):
+        assert main(["describe", name, "--examples", "1"]) == 0
+        out = capsys.readouterr().out
+        assert "German" in out
+        assert "⟦" in out.split("Swedish")[1]
+
+
+def test_list_without_any(capsys):
+    assert main(["list"]) == 0
+    assert "none" in capsys.readouterr().out
+
+
+def test_examples_show_markup_as_it_is(tiny_model_dir, tmp_path, capsys):
+    source = table(tmp_path / "texts.jsonl", {"a": 20, "b": 20}, r"\[/] [b] " * 5)
+    dataset = make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), source=source))
+    assert main(["describe", dataset.name, "--examples", "5"]) == 0
+    out = capsys.readouterr().out
+    assert r"\[/]" in out
+    assert "[b]" in out
+
+
+def test_flags_take_hyphens_and_underscores(make):
+    for flag in ("--n_sequences", "--n-sequences"):
+        status, out, _ = make("natural_lang_id", flag, "90", "--min_positives", "5")
+        assert status == 0
+        assert "90 sequences" in out
+
+
+NUMBERS = {"--positive_fraction": "2", "--n_sequences": "0", "--ignore_first": "-1", "--texts_per_label": "0"}
+
+
+@pytest.mark.parametrize("flag", NUMBERS)
+def test_values_outside_their_range(make, flag):
+    status, _, err = make("text_features", flag, NUMBERS[flag])
+    assert status == 1
+    assert err.startswith(f"error: {flag} must ")
+
+
+def test_context_without_room(make):
+    assert make("natural_lang_id", "--context_length", "1")[0::2] == (
+        1,
+        "error: --context_length 1 leaves no room beside 1 special tokens.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("languages", "flags", "message"),
+    [
+        (
+            {"de": 30, "fr": 30},
+            ["--text_column", "body"],
+            "has no column 'body' for the text; it has: text, label, group",
+        ),
+        ({"de": 30, "fr": 30}, ["--label_column", "lang"], "has no column 'lang' for the label"),
+        ({"de": 30, "fr": 30}, ["--group_column", "doc"], "has no column 'doc' for the group"),
+        ({"de": 30}, [], "Fewer than two languages are left (de)."),
+        (
+            {"de": 30, "fr": 4},
+            [],
+            "fr was left out: 4 sequences in 4 groups, and it needs at least 20 (--min_positives)",
+        ),
+        ({"de": 30, "fr": 30}, ["--min_tokens", "64"], "holds no text of 64 tokens or more (--min_tokens)"),
+    ],
+)
+def test_bad_sources(make, tmp_path, languages, flags, message):
+    source = table(tmp_path / "texts.jsonl", languages)
+    status, out, err = make("natural_lang_id", "--source", source, *flags)
+    assert status == 1
+    assert err.startswith("error: ")
+    assert message in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert not (tmp_path / "feature_datasets").exists()
+
+
+def test_too_few_positives_of_every_feature(make, tmp_path):
+    source = table(tmp_path / "texts.jsonl", {"": 1})
+    status, _, err = make("text_features", "--source", source, "--label_column", "")
+    assert status == 1
+    assert "No feature is left. contains_digit was left out: 0 positives" in err
+    assert "Use more text." in err
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("owner/nothing", "No file, folder or hub data set 'owner/nothing' could be read"),
+        ("nowhere.parquet", "There is no file nowhere.parquet. Check --source."),
+    ],
+)
+def test_unknown_source(make, source, message):
+    status, _, err = make("natural_lang_id", "--source", source)
+    assert status == 1
+    assert message in err
+
+
+def test_unknown_tokenizer(capsys):
+    assert main(["make", "natural_lang_id", "--tokenizer", "owner/no-such-model"]) == 1
+    err = capsys.readouterr().err
+    assert "error: No tokenizer could be loaded for 'owner/no-such-model'" in err
+    assert "Give `demo`, a local model folder, a TransformerLens alias or a hub id" in err
+
+
+def test_unknown_data_set(make, capsys):
+    make("natural_lang_id")
+    assert main(["describe", "natural_lang_id.other.64.-1"]) == 1
+    assert "it holds: natural_lang_id.tiny.64.-1." in capsys.readouterr().err
+
+
+def test_a_file_in_the_way_of_the_output_folder(make, tmp_path):
+    (tmp_path / "feature_datasets").write_text("a file")
+    status, _, err = make("natural_lang_id", "--n_sequences", "90", "--min_positives", "5")
+    assert status == 1
+    assert err.startswith("error: ")
+    assert "Finished work is kept" in err
+
+
+def test_unknown_collection(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["make", "sentiment"])
+    assert stop.value.code == 2
+    assert "natural_lang_id" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_exit_status_of_the_process(tmp_path):
+    command = [sys.executable, "-m", "probing_datasets", "make", "natural_lang_id", "--tokenizer", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False)
+    assert done.returncode == 1
+    assert f"error: No tokenizer could be loaded for '{tmp_path}'" in done.stderr
+    assert "Traceback" not in done.stderr

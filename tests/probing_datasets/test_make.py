@@ -1,0 +1,105 @@
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from probing_datasets.config import MakeConfig
+from probing_datasets.demo import DEMO_TEXTS
+from probing_datasets.feature_dataset import load_feature_dataset, validate
+from probing_datasets.foundation.settings import child_environment
+from probing_datasets.make import COLLECTIONS, make_dataset
+
+
+@pytest.fixture
+def config(tokenizer_dir: Path, tmp_path: Path):
+    def make(collection) -> MakeConfig:
+        return MakeConfig(
+            collection,
+            str(tokenizer_dir),
+            min_positives=5,
+            sequences_per_text=2,
+            n_sequences=200,
+            output_dir=tmp_path / "datasets",
+        )
+
+    return make
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_contract(config, collection, tokenizer_dir):
+    """What holds of every collection, with every kind of tokenizer."""
+    settings = config(collection)
+    made = make_dataset(settings)
+    assert made.name == f"{collection}.{tokenizer_dir.name}.48.200"
+    dataset = load_feature_dataset(made.name, settings.output_dir)
+    validate(dataset)
+    d = dataset.description
+    assert d == made.description
+    assert d.collection == collection
+    assert d.n_sequences == len(dataset.lengths) == 200
+    assert d.n_tokens == dataset.lengths.sum()
+    assert list(dataset.features) == sorted(dataset.features)
+    for name, info in d.features.items():
+        probes = dataset.feature_probes(name)
+        assert info.counts == {"1": int((probes.label == 1).sum()), "-1": int((probes.label == -1).sum())}
+        assert min(info.counts.values()) >= 5
+        assert (probes.position >= d.n_prefix).all()
+        assert (probes.position < dataset.lengths[probes.sequence] - d.n_suffix).all()
+        assert len(np.unique(dataset.group_codes[probes.sequence[probes.label == 1]])) >= 2
+    assert (d.options, d.seed, d.source["name"]) == (settings.options(), 0, "demo")
+    assert {"python", "numpy", "git_commit"} <= set(d.provenance)
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_seed_decides_the_bytes(collection, tiny_model_dir, tmp_path):
+    config = MakeConfig(collection, str(tiny_model_dir), min_positives=5, n_sequences=120, rows_per_feature=100)
+    first, again = (make_dataset(replace(config, output_dir=tmp_path / name)) for name in ("first", "again"))
+    assert files_of(tmp_path / "first") == files_of(tmp_path / "again")
+    other = make_dataset(replace(config, seed=1, output_dir=tmp_path / "other"))
+    assert first.description.content_hash == again.description.content_hash != other.description.content_hash
+
+
+def test_a_changed_text_changes_the_hash(tiny_model_dir, tmp_path):
+    source = tmp_path / "texts.jsonl"
+    texts = DEMO_TEXTS["natural_lang_id"].read_text(encoding="utf-8")
+    hashes = set()
+    for text in (texts, texts.replace("bread", "break", 1)):
+        source.write_text(text, encoding="utf-8")
+        dataset = make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), source=str(source)))
+        hashes.add((dataset.description.content_hash, dataset.description.source["digest"]))
+    assert len(hashes) == 2
+    assert len({digest for _, digest in hashes}) == 2
+
+
+def test_what_was_left_out_is_logged(tiny_model_dir, caplog):
+    make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), texts_per_label=25))
+    assert "45 texts beyond --texts_per_label 25 were not drawn." in caplog.messages
+
+
+@pytest.mark.slow
+def test_real_texts(tiny_model_dir):
+    """Nine languages of real prose, counted by other means."""
+    folder = child_environment({}).get("SPARSE_PROBING_TEST_DATA")
+    if not folder or not Path(folder, "natural_lang.parquet").is_file():
+        pytest.skip("SPARSE_PROBING_TEST_DATA names no folder with natural_lang.parquet")
+    source = Path(folder, "natural_lang.parquet")
+    rows = pq.read_table(source, columns=["text", "lang", "group"]).to_pylist()
+    dataset = make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), source=str(source), label_column="lang"))
+    texts_of = Counter(row["lang"] for row in rows)
+    assert len(rows) == 3430
+    assert dataset.features == tuple(sorted(texts_of)) == ("de", "el", "en", "es", "fr", "it", "nl", "pt", "sv")
+    assert dataset.description.n_sequences == len(rows)  # every text is long enough, and gives one sequence
+    assert len(set(dataset.group_codes)) == len({row["group"] for row in rows}) == 261
+    for language, info in dataset.description.features.items():
+        assert info.counts == {"1": 5 * texts_of[language], "-1": 5 * (len(rows) - texts_of[language])}
+        probes = dataset.feature_probes(language)
+        positive = np.unique(probes.sequence[probes.label == 1])
+        groups = {dataset.sequences["group"][i] for i in positive.tolist()}
+        assert groups == {row["group"] for row in rows if row["lang"] == language}
