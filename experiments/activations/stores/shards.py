@@ -177,6 +177,6 @@ def _map_shard(layout: ShardLayout, path: Path) -> np.ndarray:
 
 def _damaged(path: Path, what: str) -> CorruptStoreError:
     return CorruptStoreError(
-        f"{path} is damaged: {what}. `verify()` of the store names all damaged parts; discard those with "
-        "`discard_part()` and run stage 1 again to repair them."
+        f"{path} is damaged: {what}. Run get_activations.py with the settings of the store: "
+        "it writes the damaged parts again."
     )

@@ -43,7 +43,7 @@ from experiments.activations.stores.records import FileRecord
 from experiments.activations.stores.row_index import ROWS, RowIndex, encode_rows, read_rows
 from experiments.activations.stores.verification import Damage, Place, damaged_metadata, damaged_part
 from probing_datasets.foundation.atomic_files import atomic_file
-from probing_datasets.foundation.errors import StoreError
+from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 
 ALL = slice(None)
 
@@ -216,7 +216,10 @@ class ActivationStore(ABC):
         width = self.plan.widths[key[0]] if columns is None else len(columns)
         out = np.empty((len(span), width), dtype)
         for part, inside, outside in parts_of(self.plan, span):
-            self._read_part(key, part, inside, columns, out[outside])
+            try:
+                self._read_part(key, part, inside, columns, out[outside])
+            except CorruptStoreError as error:
+                raise CorruptStoreError(f"Layer {key[1]}, part {part}: {error}") from error
         return out
 
     def verify(self) -> list[Damage]:

@@ -33,9 +33,7 @@ def test_required_bytes_of_some_parts():
 
 def test_free_space(tmp_path, monkeypatch):
     usage = namedtuple("usage", ["total", "used", "free"])
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda path: usage(0, 0, 3_000_000_000 if path == tmp_path else 0)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, 3_000_000_000 if path == tmp_path else 0))
     check_free_space(tmp_path / "not" / "yet", 3_000_000_000)
     with pytest.raises(StoreError, match=r"needs 3\.25 GB, but only 3\.00 GB are free.*RESULTS_DIR"):
         check_free_space(tmp_path / "not" / "yet", 3_250_000_000)

@@ -32,9 +32,7 @@ PLAN = StorePlan(
     part_rows=4,
     precision="16",
 )
-TWO_HOOKS = dataclasses.replace(
-    PLAN, hook_points=(HOOK, "hook_resid_post"), widths={HOOK: 33, "hook_resid_post": 16}
-)
+TWO_HOOKS = dataclasses.replace(PLAN, hook_points=(HOOK, "hook_resid_post"), widths={HOOK: 33, "hook_resid_post": 16})
 
 
 @pytest.fixture(params=STORES)
@@ -315,7 +313,9 @@ def test_discard_and_rerun_repair(finished, store_class):
     flip(finished.path / next(iter(finished._part_files(1))), 9)
     (damage,) = finished.verify()
     assert damage.reason == "checksum differs"
-    with pytest.raises(CorruptStoreError, match="discard_part"):
+    with pytest.raises(
+        CorruptStoreError, match=r"^Layer \d, part \d: .*Run get_activations.py with the settings of the store"
+    ):
         finished.read(damage.layer)
     finished.discard_part(damage.part)
     assert finished.open_parts() == [1]

@@ -1,0 +1,36 @@
+"""One vector per sequence from one vector per position."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+Pooling = Literal["mean", "max", "last"]
+
+
+def pool(activations: torch.Tensor, valid: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """Aggregate activations over the valid positions of each sequence.
+
+    Parameters
+    ----------
+    activations : (batch, length, width) float
+        Activations, padding included.
+    valid : (batch, length) bool
+        Positions that count; at least one in each row.
+    pooling : {'mean', 'max', 'last'}
+        Arithmetic mean (in float32), largest value of each neuron, or the last valid position.
+
+    Returns
+    -------
+    (batch, width) float
+        In float32 for the mean, otherwise in the dtype of the activations.
+    """
+    if pooling == "mean":
+        total = activations.masked_fill(~valid[..., None], 0).sum(1, dtype=torch.float32)
+        return total / valid.sum(1, keepdim=True)
+    if pooling == "max":
+        return activations.masked_fill(~valid[..., None], -torch.inf).amax(1)
+    positions = torch.arange(valid.shape[1], device=valid.device)
+    last = torch.where(valid, positions, -1).amax(1)
+    return activations[torch.arange(len(last), device=valid.device), last]

@@ -1,0 +1,38 @@
+"""Results of tasks: published whole, with checksums; a published result is the only proof that a task is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from experiments.results import write_rows
+from probing_datasets.foundation.atomic_files import atomic_folder
+from probing_datasets.foundation.hashing import checksum
+
+ROWS = "rows.parquet"
+RECORD = "task.json"
+
+
+def task_folder(run_path: Path, key: str) -> Path:
+    """Return where the result of a task is published."""
+    return run_path / "tasks" / key
+
+
+def publish(run_path: Path, key: str, rows: list[dict[str, Any]], record: dict[str, Any]) -> None:
+    """Publish the rows of a task and its record atomically."""
+    with atomic_folder(task_folder(run_path, key)) as folder:
+        write_rows(rows, folder / ROWS)
+        record = {**record, "checksum": checksum([(folder / ROWS).read_bytes()])}
+        (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def read_record(run_path: Path, key: str) -> dict[str, Any] | None:
+    """Return the record of a finished task; None when it is missing or its rows do not have their checksum."""
+    folder = task_folder(run_path, key)
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        intact = checksum([(folder / ROWS).read_bytes()]) == record["checksum"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return record if intact else None

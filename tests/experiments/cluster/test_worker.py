@@ -1,0 +1,192 @@
+import dataclasses
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
+
+from experiments.activations.stores import ZarrStore
+from experiments.cluster.publish import ROWS, read_record, task_folder
+from experiments.cluster.run import plan_run
+from experiments.cluster.worker import run_task
+from experiments.probes.splits import grouped_stratified_split
+from experiments.results import COLUMNS, read_rows
+from probing_datasets.feature_dataset import load_feature_dataset
+from probing_datasets.foundation.errors import CorruptStoreError
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def do(config, layer=1, feature="strong"):
+    """Run one task and return its rows."""
+    run = plan_run(dataclasses.replace(config, layers=(layer,), feature_subset=(feature,)))
+    (key,) = run.tasks
+    run_task(str(run.path), key)
+    return read_rows([task_folder(run.path, key) / ROWS])
+
+
+@pytest.fixture
+def config(plant):
+    return plant()
+
+
+def split_by_hand(config, layer, feature):
+    """Activations, labels and the two sides, from the saved data set and the store."""
+    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    sequence, _, label = dataset.feature_probes(feature)
+    x = ZarrStore.open(config.store_path).read(layer).astype(np.float64)
+    split = grouped_stratified_split(label, sequence // 2, config.test_set_frac, config.seed)
+    return x, label, split
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_rows_agree_with_scikit_learn(config, normalise):
+    config = dataclasses.replace(config, normalize_activations=normalise, regularization=0.3)
+    x, y, split = split_by_hand(config, layer=0, feature="weak")
+    if normalise:
+        x = (x - x[split.train].mean(0)) / x[split.train].std(0)
+    rows = do(config, layer=0, feature="weak")
+    for _, row in rows[rows["control"] == ""].iterrows():
+        chosen = x[:, row["support"]]
+        sklearn = LogisticRegression(C=0.3, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
+        sklearn.fit(chosen[split.train], y[split.train])
+        np.testing.assert_allclose(row["coef"], sklearn.coef_[0], atol=1e-4)
+        assert row["intercept"] == pytest.approx(sklearn.intercept_[0], abs=1e-4)
+        scores = sklearn.decision_function(chosen[split.test])
+        assert row["test_roc_auc"] == pytest.approx(roc_auc_score(y[split.test], scores), abs=1e-3)
+        predicted = np.where(scores > 0, 1, -1)
+        assert row["test_f1_score"] == pytest.approx(f1_score(y[split.test], predicted), abs=0.02)
+        assert row["test_mcc"] == pytest.approx(matthews_corrcoef(y[split.test], predicted), abs=0.02)
+
+
+def test_rows_say_what_was_fitted_on_what(config):
+    rows = do(config)
+    _, y, split = split_by_hand(config, layer=1, feature="strong")
+    assert list(rows.columns) == list(COLUMNS)
+    same = ["experiment_name", "study", "model", "dataset", "feature", "layer", "hook_point", "aggregation", "seed"]
+    assert rows[same].drop_duplicates().values.tolist() == [
+        ["probing", "heuristic_sparsity_sweep", "tiny", "made.tiny.16.-1", "strong", 1, "mlp.hook_post", "none", 0]
+    ]
+    real = rows[rows["control"] == ""]
+    assert set(real["n_train"]) == {len(split.train)}
+    assert set(real["n_test"]) == {len(split.test)}
+    assert set(real["n_positive_train"]) == {(y[split.train] > 0).sum()}
+    assert set(real["n_positive_test"]) == {(y[split.test] > 0).sum()}
+    assert sorted(real["k"]) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_the_planted_neuron_is_found_and_not_in_shuffled_labels(config):
+    rows = do(config)
+    first = rows[rows["k"] == 1].set_index("control")
+    assert first.loc["", "support"].tolist() == [5]
+    assert first.loc["", "test_f1_score"] > 0.97
+
+
+def test_shuffled_labels_are_near_chance(config):
+    areas = []
+    for seed in range(12):
+        rows = do(dataclasses.replace(config, seed=seed))
+        areas.append(rows[(rows["k"] == 1) & (rows["control"] == "shuffled_labels")]["test_roc_auc"].item())
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.1)
+    assert max(areas) < 0.9
+
+
+def test_control_it_is_not_found_where_it_was_not_planted(config):
+    rows = do(config, layer=0, feature="strong")
+    assert rows[rows["control"] == ""]["test_f1_score"].max() < 0.75
+
+
+def test_without_controls_there_are_only_real_rows(config):
+    assert set(do(dataclasses.replace(config, controls=()))["control"]) == {""}
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(config):
+    def content(seed):
+        run = plan_run(dataclasses.replace(config, seed=seed, layers=(1,), feature_subset=("weak",)))
+        (key,) = run.tasks
+        run_task(str(run.path), key)
+        path = task_folder(run.path, key) / ROWS
+        data = path.read_bytes()
+        path.unlink()
+        return data
+
+    assert content(0) == content(0) != content(1)
+
+
+def test_a_finished_task_is_not_done_again(config, monkeypatch):
+    run = plan_run(config)
+    key = next(iter(run.tasks))
+    record = run_task(str(run.path), key)
+    monkeypatch.setattr("experiments.cluster.worker._fit_features", None)
+    assert run_task(str(run.path), key) == read_record(run.path, key)
+    assert read_record(run.path, key)["failed_features"] == record["failed_features"] == {}
+
+
+def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
+    one_class, one_group = np.full(80, -1.0), np.full(80, -1.0)
+    one_group[:2] = 1
+    run = plan_run(dataclasses.replace(plant(one_class=one_class, one_group=one_group), save_features_together=True))
+    key = next(iter(run.tasks))
+    failed = run_task(str(run.path), key)["failed_features"]
+    assert set(failed) == {"one_class", "one_group"}
+    assert "0 positive rows in 0 groups: at least 2 groups with positive rows are needed" in failed["one_class"]
+    assert "6 positive rows in 1 groups" in failed["one_group"]
+    assert set(read_rows([task_folder(run.path, key) / ROWS])["feature"]) == {"strong", "weak"}
+
+
+def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypatch):
+    config = plant()
+    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    probes = dataset.feature_probes("strong")
+    varying = probes._replace(label=np.where(probes.position == 1, -probes.label, probes.label))
+    monkeypatch.setattr(type(dataset), "feature_probes", lambda self, name: varying)
+    run = plan_run(config)
+    record_path = run.path / "run.json"
+    record_path.write_text(record_path.read_text().replace('"none"', '"mean"'))
+    monkeypatch.setattr("experiments.cluster.worker.open_store", lambda _: ZarrStore.open(config.store_path))
+    failed = run_task(str(run.path), next(iter(run.tasks)))["failed_features"]
+    assert "label of 'strong' varies within a sequence" in failed["strong"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip"])
+def test_a_damaged_shard_ends_the_task_and_names_layer_and_part(config, damage):
+    shard = config.store_path / "mlp.hook_post" / "layer_01" / "c.2.0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content[:-50] if damage == "truncate" else content)
+    run = plan_run(config)
+    key = next(key for key, task in run.tasks.items() if task.layer == 1)
+    with pytest.raises(
+        CorruptStoreError, match="^Layer 1, part 2: .*Run get_activations.py with the settings of the store"
+    ):
+        run_task(str(run.path), key)
+    assert read_record(run.path, key) is None
+
+
+KILLED = """
+import os, signal, sys
+import experiments.cluster.worker as worker
+study = worker.STUDIES["heuristic_sparsity_sweep"]
+def fit(config, data, rng, calls=[]):
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return study(config, data, rng)
+worker.STUDIES["heuristic_sparsity_sweep"] = fit
+worker.run_task(*sys.argv[1:])
+"""
+
+
+def test_a_task_killed_half_way_publishes_nothing_and_is_done_by_the_next_run(config):
+    run = plan_run(dataclasses.replace(config, save_features_together=True, layers=(1,)))
+    (key,) = run.tasks
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(run.path), key], cwd=REPOSITORY, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert read_record(run.path, key) is None
+    assert not (run.path / "tasks").exists()
+    run_task(str(run.path), key)
+    assert read_record(run.path, key)["failed_features"] == {}
