@@ -1,0 +1,1 @@
+"""What one does with results: load, rank neurons, draw; nothing here fits a probe."""

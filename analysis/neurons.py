@@ -1,0 +1,89 @@
+"""Neurons ranked by how well they predict a feature alone, as a table and as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from probing_datasets.foundation.atomic_files import write_bytes
+
+CSV_COLUMNS = (
+    "model",
+    "dataset",
+    "feature",
+    "layer",
+    "aggregation",
+    "hook_loc",
+    "neuron",
+    "test_mcc",
+    "test_f1_score",
+    "test_precision",
+    "test_recall",
+    "coef",
+    "rank",
+    "revision",
+    "random_init",
+    "test_roc_auc",
+    "train_f1_score",
+    "control_f1_score",
+    "n_train",
+    "n_test",
+    "n_positive_test",
+    "study",
+)
+"""Columns of a ranked-neuron CSV, the paper's first; ``interpretable_neurons/SCHEMA.md`` defines them."""
+
+
+def ranked_neurons(results: pd.DataFrame) -> pd.DataFrame:
+    """Rank the neurons of each feature by their F1 on training rows, over all layers.
+
+    The order never looks at test rows, so the test figures of the first neuron are honest.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Rows of `load_results`; probes of a single neuron are used.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `CSV_COLUMNS`; ``rank`` counts from 1 within a feature; ``control_f1_score`` is
+        the test F1 of the neuron of that layer that fits shuffled training labels best (NaN
+        when there was no such control).
+    """
+    single = results[results["k"] == 1]
+    table = single[single["control"] == ""].copy()
+    table["neuron"] = [support[0] for support in table["support"]]
+    table["coef"] = [coef[0] for coef in table["coef"]]
+    table["hook_loc"] = table["hook_point"]
+    table = table.join(_control_f1(single), on=["feature", "layer"])
+    order = ["feature", "train_f1_score", "layer", "neuron"]
+    table = table.sort_values(order, ascending=[True, False, True, True], kind="stable")
+    table["rank"] = table.groupby("feature").cumcount() + 1
+    return table[list(CSV_COLUMNS)].reset_index(drop=True)
+
+
+def _control_f1(single: pd.DataFrame) -> pd.Series:
+    """Test F1, by feature and layer, of the neuron with the best training F1 on shuffled labels."""
+    shuffled = single[single["control"] == "shuffled_labels"]
+    best = shuffled.sort_values("train_f1_score", ascending=False, kind="stable").groupby(["feature", "layer"]).first()
+    return best["test_f1_score"].rename("control_f1_score")
+
+
+def best_neurons(results: pd.DataFrame, by: tuple[str, ...] = ("feature",)) -> pd.DataFrame:
+    """Return the first-ranked neuron of every feature (or of every feature and layer)."""
+    return ranked_neurons(results).groupby(list(by), sort=True).head(1).reset_index(drop=True)
+
+
+def f1_by_layer(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the test F1 of the first-ranked neuron, features down and layers across."""
+    best = best_neurons(results, by=("feature", "layer"))
+    return best.pivot_table(index="feature", columns="layer", values="test_f1_score")
+
+
+def write_ranked_neurons(results: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Write the ranked neurons as CSV, atomically, and return them."""
+    table = ranked_neurons(results)
+    write_bytes(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode())
+    return table
