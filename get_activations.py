@@ -50,7 +50,8 @@ def verify_command(arguments: list[str]) -> None:
             "it writes the damaged parts again."
         )
     missing = len(store.open_parts())
-    console.print(f"{path}: {store.plan.n_parts - missing} of {store.plan.n_parts} parts are there and intact.")
+    n_parts = store.plan.n_parts
+    console.print(f"{path}: {n_parts - missing} of {n_parts} parts are there and intact.", soft_wrap=True)
 
 
 def main() -> int:

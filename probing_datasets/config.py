@@ -47,7 +47,7 @@ class MakeConfig:
     min_tokens: int = 8
     """Shorter sequences are left out."""
     ignore_first: int = 0
-    """Text tokens at the start of a sequence that are never probed."""
+    """Text tokens at the start of a sequence that are not probed; a sequence of no more gives its last one."""
     positions_per_sequence: int = 5
     """Probed positions of a sequence (language collections)."""
     rows_per_feature: int = 10_000

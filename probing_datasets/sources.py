@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow.csv
 import pyarrow.dataset
@@ -126,7 +126,20 @@ def read_hub(name: str, columns: SourceColumns, split: str) -> Iterator[TextRow]
             "a hub data set needs the network or a filled HF_HOME cache."
         ) from error
     _check_columns(columns, names, name)
-    return _rows(iter(table), columns)
+    return _rows(_hub_records(table, name, columns.label), columns)
+
+
+def _hub_records(table: Any, name: str, label_column: str) -> Iterator[dict]:
+    """Stream the records of a hub data set, with the names of classes for their numbers."""
+    kind = (table.features or {}).get(label_column)
+    try:
+        for record in table:
+            number = record[label_column] if hasattr(kind, "int2str") else None
+            yield record if number is None else {**record, label_column: kind.int2str(number) if number >= 0 else None}
+    except OSError as error:
+        raise SourceError(
+            f"Reading the hub data set {name!r} broke off: {error}. Run the same command again."
+        ) from error
 
 
 def _check_columns(columns: SourceColumns, names: list[str], where: str) -> list[str]:
@@ -145,10 +158,10 @@ def _rows(records: Iterable[dict], columns: SourceColumns) -> Iterator[TextRow]:
     for index, record in enumerate(records):
         text = record[columns.text]
         label = record[columns.label] if columns.label else ""
-        group = record[columns.group] if columns.group else index
+        group = record[columns.group] if columns.group else None
         has_label = not columns.label or label not in (None, "")
         if text and has_label:
-            yield TextRow(str(text), str(label), str(group))
+            yield TextRow(str(text), str(label), f"row {index}" if group is None else str(group))
 
 
 def read_source_files(root: Path) -> Iterator[TextRow]:

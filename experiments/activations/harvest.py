@@ -158,7 +158,8 @@ def _keep(job: Harvest, batch: Batch, layer: int, buffer: np.ndarray, activation
 
 def _encode(values: torch.Tensor, layer: int, job: Harvest) -> np.ndarray:
     stored = values.to(TORCH_DTYPES[job.plan.precision])
-    if not torch.isfinite(stored).all():
+    # The extremes are finite only if all values are, and cost a tenth of asking every value.
+    if not all(map(torch.isfinite, stored.aminmax())):
         _refuse_not_finite(values, layer, job)
     stored = stored.cpu()
     return (stored.view(torch.uint16) if stored.dtype == torch.bfloat16 else stored).numpy()

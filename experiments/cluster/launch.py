@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -72,7 +73,8 @@ def _run_in_processes(run: Run, keys: list[str]) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads,))
     try:
-        futures = {pool.submit(run_task, str(run.path), key): key for key in keys}
+        with _interrupts_held_back():
+            futures = {pool.submit(_run_in_worker, str(run.path), key): key for key in keys}
         for future in as_completed(futures):
             error = future.exception()
             if isinstance(error, BrokenProcessPool):
@@ -84,10 +86,25 @@ def _run_in_processes(run: Run, keys: list[str]) -> Iterator[Outcome]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back; processes started meanwhile hold it back until they do a task."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _start_worker(threads: int) -> None:
     """Divide the CPUs among the workers, and let Ctrl-C end a task without a traceback of every worker."""
     threadpool_limits(threads)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
+
+
+def _run_in_worker(run_path: str, key: str) -> dict[str, Any]:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return run_task(run_path, key)
 
 
 LAUNCHERS: dict[str, Callable[[Run, list[str]], Iterator[Outcome]]] = {

@@ -13,7 +13,7 @@ from experiments.cluster.publish import publish, read_record
 from experiments.cluster.run import Run, Task, load_run, open_store
 from experiments.config import ProbingConfig
 from experiments.probes.controls import shuffled_labels
-from experiments.probes.splits import grouped_stratified_split
+from experiments.probes.splits import Split, grouped_stratified_split
 from experiments.studies import STUDIES
 from experiments.studies.data import SplitData
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
@@ -90,11 +90,21 @@ def _fit_feature(
     rows: list[Row] = []
     for control in ("", *config.controls):
         rng = np.random.default_rng(config.seed)
-        y = shuffled_labels(labels, chosen.sequence, rng) if control == "shuffled_labels" else labels
+        y = _shuffled_within_sides(labels, chosen.sequence, split, rng) if control == "shuffled_labels" else labels
         data = SplitData(train, y[split.train], test, y[split.test])
         common = _common_columns(config, dataset, layer, feature, control, data)
         rows += [{**common, **probe.as_row()} for probe in STUDIES[config.experiment_type](config, data, rng)]
     return rows
+
+
+def _shuffled_within_sides(
+    labels: np.ndarray, sequence: np.ndarray, split: Split, rng: np.random.Generator
+) -> np.ndarray:
+    """Shuffle labels so that training and test rows both keep both classes, however rare one is."""
+    shuffled = labels.copy()
+    for side in (split.train, split.test):
+        shuffled[side] = shuffled_labels(labels[side], sequence[side], rng)
+    return shuffled
 
 
 def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

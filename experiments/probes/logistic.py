@@ -111,10 +111,11 @@ def fit_nested_top_k(
     ----------
     X_ranked : (n, p) array of any real dtype
         Columns in rank order, best first; p is at least the largest k.
-    y, C, class_weight
-        As in :func:`fit_single_neurons`.
+    y : (n,) array of -1 and +1
     ks : sequence of int
         In any order.
+    C, class_weight
+        As in :func:`fit_single_neurons`.
     max_iter : int
         Preconditioned conjugate gradient steps per k.
 

@@ -50,7 +50,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder to fill; on success it becomes ``path``, durably.
 
-    A folder that stands at ``path`` already is replaced.
+    A folder that stands at ``path`` already is replaced by two renames; a kill between them leaves
+    the old folder under its temporary name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)

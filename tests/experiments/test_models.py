@@ -32,8 +32,8 @@ class Architecture(NamedTuple):
 
 
 # Weights far larger than usual, so that activations are of order one and 1e-5 means something.
-WIDTHS = {"hidden_size": 16, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-SHARED = {"vocab_size": 600, "max_position_embeddings": 64, "initializer_range": 0.3}
+WIDTHS: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+SHARED: dict[str, Any] = {"vocab_size": 600, "max_position_embeddings": 64, "initializer_range": 0.3}
 GPT2 = GPT2Config(n_embd=16, n_inner=48, n_layer=2, n_head=2, n_positions=64, vocab_size=600, initializer_range=0.3)
 OPT = OPTConfig(
     **{k: v for k, v in WIDTHS.items() if k != "intermediate_size"},
@@ -100,17 +100,21 @@ def reference(folder, architecture, tokens):
     """The same by plain PyTorch hooks on an untouched Hugging Face model."""
     model = architecture.auto.from_pretrained(folder).eval()
     kept = {}
+
+    def keep(key, values):
+        kept[key] = values.view(*tokens.shape, -1)
+
     for layer in (0, 1):
         block = model.get_submodule(architecture.block.format(layer))
         for module, hook_point in ((architecture.down, "mlp.hook_post"), (architecture.out, "attn.hook_z")):
-            keep_input = lambda _module, inputs, key=(hook_point, layer): kept.update(
-                {key: inputs[0].view(*tokens.shape, -1)}
-            )  # noqa: E731
-            block.get_submodule(module).register_forward_pre_hook(keep_input)
-        keep_output = lambda _module, _inputs, output, key=("hook_resid_post", layer): kept.update(  # noqa: E731
-            {key: output[0] if isinstance(output, tuple) else output}
+            block.get_submodule(module).register_forward_pre_hook(
+                lambda _module, inputs, key=(hook_point, layer): keep(key, inputs[0])
+            )
+        block.register_forward_hook(
+            lambda _module, _inputs, output, key=("hook_resid_post", layer): keep(
+                key, output[0] if isinstance(output, tuple) else output
+            )
         )
-        block.register_forward_hook(keep_output)
     with torch.inference_mode():
         model(tokens)
     return kept
@@ -174,7 +178,7 @@ def test_the_hash_names_the_weights(saved_models, tmp_path):
     assert load_model(str(copy)).weight_hash == before.weight_hash
     changed = AutoModelForCausalLM.from_pretrained(copy)
     with torch.no_grad():
-        changed.gpt_neox.layers[1].mlp.dense_h_to_4h.bias[3] += 1e-3
+        changed.get_submodule("gpt_neox.layers.1.mlp.dense_h_to_4h").bias[3] += 1e-3
     changed.save_pretrained(copy)
     assert load_model(str(copy)).weight_hash != before.weight_hash
 

@@ -2,6 +2,7 @@ import csv
 import json
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -56,7 +57,7 @@ def test_tables(table_path):
 def test_without_label_or_group_column(table_path):
     write_table(table_path, ROWS)
     rows = list(read_source(str(table_path), "text_features", SourceColumns("body", "", "")))
-    assert rows == [TextRow(r["body"], "", str(i)) for i, r in enumerate(ROWS)]
+    assert rows == [TextRow(r["body"], "", f"row {i}") for i, r in enumerate(ROWS)]
 
 
 def test_rows_without_text_or_label_are_passed_over(table_path):
@@ -184,6 +185,21 @@ def test_hub_dataset(hub_dataset):
     expected = [TextRow(r["body"], r["lang"], r["doc"]) for r in ROWS]
     assert list(read_hub(hub_dataset, COLUMNS, "train")) == expected
     assert list(read_hub(f"{hub_dataset}:default", COLUMNS, "test")) == expected[:1]
+
+
+def test_hub_class_numbers_become_names_and_rows_without_one_are_left_out(tmp_path):
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+    table = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=features)
+    table.to_parquet(tmp_path / "train.parquet")
+    rows = list(read_hub(str(tmp_path), SourceColumns(group=""), "train"))
+    assert [(row.text, row.label) for row in rows] == [("a", "pos"), ("b", "neg")]
+
+
+def test_rows_without_a_group_are_groups_of_their_own(tmp_path):
+    path = write_table(tmp_path / "t.parquet", [{"text": "a", "label": "x", "group": g} for g in ("1", None, None)])
+    groups = [row.group for row in read_source(str(path), "natural_lang_id", SourceColumns())]
+    assert groups[0] == "1"
+    assert len(set(groups)) == 3
 
 
 def test_hub_dataset_is_what_no_file_is(hub_dataset, monkeypatch):

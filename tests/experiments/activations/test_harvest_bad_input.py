@@ -19,7 +19,6 @@ from experiments.activations.harvest import harvest
 from experiments.activations.stores import ZarrStore
 from probing_datasets.foundation.errors import ActivationError, DatasetError, ModelError, StoreError
 
-
 LOAD_ONCE = functools.cache(stage_one.load_model)
 
 

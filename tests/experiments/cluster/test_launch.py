@@ -104,7 +104,7 @@ class Deadly:
 
 
 def test_a_worker_that_dies_is_reported(config, monkeypatch):
-    monkeypatch.setattr(launch, "run_task", Deadly())
+    monkeypatch.setattr(launch, "_run_in_worker", Deadly())
     with pytest.raises(TaskError, match=r"A worker process died.*fewer --workers"):
         run_probing(dataclasses.replace(config, cluster="local", workers=1))
     monkeypatch.undo()

@@ -100,6 +100,16 @@ def test_control_it_is_not_found_where_it_was_not_planted(config):
     assert rows[rows["control"] == ""]["test_f1_score"].max() < 0.75
 
 
+def test_the_control_of_a_rare_feature_has_both_classes_on_both_sides(plant):
+    rare = np.full(80, -1.0)
+    rare[[0, 40]] = 1
+    config = plant(rare=rare)
+    for seed in range(8):
+        rows = do(dataclasses.replace(config, seed=seed), feature="rare")
+        assert set(rows["control"]) == {"", "shuffled_labels"}
+        assert set(rows["n_positive_test"]) == set(rows["n_positive_train"]) == {3}
+
+
 def test_without_controls_there_are_only_real_rows(config):
     assert set(do(dataclasses.replace(config, controls=()))["control"]) == {""}
 

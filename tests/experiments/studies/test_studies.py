@@ -35,10 +35,25 @@ def study(request):
     return request.param
 
 
-FROM_THE_TASK = (
-    "experiment_name study model revision random_init dataset feature layer hook_point aggregation control seed "
-    "n_train n_test n_positive_train n_positive_test regularization"
-).split()
+FROM_THE_TASK = [
+    "experiment_name",
+    "study",
+    "model",
+    "revision",
+    "random_init",
+    "dataset",
+    "feature",
+    "layer",
+    "hook_point",
+    "aggregation",
+    "control",
+    "seed",
+    "n_train",
+    "n_test",
+    "n_positive_train",
+    "n_positive_test",
+    "regularization",
+]
 
 
 def test_every_row_has_every_column(study):
@@ -52,7 +67,7 @@ def test_every_row_is_sound(study):
     assert probes
     for probe in probes:
         assert len(set(probe.support.tolist())) == len(probe.support) == len(probe.coef)
-        assert ((0 <= probe.support) & (probe.support < WIDTH)).all()
+        assert ((probe.support >= 0) & (probe.support < WIDTH)).all()
         assert np.isfinite([*probe.coef, probe.intercept, probe.objective, *probe.metrics.values()]).all()
         assert all(-1 <= value <= 1 for value in probe.metrics.values())
         assert probe.converged
