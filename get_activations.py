@@ -25,9 +25,9 @@ def harvest_command(arguments: list[str]) -> None:
     from experiments.activations.harvest import prepare_harvest, run_harvest  # here, so that --help stays fast
 
     job = prepare_harvest(config)
-    console.print(job.summary(), soft_wrap=True)
+    console.print(job.summary(), soft_wrap=True, markup=False)
     run_harvest(job)
-    console.print(f"complete: {config.store_path}", soft_wrap=True)
+    console.print(f"complete: {config.store_path}", soft_wrap=True, markup=False)
 
 
 def verify_command(arguments: list[str]) -> None:
@@ -43,7 +43,7 @@ def verify_command(arguments: list[str]) -> None:
     store = ZarrStore.open(path)
     damaged = store.verify()
     for damage in damaged:
-        console.print(str(damage), soft_wrap=True)
+        console.print(str(damage), soft_wrap=True, markup=False)
     if damaged:
         raise CorruptStoreError(
             f"{len(damaged)} files of {path} are damaged. Run get_activations.py with the settings of the store: "
@@ -51,7 +51,7 @@ def verify_command(arguments: list[str]) -> None:
         )
     missing = len(store.open_parts())
     n_parts = store.plan.n_parts
-    console.print(f"{path}: {n_parts - missing} of {n_parts} parts are there and intact.", soft_wrap=True)
+    console.print(f"{path}: {n_parts - missing} of {n_parts} parts are there and intact.", soft_wrap=True, markup=False)
 
 
 def main() -> int:

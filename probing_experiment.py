@@ -12,7 +12,8 @@ import tyro
 from rich.console import Console
 
 from analysis.report import report
-from experiments.cluster.launch import run_probing
+from experiments.cluster.launch import do_tasks, raise_problems
+from experiments.cluster.publish import finished_tasks
 from experiments.config import ProbingConfig
 from probing_datasets.foundation.command_line import run_command
 
@@ -20,7 +21,10 @@ from probing_datasets.foundation.command_line import run_command
 def probe_command(arguments: list[str]) -> None:
     """Run the study of a command line and print its best neurons."""
     config = tyro.cli(ProbingConfig, args=arguments, description=__doc__)
-    report(run_probing(config), Console())
+    run, problems = do_tasks(config)
+    if finished_tasks(run.path, run.tasks):
+        report(run, Console())
+    raise_problems(problems)
 
 
 def main() -> int:

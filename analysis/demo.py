@@ -51,7 +51,8 @@ def demo(config: DemoConfig) -> None:
         make = MakeConfig(collection, tokenizer=config.model, output_dir=config.output_dir / "feature_datasets")
         dataset = make_dataset(make).name
         console.print(f"\n[bold]{collection}[/bold]: what follows is what these commands do")
-        console.print(COMMANDS.format(collection=collection, dataset=dataset), highlight=False, soft_wrap=True)
+        commands = COMMANDS.format(collection=collection, dataset=dataset)
+        console.print(commands, highlight=False, soft_wrap=True, markup=False)
         trained = _probe(config, dataset, "enumerate_monosemantic", random_init=False)
         control = _probe(config, dataset, "enumerate_monosemantic", random_init=True)
         sweep = _probe(config, dataset, "heuristic_sparsity_sweep", random_init=False)
@@ -77,23 +78,19 @@ def _show(trained: Run, control: Run, sweep: Run) -> None:
     write_ranked_neurons(load_results(trained), csv)
     save_f1_over_k(load_results(sweep), png)
     console.print(_table(best_neurons(load_results(trained)), best_neurons(load_results(control))))
-    console.print(f"ranked neurons  {csv}\nF1 over k       {png}", soft_wrap=True, highlight=False)
+    console.print(f"ranked neurons  {csv}\nF1 over k       {png}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:
     title = "The neuron that knows each language best: chosen on training rows, scored on held-out groups"
     table = Table("language", "neuron", title=title)
-    for name in ("F1", "ROC-AUC", "F1, shuffled labels", "F1, random weights"):
+    for name in ("F1", "ROC-AUC", "F1, shuffled labels", "F1, random weights", "positives"):
         table.add_column(name, justify="right")
     random_f1 = control.set_index("feature")["test_f1_score"]
     for _, row in trained.iterrows():
-        scores = [
-            row["test_f1_score"],
-            row["test_roc_auc"],
-            row["control_f1_score"],
-            random_f1[row["feature"]],
-        ]
-        table.add_row(row["feature"], f"L{row['layer']}.{row['neuron']}", *(f"{s:.2f}" for s in scores))
+        scores = [row["test_f1_score"], row["test_roc_auc"], row["control_f1_score"], random_f1[row["feature"]]]
+        numbers = [*(f"{score:.2f}" for score in scores), str(row["n_positive_test"])]
+        table.add_row(row["feature"], f"L{row['layer']}.{row['neuron']}", *numbers)
     columns = ["test_f1_score", "test_roc_auc", "control_f1_score"]
     table.add_section()
     means = [*trained[columns].mean(), random_f1.mean()]

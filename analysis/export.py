@@ -1,7 +1,7 @@
 """Ranked neurons for others to download: ``python -m analysis.export RUN_FOLDER ...``.
 
-Writes ``<INTERPRETABLE_NEURONS_DIR>/<model>/<data set>.<rows>.csv`` for every run and
-renews ``SHA256SUMS``, which ``sha256sum --check`` reads.
+Writes ``<INTERPRETABLE_NEURONS_DIR>/<model>/<data set>.<hook point>.<aggregation>.<study>.csv`` for
+every run and renews ``SHA256SUMS``, which ``sha256sum --check`` reads.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from rich.console import Console
 
 from analysis.load_results import load_results
 from analysis.neurons import write_ranked_neurons
+from experiments.cluster.publish import finished_tasks
 from experiments.cluster.run import load_run
 from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.errors import SettingsError, TaskError
 from probing_datasets.foundation.settings import read_settings
 
 CHECKSUMS = "SHA256SUMS"
@@ -29,13 +31,18 @@ def export_neurons(run_path: Path, root: Path) -> Path:
     Raises
     ------
     TaskError
-        When the folder holds no run, or no task of it is finished.
+        When the folder holds no run, or a task of it is not finished.
     """
-    results = load_results(run_path)
-    config = load_run(run_path).config
-    path = (
-        root / config.model_name / f"{config.dataset_name}.{config.probe_location}.{config.activation_aggregation}.csv"
-    )
+    results, run = load_results(run_path), load_run(run_path)
+    missing = len(run.tasks) - len(finished_tasks(run_path, run.tasks))
+    if missing:
+        raise TaskError(
+            f"{missing} of {len(run.tasks)} tasks of {run_path} are not finished, and the ranking is over all layers. "
+            "Run probing_experiment.py with the same settings first."
+        )
+    config = run.config
+    rows = f"{config.probe_location}.{config.activation_aggregation}.{config.experiment_type}"
+    path = root / config.model_name / f"{config.dataset_name}.{rows}.csv"
     write_ranked_neurons(results, path)
     write_checksums(root)
     return path
@@ -47,19 +54,16 @@ def write_checksums(root: Path) -> None:
     write_bytes(root / CHECKSUMS, "".join(lines).encode())
 
 
-def damaged_files(root: Path) -> list[str]:
-    """Return the names of CSVs that are missing or do not have their recorded checksum."""
-    recorded = [line.split("  ", 1) for line in (root / CHECKSUMS).read_text().splitlines()]
-    return [name for digest, name in recorded if not (root / name).is_file() or _sha256(root / name) != digest]
-
-
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _export(runs: tuple[Path, ...]) -> None:
+    if not runs:
+        raise SettingsError("Name at least one folder of a run: results/probing/<experiment>/<model>/...")
     for run in runs:
-        Console().print(f"wrote {export_neurons(run, read_settings().interpretable_neurons_dir)}", soft_wrap=True)
+        path = export_neurons(run, read_settings().interpretable_neurons_dir)
+        Console().print(f"wrote {path}", soft_wrap=True, markup=False)
 
 
 def main() -> int:

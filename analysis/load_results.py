@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pandas as pd
 
-from experiments.cluster.publish import ROWS, read_record, task_folder
+from experiments.cluster.publish import ROWS, finished_tasks, task_folder
 from experiments.cluster.run import Run, load_run
 from experiments.results import read_rows
 from probing_datasets.foundation.errors import TaskError
+
+logger = logging.getLogger(__name__)
 
 
 def load_results(run: Run | Path | str) -> pd.DataFrame:
@@ -34,7 +37,9 @@ def load_results(run: Run | Path | str) -> pd.DataFrame:
         if not (Path(run) / "run.json").is_file():
             raise TaskError(f"{run} is not the folder of a run; it has no run.json.")
         run = load_run(Path(run))
-    paths = [task_folder(run.path, key) / ROWS for key in run.tasks if read_record(run.path, key) is not None]
-    if not paths:
+    finished = finished_tasks(run.path, run.tasks)
+    if not finished:
         raise TaskError(f"No task of {run.path} is finished. Run probing_experiment.py with the same settings.")
-    return read_rows(paths)
+    if len(finished) < len(run.tasks):
+        logger.warning("%d of %d tasks of %s are finished", len(finished), len(run.tasks), run.path)
+    return read_rows([task_folder(run.path, key) / ROWS for key in finished])

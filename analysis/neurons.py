@@ -49,15 +49,14 @@ def ranked_neurons(results: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns `CSV_COLUMNS`; ``rank`` counts from 1 within a feature; ``control_f1_score`` is
-        the test F1 of the neuron of that layer that fits shuffled training labels best (NaN
-        when there was no such control).
+        what the same search finds on shuffled labels (NaN when there was no such control).
     """
     single = results[results["k"] == 1]
     table = single[single["control"] == ""].copy()
     table["neuron"] = [support[0] for support in table["support"]]
     table["coef"] = [coef[0] for coef in table["coef"]]
     table["hook_loc"] = table["hook_point"]
-    table = table.join(_control_f1(single), on=["feature", "layer"])
+    table = table.join(_control_f1(single), on="feature")
     order = ["feature", "train_f1_score", "layer", "neuron"]
     table = table.sort_values(order, ascending=[True, False, True, True], kind="stable")
     table["rank"] = table.groupby("feature").cumcount() + 1
@@ -65,9 +64,9 @@ def ranked_neurons(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _control_f1(single: pd.DataFrame) -> pd.Series:
-    """Test F1, by feature and layer, of the neuron with the best training F1 on shuffled labels."""
+    """Test F1, by feature, of the neuron with the best training F1 on shuffled labels, over all layers."""
     shuffled = single[single["control"] == "shuffled_labels"]
-    best = shuffled.sort_values("train_f1_score", ascending=False, kind="stable").groupby(["feature", "layer"]).first()
+    best = shuffled.sort_values("train_f1_score", ascending=False, kind="stable").groupby("feature").first()
     return best["test_f1_score"].rename("control_f1_score")
 
 

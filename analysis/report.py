@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from analysis.figures.f1_over_k import save_f1_over_k
@@ -29,7 +30,7 @@ def report(run: Run, console: Console) -> list[Path]:
         path = run.path / "ranked_neurons.csv"
         write_ranked_neurons(results, path)
         console.print(neuron_table(best_neurons(results)))
-        console.print(layer_table(f1_by_layer(results), "F1 of the best single neuron of each layer"))
+        console.print(layer_table(f1_by_layer(results), "The same for each layer: F1 on held-out groups"))
         written = [path]
     else:
         console.print(layer_table(_f1_of_probes(results), "F1 on held-out groups"))
@@ -39,20 +40,21 @@ def report(run: Run, console: Console) -> list[Path]:
         save_f1_over_k(results, path)
         written.append(path)
     for path in written:
-        console.print(f"wrote {path}", soft_wrap=True)
+        console.print(f"wrote {path}", soft_wrap=True, markup=False)
     return written
 
 
 def neuron_table(neurons: pd.DataFrame) -> Table:
     """Lay out the first-ranked neuron of each feature."""
-    title = "Best single neuron of each feature (chosen on training rows, scored on held-out groups)"
+    title = "The fitted single neuron that does best on training rows, scored on held-out groups"
     table = Table("feature", "neuron", "sign", title=title)
-    for name in ("F1", "precision", "recall", "ROC-AUC", "F1, shuffled labels"):
+    for name in ("F1", "precision", "recall", "ROC-AUC", "F1, shuffled labels", "positives"):
         table.add_column(name, justify="right")
     for _, row in neurons.iterrows():
         scores = ("test_f1_score", "test_precision", "test_recall", "test_roc_auc", "control_f1_score")
         sign = "+" if row["coef"] > 0 else "-"
-        table.add_row(row["feature"], f"L{row['layer']}.{row['neuron']}", sign, *(f"{row[s]:.3f}" for s in scores))
+        numbers = [*(f"{row[s]:.3f}" for s in scores), f"{row['n_positive_test']:,}"]
+        table.add_row(escape(row["feature"]), f"L{row['layer']}.{row['neuron']}", sign, *numbers)
     return table
 
 
@@ -60,7 +62,7 @@ def layer_table(f1: pd.DataFrame, title: str) -> Table:
     """Lay out F1 by feature (down) and layer (across), with their mean."""
     table = Table("feature", *(f"layer {layer}" for layer in f1.columns), title=title)
     for feature, values in f1.iterrows():
-        table.add_row(str(feature), *(f"{v:.3f}" for v in values))
+        table.add_row(escape(str(feature)), *(f"{v:.3f}" for v in values))
     table.add_section()
     table.add_row("mean", *(f"{v:.3f}" for v in f1.mean()))
     return table

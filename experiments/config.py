@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +44,11 @@ class StoreConfig:
     feature_dataset_dir: Path = field(default_factory=lambda: read_settings().feature_dataset_dir)
     """FEATURE_DATASET_DIR"""
 
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        if self.seed < 0:
+            raise SettingsError(f"--seed must be at least 0, not {self.seed}.")
+
     @property
     def model_name(self) -> str:
         """Short name of the model with its revision, and of its random weights: ``pythia-70m``, ``demo+random0``."""
@@ -79,10 +86,11 @@ class HarvestConfig(StoreConfig):
     output_precision: Precision = "16"
     """Precision in which activations are stored."""
     overwrite: bool = False
-    """Delete a store of other settings that stands in the same place."""
+    """Delete a store of other settings that stands in the same place; one of the same is resumed."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
+        super().__post_init__()
         _at_least_one(self, "batch_size")
 
 
@@ -90,7 +98,7 @@ class HarvestConfig(StoreConfig):
 class ProbingConfig(StoreConfig):
     """Stage 2: fit sparse probes to stored activations and rank neurons."""
 
-    experiment_name: str = "probing"
+    experiment_name: str = "default"
     """Folder of the results below RESULTS_DIR/probing."""
     experiment_type: StudyName = "heuristic_sparsity_sweep"
     """The study."""
@@ -122,11 +130,14 @@ class ProbingConfig(StoreConfig):
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
+        super().__post_init__()
         _at_least_one(self, "max_k", "n_neurons", "features_per_task", "workers")
         if not 0 < self.test_set_frac < 1:
             raise SettingsError(f"--test_set_frac must lie between 0 and 1, not {self.test_set_frac}.")
-        if not self.regularization > 0:
-            raise SettingsError(f"--regularization must be positive, not {self.regularization}.")
+        if not 0 < self.regularization < math.inf:
+            raise SettingsError(f"--regularization must be positive and finite, not {self.regularization}.")
+        if not re.fullmatch(r"\w[\w.-]*", self.experiment_name):
+            raise SettingsError(f"--experiment_name {self.experiment_name!r} must be letters, digits, dots and dashes.")
 
 
 def settings_record(config: StoreConfig) -> dict[str, Any]:

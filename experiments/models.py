@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, cast
 
 import torch
@@ -13,7 +14,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedTokenizerFast
 
 from probing_datasets.foundation.errors import ModelError
-from probing_datasets.foundation.hashing import checksum
+from probing_datasets.foundation.hashing import checksum, digest_json
 from probing_datasets.model_names import resolve_model_name
 from probing_datasets.tokenization import load_tokenizer
 
@@ -45,7 +46,7 @@ class LanguageModel:
     bridge: TransformerBridge
     tokenizer: PreTrainedTokenizerFast
     weight_hash: str
-    """Checksum of all parameters."""
+    """Checksum of all parameters, and of the configuration that they are run with."""
     context_length: int
     """Longest sequence the model takes, in tokens."""
 
@@ -101,7 +102,13 @@ class LanguageModel:
         wrapped = [(name, self._wrap(name, hook, tuple(tokens.shape))) for name, hook in hooks.items()]
         tokens, mask = tokens.to(self.device), mask.to(self.device)
         with torch.inference_mode(), self.bridge.hooks(fwd_hooks=wrapped):
-            self._body(input_ids=tokens, attention_mask=mask, **self._forward_options())
+            try:
+                self._body(input_ids=tokens, attention_mask=mask, **self._forward_options())
+            except torch.OutOfMemoryError as error:
+                raise ModelError(
+                    f"A batch of {len(tokens)} sequences of {self.name} does not fit into the memory of {self.device}. "
+                    "Lower --batch_size; finished parts are kept."
+                ) from error
 
     @property
     def _body(self) -> torch.nn.Module:
@@ -165,7 +172,7 @@ def load_model(
             f"The model {name!r} (looked for {path!r}) could not be loaded: {reason} "
             "Give `demo`, a local model folder, a TransformerLens alias or a hub id, and a device that exists."
         ) from error
-    digest = checksum(_parameter_bytes(model))
+    digest = checksum(chain([_architecture(model).encode()], _parameter_bytes(model)))
     try:
         bridge = TransformerBridge.boot_transformers(
             path, hf_model=model, tokenizer=tokenizer, device=device, dtype=model.dtype
@@ -185,6 +192,12 @@ def _hugging_face_model(path: str, revision: str | None, random_init: bool, seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return auto.from_config(config, dtype=dtype)
+
+
+def _architecture(model: Any) -> str:
+    """Return the digest of the configuration, without what does not decide the activations."""
+    aside = {"_name_or_path", "transformers_version", "dtype", "architectures"}
+    return digest_json({k: v for k, v in model.config.to_dict().items() if k not in aside})
 
 
 def _parameter_bytes(model: torch.nn.Module) -> Iterable[bytes | memoryview]:

@@ -39,6 +39,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "probe": (pa.string(), "kind of probe"),
     "rank": (pa.int32(), "place of a single neuron in the ranking, from 1; 0 for probes of several"),
     "k": (pa.int32(), "number of neurons in the probe"),
+    "normalized": (pa.bool_(), "whether neurons were standardised for the fit; coef and intercept are for stored ones"),
     "seed": (pa.int64(), "seed of the split and of random choices"),
     "n_train": (pa.int64(), "training rows"),
     "n_test": (pa.int64(), "test rows"),

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from probing_datasets.config import MakeConfig
-from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
+from probing_datasets.feature_dataset import FeatureDataset, dataset_names, load_feature_dataset
 from probing_datasets.foundation.command_line import run_command
 from probing_datasets.foundation.settings import read_settings
 from probing_datasets.make import COLLECTIONS, make_dataset
@@ -47,8 +47,7 @@ def list_datasets() -> None:
     """Print collections and data sets."""
     root = read_settings().feature_dataset_dir
     console.print("Collections:", ", ".join(COLLECTIONS))
-    names = sorted(p.parent.name for p in root.glob("*/description.json"))
-    console.print(f"Data sets in {root}:", ", ".join(names) or "none")
+    console.print(f"Data sets in {root}:", ", ".join(dataset_names(root)) or "none", markup=False)
 
 
 def describe(dataset: FeatureDataset, examples: int) -> None:
@@ -64,7 +63,7 @@ def describe(dataset: FeatureDataset, examples: int) -> None:
     for name, info in d.features.items():
         counts = ", ".join(f"{label}: {n:,}" for label, n in info.counts.items())
         shown = [_example(dataset, tokenizer, name, i) for i in range(examples)] if tokenizer else []
-        table.add_row(name, info.kind, f"{info.stop - info.start:,}", counts, "\n".join(filter(None, shown)))
+        table.add_row(escape(name), info.kind, f"{info.stop - info.start:,}", counts, "\n".join(filter(None, shown)))
     console.print(table)
 
 
@@ -87,7 +86,7 @@ def _execute(command: List | MakeConfig | Describe) -> None:
     elif isinstance(command, MakeConfig):
         dataset = make_dataset(command)
         describe(dataset, examples=0)
-        console.print(f"saved {command.output_dir / dataset.name}", soft_wrap=True)
+        console.print(f"saved {command.output_dir / dataset.name}", soft_wrap=True, markup=False)
     else:
         describe(load_feature_dataset(command.dataset, read_settings().feature_dataset_dir), command.examples)
 

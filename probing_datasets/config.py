@@ -59,6 +59,8 @@ class MakeConfig:
     seed: int = 0
     output_dir: Path = field(default_factory=lambda: read_settings().feature_dataset_dir)
     """FEATURE_DATASET_DIR"""
+    overwrite: bool = False
+    """Replace a data set of other content that has the same name."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -73,11 +75,12 @@ class MakeConfig:
                 raise SettingsError(f"--{name} must be at least 1, not {getattr(self, name)}.")
         if self.n_sequences < 1 and self.n_sequences != -1:
             raise SettingsError(f"--n_sequences must be at least 1, or -1 for all, not {self.n_sequences}.")
-        if self.ignore_first < 0:
-            raise SettingsError(f"--ignore_first must be at least 0, not {self.ignore_first}.")
+        for name in ("ignore_first", "seed"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"--{name} must be at least 0, not {getattr(self, name)}.")
         if not 0 < self.positive_fraction < 1:
             raise SettingsError(f"--positive_fraction must lie between 0 and 1, not {self.positive_fraction}.")
 
     def options(self) -> dict[str, Any]:
-        """Return the settings that are recorded: all but the output folder."""
-        return {k: v for k, v in asdict(self).items() if k != "output_dir"}
+        """Return the settings that decide the content: all but where it is saved."""
+        return {k: v for k, v in asdict(self).items() if k not in {"output_dir", "overwrite"}}

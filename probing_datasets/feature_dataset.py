@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from probing_datasets.foundation.atomic_files import atomic_folder
+from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX, atomic_folder
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.foundation.hashing import checksum, digest_json
 
@@ -274,11 +274,17 @@ def _read_description(path: Path) -> Description:
     return Description(**{**raw, "features": features, "dropped": tuple(raw["dropped"])})
 
 
+def dataset_names(root: Path) -> list[str]:
+    """Return the names of the data sets in a folder."""
+    names = (path.parent.name for path in root.glob("*/description.json"))
+    return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
+
+
 def _locate(name: str, root: Path) -> Path:
     for path in (root / name, Path(name).expanduser()):
         if (path / "description.json").is_file():
             return path
-    known = sorted(p.parent.name for p in root.glob("*/description.json"))
+    known = dataset_names(root)
     has = f"it holds: {', '.join(known)}" if known else "it holds none"
     raise DatasetError(
         f"There is no feature data set {name!r} in {root} (FEATURE_DATASET_DIR); {has}. "

@@ -58,6 +58,6 @@ def _keep_languages(sequences: LabelledSequences, min_positives: int) -> Labelle
     if len(kept) < 2:
         raise DatasetError(
             f"Fewer than two languages are left ({', '.join(kept) or 'none'}). "
-            f"{' '.join([*sequences.dropped, *notes])} Check --label_column, or give more text."
+            f"{' '.join([*sequences.dropped, *notes])} Check --label_column, lower --min_positives, or give more text."
         )
     return sequences.select(np.flatnonzero(np.isin(sequences.labels, kept)), tuple(notes))

@@ -25,6 +25,11 @@ def resolve_model_name(name: str) -> str:
     return resolve_model_alias(name) or name
 
 
+def model_identity(name: str) -> str:
+    """Return what tells two models of one short name apart: hub id or path, and ``demo`` for the bundled one."""
+    return name if name == "demo" else resolve_model_name(name)
+
+
 def model_slug(name: str) -> str:
     """Return a short name of a model, fit for a folder: the last part of its path or hub id."""
     return re.sub(r"[^\w.-]+", "-", Path(name).name or name)

@@ -41,7 +41,15 @@ class FeatureRows:
 
 
 def probed_rows(dataset: FeatureDataset, aggregation: Aggregation) -> ProbedRows:
-    """Return the distinct rows that the features of a data set need."""
+    """Return the distinct rows that the features of a data set need.
+
+    Raises
+    ------
+    DatasetError
+        When rows aggregate sequences but the label of a feature varies within one.
+    """
+    for feature in dataset.features:
+        _labels_by_key(dataset, feature, aggregation)
     keys = [_keys(dataset, f, aggregation) for f in dataset.features]
     return _from_keys(np.unique(np.concatenate(keys)), _stride(dataset), aggregation)
 
@@ -55,6 +63,17 @@ def feature_rows(dataset: FeatureDataset, feature: str, rows: ProbedRows, aggreg
         When rows aggregate sequences but the feature's label varies within one, or when a
         needed row is not among ``rows``.
     """
+    keys, label = _labels_by_key(dataset, feature, aggregation)
+    stored = rows.sequence * _stride(dataset) + (rows.position if aggregation == "none" else 0)
+    row = np.searchsorted(stored, keys)
+    if (row >= len(stored)).any() or (stored[row] != keys).any():
+        raise DatasetError(f"The store lacks rows of {feature!r}; harvest {dataset.name} again.")
+    sequence = keys // _stride(dataset)
+    return FeatureRows(row, label, sequence, dataset.group_codes[sequence])
+
+
+def _labels_by_key(dataset: FeatureDataset, feature: str, aggregation: Aggregation) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct keys of a feature, increasing, and the label of each."""
     probes = dataset.feature_probes(feature)
     keys, first, inverse = np.unique(_keys(dataset, feature, aggregation), return_index=True, return_inverse=True)
     label = probes.label[first]
@@ -63,12 +82,7 @@ def feature_rows(dataset: FeatureDataset, feature: str, rows: ProbedRows, aggreg
             f"{dataset.name}: the label of {feature!r} varies within a sequence, so it cannot be probed with "
             f"--activation_aggregation {aggregation}. Use `none`."
         )
-    stored = rows.sequence * _stride(dataset) + (rows.position if aggregation == "none" else 0)
-    row = np.searchsorted(stored, keys)
-    if (row >= len(stored)).any() or (stored[row] != keys).any():
-        raise DatasetError(f"The store lacks rows of {feature!r}; harvest {dataset.name} again.")
-    sequence = keys // _stride(dataset)
-    return FeatureRows(row, label, sequence, dataset.group_codes[sequence])
+    return keys, label
 
 
 def _stride(dataset: FeatureDataset) -> int:

@@ -24,8 +24,8 @@ def sample_feature(
     n_rows : int
         Rows wanted.
     positive_fraction : float
-        Fraction of them that should be positive. When there are fewer positives, all are
-        taken and negatives are cut so that the fraction holds.
+        Fraction of them that should be positive. When there are fewer of one class, all of it
+        is taken and the other is cut so that the fraction holds.
 
     Returns
     -------
@@ -36,8 +36,11 @@ def sample_feature(
     """
     ordered = is_positive[priority]
     positives, negatives = priority[ordered], priority[~ordered]
+    negatives_each = (1 - positive_fraction) / positive_fraction
     n_positive = min(round(n_rows * positive_fraction), len(positives))
-    n_negative = min(round(n_positive * (1 - positive_fraction) / positive_fraction), len(negatives))
+    while round(n_positive * negatives_each) > len(negatives):
+        n_positive -= 1
+    n_negative = round(n_positive * negatives_each)
     chosen = np.sort(np.concatenate([positives[:n_positive], negatives[:n_negative]]))
     return chosen, np.where(is_positive[chosen], 1.0, -1.0)
 

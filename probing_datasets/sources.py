@@ -135,11 +135,11 @@ def _hub_records(table: Any, name: str, label_column: str) -> Iterator[dict]:
     try:
         for record in table:
             number = record[label_column] if hasattr(kind, "int2str") else None
-            yield record if number is None else {**record, label_column: kind.int2str(number) if number >= 0 else None}
-    except OSError as error:
-        raise SourceError(
-            f"Reading the hub data set {name!r} broke off: {error}. Run the same command again."
-        ) from error
+            if number is not None:
+                record[label_column] = kind.int2str(number) if number >= 0 else None
+            yield record
+    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+        raise SourceError(f"Reading the hub data set {name!r} broke off: {error}. Run the command again.") from error
 
 
 def _check_columns(columns: SourceColumns, names: list[str], where: str) -> list[str]:
@@ -161,7 +161,7 @@ def _rows(records: Iterable[dict], columns: SourceColumns) -> Iterator[TextRow]:
         group = record[columns.group] if columns.group else None
         has_label = not columns.label or label not in (None, "")
         if text and has_label:
-            yield TextRow(str(text), str(label), f"row {index}" if group is None else str(group))
+            yield TextRow(str(text), str(label), str(group) if group not in (None, "") else f"row {index}")
 
 
 def read_source_files(root: Path) -> Iterator[TextRow]:

@@ -57,14 +57,15 @@ def build(config: MakeConfig) -> FeatureDataset:
     probes: dict[str, tuple[FeatureKind, Probes]] = {}
     notes = []
     for name, of_token in table.items():
-        chosen, label = sample_feature(of_token[token], priority, config.rows_per_feature, config.positive_fraction)
-        n_positive = int((label > 0).sum())
-        if n_positive < config.min_positives or n_positive == len(label):
+        is_positive = of_token[token]
+        n_positive, n_negative = int(is_positive.sum()), int((~is_positive).sum())
+        if min(n_positive, n_negative) < config.min_positives:
             notes.append(
-                f"{name} was left out: {n_positive} positives and {len(label) - n_positive} negatives "
+                f"{name} was left out: {n_positive} positives and {n_negative} negatives "
                 f"(--min_positives {config.min_positives})."
             )
             continue
+        chosen, label = sample_feature(is_positive, priority, config.rows_per_feature, config.positive_fraction)
         probes[name] = ("binary", Probes(sequence[chosen], position[chosen], label))
     if not probes:
         raise DatasetError(f"No feature is left. {' '.join(notes)} Use more text.")

@@ -19,11 +19,13 @@ from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import (
     Description,
     FeatureDataset,
+    FeatureKind,
     Probes,
     build_feature_dataset,
     load_feature_dataset,
 )
 from probing_datasets.make import make_dataset
+from probing_datasets.model_names import model_identity
 from probing_datasets.probed_rows import probed_rows
 
 END_OF_TEXT = "<|endoftext|>"
@@ -109,7 +111,9 @@ def _planted_dataset(labels: dict[str, np.ndarray]) -> FeatureDataset:
     tokens = [np.full(10, i, np.int32) for i in range(N_SEQUENCES)]
     groups = [f"document {i // 2}" for i in range(N_SEQUENCES)]
     sequence, position = np.divmod(np.arange(N_SEQUENCES * POSITIONS), POSITIONS)
-    probes = {name: ("binary", Probes(sequence, position + 1, label[sequence])) for name, label in labels.items()}
+    probes: dict[str, tuple[FeatureKind, Probes]] = {
+        name: ("binary", Probes(sequence, position + 1, label[sequence])) for name, label in labels.items()
+    }
     return build_feature_dataset(description, tokens, groups, probes)
 
 
@@ -133,7 +137,7 @@ def plant(tmp_path: Path) -> Callable[..., ProbingConfig]:
         activations = rng.standard_normal((2, len(rows), WIDTH)).astype(np.float32)
         activations[1, :, 5] += 3 * labels["strong"][rows.sequence]
         activations[0, :, 7] += labels["weak"][rows.sequence]
-        fingerprint = {"dataset_hash": dataset.description.content_hash}
+        fingerprint = {"model": model_identity(config.model), "dataset_hash": dataset.description.content_hash}
         hook = config.probe_location
         plan = StorePlan(fingerprint, (0, 1), (hook,), {hook: WIDTH}, len(rows), part_rows=100, precision="32")
         store = ZarrStore.create(config.store_path, plan, rows.sequence, rows.position)

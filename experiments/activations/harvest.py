@@ -22,8 +22,9 @@ from experiments.config import HarvestConfig, settings_record
 from experiments.models import LanguageModel, load_model
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
 from probing_datasets.foundation.atomic_files import write_json
-from probing_datasets.foundation.errors import ActivationError, CorruptStoreError, ModelError
+from probing_datasets.foundation.errors import ActivationError, CorruptStoreError, ModelError, StoreError
 from probing_datasets.foundation.provenance import provenance
+from probing_datasets.model_names import model_identity
 from probing_datasets.probed_rows import ProbedRows, probed_rows
 from probing_datasets.tokenization import tokenizer_hash
 
@@ -89,7 +90,7 @@ def prepare_harvest(config: HarvestConfig) -> Harvest:
 def run_harvest(job: Harvest) -> ZarrStore:
     """Write every open part of the store; one part is written while the next is computed."""
     config = job.config
-    if config.overwrite and config.store_path.exists():
+    if config.overwrite and config.store_path.exists() and not _stands(job):
         shutil.rmtree(config.store_path)
     if not config.store_path.exists():
         check_free_space(config.store_path, required_bytes(job.plan))
@@ -101,6 +102,14 @@ def run_harvest(job: Harvest) -> ZarrStore:
         write_json(record, {"config": settings_record(config), "versions": provenance()})
     _write_open_parts(job, store)
     return store
+
+
+def _stands(job: Harvest) -> bool:
+    """Whether a readable store of the same plan is there: it is resumed, not overwritten."""
+    try:
+        return ZarrStore.open(job.config.store_path).plan == job.plan
+    except StoreError:
+        return False
 
 
 def _reopen_damaged_parts(store: ZarrStore) -> None:
@@ -200,14 +209,15 @@ def _plan(config: HarvestConfig, dataset: FeatureDataset, model: LanguageModel, 
     row_bytes = len(layers) * width * (4 if config.output_precision == "32" else 2)
     fingerprint = {
         "algorithm_version": ALGORITHM_VERSION,
-        "model": config.model_name,
+        "model": model_identity(config.model),
+        "revision": config.revision,
+        "random_init": config.seed if config.random_init else None,
         "weight_hash": model.weight_hash,
         "tokenizer_hash": dataset.description.tokenizer_hash,
         "dataset": dataset.name,
         "dataset_hash": dataset.description.content_hash,
         "activation_aggregation": config.activation_aggregation,
         "dtype": config.dtype,
-        "batch_size": config.batch_size,
         "device": config.device.split(":")[0],
     }
     return StorePlan(

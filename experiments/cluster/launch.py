@@ -49,14 +49,26 @@ def run_probing(config: ProbingConfig) -> Run:
     TaskError
         When tasks or features failed, naming each; finished results are kept.
     """
+    run, problems = do_tasks(config)
+    raise_problems(problems)
+    return run
+
+
+def do_tasks(config: ProbingConfig) -> tuple[Run, list[str]]:
+    """Do what `run_probing` does, but return what failed, in sentences, beside the run."""
     run = plan_run(config)
     missing = [key for key in run.tasks if read_record(run.path, key) is None]
     logger.info("%d tasks, %d to do, in %s", len(run.tasks), len(missing), run.path)
     outcomes = LAUNCHERS[config.cluster](run, missing) if missing else iter(())
     bar = tqdm(outcomes, total=len(missing), desc=config.experiment_type, unit=" tasks", disable=None)
     errors = {key: result for key, result in bar if isinstance(result, SparseProbingError)}
-    _raise_failures(run, errors)
-    return run
+    return run, _problems(run, errors)
+
+
+def raise_problems(problems: list[str]) -> None:
+    """Raise TaskError with the problems of a run, when there are any."""
+    if problems:
+        raise TaskError(f"{len(problems)} parts of the run failed; the others are kept.\n" + "\n".join(problems))
 
 
 def _run_here(run: Run, keys: list[str]) -> Iterator[Outcome]:
@@ -114,11 +126,10 @@ LAUNCHERS: dict[str, Callable[[Run, list[str]], Iterator[Outcome]]] = {
 """How tasks are run, by the value of ``--cluster``."""
 
 
-def _raise_failures(run: Run, errors: dict[str, SparseProbingError]) -> None:
+def _problems(run: Run, errors: dict[str, SparseProbingError]) -> list[str]:
     problems = [f"task {key} (layer {run.tasks[key].layer}): {error}" for key, error in errors.items()]
     for key in run.tasks:
         record = read_record(run.path, key) or {}
         for feature, message in record.get("failed_features", {}).items():
             problems.append(f"layer {run.tasks[key].layer}, feature {feature}: {message}")
-    if problems:
-        raise TaskError(f"{len(problems)} parts of the run failed; the others are kept.\n" + "\n".join(problems))
+    return problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,17 @@ def task_folder(run_path: Path, key: str) -> Path:
 
 
 def publish(run_path: Path, key: str, rows: list[dict[str, Any]], record: dict[str, Any]) -> None:
-    """Publish the rows of a task and its record atomically."""
-    with atomic_folder(task_folder(run_path, key)) as folder:
-        write_rows(rows, folder / ROWS)
-        record = {**record, "checksum": checksum([(folder / ROWS).read_bytes()])}
-        (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    """Publish the rows of a task and its record atomically; of two that do the same task, the first wins."""
+    if read_record(run_path, key) is not None:
+        return
+    try:
+        with atomic_folder(task_folder(run_path, key)) as folder:
+            write_rows(rows, folder / ROWS)
+            record = {**record, "checksum": checksum([(folder / ROWS).read_bytes()])}
+            (folder / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    except OSError:
+        if read_record(run_path, key) is None:
+            raise
 
 
 def read_record(run_path: Path, key: str) -> dict[str, Any] | None:
@@ -36,3 +43,8 @@ def read_record(run_path: Path, key: str) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError):
         return None
     return record if intact else None
+
+
+def finished_tasks(run_path: Path, keys: Iterable[str]) -> list[str]:
+    """Return those of the tasks that have an intact result."""
+    return [key for key in keys if read_record(run_path, key) is not None]

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.activations.stores import ActivationStore, ZarrStore
+from experiments.activations.stores import ActivationStore
+from experiments.cluster.inputs import PATHS, open_inputs
 from experiments.config import ProbingConfig, settings_record
-from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
+from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.provenance import provenance
-from probing_datasets.foundation.settings import read_settings
 
 ALGORITHM_VERSION = 1
 """Raise when the same configuration gives other numbers: old results are then not reused."""
 
-PATHS = ("results_dir", "feature_dataset_dir")
 RESOURCES = ("cluster", "workers")
 
 
@@ -32,6 +30,8 @@ class Run:
     config: ProbingConfig
     tasks: dict[str, Task]
     """Tasks by key, in the order in which they are started."""
+    store_digest: str
+    """Digest of the store that was planned for."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,7 @@ def plan_run(config: ProbingConfig) -> Run:
     DatasetError
         When the data set or a feature does not exist, or the store holds another version of it.
     """
-    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
-    store = open_store(config)
-    _check_same_dataset(dataset, store)
+    dataset, store = open_inputs(config)
     features = _chosen_features(config, dataset)
     layers = _chosen_layers(config, store)
     identity = _identity(config, store)
@@ -62,8 +60,9 @@ def plan_run(config: ProbingConfig) -> Run:
     groups = [features[i : i + size] for i in range(0, len(features), size)]
     tasks = [Task(layer, group) for layer in layers for group in groups]
     keyed = {digest_json({**identity, **asdict(task)})[:16]: task for task in tasks}
-    run = Run(_run_path(config, digest_json({**identity, "tasks": list(keyed)})), config, keyed)
-    write_json(run.path / "run.json", _record(run, identity))
+    path = _run_path(config, digest_json({**identity, "tasks": list(keyed)}))
+    run = Run(path, config, keyed, store.digest)
+    write_json(run.path / "run.json", _record(run))
     return run
 
 
@@ -73,47 +72,7 @@ def load_run(path: Path) -> Run:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
     values |= {name: Path(values[name]) for name in PATHS}
     tasks = {task["key"]: Task(task["layer"], tuple(task["features"])) for task in record["tasks"]}
-    return Run(path, ProbingConfig(**values), tasks)
-
-
-def open_store(config: ProbingConfig) -> ActivationStore:
-    """Open the complete activation store of a configuration.
-
-    Raises
-    ------
-    StoreError
-        When it is missing or incomplete; the message holds the command that makes it.
-    """
-    command = _stage_one_command(config)
-    if not (config.store_path / "plan.json").exists():
-        raise StoreError(f"There is no activation store in {config.store_path}. Make it with:\n  {command}")
-    store = ZarrStore.open(config.store_path)
-    if not store.is_complete:
-        n_open = len(store.open_parts())
-        raise StoreError(
-            f"The activation store in {config.store_path} lacks {n_open} of {store.plan.n_parts} parts. "
-            f"Complete it with:\n  {command}"
-        )
-    return store
-
-
-def _stage_one_command(config: ProbingConfig) -> str:
-    names = ["model", "feature_dataset", "probe_location", "activation_aggregation"]
-    names += ["revision"] if config.revision else []
-    names += ["seed"] if config.random_init else []
-    environment = read_settings()
-    names += [name for name in PATHS if getattr(config, name) != getattr(environment, name)]
-    flags = [text for name in names for text in (f"--{name}", str(getattr(config, name)))]
-    flags += ["--random_init"] if config.random_init else []
-    return shlex.join(["python", "get_activations.py", *flags])
-
-
-def _check_same_dataset(dataset: FeatureDataset, store: ActivationStore) -> None:
-    if store.plan.fingerprint["dataset_hash"] != dataset.description.content_hash:
-        raise DatasetError(
-            f"{dataset.name} was made anew after its activations were stored in {store.path}. "
-            "Run get_activations.py again with --overwrite."
-        )
+    return Run(path, ProbingConfig(**values), tasks, record["inputs"]["store"])
 
 
 def _chosen_features(config: ProbingConfig, dataset: FeatureDataset) -> tuple[str, ...]:
@@ -126,7 +85,7 @@ def _chosen_features(config: ProbingConfig, dataset: FeatureDataset) -> tuple[st
             f"{config.experiment_type} needs binary features, and {', '.join(other)} of {dataset.name} are not. "
             "Choose others with --feature_subset."
         )
-    return tuple(chosen)
+    return tuple(sorted(set(chosen)))
 
 
 def _chosen_layers(config: ProbingConfig, store: ActivationStore) -> tuple[int, ...]:
@@ -150,11 +109,11 @@ def _run_path(config: ProbingConfig, digest: str) -> Path:
     return experiment / config.model_name / config.dataset_name / rows / f"{config.experiment_type}-{digest[:8]}"
 
 
-def _record(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
+def _record(run: Run) -> dict[str, Any]:
     tasks = [{"key": key, **asdict(task)} for key, task in run.tasks.items()]
     return {
         "config": settings_record(run.config),
-        "inputs": {"store": identity["store"]},
+        "inputs": {"store": run.store_digest},
         "tasks": tasks,
         "versions": provenance(),
     }

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from experiments.cluster.inputs import open_inputs
 from experiments.cluster.publish import publish, read_record
-from experiments.cluster.run import Run, Task, load_run, open_store
+from experiments.cluster.run import Run, Task, load_run
 from experiments.config import ProbingConfig
 from experiments.probes.controls import shuffled_labels
 from experiments.probes.splits import Split, grouped_stratified_split
+from experiments.probes.standardise import Standardiser
+from experiments.results import FittedProbe
 from experiments.studies import STUDIES
 from experiments.studies.data import SplitData
-from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
-from probing_datasets.foundation.errors import DatasetError, ProbeError, SplitError
+from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.foundation.errors import DatasetError, ProbeError, SplitError, StoreError
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.probed_rows import FeatureRows, ProbedRows, feature_rows
 
@@ -59,8 +62,9 @@ def run_task(run_path: str, key: str) -> dict[str, Any]:
 
 def _fit_features(run: Run, task: Task) -> tuple[list[Row], dict[str, str]]:
     config = run.config
-    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
-    store = open_store(config)
+    dataset, store = open_inputs(config)
+    if store.digest != run.store_digest:
+        raise StoreError(f"{store.path} was written anew after the run was planned. Run probing_experiment.py again.")
     activations = store.read(task.layer)
     stored = ProbedRows(*store.rows)
     rows: list[Row] = []
@@ -85,15 +89,17 @@ def _fit_feature(
     labels = chosen.label.astype(np.int8)
     split = grouped_stratified_split(labels, chosen.group, config.test_set_frac, config.seed)
     train, test = (activations[chosen.row[part]] for part in (split.train, split.test))
-    if config.normalize_activations:
-        train, test = _standardise(train, test)
+    scale = Standardiser.of(train) if config.normalize_activations else None
+    if scale is not None:
+        train, test = scale.apply(train), scale.apply(test)
     rows: list[Row] = []
     for control in ("", *config.controls):
         rng = np.random.default_rng(config.seed)
         y = _shuffled_within_sides(labels, chosen.sequence, split, rng) if control == "shuffled_labels" else labels
         data = SplitData(train, y[split.train], test, y[split.test])
         common = _common_columns(config, dataset, layer, feature, control, data)
-        rows += [{**common, **probe.as_row()} for probe in STUDIES[config.experiment_type](config, data, rng)]
+        probes = STUDIES[config.experiment_type](config, data, rng)
+        rows += [{**common, **_as_row(probe, scale)} for probe in probes]
     return rows
 
 
@@ -107,11 +113,11 @@ def _shuffled_within_sides(
     return shuffled
 
 
-def _standardise(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean = train.mean(0, dtype=np.float64).astype(np.float32)
-    deviation = train.std(0, dtype=np.float64).astype(np.float32)
-    deviation[deviation == 0] = 1
-    return (train - mean) / deviation, (test - mean) / deviation
+def _as_row(probe: FittedProbe, scale: Standardiser | None) -> Row:
+    row = probe.as_row()
+    if scale is not None:
+        row["coef"], row["intercept"] = scale.undo(probe.support, probe.coef, probe.intercept)
+    return row
 
 
 def _common_columns(
@@ -129,6 +135,7 @@ def _common_columns(
         "hook_point": config.probe_location,
         "aggregation": config.activation_aggregation,
         "control": control,
+        "normalized": config.normalize_activations,
         "seed": config.seed,
         "regularization": config.regularization,
         "n_train": len(data.y_train),

@@ -81,12 +81,3 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with sorted keys, atomically and durably."""
     write_bytes(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder."""
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)

@@ -40,17 +40,6 @@ def read_settings() -> Settings:
     )
 
 
-def limit_threads(n: int) -> dict[str, str]:
-    """Environment variables that hold BLAS and OpenMP of a child process to ``n`` threads."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    return dict.fromkeys(names, str(n))
-
-
-def child_environment(extra: dict[str, str]) -> dict[str, str]:
-    """Return a copy of this process's environment with ``extra`` set."""
-    return {**os.environ, **extra}
-
-
 def _path(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or default).expanduser()
 

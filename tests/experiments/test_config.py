@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,11 @@ from probing_datasets.foundation.errors import SettingsError
 
 
 def test_both_stages_name_the_same_store(tmp_path):
-    shared = {"model": "EleutherAI/pythia-70m", "revision": "step3000", "feature_dataset": "text.pyth.24.-1"}
+    shared: dict[str, Any] = {
+        "model": "EleutherAI/pythia-70m",
+        "revision": "step3000",
+        "feature_dataset": "text.pyth.24.-1",
+    }
     shared |= {"activation_aggregation": "max", "results_dir": tmp_path}
     folder = tmp_path / "activations" / "pythia-70m@step3000" / "text.pyth.24.-1" / "mlp.hook_post.max"
     assert HarvestConfig(**shared).store_path == ProbingConfig(**shared).store_path == folder
@@ -55,7 +60,10 @@ def test_folders_come_from_the_environment(monkeypatch):
         (ProbingConfig, {"workers": 0}, "--workers must be at least 1"),
         (ProbingConfig, {"test_set_frac": 1.0}, "--test_set_frac must lie between 0 and 1, not 1.0"),
         (ProbingConfig, {"test_set_frac": float("nan")}, "--test_set_frac must lie between 0 and 1, not nan"),
-        (ProbingConfig, {"regularization": 0.0}, "--regularization must be positive, not 0.0"),
+        (HarvestConfig, {"seed": -1}, "--seed must be at least 0, not -1"),
+        (ProbingConfig, {"regularization": float("inf")}, "--regularization must be positive and finite, not inf"),
+        (ProbingConfig, {"experiment_name": "../up"}, "--experiment_name '../up' must be letters"),
+        (ProbingConfig, {"regularization": 0.0}, "--regularization must be positive and finite, not 0.0"),
     ],
 )
 def test_values_outside_their_range_are_refused(kind, setting, message):

@@ -1,3 +1,4 @@
+import json
 import shutil
 from typing import Any, NamedTuple
 
@@ -178,7 +179,7 @@ def test_the_hash_names_the_weights(saved_models, tmp_path):
     assert load_model(str(copy)).weight_hash == before.weight_hash
     changed = AutoModelForCausalLM.from_pretrained(copy)
     with torch.no_grad():
-        changed.get_submodule("gpt_neox.layers.1.mlp.dense_h_to_4h").bias[3] += 1e-3
+        changed.get_parameter("gpt_neox.layers.1.mlp.dense_h_to_4h.bias")[3] += 1e-3
     changed.save_pretrained(copy)
     assert load_model(str(copy)).weight_hash != before.weight_hash
 
@@ -267,3 +268,13 @@ def test_a_folder_without_a_tokenizer(tiny_model_dir, tmp_path):
     copy = shutil.copytree(tiny_model_dir, tmp_path / "mute", ignore=shutil.ignore_patterns("tokenizer*"))
     with pytest.raises(ModelError, match="There is no tokenizer beside the model"):
         load_model(str(copy))
+
+
+def test_another_configuration_over_the_same_weights_is_another_model(tiny_model_dir, tmp_path):
+    copy = tmp_path / "tiny"
+    shutil.copytree(tiny_model_dir, copy)
+    assert load_model(str(copy)).weight_hash == load_model(str(tiny_model_dir)).weight_hash
+    config = json.loads((copy / "config.json").read_text())
+    assert config["hidden_act"] == "gelu"
+    (copy / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
+    assert load_model(str(copy)).weight_hash != load_model(str(tiny_model_dir)).weight_hash

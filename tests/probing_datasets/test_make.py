@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from probing_datasets.config import MakeConfig
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import load_feature_dataset, validate
-from probing_datasets.foundation.settings import child_environment
+from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make import COLLECTIONS, make_dataset
 
 
@@ -86,7 +87,7 @@ def test_what_was_left_out_is_logged(tiny_model_dir, caplog):
 @pytest.mark.slow
 def test_real_texts(tiny_model_dir):
     """Nine languages of real prose, counted by other means."""
-    folder = child_environment({}).get("SPARSE_PROBING_TEST_DATA")
+    folder = os.environ.get("SPARSE_PROBING_TEST_DATA")
     if not folder or not Path(folder, "natural_lang.parquet").is_file():
         pytest.skip("SPARSE_PROBING_TEST_DATA names no folder with natural_lang.parquet")
     source = Path(folder, "natural_lang.parquet")
@@ -103,3 +104,14 @@ def test_real_texts(tiny_model_dir):
         positive = np.unique(probes.sequence[probes.label == 1])
         groups = {dataset.sequences["group"][i] for i in positive.tolist()}
         assert groups == {row["group"] for row in rows if row["lang"] == language}
+
+
+def test_a_data_set_of_other_content_is_not_replaced_unless_asked(tiny_model_dir, tmp_path):
+    config = MakeConfig("natural_lang_id", tokenizer=str(tiny_model_dir), output_dir=tmp_path)
+    first = make_dataset(config)
+    assert make_dataset(config).description.content_hash == first.description.content_hash
+    with pytest.raises(DatasetError, match="of other content stands at .* Give --overwrite"):
+        make_dataset(replace(config, seed=1))
+    assert load_feature_dataset(first.name, tmp_path).description.seed == 0
+    make_dataset(replace(config, seed=1, overwrite=True))
+    assert load_feature_dataset(first.name, tmp_path).description.seed == 1

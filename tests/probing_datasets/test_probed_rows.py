@@ -67,12 +67,14 @@ def test_rows_of_sequences(first, second):
 @pytest.mark.parametrize("aggregation", get_args(Aggregation))
 def test_label_that_varies_within_a_sequence(aggregation):
     dataset = dataset_of({"f": {(0, 1): 1.0, (0, 2): -1.0, (1, 1): 1.0}})
-    rows = probed_rows(dataset, aggregation)
     if aggregation == "none":
+        rows = probed_rows(dataset, aggregation)
         assert feature_rows(dataset, "f", rows, aggregation).label.tolist() == [1, -1, 1]
-    else:
+        return
+    rows = ProbedRows(np.array([0, 1]), np.array([-1, -1]))
+    for ask in (lambda: probed_rows(dataset, aggregation), lambda: feature_rows(dataset, "f", rows, aggregation)):
         with pytest.raises(DatasetError, match=f"'f' varies within a sequence.*{aggregation}. Use `none`"):
-            feature_rows(dataset, "f", rows, aggregation)
+            ask()
 
 
 @pytest.mark.parametrize("kept", [slice(0, 2), slice(1, 3), slice(0, 0)])

@@ -20,7 +20,9 @@ def features(draw):
 
 def chosen_one_by_one(is_positive, priority, n_rows, fraction):
     """The rule as a sentence: walk down the priorities until either class has what it may have."""
-    may_have_positive = min(round(n_rows * fraction), int(is_positive.sum()))
+    most = min(round(n_rows * fraction), int(is_positive.sum()))
+    there_are = int((~is_positive).sum())
+    may_have_positive = max(p for p in range(most + 1) if round(p * (1 - fraction) / fraction) <= there_are)
     left = {True: may_have_positive, False: round(may_have_positive * (1 - fraction) / fraction)}
     taken = []
     for candidate in priority.tolist():
@@ -40,8 +42,7 @@ def test_sample_feature_laws(case):
     assert set(label) <= {-1.0, 1.0}
     n_positive, n_negative = int((label > 0).sum()), int((label < 0).sum())
     assert len(chosen) <= n_rows + 0.5 / fraction + 0.5  # both counts are rounded
-    if n_negative < (~is_positive).sum():
-        assert abs(n_negative - n_positive * (1 - fraction) / fraction) <= 0.5
+    assert abs(n_negative - n_positive * (1 - fraction) / fraction) <= 0.5
 
 
 @settings(deadline=None, max_examples=30)

@@ -49,7 +49,7 @@ class Header:
         content = _read_sealed(root)
         if content["store"] != kind:
             found = content["store"]
-            raise StoreError(f"{root} is a {found} store, not {kind}. Ask for --store {found}.")
+            raise StoreError(f"{root} is a {found} store, not {kind}. Open it as what it is.")
         files = {name: FileRecord(**record) for name, record in content["files"].items()}
         return cls(kind, StorePlan.from_json(content["plan"]), files)
 

@@ -28,6 +28,11 @@ class Damage:
     path: Path
     reason: Reason
 
+    def __str__(self) -> str:
+        place = {"hook point": self.hook_point, "layer": self.layer, "part": self.part}
+        known = ", ".join(f"{name} {value}" for name, value in place.items() if value is not None)
+        return f"{known or 'whole store'}: {self.path}: {self.reason}"
+
 
 def damaged_metadata(root: Path, header: Header) -> Iterator[Damage]:
     """Yield the files outside the parts that are not as they were written."""

@@ -5,8 +5,9 @@ from experiments.activations.batches import part_batches
 from probing_datasets.probed_rows import probed_rows
 
 
-def collect(dataset, rows, start, stop, batch_size):
+def collect(dataset, rows, span, batch_size):
     """For every row of the part, the token that its batch puts there, and how often it was filled."""
+    start, stop = span
     token, filled = np.full(stop - start, -1), np.zeros(stop - start, int)
     for batch in part_batches(dataset, rows, start, stop, batch_size):
         token[batch.row] = batch.tokens[batch.sequence, batch.position].numpy()
@@ -18,7 +19,7 @@ def collect(dataset, rows, start, stop, batch_size):
 @pytest.mark.parametrize("batch_size", [1, 5, 10_000])
 def test_every_row_is_filled_once_with_its_own_token(tiny_dataset, span, batch_size):
     rows = probed_rows(tiny_dataset, "none")
-    token, filled = collect(tiny_dataset, rows, *span, batch_size)
+    token, filled = collect(tiny_dataset, rows, span, batch_size)
     places = zip(rows.sequence[slice(*span)], rows.position[slice(*span)], strict=True)
     tokens = tiny_dataset.sequences["tokens"]
     assert (filled == 1).all()

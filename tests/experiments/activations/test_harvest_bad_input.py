@@ -38,7 +38,7 @@ def model_copy(tiny_model_dir, tmp_path):
 def change_weights(folder, change):
     model = AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
-        change(model.gpt_neox.layers[1].mlp.dense_h_to_4h)
+        change(model.get_submodule("gpt_neox.layers.1.mlp.dense_h_to_4h"))
     model.save_pretrained(folder)
 
 

@@ -34,7 +34,10 @@ def pool_arrays(activations, valid, pooling):
 
 @given(batches(), st.sampled_from(POOLINGS))
 def test_equals_a_loop(batch, pooling):
-    np.testing.assert_allclose(pool_arrays(*batch, pooling), pool_by_loop(*batch, pooling), rtol=1e-5, atol=1e-5)
+    activations, valid = batch
+    np.testing.assert_allclose(
+        pool_arrays(activations, valid, pooling), pool_by_loop(activations, valid, pooling), rtol=1e-5, atol=1e-5
+    )
 
 
 @given(batches(), st.sampled_from(POOLINGS), st.sampled_from([0, 1e30, -1e30, np.inf, np.nan]))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from experiments.activations.stores import ZarrStore
-from experiments.cluster.run import Task, load_run, open_store, plan_run
+from experiments.cluster.inputs import open_inputs
+from experiments.cluster.run import Task, load_run, plan_run
 from probing_datasets.feature_dataset import Probes, build_feature_dataset, load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, StoreError
 
@@ -95,13 +96,13 @@ def test_without_a_store_the_message_holds_the_command(config):
 def test_the_command_names_the_random_control_and_the_revision(config):
     control = dataclasses.replace(config, random_init=True, seed=3, revision="step 1")
     with pytest.raises(StoreError, match="--revision 'step 1' --seed 3 --random_init$"):
-        open_store(control)
+        open_inputs(control)
 
 
 def test_the_command_names_folders_that_the_environment_does_not(config, tmp_path):
     elsewhere = dataclasses.replace(config, results_dir=tmp_path / "else where")
     with pytest.raises(StoreError, match=f"--results_dir '{tmp_path}/else where'$"):
-        open_store(elsewhere)
+        open_inputs(elsewhere)
 
 
 def test_an_unfinished_store(config):
@@ -143,9 +144,14 @@ def test_what_does_not_exist(config, change, error, message):
     assert not (config.results_dir / "probing").exists()
 
 
+def test_a_store_of_another_model_of_the_same_short_name(config):
+    with pytest.raises(StoreError, match="holds activations of tiny, not of elsewhere/tiny"):
+        plan_run(dataclasses.replace(config, model="elsewhere/tiny"))
+
+
 def test_features_that_are_not_binary(config, monkeypatch):
     make_anew(config, weak="regression")
-    monkeypatch.setattr("experiments.cluster.run._check_same_dataset", lambda dataset, store: None)
+    monkeypatch.setattr("experiments.cluster.inputs._check_same_origin", lambda *_: None)
     with pytest.raises(DatasetError, match="needs binary features, and weak of .* are not.*--feature_subset"):
         plan_run(config)
     assert tasks(dataclasses.replace(config, feature_subset=("strong",)))

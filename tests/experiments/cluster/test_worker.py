@@ -16,7 +16,7 @@ from experiments.cluster.worker import run_task
 from experiments.probes.splits import grouped_stratified_split
 from experiments.results import COLUMNS, read_rows
 from probing_datasets.feature_dataset import load_feature_dataset
-from probing_datasets.foundation.errors import CorruptStoreError
+from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -47,16 +47,18 @@ def split_by_hand(config, layer, feature):
 def test_rows_agree_with_scikit_learn(config, normalise):
     config = dataclasses.replace(config, normalize_activations=normalise, regularization=0.3)
     x, y, split = split_by_hand(config, layer=0, feature="weak")
-    if normalise:
-        x = (x - x[split.train].mean(0)) / x[split.train].std(0)
+    mean, deviation = x[split.train].mean(0), x[split.train].std(0)
+    fitted = (x - mean) / deviation if normalise else x
     rows = do(config, layer=0, feature="weak")
     for _, row in rows[rows["control"] == ""].iterrows():
-        chosen = x[:, row["support"]]
+        chosen = fitted[:, row["support"]]
         sklearn = LogisticRegression(C=0.3, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
         sklearn.fit(chosen[split.train], y[split.train])
-        np.testing.assert_allclose(row["coef"], sklearn.coef_[0], atol=1e-4)
-        assert row["intercept"] == pytest.approx(sklearn.intercept_[0], abs=1e-4)
         scores = sklearn.decision_function(chosen[split.test])
+        coef_of_stored = sklearn.coef_[0] / deviation[row["support"]] if normalise else sklearn.coef_[0]
+        np.testing.assert_allclose(row["coef"], coef_of_stored, atol=1e-4)
+        stored_scores = x[split.test][:, row["support"]] @ row["coef"] + row["intercept"]
+        np.testing.assert_allclose(stored_scores, scores, atol=1e-3)
         assert row["test_roc_auc"] == pytest.approx(roc_auc_score(y[split.test], scores), abs=1e-3)
         predicted = np.where(scores > 0, 1, -1)
         assert row["test_f1_score"] == pytest.approx(f1_score(y[split.test], predicted), abs=0.02)
@@ -69,7 +71,7 @@ def test_rows_say_what_was_fitted_on_what(config):
     assert list(rows.columns) == list(COLUMNS)
     same = ["experiment_name", "study", "model", "dataset", "feature", "layer", "hook_point", "aggregation", "seed"]
     assert rows[same].drop_duplicates().values.tolist() == [
-        ["probing", "heuristic_sparsity_sweep", "tiny", "made.tiny.16.-1", "strong", 1, "mlp.hook_post", "none", 0]
+        ["default", "heuristic_sparsity_sweep", "tiny", "made.tiny.16.-1", "strong", 1, "mlp.hook_post", "none", 0]
     ]
     real = rows[rows["control"] == ""]
     assert set(real["n_train"]) == {len(split.train)}
@@ -133,7 +135,7 @@ def test_a_finished_task_is_not_done_again(config, monkeypatch):
     record = run_task(str(run.path), key)
     monkeypatch.setattr("experiments.cluster.worker._fit_features", None)
     assert run_task(str(run.path), key) == read_record(run.path, key)
-    assert read_record(run.path, key)["failed_features"] == record["failed_features"] == {}
+    assert (read_record(run.path, key) or {})["failed_features"] == record["failed_features"] == {}
 
 
 def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
@@ -157,7 +159,8 @@ def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypat
     run = plan_run(config)
     record_path = run.path / "run.json"
     record_path.write_text(record_path.read_text().replace('"none"', '"mean"'))
-    monkeypatch.setattr("experiments.cluster.worker.open_store", lambda _: ZarrStore.open(config.store_path))
+    inputs = (dataset, ZarrStore.open(config.store_path))
+    monkeypatch.setattr("experiments.cluster.worker.open_inputs", lambda _: inputs)
     failed = run_task(str(run.path), next(iter(run.tasks)))["failed_features"]
     assert "label of 'strong' varies within a sequence" in failed["strong"]
 
@@ -175,6 +178,15 @@ def test_a_damaged_shard_ends_the_task_and_names_layer_and_part(config, damage):
     ):
         run_task(str(run.path), key)
     assert read_record(run.path, key) is None
+
+
+def test_a_store_that_was_written_anew_after_planning(config):
+    run = plan_run(config)
+    store = ZarrStore.open(config.store_path)
+    rows = slice(*store.plan.part_range(0))
+    store.write_part(0, {(config.probe_location, i): store.read(i, rows=rows) + 1 for i in (0, 1)})
+    with pytest.raises(StoreError, match="was written anew after the run was planned. Run probing_experiment.py again"):
+        run_task(str(run.path), next(iter(run.tasks)))
 
 
 KILLED = """
@@ -199,4 +211,4 @@ def test_a_task_killed_half_way_publishes_nothing_and_is_done_by_the_next_run(co
     assert read_record(run.path, key) is None
     assert not (run.path / "tasks").exists()
     run_task(str(run.path), key)
-    assert read_record(run.path, key)["failed_features"] == {}
+    assert (read_record(run.path, key) or {})["failed_features"] == {}

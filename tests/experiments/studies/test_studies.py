@@ -47,6 +47,7 @@ FROM_THE_TASK = [
     "hook_point",
     "aggregation",
     "control",
+    "normalized",
     "seed",
     "n_train",
     "n_test",

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import child_environment, limit_threads, read_settings
+from probing_datasets.foundation.settings import read_settings
 
 VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR", "SLURM_CPUS_PER_TASK")
 
@@ -60,11 +60,3 @@ def test_cpus_that_are_no_number(monkeypatch, value):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", value)
     with pytest.raises(SettingsError, match=f"SLURM_CPUS_PER_TASK is '{value}', not a positive whole number"):
         read_settings()
-
-
-def test_environment_of_a_child(monkeypatch):
-    monkeypatch.setenv("RESULTS_DIR", "here")
-    child = child_environment(limit_threads(3))
-    assert child["RESULTS_DIR"] == "here"
-    assert child["OMP_NUM_THREADS"] == child["OPENBLAS_NUM_THREADS"] == child["MKL_NUM_THREADS"] == "3"
-    assert child_environment({"RESULTS_DIR": "there"})["RESULTS_DIR"] == "there"

@@ -1,0 +1,199 @@
+"""The script of stage 2 as a person runs it, and all three commands together."""
+
+import dataclasses
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import get_activations
+import probing_experiment
+from analysis.load_results import load_results
+from experiments.activations.stores import ZarrStore
+from experiments.cluster.publish import read_record, task_folder
+from experiments.cluster.run import plan_run
+from experiments.config import ProbingConfig
+from experiments.results import METRICS
+
+SCRIPT = Path(probing_experiment.__file__)
+PLANTED = ["--model", "tiny", "--feature_dataset", "made.tiny.16.-1", "--cluster", "debug", "--max_k", "4"]
+
+
+@pytest.fixture
+def script(monkeypatch, capsys):
+    """A function that runs a script in this process and returns exit status, output and errors."""
+
+    def run(module, *arguments):
+        monkeypatch.setattr(sys, "argv", [Path(module.__file__).name, *map(str, arguments)])
+        status = module.main()
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_a_run_prints_its_best_neurons_and_names_its_files(script, plant):
+    plant()
+    status, out, err = script(probing_experiment, *PLANTED, "--experiment_type", "heuristic_sparsity_sweep")
+    assert (status, err) == (0, "")
+    assert "L1.5" in out
+    written = [Path(line.removeprefix("wrote ")) for line in out.splitlines() if line.startswith("wrote ")]
+    assert [path.name for path in written] == ["ranked_neurons.csv", "f1_over_k.png"]
+    assert all(path.is_file() for path in written)
+
+
+def test_flags_may_have_underscores_or_hyphens(script, plant):
+    plant()
+    hyphens = [flag.replace("_", "-") if flag.startswith("--") else flag for flag in PLANTED]
+    assert hyphens != PLANTED
+    first = script(probing_experiment, *PLANTED, "--probe_location", "mlp.hook_post")
+    assert script(probing_experiment, *hyphens, "--probe-location", "mlp.hook_post") == first
+    assert first[0] == 0
+
+
+def test_help_shows_the_values_in_force(monkeypatch, capsys):
+    monkeypatch.setenv("RESULTS_DIR", "/my/results")
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "13")
+    monkeypatch.setattr(sys, "argv", [SCRIPT.name, "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        probing_experiment.main()
+    assert stopped.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for shown in ("(default: /my/results)", "(default: 13)", "{mean_dif,f_stat,auc,random}", "{debug,local}"):
+        assert shown in text
+    for field in dataclasses.fields(ProbingConfig):
+        assert f"--{field.name.replace('_', '-')}" in text.replace("_", "-")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--feature_dataset", "none.such"], "There is no feature data set 'none.such'"),
+        (["--feature_subset", "stong"], "has no feature stong; it has: strong, weak"),
+        (["--layers", "4"], "has no layer 4; it holds layers 0, 1"),
+        (["--model", "other"], "Make it with:\n  python get_activations.py --model other"),
+        (["--probe_location", "hook_resid_post"], "--probe_location hook_resid_post"),
+        (["--test_set_frac", "1.5"], "--test_set_frac must lie between 0 and 1, not 1.5"),
+        (["--workers", "0"], "--workers must be at least 1, not 0"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_1(script, plant, arguments, message):
+    plant()
+    status, out, err = script(probing_experiment, *PLANTED, *arguments)
+    assert status == 1
+    assert message in err
+    assert err.startswith("error: ")
+    assert out == ""
+
+
+def test_a_feature_that_cannot_be_probed_is_named_and_the_others_are_kept(script, plant):
+    config = plant(one_class=np.full(80, -1.0))
+    status, out, err = script(probing_experiment, *PLANTED)
+    assert status == 1
+    assert "layer 0, feature one_class: 0 positive rows" in err
+    assert "L1.5" in out
+    results = load_results(plan_run(dataclasses.replace(config, max_k=4, features_per_task=10, n_neurons=30)))
+    assert set(results["feature"]) == {"strong", "weak"}
+
+
+def test_a_truncated_store_file_is_named(script, plant):
+    shard = plant().store_path / "mlp.hook_post" / "layer_01" / "c.0.0"
+    shard.write_bytes(shard.read_bytes()[:99])
+    status, _, err = script(probing_experiment, *PLANTED)
+    assert status == 1
+    assert "Layer 1, part 0: " in err
+    assert "it has 99 bytes" in err
+    assert "Run get_activations.py with the settings of the store" in err
+
+
+def test_a_disk_that_becomes_full(script, plant):
+    config = plant()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, hard))
+    try:
+        status, _, err = script(probing_experiment, *PLANTED)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert status == 1
+    assert "File too large" in err
+    assert "Finished work is kept; mend this and run the same command again." in err
+    assert not list((config.results_dir / "probing").rglob("rows.parquet"))
+    assert script(probing_experiment, *PLANTED)[0] == 0
+
+
+def test_the_command_in_the_message_makes_the_store(script, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEATURE_DATASET_DIR", str(tiny_dataset_root))
+    arguments = ["--model", tiny_model_dir, "--feature_dataset", "natural_lang_id.tiny.64.-1", "--cluster", "debug"]
+    arguments += ["--activation_aggregation", "mean", "--random_init", "--seed", 4, "--max_k", 2]
+    arguments += ["--results_dir", tmp_path / "my results", "--feature_subset", "German"]
+    status, _, err = script(probing_experiment, *arguments)
+    assert status == 1
+    python, name, *flags = shlex.split(err.splitlines()[-1])
+    assert (python, name) == ("python", "get_activations.py")
+    assert script(get_activations, *flags)[0] == 0
+    status, out, _ = script(probing_experiment, *arguments)
+    assert status == 0
+    assert "German" in out
+
+
+def run_command(*arguments):
+    repository = SCRIPT.parent
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_three_commands_from_texts_to_neurons(tiny_model_dir):
+    run_command("-m", "probing_datasets", "make", "natural_lang_id", "--tokenizer", tiny_model_dir)
+    names = ["--model", tiny_model_dir, "--feature_dataset", "natural_lang_id.tiny.64.-1"]
+    names += ["--activation_aggregation", "mean"]
+    assert "complete: " in run_command("get_activations.py", *names)
+    workers = ["--cluster", "local", "--workers", "2", "--max_k", "8"]
+    out = run_command("probing_experiment.py", *names, *workers)
+    config = ProbingConfig(model=str(tiny_model_dir), feature_dataset="natural_lang_id.tiny.64.-1")
+    config = dataclasses.replace(config, activation_aggregation="mean", cluster="local", workers=2, max_k=8)
+    assert ZarrStore.open(config.store_path).verify() == []
+    results = load_results(plan_run(config))
+    languages = ["Dutch", "English", "French", "German", "Greek", "Italian", "Portuguese", "Spanish", "Swedish"]
+    assert len(results) == len(languages) * 2 * 8 * 2
+    assert np.isfinite(results[[f"test_{metric}" for metric in METRICS]]).all(axis=None)
+    assert results["converged"].all()
+    ranked = pd.read_csv(plan_run(config).path / "ranked_neurons.csv")
+    assert sorted(ranked["feature"].unique()) == languages
+    assert all(language in out for language in languages)
+    assert (plan_run(config).path / "f1_over_k.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_finished_tasks(script, plant):
+    rng = np.random.default_rng(0)
+    further = {f"noise {i:02d}": np.where(rng.random(80) < 0.5, 1.0, -1.0) for i in range(16)}
+    config = dataclasses.replace(plant(**further), max_k=4, experiment_type="enumerate_monosemantic")
+    arguments = [*PLANTED, "--features_per_task", "1", "--n_neurons", "6", "--experiment_type", config.experiment_type]
+    run = plan_run(config)
+    command = [sys.executable, str(SCRIPT), *arguments, "--cluster", "local", "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(run.path.glob("tasks/*/task.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the script and to its workers
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted: finished work is kept; the same command goes on from there."
+    assert "Traceback" not in err
+    finished = [key for key in run.tasks if read_record(run.path, key)]
+    assert 0 < len(finished) < len(run.tasks)
+    times = {key: task_folder(run.path, key).stat().st_mtime_ns for key in finished}
+    assert script(probing_experiment, *arguments)[0] == 0
+    assert {key: task_folder(run.path, key).stat().st_mtime_ns for key in finished} == times
