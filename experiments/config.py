@@ -124,7 +124,7 @@ class ProbingConfig(StoreConfig):
     controls: tuple[ControlName, ...] = ("shuffled_labels",)
     """Controls fitted beside every probe."""
     cluster: Cluster = "local"
-    """debug: in this process; local: worker processes."""
+    """debug: in this process, with one thread; local: worker processes."""
     workers: int = field(default_factory=lambda: read_settings().n_cpus)
     """Worker processes (local)."""
 

@@ -131,7 +131,7 @@ def read_hub(name: str, columns: SourceColumns, split: str) -> Iterator[TextRow]
 
 def _hub_records(table: Any, name: str, label_column: str) -> Iterator[dict]:
     """Stream the records of a hub data set, with the names of classes for their numbers."""
-    kind = (table.features or {}).get(label_column)
+    kind: Any = (table.features or {}).get(label_column)
     try:
         for record in table:
             number = record[label_column] if hasattr(kind, "int2str") else None

@@ -57,10 +57,11 @@ def _stage_one_command(config: ProbingConfig) -> str:
 
 
 def _check_same_origin(config: ProbingConfig, dataset: FeatureDataset, store: ActivationStore) -> None:
-    stored, asked = store.plan.fingerprint["model"], model_identity(config.model)
-    if stored != asked:
+    stored = store.plan.fingerprint["model"]
+    # A name that is its own identity is not resolved: that takes seconds in every worker.
+    if config.model != stored and model_identity(config.model) != stored:
         raise StoreError(
-            f"The store in {store.path} holds activations of {stored}, not of {asked}. "
+            f"The store in {store.path} holds activations of {stored}, not of {model_identity(config.model)}. "
             "Name that model, or keep the two apart by RESULTS_DIR."
         )
     if store.plan.fingerprint["dataset_hash"] != dataset.description.content_hash:

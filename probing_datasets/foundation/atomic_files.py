@@ -11,7 +11,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +60,25 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for child in [*temporary.rglob("*"), temporary]:
             fsync_path(child)
-        if path.exists():
-            old = temporary_sibling(path)
-            path.replace(old)
-            temporary.replace(path)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(path)
+        _take_the_place_of(path, temporary)
         fsync_path(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_the_place_of(path: Path, temporary: Path) -> None:
+    old = temporary_sibling(path)
+    if path.exists():
+        with suppress(FileNotFoundError):
+            path.replace(old)
+    try:
+        temporary.replace(path)
+    except OSError:  # another process was faster, or the disk failed: then the old one comes back
+        if old.exists() and not path.exists():
+            old.replace(path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

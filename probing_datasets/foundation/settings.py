@@ -40,6 +40,15 @@ def read_settings() -> Settings:
     )
 
 
+def let_waiting_threads_sleep() -> None:
+    """Keep OpenMP threads from spinning while they wait for one another, unless the user decided that.
+
+    On a machine that does other work too, spinning made a forward pass six times slower. It has
+    to be said before the first import of torch.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def _path(variable: str, default: str) -> Path:
     return Path(os.environ.get(variable) or default).expanduser()
 

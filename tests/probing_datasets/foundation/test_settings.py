@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,13 @@ def test_cpus_that_are_no_number(monkeypatch, value):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", value)
     with pytest.raises(SettingsError, match=f"SLURM_CPUS_PER_TASK is '{value}', not a positive whole number"):
         read_settings()
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_decided(given, expected):
+    program = "import probing_datasets, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
+    command = [sys.executable, "-c", program]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [expected, "False"]
