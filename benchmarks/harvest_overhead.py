@@ -1,0 +1,154 @@
+"""Stage 1 against the forward pass alone, on the same batches.
+
+Ours is `experiments.activations.harvest.run_harvest`: all layers of ``mlp.hook_post`` in float16,
+checksummed and durable on the disk. The peer is the Hugging Face base model (no unembedding, no
+cache of keys and values, inference mode) with nothing stored, once with eager attention, which
+TransformerLens' bridge sets, and once with scaled-dot-product attention, its default.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+import tyro
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from benchmarks._language_models import EVERY_TOKEN, ModelSize, harvest_config
+from benchmarks._report import alternate, median_ratio, median_seconds, print_table
+from experiments.activations.batches import Batch, part_batches
+from experiments.activations.harvest import Harvest, prepare_harvest, run_harvest
+from experiments.activations.pooling import pool
+from experiments.activations.stores import ZarrStore
+from probing_datasets.feature_dataset import Aggregation
+
+ATTENTIONS = ("eager", "sdpa")
+
+
+@dataclass(frozen=True)
+class OverheadConfig:
+    """Sizes of the comparison."""
+
+    sizes: tuple[ModelSize, ...] = ("demo",)
+    """Shapes of the random models."""
+    n_sequences: int = 64
+    context_length: int = 128
+    """Tokens of every sequence."""
+    few_positions: int = 5
+    """Probed tokens of a sequence in the case of few."""
+    repeats: int = 3
+    threads: int = 1
+    """Threads of PyTorch, for everybody; ours writes in one more."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is stored of every sequence."""
+
+    aggregation: Aggregation
+    positions: int
+
+
+def cases(config: OverheadConfig) -> dict[str, Case]:
+    """Return the cases by their name in the table."""
+    return {
+        "every token": Case("none", EVERY_TOKEN),
+        f"{config.few_positions} tokens": Case("none", config.few_positions),
+        "mean": Case("mean", config.few_positions),
+    }
+
+
+def compare(config: OverheadConfig) -> list[dict[str, object]]:
+    """Time every model size and case; return the rows of the table."""
+    torch.set_num_threads(config.threads)
+    return [_compare_case(config, size, name, case) for size in config.sizes for name, case in cases(config).items()]
+
+
+def _compare_case(config: OverheadConfig, size: ModelSize, name: str, case: Case) -> dict[str, object]:
+    with tempfile.TemporaryDirectory() as folder:
+        job = prepare_harvest(
+            harvest_config(
+                Path(folder), size, config.n_sequences, config.context_length, case.positions, case.aggregation
+            )
+        )
+        batches = list(_batches(job))
+        peers = {attention: bare_model(job, attention) for attention in ATTENTIONS}
+        contenders = {"ours": partial(_harvest_anew, job)}
+        contenders |= {attention: partial(_forward, peer, batches) for attention, peer in peers.items()}
+        times = alternate(contenders, config.repeats)
+        error = largest_difference(ZarrStore.open(job.config.store_path), peers["sdpa"], job)
+    return {
+        "model": size,
+        "stored": name,
+        "sequences x tokens": f"{config.n_sequences} x {config.context_length}",
+        "rows": f"{job.plan.n_rows:,}",
+        "MB": f"{job.plan.nbytes / 1e6:.1f}",
+        "ours, s": f"{median_seconds(times['ours']):.2f}",
+        **{f"ours / {a}": f"{median_ratio(times['ours'], times[a]):.2f}" for a in ATTENTIONS},
+        **{f"ours / {a}, CPU time": f"{median_ratio(times['ours'], times[a], 'cpu'):.2f}" for a in ATTENTIONS},
+        "largest difference": f"{error:.1e}",
+    }
+
+
+def largest_difference(store: ZarrStore, peer: PreTrainedModel, job: Harvest) -> float:
+    """Return the largest distance of a stored value of the first part from the bare model's activation."""
+    start, stop = job.plan.part_range(0)
+    stored = [torch.from_numpy(store.read(layer, rows=slice(start, stop))) for layer in job.plan.layers]
+    worst = 0.0
+    for batch in part_batches(job.dataset, job.rows, start, stop, job.config.batch_size):
+        for layer, activation in enumerate(_mlp_activations(peer, batch)):
+            expected = _rows_of(batch, activation, job.config.activation_aggregation)
+            worst = max(worst, float((stored[layer][batch.row] - expected).abs().max()))
+    return worst
+
+
+def _rows_of(batch: Batch, activation: torch.Tensor, aggregation: Aggregation) -> torch.Tensor:
+    if aggregation == "none":
+        return activation[batch.sequence, batch.position]
+    return pool(activation, batch.poolable, aggregation)[batch.sequence]
+
+
+def _mlp_activations(peer: PreTrainedModel, batch: Batch) -> list[torch.Tensor]:
+    kept: list[torch.Tensor] = []
+
+    def keep(_module: torch.nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        kept.append(output)
+
+    layers = [f"gpt_neox.layers.{layer}.mlp.act" for layer in range(peer.config.num_hidden_layers)]
+    handles = [peer.get_submodule(name).register_forward_hook(keep) for name in layers]
+    _forward(peer, [batch])
+    for handle in handles:
+        handle.remove()
+    return kept
+
+
+def _batches(job: Harvest) -> Iterator[Batch]:
+    for part in range(job.plan.n_parts):
+        yield from part_batches(job.dataset, job.rows, *job.plan.part_range(part), job.config.batch_size)
+
+
+def bare_model(job: Harvest, attention: str) -> PreTrainedModel:
+    """Build the model of a harvest, with the same random weights, outside the bridge."""
+    torch.manual_seed(job.config.seed)
+    config = AutoConfig.from_pretrained(job.config.model)
+    return AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
+
+
+def _forward(peer: PreTrainedModel, batches: list[Batch]) -> None:
+    with torch.inference_mode():
+        for batch in batches:
+            peer.base_model(input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)
+
+
+def _harvest_anew(job: Harvest) -> None:
+    shutil.rmtree(job.config.store_path, ignore_errors=True)
+    run_harvest(job)
+
+
+if __name__ == "__main__":
+    print_table(compare(tyro.cli(OverheadConfig, description=__doc__)))

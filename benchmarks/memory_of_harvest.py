@@ -1,0 +1,100 @@
+"""Peak resident memory of stage 1 for n and for 4 n rows, each in a process of its own (Linux).
+
+The peak is the kernel's high-water mark of the process, set back once the model and the data set
+are loaded, so that neither loading nor the parent process hides what harvesting takes.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from benchmarks._language_models import EVERY_TOKEN, ModelSize, harvest_config
+from benchmarks._report import print_table
+from experiments.activations.harvest import prepare_harvest, run_harvest
+from experiments.config import HarvestConfig
+
+GROWTH = 4
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Sizes of the comparison."""
+
+    size: ModelSize = "demo"
+    """Shape of the random model."""
+    n_sequences: int = 100
+    """Sequences of the smaller data set, all of whose tokens are stored."""
+    context_length: int = 128
+    """Tokens of every sequence."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of one harvest, in bytes."""
+
+    rows: int
+    stored: int
+    """Bytes of all activations."""
+    loaded: int
+    """With the model and the data set loaded, before the first forward pass."""
+    peak: int
+    """Largest since then."""
+
+
+def compare(config: MemoryConfig) -> list[dict[str, object]]:
+    """Harvest n and 4 n rows; return the rows of the table, the ratio last."""
+    small, large = (measure(config, config.n_sequences * factor) for factor in (1, GROWTH))
+    ratio = {
+        "rows": f"{large.rows / small.rows:.2f} x",
+        "stored, MB": f"{large.stored / small.stored:.2f} x",
+        "loaded, MB": f"{large.loaded / small.loaded:.2f} x",
+        "peak, MB": f"{large.peak / small.peak:.2f} x",
+        "increase, MB": f"{(large.peak - large.loaded) / (small.peak - small.loaded):.2f} x",
+    }
+    return [{"model": config.size, **row} for row in (_as_row(small), _as_row(large), ratio)]
+
+
+def measure(config: MemoryConfig, n_sequences: int) -> Memory:
+    """Harvest a data set of this many sequences in a new process."""
+    with tempfile.TemporaryDirectory() as folder:
+        harvest = harvest_config(Path(folder), config.size, n_sequences, config.context_length, EVERY_TOKEN)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            return process.submit(memory_of_harvest, harvest).result()
+
+
+def memory_of_harvest(config: HarvestConfig) -> Memory:
+    """Harvest in this process and return its memory."""
+    job = prepare_harvest(config)
+    loaded = _status_bytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # sets the high-water mark back to the present
+    run_harvest(job)
+    return Memory(job.plan.n_rows, job.plan.nbytes, loaded, _status_bytes("VmHWM"))
+
+
+def _status_bytes(field: str) -> int:
+    """Return a size from /proc/self/status, where it stands in kB.
+
+    `resource.getrusage` would do, but its maximum is inherited from the parent process.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) * 1024
+
+
+def _as_row(memory: Memory) -> dict[str, str]:
+    return {
+        "rows": f"{memory.rows:,}",
+        "stored, MB": f"{memory.stored / 1e6:.0f}",
+        "loaded, MB": f"{memory.loaded / 1e6:.0f}",
+        "peak, MB": f"{memory.peak / 1e6:.0f}",
+        "increase, MB": f"{(memory.peak - memory.loaded) / 1e6:.0f}",
+    }
+
+
+if __name__ == "__main__":
+    print_table(compare(tyro.cli(MemoryConfig, description=__doc__)))
