@@ -37,7 +37,7 @@ install: $(INSTALLED) ## Make .venv and install the project into it
 
 benchmarks: $(INSTALLED) ## Show how the benchmarks are run
 	@echo "One at a time, on an idle machine:"
-	@for file in benchmarks/[a-z]*.py; do echo "  $(BIN)/python $$file"; done
+	@for file in benchmarks/[a-z]*.py; do echo "  $(BIN)/python -m benchmarks.$$(basename $$file .py)"; done
 
 clean: ## Remove .venv, caches and builds (results stay)
 	rm -rf .venv .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
