@@ -96,7 +96,8 @@ def run_harvest(job: Harvest) -> ZarrStore:
         check_free_space(config.store_path, required_bytes(job.plan))
     store = ZarrStore.create(config.store_path, job.plan, job.rows.sequence, job.rows.position)
     _reopen_damaged_parts(store)
-    check_free_space(config.store_path, required_bytes(job.plan, len(store.open_parts())))
+    if open_parts := store.open_parts():
+        check_free_space(config.store_path, required_bytes(job.plan, len(open_parts)))
     record = config.store_path / "provenance.json"
     if not record.exists():
         write_json(record, {"config": settings_record(config), "versions": provenance()})

@@ -129,6 +129,17 @@ def test_a_disk_that_is_too_full_is_refused_before_anything_is_written(config, m
     assert not config.store_path.exists()
 
 
+def test_a_full_disk_stops_a_harvest_with_open_parts_and_not_a_complete_one(config, monkeypatch):
+    store = harvest(config)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**6, 10**6, 0))
+    assert harvest(config).digest == store.digest
+    store.discard_part(0)
+    with pytest.raises(StoreError, match="but only 0.00 GB are free"):
+        harvest(config)
+    assert store.open_parts() == [0]
+
+
 @contextmanager
 def file_size_limit(n_bytes):
     """Let no file of this process grow beyond a size, as on a disk that becomes full."""
