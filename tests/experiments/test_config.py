@@ -1,10 +1,11 @@
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from experiments.config import HarvestConfig, ProbingConfig
+from experiments.config import HarvestConfig, HarvestType, ProbingConfig
+from experiments.config.harvest import TYPES_OF_FLAGS
 from probing_datasets.foundation.errors import SettingsError
 
 
@@ -29,6 +30,8 @@ def test_every_setting_that_decides_the_activations_has_its_own_folder():
         {"feature_dataset": "other.demo.256.-1"},
         {"probe_location": "hook_resid_post"},
         {"activation_aggregation": "mean"},
+        {"probe_next_token_feature": True},
+        {"experiment_type": "all_activations"},
     ]
     paths = {config.store_path, *(dataclasses.replace(config, **other).store_path for other in others)}
     assert len(paths) == len(others) + 1
@@ -69,6 +72,39 @@ def test_folders_come_from_the_environment(monkeypatch):
 def test_values_outside_their_range_are_refused(kind, setting, message):
     with pytest.raises(SettingsError, match=message):
         kind(**setting)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"positions": (1,)}, "--positions goes with --experiment_type all_activations or activation_subset"),
+        ({"flatten_and_ignore_padding": True}, "goes with --experiment_type all_activations"),
+        ({"probe_next_token_feature": True, "experiment_type": "all_activations"}, "activation_probe_dataset"),
+        (
+            {"positions": (1,), "experiment_type": "all_activations", "activation_aggregation": "mean"},
+            "need --activation_aggregation none",
+        ),
+        ({"neuron_subset": ("1,2",)}, r"--neuron_subset goes with --experiment_type activation_subset \(not activ"),
+        ({"neuron_subset_file": Path("a.csv")}, "--neuron_subset_file goes with .* activation_subset"),
+        ({"save_by_neuron": True}, "--save_by_neuron goes with .* activation_subset"),
+        ({"skip_computing_token_summary_df": True}, "--skip_computing_token_summary_df goes with"),
+        ({"auto_restrict_neuron_subset_file": True, "experiment_type": "activation_subset"}, "needs a file"),
+        ({"top_k": 5}, "--top_k goes with --experiment_type full_activation_histogram"),
+        ({"histogram_by_class": True, "experiment_type": "activation_subset"}, "--histogram_by_class goes with"),
+        ({"store": "hdf5", "experiment_type": "activation_subset"}, "--store goes with"),
+        ({"output_precision": "8", "experiment_type": "full_activation_histogram"}, "--output_precision goes with"),
+        ({"activations_dir": "s3://b/a", "experiment_type": "activation_subset"}, "--activations_dir goes with"),
+    ],
+)
+def test_flags_that_would_do_nothing_are_refused(setting, message):
+    with pytest.raises(SettingsError, match=message):
+        HarvestConfig(**setting)
+
+
+@pytest.mark.parametrize("experiment_type", get_args(HarvestType))
+def test_flags_with_their_defaults_are_accepted_by_every_type(experiment_type):
+    given = {name: getattr(HarvestConfig(), name) for name in TYPES_OF_FLAGS}
+    assert HarvestConfig(experiment_type=experiment_type, **given).experiment_type == experiment_type
 
 
 def test_the_workers_of_a_cluster_job_are_its_cpus(monkeypatch):
