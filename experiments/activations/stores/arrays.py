@@ -1,20 +1,61 @@
-"""Checks and arithmetic behind writing the arrays of a part and reading a piece of a layer."""
+"""The arrays of a store, and checks of what is written to them and asked of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from experiments.activations.plan import StorePlan
+from experiments.activations.plan import SCALE_DTYPE, StorePlan
+from experiments.activations.stores.places import StorePath
 from probing_datasets.foundation.errors import StoreError
 
 ArrayKey = tuple[str, int]
 """``(hook point, layer)``."""
 
 Activations = Mapping[ArrayKey, np.ndarray]
-"""One array ``(rows of the part, width)`` in the stored dtype for every hook point and layer."""
+"""One array ``(rows of the part, width)`` in ``plan.buffer_dtype`` for every hook point and layer."""
+
+Component = Literal["values", "scale", "offset"]
+"""What an array holds: activations (or their codes), or what turns the codes of precision 8 into them."""
+
+FILL_VALUES: dict[str, float | int] = {"float16": np.nan, "float32": np.nan, "uint16": 0x7FC0, "uint8": 0}
+"""What unfinished parts read as: NaN, or the bits of a bfloat16 NaN; codes have NaN as their scale."""
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """One two-dimensional array on the disk, cut into parts by rows."""
+
+    hook_point: str
+    layer: int
+    component: Component
+    n_rows: int
+    """Rows; of a scale or an offset, blocks of rows."""
+    part_rows: int
+    """Rows of every part but the last, which may have fewer."""
+    width: int
+    dtype: np.dtype
+    block_rows: int
+    """Rows of the activations that share a scale, where they are quantised."""
+
+    @property
+    def name(self) -> str:
+        """Name inside the store: ``mlp.hook_post/layer_03``, ``mlp.hook_post/layer_03_scale``."""
+        suffix = "" if self.component == "values" else f"_{self.component}"
+        return f"{self.hook_point}/layer_{self.layer:02d}{suffix}"
+
+    @property
+    def attributes(self) -> dict[str, str | int]:
+        """What a reader must know of the array, as attributes beside it."""
+        known: dict[str, str | int] = {"hook_point": self.hook_point, "layer": self.layer}
+        if self.dtype == np.uint16:
+            known["bits_of"] = "bfloat16"
+        if self.dtype == np.uint8:
+            known |= {"value": "offset + scale * code", "block_rows": self.block_rows, "part_rows": self.part_rows}
+        return known
 
 
 def array_keys(plan: StorePlan) -> list[ArrayKey]:
@@ -22,21 +63,36 @@ def array_keys(plan: StorePlan) -> list[ArrayKey]:
     return [(hook_point, layer) for hook_point in plan.hook_points for layer in plan.layers]
 
 
+def arrays_of(plan: StorePlan, key: ArrayKey) -> list[StoredArray]:
+    """Return the arrays that hold one layer: its values, and for precision 8 their scale and offset."""
+    width = plan.widths[key[0]]
+    values = StoredArray(*key, "values", plan.n_rows, plan.part_rows, width, plan.stored_dtype, plan.block_rows)
+    if not plan.is_quantised:
+        return [values]
+    blocks: Any = (plan.n_blocks, plan.blocks_per_part, width, SCALE_DTYPE, plan.block_rows)
+    return [values, StoredArray(*key, "scale", *blocks), StoredArray(*key, "offset", *blocks)]
+
+
+def stored_arrays(plan: StorePlan) -> list[StoredArray]:
+    """Return every array of a store."""
+    return [array for key in array_keys(plan) for array in arrays_of(plan, key)]
+
+
 def check_activations(plan: StorePlan, part: int, activations: Activations) -> None:
-    """Raise StoreError unless all arrays of a part are there, in their shape and stored dtype."""
+    """Raise StoreError unless all arrays of a part are there, in their shape and dtype."""
     start, stop = plan.part_range(part)
     for hook_point, layer in array_keys(plan):
         array = activations.get((hook_point, layer))
         found = None if array is None else (array.shape, array.dtype)
-        expected = ((stop - start, plan.widths[hook_point]), plan.stored_dtype)
+        expected = ((stop - start, plan.widths[hook_point]), plan.buffer_dtype)
         if found != expected:
             raise StoreError(
                 f"Part {part}, {hook_point}, layer {layer}: expected shape and dtype {expected}, "
-                f"got {found}. Give every array of the plan in the stored dtype."
+                f"got {found}. Give every array of the plan in its buffer_dtype."
             )
 
 
-def find_array(root: Path, plan: StorePlan, layer: int, hook_point: str | None) -> ArrayKey:
+def find_array(root: StorePath, plan: StorePlan, layer: int, hook_point: str | None) -> ArrayKey:
     """Return ``(hook point, layer)``, or raise StoreError saying which ones the store holds."""
     if hook_point is None and len(plan.hook_points) > 1:
         raise StoreError(f"{root} holds {', '.join(plan.hook_points)}. Say which hook point to read.")
@@ -49,36 +105,32 @@ def find_array(root: Path, plan: StorePlan, layer: int, hook_point: str | None) 
     return hook_point, layer
 
 
-def row_span(rows: slice, n_rows: int) -> range:
-    """Return the rows of a slice as a range; StoreError unless they are consecutive."""
-    start, stop, step = rows.indices(n_rows)
-    if step != 1:
-        raise StoreError(f"{rows} is not a span of rows. Read with step 1 and select from the result.")
-    return range(start, max(start, stop))
+def check_rows(rows: slice | np.ndarray, n_rows: int) -> np.ndarray:
+    """Return rows as increasing integers, or raise StoreError when they are not, or one does not exist."""
+    chosen = np.arange(n_rows)[rows] if isinstance(rows, slice) else _integers(rows)
+    if chosen is None or np.any(chosen < 0) or np.any(chosen >= n_rows) or np.any(np.diff(chosen) <= 0):
+        raise StoreError(
+            f"Rows must be a slice or increasing integers from 0 to {n_rows - 1}, not {_shown(rows)}. "
+            "Sort them, and take each once; then select from the result."
+        )
+    return chosen
 
 
 def check_columns(columns: np.ndarray, width: int) -> np.ndarray:
     """Return columns as one-dimensional integers, or raise StoreError when one does not exist."""
-    columns = np.asarray(columns)
-    integers = columns.ndim == 1 and (columns.dtype.kind in "iu" or columns.size == 0)
-    if not integers or np.any(columns < 0) or np.any(columns >= width):
+    chosen = _integers(columns)
+    if chosen is None or np.any(chosen < 0) or np.any(chosen >= width):
         raise StoreError(
-            f"Columns must be a list of integers from 0 to {width - 1}, "
-            f"not {np.array2string(columns, threshold=8)}. Check the layer of these neurons."
+            f"Columns must be a list of integers from 0 to {width - 1}, not {_shown(columns)}. "
+            "Check the layer of these neurons."
         )
-    return columns.astype(np.int64)
+    return chosen
 
 
-def parts_of(plan: StorePlan, span: range) -> Iterator[tuple[int, slice, slice]]:
-    """Yield ``(part, rows within the part, rows within the span)`` for the parts that a span meets."""
-    for part in range(span.start // plan.part_rows, -(-span.stop // plan.part_rows)):
-        first, end = plan.part_range(part)
-        start, stop = max(span.start, first), min(span.stop, end)
-        if start < stop:
-            yield part, slice(start - first, stop - first), slice(start - span.start, stop - span.start)
+def _integers(numbers: np.ndarray) -> np.ndarray | None:
+    array = np.asarray(numbers)
+    return array.astype(np.int64) if array.ndim == 1 and (array.dtype.kind in "iu" or array.size == 0) else None
 
 
-def decode_bfloat16(bits: np.ndarray) -> np.ndarray:
-    """Return float32 from bfloat16 bits in uint32, exactly and in place: the same bits, 16 places higher."""
-    np.left_shift(bits, 16, out=bits)
-    return bits.view(np.float32)
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, slice) else np.array2string(np.asarray(value), threshold=8)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import numpy as np
 
 from experiments.activations.plan import StorePlan, plan_differences
 from experiments.activations.stores.disk import remove_stale_leftovers, storage_errors
+from experiments.activations.stores.files import file_exists, write_file
 from experiments.activations.stores.header import HEADER, Header
 from experiments.activations.stores.ledger import PARTS
+from experiments.activations.stores.places import StorePath, is_local
 from experiments.activations.stores.records import FileRecord, seal
 from experiments.activations.stores.row_index import RowIndex
-from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.errors import StoreError
 
 logger = logging.getLogger(__name__)
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 REMEDY = "Choose another RESULTS_DIR, or replace the store with --overwrite."
 
 
-def begin_or_resume(root: Path, kind: str, plan: StorePlan, files: dict[str, bytes]) -> None:
+def begin_or_resume(root: StorePath, kind: str, plan: StorePlan, files: dict[str, bytes]) -> None:
     """Write the metadata files and then the header, or check the header that stands.
 
     Parameters
     ----------
-    root : Path
-        Folder of the store.
+    root : StorePath
+        Folder or URL of the store.
     kind : str
         The encoding.
     plan : StorePlan
@@ -40,7 +40,7 @@ def begin_or_resume(root: Path, kind: str, plan: StorePlan, files: dict[str, byt
     StoreError
         When another plan stands, naming what differs, or on a failure to write.
     """
-    if (root / HEADER).exists():
+    if file_exists(root / HEADER):
         standing = Header.read(root, kind)
         check_same_plan(root, standing.plan, plan)
         _mend(root, standing, files)
@@ -50,26 +50,27 @@ def begin_or_resume(root: Path, kind: str, plan: StorePlan, files: dict[str, byt
     remove_stale_leftovers(root)
 
 
-def check_same_plan(root: Path, standing: StorePlan, wanted: StorePlan) -> None:
+def check_same_plan(root: StorePath, standing: StorePlan, wanted: StorePlan) -> None:
     """Raise StoreError, naming what differs, when the store at ``root`` was planned otherwise."""
     if differences := plan_differences(standing, wanted):
         raise StoreError(f"Another store stands at {root}: {'; '.join(differences)} (stored -> asked for). {REMEDY}")
 
 
-def check_same_rows(root: Path, standing: RowIndex, wanted: RowIndex) -> None:
+def check_same_rows(root: StorePath, standing: RowIndex, wanted: RowIndex) -> None:
     """Raise StoreError when the rows of the store at ``root`` are other tokens."""
     if not all(map(np.array_equal, standing, wanted)):
         raise StoreError(f"The rows of the store at {root} are other tokens than those asked for. {REMEDY}")
 
 
-def _begin(root: Path, files: dict[str, bytes]) -> None:
+def _begin(root: StorePath, files: dict[str, bytes]) -> None:
     with storage_errors(root, root / PARTS):
-        (root / PARTS).mkdir(parents=True, exist_ok=True)
+        if is_local(root):  # an object store has no folders
+            (root / PARTS).mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         _write(root, name, data)
 
 
-def _mend(root: Path, header: Header, files: dict[str, bytes]) -> None:
+def _mend(root: StorePath, header: Header, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         record = FileRecord.of(data)
         if record == header.files.get(name) and record.damage(root / name):
@@ -77,6 +78,6 @@ def _mend(root: Path, header: Header, files: dict[str, bytes]) -> None:
             _write(root, name, data)
 
 
-def _write(root: Path, name: str, data: bytes) -> None:
+def _write(root: StorePath, name: str, data: bytes) -> None:
     with storage_errors(root, root / name):
-        write_bytes(root / name, data)
+        write_file(root / name, data)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from experiments.activations.plan import StorePlan
+from experiments.activations.stores.files import file_sizes, free_space
 from experiments.activations.stores.ledger import PARTS
+from experiments.activations.stores.places import StorePath, local_path
 from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import StoreError
 
@@ -27,11 +28,10 @@ def required_bytes(plan: StorePlan, n_parts: int | None = None) -> int:
     return int(n_parts * part_bytes * OVERHEAD) + plan.n_rows * ROW_INDEX_BYTES + METADATA_BYTES
 
 
-def check_free_space(path: Path, needed: int) -> None:
-    """Raise StoreError unless the disk that ``path`` will lie on has ``needed`` bytes free."""
-    existing = next(folder for folder in [path, *path.absolute().parents] if folder.exists())
-    free = shutil.disk_usage(existing).free
-    if free < needed:
+def check_free_space(path: StorePath, needed: int) -> None:
+    """Raise StoreError unless the disk that ``path`` will lie on has ``needed`` bytes free; a URL has no disk."""
+    free = free_space(path)
+    if free is not None and free < needed:
         raise StoreError(
             f"{path} needs {needed / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free there. "
             "Free space, set RESULTS_DIR to a larger disk, or store fewer layers or a lower precision."
@@ -39,28 +39,30 @@ def check_free_space(path: Path, needed: int) -> None:
 
 
 @contextmanager
-def storage_errors(root: Path, path: Path) -> Iterator[None]:
+def storage_errors(root: StorePath, path: StorePath) -> Iterator[None]:
     """Turn an OSError while writing ``path`` of the store at ``root`` into a StoreError."""
     try:
         yield
     except OSError as error:
-        finished = len(list((root / PARTS).glob("[0-9]*.json")))
+        finished = sum(name[0].isdigit() for name in file_sizes(root / PARTS))
         raise StoreError(
             f"Cannot write {path}: {error.strerror or error}. Finished parts of the store are kept "
             f"({finished} so far). Free space or mend the cause, and run the same command again."
         ) from error
 
 
-def leftovers(root: Path) -> dict[Path, list[Path]]:
-    """Return the temporary files below ``root``, grouped by the file that they were to become."""
-    found: dict[Path, list[Path]] = {}
-    for temporary in root.rglob(f"{TEMPORARY_PREFIX}*"):
+def leftovers(root: StorePath) -> dict[StorePath, list[Path]]:
+    """Return the temporary files below a local ``root``, grouped by the file that they were to become."""
+    found: dict[StorePath, list[Path]] = {}
+    if (folder := local_path(root)) is None:
+        return found
+    for temporary in folder.rglob(f"{TEMPORARY_PREFIX}*"):
         name = temporary.name.removeprefix(TEMPORARY_PREFIX).rsplit("-", 2)[0]
         found.setdefault(temporary.with_name(name), []).append(temporary)
     return found
 
 
-def remove_stale_leftovers(root: Path) -> None:
+def remove_stale_leftovers(root: StorePath) -> None:
     """Remove temporary files older than an hour: a younger one may belong to a live process."""
     oldest_live = time.time() - STALE_SECONDS
     for temporary in [path for paths in leftovers(root).values() for path in paths]:

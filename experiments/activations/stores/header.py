@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from experiments.activations.plan import StorePlan
+from experiments.activations.stores.files import read_file
+from experiments.activations.stores.places import StorePath
 from experiments.activations.stores.records import FileRecord, unseal
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from probing_datasets.foundation.hashing import digest_json
@@ -36,8 +37,8 @@ class Header:
         return digest_json(self.to_json())
 
     @classmethod
-    def read(cls, root: Path, kind: str) -> Header:
-        """Read the header of a store.
+    def read(cls, root: StorePath, kind: str | None = None) -> Header:
+        """Read the header of a store of the given encoding (default: any).
 
         Raises
         ------
@@ -47,16 +48,16 @@ class Header:
             When the file is not as it was written.
         """
         content = _read_sealed(root)
-        if content["store"] != kind:
-            found = content["store"]
+        found = content["store"]
+        if kind not in (None, found):
             raise StoreError(f"{root} is a {found} store, not {kind}. Open it as what it is.")
         files = {name: FileRecord(**record) for name, record in content["files"].items()}
-        return cls(kind, StorePlan.from_json(content["plan"]), files)
+        return cls(found, StorePlan.from_json(content["plan"]), files)
 
 
-def _read_sealed(root: Path) -> dict[str, Any]:
+def _read_sealed(root: StorePath) -> dict[str, Any]:
     try:
-        return unseal((root / HEADER).read_bytes())
+        return unseal(read_file(root / HEADER))
     except OSError as error:
         raise StoreError(
             f"There is no activation store at {root} ({HEADER}: {error.strerror}). "

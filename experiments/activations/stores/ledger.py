@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from experiments.activations.stores.files import read_files, remove_file, write_file
+from experiments.activations.stores.places import StorePath
 from experiments.activations.stores.records import FileRecord, seal, unseal
-from probing_datasets.foundation.atomic_files import fsync_path, write_bytes
 from probing_datasets.foundation.hashing import digest_json
 
 PARTS = "parts"
@@ -22,7 +22,7 @@ class PartLedger:
 
     Parameters
     ----------
-    root : Path
+    root : StorePath
         Folder of the store.
     plan_digest : str
         Digest of the store's header; a record with another one is not valid.
@@ -30,27 +30,41 @@ class PartLedger:
         The files that a part must have.
     """
 
-    def __init__(self, root: Path, plan_digest: str, names_of: Callable[[int], Collection[str]]) -> None:
+    def __init__(self, root: StorePath, plan_digest: str, names_of: Callable[[int], Collection[str]]) -> None:
         self._root = root
         self._plan_digest = plan_digest
         self._names_of = names_of
         self._known: dict[int, PartRecord] = {}
 
-    def path(self, part: int) -> Path:
+    def path(self, part: int) -> StorePath:
         """Return the file of a record."""
         return self._root / PARTS / f"{part:06d}.json"
 
     def get(self, part: int) -> PartRecord | None:
         """Return the valid record of a part, or None; a record once read is remembered."""
-        if part not in self._known and (record := self.read(part)) is not None:
-            self._known[part] = record
+        self._load([part])
         return self._known.get(part)
+
+    def missing(self, parts: Iterable[int]) -> list[int]:
+        """Return those of the parts that have no valid record."""
+        parts = list(parts)
+        self._load(parts)
+        return [part for part in parts if part not in self._known]
 
     def read(self, part: int) -> PartRecord | None:
         """Return the record of a part as it is on the disk now, or None when missing or not valid."""
+        return self._decode(part, *read_files([self.path(part)]))
+
+    def _load(self, parts: Iterable[int]) -> None:
+        unknown = [part for part in parts if part not in self._known]
+        found = zip(unknown, read_files([self.path(part) for part in unknown]), strict=True)
+        records = {part: self._decode(part, data) for part, data in found}
+        self._known |= {part: record for part, record in records.items() if record is not None}
+
+    def _decode(self, part: int, data: bytes | None) -> PartRecord | None:
         try:
-            content = unseal(self.path(part).read_bytes())
-        except (OSError, ValueError):
+            content = unseal(data or b"")
+        except ValueError:
             return None
         files = content.get("files", {})
         if content != self._content(part, files) or set(files) != set(self._names_of(part)):
@@ -59,20 +73,19 @@ class PartLedger:
 
     def digest(self, n_parts: int) -> str:
         """Return the SHA-256 over the plan and the records of all parts."""
+        self._load(range(n_parts))
         records = [_to_json(self.get(part) or {}) for part in range(n_parts)]
         return digest_json([self._plan_digest, records])
 
     def write(self, part: int, record: PartRecord) -> None:
         """Write the record of a part durably: from now on the part is finished."""
-        write_bytes(self.path(part), seal(self._content(part, _to_json(record))))
+        write_file(self.path(part), seal(self._content(part, _to_json(record))))
         self._known[part] = record
 
     def discard(self, part: int) -> None:
         """Remove the record of a part, if there is one, durably."""
         self._known.pop(part, None)
-        if self.path(part).exists():
-            self.path(part).unlink()
-            fsync_path(self.path(part).parent)
+        remove_file(self.path(part))
 
     def _content(self, part: int, files: dict[str, Any]) -> dict[str, Any]:
         return {"plan": self._plan_digest, "part": part, "files": files}

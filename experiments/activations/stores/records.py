@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+from experiments.activations.stores.files import file_size, read_blocks
+from experiments.activations.stores.places import StorePath
 from probing_datasets.foundation.hashing import checksum, digest_json
-
-READ_BYTES = 2**20
 
 Reason = Literal["missing", "wrong size", "checksum differs", "cannot be read", "unreadable record"]
 
@@ -27,12 +25,12 @@ class FileRecord:
         """Return the record of a file with these bytes."""
         return cls(memoryview(data).nbytes, checksum([data]))
 
-    def damage(self, path: Path) -> Reason | None:
-        """Return what is wrong with the file at ``path``, or None."""
+    def damage(self, path: StorePath) -> Reason | None:
+        """Return what is wrong with the file at ``path``, or None; StoreError when its place cannot be reached."""
         try:
-            if path.stat().st_size != self.nbytes:
+            if file_size(path) != self.nbytes:
                 return "wrong size"
-            return None if checksum(_blocks(path)) == self.xxh3_128 else "checksum differs"
+            return None if checksum(read_blocks(path)) == self.xxh3_128 else "checksum differs"
         except FileNotFoundError:
             return "missing"
         except OSError:
@@ -59,9 +57,3 @@ def unseal(data: bytes) -> dict[str, Any]:
     if seal(value["content"]) != data:
         raise ValueError("the content does not have the recorded digest")
     return value["content"]
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(READ_BYTES):
-            yield block

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from experiments.activations.stores.files import read_file
+from experiments.activations.stores.places import StorePath
 from experiments.activations.stores.records import FileRecord
 from probing_datasets.foundation.errors import CorruptStoreError
 
@@ -25,12 +25,12 @@ def encode_rows(sequence: np.ndarray, position: np.ndarray) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def read_rows(path: Path, record: FileRecord) -> RowIndex:
+def read_rows(path: StorePath, record: FileRecord) -> RowIndex:
     """Read a row index; CorruptStoreError when the file is not as recorded."""
     if reason := record.damage(path):
         raise CorruptStoreError(
             f"The row index {path} is damaged ({reason}). "
             "Run the stage-1 command that made the store again to write it anew."
         )
-    table = pq.read_table(pa.BufferReader(path.read_bytes()))
+    table = pq.read_table(pa.BufferReader(read_file(path)))
     return table["sequence"].to_numpy(), table["position"].to_numpy()

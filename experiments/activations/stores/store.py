@@ -14,14 +14,14 @@ different parts at once; a part has one writer at a time.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import DTypeLike
 
 from experiments.activations.plan import StorePlan
@@ -30,65 +30,55 @@ from experiments.activations.stores.arrays import (
     ArrayKey,
     check_activations,
     check_columns,
-    decode_bfloat16,
+    check_rows,
     find_array,
-    parts_of,
-    row_span,
+    stored_arrays,
 )
 from experiments.activations.stores.creation import begin_or_resume, check_same_rows
 from experiments.activations.stores.disk import leftovers, storage_errors
+from experiments.activations.stores.encoding import Encoding
+from experiments.activations.stores.files import write_file
 from experiments.activations.stores.header import Header
-from experiments.activations.stores.ledger import PartLedger
+from experiments.activations.stores.ledger import PartLedger, PartRecord
+from experiments.activations.stores.places import StorePath
+from experiments.activations.stores.reading import (
+    TENSOR_DTYPES,
+    Order,
+    PartRows,
+    empty,
+    parts_of,
+    read_part,
+    tensor_dtype,
+)
 from experiments.activations.stores.records import FileRecord
 from experiments.activations.stores.row_index import ROWS, RowIndex, encode_rows, read_rows
-from experiments.activations.stores.verification import Damage, Place, damaged_metadata, damaged_part
-from probing_datasets.foundation.atomic_files import atomic_file
+from experiments.activations.stores.verification import Damage, damaged_metadata, damaged_part, damaged_sizes
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 
 ALL = slice(None)
 
 
-class ActivationStore(ABC):
+class ActivationStore(Encoding):
     """Activations at the probed positions: one array per layer and hook point.
 
-    Make one with :meth:`create` or :meth:`open`. An encoding is a subclass that says
-    which files there are, how a part becomes their bytes, and how to read a span of rows.
+    Make one with :meth:`create` or :meth:`open` of an encoding, which is a subclass.
     """
 
-    kind: ClassVar[str]
-
-    def __init__(self, path: Path, header: Header, rows: RowIndex) -> None:
+    def __init__(self, path: StorePath, header: Header, rows: RowIndex) -> None:
         self.path = path
         self.plan = header.plan
         self.rows = rows
         self._header = header
         self._ledger = PartLedger(path, header.digest, self._part_files)
 
-    @staticmethod
-    @abstractmethod
-    def _metadata(plan: StorePlan) -> dict[str, bytes]:
-        """Return the files that describe the arrays, by name, those in deeper folders first."""
-
-    @abstractmethod
-    def _part_files(self, part: int) -> Mapping[str, Place]:
-        """Return the name of every file of a part with what it holds."""
-
-    @abstractmethod
-    def _encode(self, name: str, part: int, activations: Activations) -> memoryview:
-        """Return the bytes of one file of a part."""
-
-    @abstractmethod
-    def _read_part(self, key: ArrayKey, part: int, rows: slice, columns: np.ndarray | None, out: np.ndarray) -> None:
-        """Copy stored values of a span of rows of a part into ``out``."""
-
     @classmethod
-    def create(cls, path: Path, plan: StorePlan, sequence: np.ndarray, position: np.ndarray) -> Self:
+    def create(cls, path: StorePath, plan: StorePlan, sequence: np.ndarray, position: np.ndarray) -> Self:
         """Begin a store, or resume the one that stands.
 
         Parameters
         ----------
-        path : Path
-            Folder of the store.
+        path : StorePath
+            Folder or URL of the store.
         plan : StorePlan
             What the store will hold.
         sequence, position : np.ndarray
@@ -113,7 +103,7 @@ class ActivationStore(ABC):
         return store
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: StorePath) -> Self:
         """Open a store, finished or not.
 
         Raises
@@ -126,9 +116,14 @@ class ActivationStore(ABC):
         header = Header.read(path, cls.kind)
         return cls(path, header, read_rows(path / ROWS, header.files[ROWS]))
 
+    @classmethod
+    def n_files(cls, plan: StorePlan) -> int:
+        """Return the number of files of a complete store, with its plan, row index and provenance."""
+        return plan.n_parts * (len(stored_arrays(plan)) + 1) + len(cls._metadata(plan)) + 3
+
     def open_parts(self) -> list[int]:
         """Return the parts that have no valid record and must be written."""
-        return [part for part in range(self.plan.n_parts) if self._ledger.get(part) is None]
+        return self._ledger.missing(range(self.plan.n_parts))
 
     @property
     def is_complete(self) -> bool:
@@ -150,18 +145,18 @@ class ActivationStore(ABC):
             From 0 to ``plan.n_parts - 1``.
         activations : Mapping[tuple[str, int], np.ndarray]
             For every hook point and layer of the plan ``(rows of the part, width)`` in
-            ``plan.stored_dtype`` (for bfloat16 its bits as uint16).
+            ``plan.buffer_dtype`` (for bfloat16 its bits as uint16; for precision 8 float32).
 
         Raises
         ------
         StoreError
-            When an array is missing or has the wrong shape or dtype, or on a failure to write.
+            When an array is missing or has the wrong shape or dtype or cannot be quantised, or on
+            a failure to write.
         """
         check_activations(self.plan, part, activations)
         self.discard_part(part)
-        record = {name: self._write_file(name, part, activations) for name in self._part_files(part)}
-        with self._writing(self._ledger.path(part)):
-            self._ledger.write(part, record)
+        files = self._encode_part(part, activations)
+        self.record_part(part, {name: self._write_file(name, data) for name, data in files})
 
     def discard_part(self, part: int) -> None:
         """Remove the record of a part, so that the next run writes the part again."""
@@ -172,9 +167,10 @@ class ActivationStore(ABC):
         self,
         layer: int,
         hook_point: str | None = None,
-        rows: slice = ALL,
+        rows: slice | np.ndarray = ALL,
         columns: np.ndarray | None = None,
-        dtype: DTypeLike = np.float32,
+        dtype: DTypeLike | None = np.float32,
+        order: Order = "C",
     ) -> np.ndarray:
         """Return activations of a layer, touching only the files and column blocks in question.
 
@@ -186,12 +182,15 @@ class ActivationStore(ABC):
             Number of the layer in the model.
         hook_point : str, optional
             May be left out when the store has only one.
-        rows : slice
-            With step 1.
+        rows : slice or np.ndarray
+            A slice or increasing integers.
         columns : np.ndarray, optional
             The neurons to read, in this order. Default all.
-        dtype : dtype
-            float32 holds every precision exactly.
+        dtype : dtype, optional
+            float16, float32 (holds every precision exactly) or float64. None: as stored, which for
+            bfloat16 and precision 8 is float32.
+        order : {"C", "F"}
+            Memory order of the result; with ``F`` the values of each neuron are neighbours.
 
         Returns
         -------
@@ -201,36 +200,74 @@ class ActivationStore(ABC):
         Raises
         ------
         StoreError
-            When the store is unfinished or damaged, or has no such layer, hook point or columns.
+            When the store is unfinished or damaged, or has no such layer, hook point, rows or columns.
         """
+        known = tensor_dtype(dtype, self.plan.precision)
+        return self._read(layer, hook_point, rows, columns, known, order).numpy()
+
+    def read_torch(
+        self,
+        layer: int,
+        hook_point: str | None = None,
+        rows: slice | np.ndarray = ALL,
+        columns: np.ndarray | None = None,
+        order: Order = "C",
+    ) -> torch.Tensor:
+        """Return what :meth:`read` does, as a tensor in the stored precision: float16, float32 or bfloat16.
+
+        Precision 8 gives float32.
+        """
+        return self._read(layer, hook_point, rows, columns, TENSOR_DTYPES[self.plan.precision], order)
+
+    def _read(
+        self,
+        layer: int,
+        hook_point: str | None,
+        rows: slice | np.ndarray,
+        columns: np.ndarray | None,
+        dtype: torch.dtype,
+        order: Order,
+    ) -> torch.Tensor:
         self._require_complete()
         key = find_array(self.path, self.plan, layer, hook_point)
-        if columns is not None:
-            columns = check_columns(columns, self.plan.widths[key[0]])
-        span = row_span(rows, self.plan.n_rows)
-        if self.plan.precision == "bf16":
-            return decode_bfloat16(self._read_span(key, span, columns, np.uint32)).astype(dtype, copy=False)
-        return self._read_span(key, span, columns, dtype)
-
-    def _read_span(self, key: ArrayKey, span: range, columns: np.ndarray | None, dtype: DTypeLike) -> np.ndarray:
-        width = self.plan.widths[key[0]] if columns is None else len(columns)
-        out = np.empty((len(span), width), dtype)
-        for part, inside, outside in parts_of(self.plan, span):
-            try:
-                self._read_part(key, part, inside, columns, out[outside])
-            except CorruptStoreError as error:
-                raise CorruptStoreError(f"Layer {key[1]}, part {part}: {error}") from error
+        width = self.plan.widths[key[0]]
+        rows = check_rows(rows, self.plan.n_rows)
+        columns = None if columns is None else check_columns(columns, width)
+        out = empty(len(rows), width if columns is None else len(columns), dtype, order)
+        for part_rows in parts_of(self.plan, rows):
+            self._read_part(key, part_rows, columns, out[part_rows.outside])
         return out
 
-    def verify(self) -> list[Damage]:
-        """Read every file and return those that are missing or not as they were written.
+    def _read_part(self, key: ArrayKey, rows: PartRows, columns: np.ndarray | None, out: torch.Tensor) -> None:
+        files = [(self.path / name, layout) for name, layout in self._layer_files(key, rows.part)]
+        try:
+            read_part(files, rows, columns, self.plan.block_rows, out)
+        except CorruptStoreError as error:
+            raise CorruptStoreError(f"Layer {key[1]}, part {rows.part}: {error}") from error
+
+    def part_record(self, part: int) -> PartRecord | None:
+        """Return length and checksum of every file of a part, or None when the part is not finished."""
+        return self._ledger.get(part)
+
+    def record_part(self, part: int, record: PartRecord) -> None:
+        """Declare a part finished whose files were put in place by other means than :meth:`write_part`."""
+        with self._writing(self._ledger.path(part)):
+            self._ledger.write(part, record)
+
+    def verify(self, parts: Iterable[int] | None = None) -> list[Damage]:
+        """Read every file, of all or some parts, and return those that are missing or not as they were written.
 
         Parts without a record are unfinished, not damaged: see :meth:`open_parts`.
         """
         found = list(damaged_metadata(self.path, self._header))
-        for part in range(self.plan.n_parts):
+        for part in range(self.plan.n_parts) if parts is None else parts:
             found += damaged_part(self.path, part, self._ledger, self._part_files(part))
         return found
+
+    def damaged_sizes(self, parts: Iterable[int] | None = None) -> list[Damage]:
+        """Return the files of finished parts that are missing or of another size; nothing is read."""
+        parts = range(self.plan.n_parts) if parts is None else parts
+        return list(damaged_sizes(self.path, parts, self._ledger, self._part_files))
 
     def _require_complete(self) -> None:
         if missing := self.open_parts():
@@ -239,20 +276,19 @@ class ActivationStore(ABC):
                 "missing. Run the stage-1 command that began it again; it writes only those."
             )
 
-    def _write_file(self, name: str, part: int, activations: Activations) -> FileRecord:
-        data = self._encode(name, part, activations)
-        with self._writing(self.path / name), atomic_file(self.path / name) as temporary:
-            temporary.write_bytes(data)
+    def _write_file(self, name: str, data: memoryview) -> FileRecord:
+        with self._writing(self.path / name):
+            write_file(self.path / name, data)
         return FileRecord.of(data)
 
     @contextmanager
-    def _writing(self, path: Path) -> Iterator[None]:
+    def _writing(self, path: StorePath) -> Iterator[None]:
         with storage_errors(self.path, path):
             for leftover in self._leftovers.pop(path, []):
                 leftover.unlink(missing_ok=True)
             yield
 
     @cached_property
-    def _leftovers(self) -> dict[Path, list[Path]]:
+    def _leftovers(self) -> dict[StorePath, list[Path]]:
         """Temporary files of killed processes, and of living ones that write other parts."""
         return leftovers(self.path)

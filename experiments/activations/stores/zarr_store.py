@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.activations.plan import Precision, StorePlan
-from experiments.activations.stores.arrays import Activations, ArrayKey, array_keys
-from experiments.activations.stores.shards import ShardLayout, encode_shard, read_shard
+from experiments.activations.plan import StorePlan
+from experiments.activations.stores.arrays import FILL_VALUES, StoredArray, stored_arrays
+from experiments.activations.stores.blocks import BlockLayout
+from experiments.activations.stores.shards import encode_shard, shard_layout
 from experiments.activations.stores.store import ActivationStore
 
 METADATA = "zarr.json"
-
-ZARR_DTYPES: dict[Precision, str] = {"16": "float16", "32": "float32", "bf16": "uint16"}
-BFLOAT16_NAN_BITS = 0x7FC0
 
 
 class ZarrStore(ActivationStore):
@@ -29,65 +27,50 @@ class ZarrStore(ActivationStore):
 
     @staticmethod
     def _metadata(plan: StorePlan) -> dict[str, bytes]:
-        arrays = {f"{_array_name(key)}/{METADATA}": _array_metadata(plan, key) for key in array_keys(plan)}
+        arrays = {f"{array.name}/{METADATA}": _array_metadata(array) for array in stored_arrays(plan)}
         groups = {f"{hook_point}/{METADATA}": _group_metadata() for hook_point in plan.hook_points}
         files = {**arrays, **groups, METADATA: _group_metadata()}
         return {name: json.dumps(value, indent=1).encode() for name, value in files.items()}
 
-    def _part_files(self, part: int) -> dict[str, ArrayKey]:
-        return {_shard_name(key, part): key for key in array_keys(self.plan)}
+    @staticmethod
+    def _file_name(array: StoredArray, part: int) -> str:
+        return f"{array.name}/c.{part}.0"  # with "." as separator, an array is one folder
 
-    def _encode(self, name: str, part: int, activations: Activations) -> memoryview:
-        key = self._part_files(part)[name]
-        return encode_shard(_layout(self.plan, key), activations[key]).data
+    @staticmethod
+    def _layout(array: StoredArray) -> BlockLayout:
+        return shard_layout(array.part_rows, array.width, array.dtype)
 
-    def _read_part(self, key: ArrayKey, part: int, rows: slice, columns: np.ndarray | None, out: np.ndarray) -> None:
-        start, stop = self.plan.part_range(part)
-        path = self.path / _shard_name(key, part)
-        read_shard(_layout(self.plan, key), path, rows, columns, out, check=len(out) == stop - start)
-
-
-def _array_name(key: ArrayKey) -> str:
-    return f"{key[0]}/layer_{key[1]:02d}"
-
-
-def _shard_name(key: ArrayKey, part: int) -> str:
-    """Return the file of a shard: with ``.`` as separator, an array is one folder."""
-    return f"{_array_name(key)}/c.{part}.0"
-
-
-def _layout(plan: StorePlan, key: ArrayKey) -> ShardLayout:
-    return ShardLayout(plan.part_rows, plan.widths[key[0]], plan.stored_dtype)
+    @staticmethod
+    def _encode(layout: BlockLayout, values: np.ndarray) -> np.ndarray:
+        return encode_shard(layout, values)
 
 
 def _group_metadata() -> dict[str, Any]:
     return {"zarr_format": 3, "node_type": "group", "attributes": {}}
 
 
-def _array_metadata(plan: StorePlan, key: ArrayKey) -> dict[str, Any]:
-    layout = _layout(plan, key)
-    is_bfloat16 = plan.precision == "bf16"
-    attributes = {"hook_point": key[0], "layer": key[1]}
+def _array_metadata(array: StoredArray) -> dict[str, Any]:
+    fill_value = FILL_VALUES[array.dtype.name]
     return {
         "zarr_format": 3,
         "node_type": "array",
-        "shape": [plan.n_rows, layout.width],
-        "data_type": ZARR_DTYPES[plan.precision],
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [layout.rows, layout.width]}},
+        "shape": [array.n_rows, array.width],
+        "data_type": array.dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [array.part_rows, array.width]}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
-        "fill_value": BFLOAT16_NAN_BITS if is_bfloat16 else "NaN",
-        "codecs": [_sharding_codec(layout)],
-        "attributes": attributes | ({"bits_of": "bfloat16"} if is_bfloat16 else {}),
-        "dimension_names": ["row", "neuron"],
+        "fill_value": "NaN" if np.isnan(fill_value) else fill_value,
+        "codecs": [_sharding_codec(shard_layout(array.part_rows, array.width, array.dtype))],
+        "attributes": array.attributes,
+        "dimension_names": ["row" if array.component == "values" else "block", "neuron"],
     }
 
 
-def _sharding_codec(layout: ShardLayout) -> dict[str, Any]:
-    checked_bytes = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+def _sharding_codec(layout: BlockLayout) -> dict[str, Any]:
+    endian = {"configuration": {"endian": "little"}} if layout.dtype.itemsize > 1 else {}
     configuration = {
-        "chunk_shape": [layout.rows, layout.chunk_columns],
-        "codecs": checked_bytes,
-        "index_codecs": checked_bytes,
+        "chunk_shape": [layout.rows, layout.block_columns],
+        "codecs": [{"name": "bytes", **endian}, {"name": "crc32c"}],
+        "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
         "index_location": "end",
     }
     return {"name": "sharding_indexed", "configuration": configuration}

@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from upath import UPath
 
-from experiments.activations.plan import StorePlan
-from experiments.activations.stores import STORES
+from experiments.activations.plan import STORED_DTYPES, StorePlan
+from experiments.activations.stores import STORES, open_store
+from experiments.activations.stores.records import seal, unseal
 from probing_datasets.foundation import atomic_files
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 
@@ -40,10 +43,20 @@ def store_class(request):
     return STORES[request.param]
 
 
+@pytest.fixture(params=STORED_DTYPES)
+def plan(request):
+    return dataclasses.replace(PLAN, precision=request.param)
+
+
 def layer_values(plan, hook_point, layer, seed=0):
-    """What a model gives at the precision of the plan, float32."""
+    """What a model gives at the precision of the plan, float32; for precision 8, what steps of 1 hold exactly."""
     generator = np.random.default_rng([seed, layer, len(hook_point)])
-    values = generator.standard_normal((plan.n_rows, plan.widths[hook_point])).astype(np.float32)
+    shape = (plan.n_rows, plan.widths[hook_point])
+    if plan.precision == "8":
+        values = generator.integers(0, 256, shape).astype(np.float32)
+        values[0 :: plan.part_rows], values[1 :: plan.part_rows] = 0, 255
+        return values
+    values = generator.standard_normal(shape).astype(np.float32)
     if plan.precision == "16":
         return values.astype(np.float16).astype(np.float32)
     if plan.precision == "bf16":
@@ -54,7 +67,7 @@ def layer_values(plan, hook_point, layer, seed=0):
 def stored(plan, values):
     if plan.precision == "bf16":
         return (values.view(np.uint32) >> 16).astype(np.uint16)
-    return values.astype(plan.stored_dtype)
+    return values.astype(plan.buffer_dtype)
 
 
 def activations_of(plan, part, seed=0):
@@ -82,9 +95,13 @@ def finished(store_class, tmp_path):
     return fill(begin(store_class, tmp_path / "store"))
 
 
-@pytest.mark.parametrize("precision", ["16", "32", "bf16"])
-def test_layers_come_back_bit_for_bit(store_class, tmp_path, precision):
-    plan = dataclasses.replace(TWO_HOOKS, precision=precision)
+@pytest.fixture
+def finished_in_every_precision(store_class, plan, tmp_path):
+    return fill(begin(store_class, tmp_path / "store", plan))
+
+
+def test_layers_come_back_bit_for_bit(store_class, plan, tmp_path):
+    plan = dataclasses.replace(TWO_HOOKS, precision=plan.precision)
     fill(begin(store_class, tmp_path, plan))
     store = store_class.open(tmp_path)
     for hook_point in plan.hook_points:
@@ -96,21 +113,88 @@ def test_layers_come_back_bit_for_bit(store_class, tmp_path, precision):
     assert store.read(0, HOOK, dtype=np.float64).dtype == np.float64
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), n_rows=st.integers(1, 30), part_rows=st.integers(1, 31), width=st.integers(1, 70))
 @pytest.mark.parametrize("name", STORES)
 def test_reads_equal_slices_of_the_whole(name, data, n_rows, part_rows, width):
-    precision = data.draw(st.sampled_from(["16", "32", "bf16"]))
+    precision = data.draw(st.sampled_from(list(STORED_DTYPES)))
     plan = StorePlan({}, (5,), (HOOK,), {HOOK: width}, n_rows, part_rows, precision)
     bound = st.none() | st.integers(-n_rows - 2, n_rows + 2)
-    rows = slice(data.draw(bound), data.draw(bound))
+    some_rows = st.sets(st.integers(0, n_rows - 1)).map(lambda chosen: np.array(sorted(chosen), np.int64))
+    rows = data.draw(st.builds(slice, bound, bound, st.none() | st.integers(1, 5)) | some_rows)
     columns = np.array(data.draw(st.lists(st.integers(0, width - 1), max_size=8)), np.int32)
+    order = data.draw(st.sampled_from(["C", "F"]))
     with tempfile.TemporaryDirectory() as folder:
         store = fill(begin(STORES[name], Path(folder), plan))
         whole = layer_values(plan, HOOK, 5)
-        assert np.array_equal(store.read(5, rows=rows), whole[rows])
-        assert np.array_equal(store.read(5, rows=rows, columns=columns), whole[rows][:, columns])
+        assert np.array_equal(store.read(5, rows=rows, order=order), whole[rows])
+        assert np.array_equal(store.read(5, rows=rows, columns=columns, order=order), whole[rows][:, columns])
+        assert np.array_equal(store.read_torch(5, rows=rows, order=order).float(), whole[rows])
         assert store.verify() == []
+
+
+def test_dtype_and_memory_order(finished_in_every_precision):
+    store, precision = finished_in_every_precision, finished_in_every_precision.plan.precision
+    expected = layer_values(store.plan, HOOK, 0)
+    kept = store.read(0, dtype=None)
+    assert kept.dtype == (np.float16 if precision == "16" else np.float32)
+    for dtype in (np.float16, np.float64):
+        read = store.read(0, dtype=dtype)
+        assert read.dtype == dtype
+        assert np.array_equal(read, expected.astype(dtype))
+    assert kept.flags.c_contiguous
+    assert not kept.flags.f_contiguous
+    assert store.read(0, dtype=None, order="F").flags.f_contiguous
+    assert store.read(0, columns=np.array([7, 2]), order="F")[:, 1].flags.contiguous
+    with pytest.raises(StoreError, match="float16, float32 or float64, not int32"):
+        store.read(0, dtype=np.int32)
+
+
+def test_tensors_have_the_stored_precision(finished_in_every_precision):
+    store = finished_in_every_precision
+    dtypes = {"8": torch.float32, "16": torch.float16, "32": torch.float32, "bf16": torch.bfloat16}
+    read = store.read_torch(3)
+    assert read.dtype == dtypes[store.plan.precision]
+    assert torch.equal(read.float(), torch.from_numpy(layer_values(store.plan, HOOK, 3)))
+    assert store.read_torch(3, order="F").T.is_contiguous()
+
+
+def test_open_store_finds_the_encoding(finished_in_every_precision, tmp_path):
+    store = open_store(finished_in_every_precision.path)
+    assert type(store) is type(finished_in_every_precision)
+    assert store.digest == finished_in_every_precision.digest
+    with pytest.raises(StoreError, match="no activation store"):
+        open_store(tmp_path / "nothing")
+    header = tmp_path / "store/plan.json"
+    header.write_bytes(seal({**unseal(header.read_bytes()), "store": "parquet"}))
+    with pytest.raises(StoreError, match="is a parquet store, but this code knows zarr, hdf5"):
+        open_store(tmp_path / "store")
+
+
+def test_a_store_behind_a_url(store_class, plan):
+    with_memory = UPath(f"memory://{store_class.kind}-{plan.precision}")
+    store = fill(begin(store_class, with_memory, plan))
+    whole, rows = layer_values(plan, HOOK, 3), np.array([1, 2, 5, 8])
+    assert np.array_equal(open_store(with_memory).read(3), whole)
+    assert np.array_equal(store.read(3, rows=rows, columns=np.array([32, 0])), whole[rows][:, [32, 0]])
+    name = next(iter(store._part_files(1)))
+    flip(with_memory / name, store._layer_files((HOOK, 0), 1)[0][1].start + 9)
+    with pytest.raises(CorruptStoreError, match="Layer 0, part 1: .*checksum of column block 0 differs"):
+        store.read(0)
+    (with_memory / name).unlink()
+    with pytest.raises(CorruptStoreError, match="Layer 0, part 1: .*file is missing"):
+        store.read(0)
+
+
+def test_what_cannot_be_quantised_is_refused(store_class, tmp_path):
+    plan = dataclasses.replace(PLAN, precision="8")
+    store = begin(store_class, tmp_path, plan)
+    for wrong in (np.nan, np.inf, -np.inf):
+        activations = activations_of(plan, 1)
+        activations[HOOK, 3][2, 30] = wrong
+        with pytest.raises(StoreError, match="Part 1, mlp.hook_post, layer 3: Column 30, rows 0 to 3: .*quantised"):
+            store.write_part(1, activations)
+    assert store.open_parts() == [0, 1, 2]
 
 
 def test_rows_say_which_token_each_is(finished, tmp_path):
@@ -148,8 +232,9 @@ def test_reading_what_is_not_there(store_class, tmp_path):
         store.read(0, "hook_attn")
     with pytest.raises(StoreError, match="Say which hook point"):
         store.read(0)
-    with pytest.raises(StoreError, match="step 1"):
-        store.read(0, HOOK, rows=slice(None, None, 2))
+    for rows in (slice(None, None, -1), np.array([3, 3]), np.array([4, 2]), np.array([10]), np.array([-1])):
+        with pytest.raises(StoreError, match="slice or increasing integers from 0 to 9"):
+            store.read(0, HOOK, rows=rows)
     for columns in ([33], [-1], [0.5], [[1]], [True]):
         with pytest.raises(StoreError, match="integers from 0 to 32"):
             store.read(0, HOOK, columns=np.array(columns))
@@ -207,7 +292,7 @@ def test_store_of_another_encoding(finished, store_class):
 # ---------------------------------------------------------------- interruption
 
 
-def snapshots_at_every_flush(monkeypatch, store_class, root, folder):
+def snapshots_at_every_flush(monkeypatch, store_class, plan, root, folder):
     """Write a store and copy it whenever it is about to flush: the states a kill can leave."""
     kept, flush = [], atomic_files.fsync_path
 
@@ -218,20 +303,21 @@ def snapshots_at_every_flush(monkeypatch, store_class, root, folder):
 
     with monkeypatch.context() as patch:
         patch.setattr(atomic_files, "fsync_path", copy_and_flush)
-        fill(begin(store_class, root))
+        fill(begin(store_class, root, plan))
     return kept
 
 
-def test_resume_after_any_kill_gives_the_same_bytes(monkeypatch, store_class, tmp_path):
-    root = tmp_path / "whole"
-    snapshots = snapshots_at_every_flush(monkeypatch, store_class, root, tmp_path)
+@pytest.mark.parametrize("precision", ["16", "8"])
+def test_resume_after_any_kill_gives_the_same_bytes(monkeypatch, store_class, precision, tmp_path):
+    root, plan = tmp_path / "whole", dataclasses.replace(PLAN, precision=precision, layers=(3,))
+    snapshots = snapshots_at_every_flush(monkeypatch, store_class, plan, root, tmp_path)
     whole = files_of(root)
     assert sum(any(".tmp-" in name for name in files_of(s)) for s in snapshots) >= len(snapshots) // 2
     for snapshot in snapshots:
         for path in snapshot.rglob(".tmp-*"):
             path.write_bytes(path.read_bytes()[:7])
             os.utime(path, (0, 0))
-        fill(begin(store_class, snapshot))
+        fill(begin(store_class, snapshot, plan))
         assert files_of(snapshot) == whole
 
 
@@ -279,12 +365,14 @@ def found(store_class, path):
         return [name for name in (path / "plan.json", path / "rows.parquet") if str(name) in str(error)]
 
 
-def test_a_flipped_bit_in_any_file_is_named(finished, store_class):
-    root = finished.path
+@pytest.mark.parametrize("precision", ["16", "8"])
+def test_a_flipped_bit_in_any_file_is_named(store_class, precision, tmp_path):
+    root = tmp_path / "store"
+    fill(begin(store_class, root, dataclasses.replace(PLAN, precision=precision)))
     assert found(store_class, root) == []
     generator = np.random.default_rng(0)
     for name, data in files_of(root).items():
-        offsets = {0, len(data) - 1, *generator.integers(0, len(data), 25).tolist()}
+        offsets = {0, len(data) - 1, *generator.integers(0, len(data), 8).tolist()}
         for offset in offsets:
             flip(root / name, offset)
             assert found(store_class, root) == [root / name], (name, offset)
@@ -293,7 +381,8 @@ def test_a_flipped_bit_in_any_file_is_named(finished, store_class):
 
 
 @pytest.mark.parametrize("change", ["truncate", "lengthen", "remove"])
-def test_files_of_another_length_are_named(finished, change):
+def test_files_of_another_length_are_named(finished_in_every_precision, change):
+    finished = finished_in_every_precision
     for name, (hook_point, layer) in finished._part_files(2).items():
         path = finished.path / name
         data = path.read_bytes()
@@ -308,9 +397,12 @@ def test_files_of_another_length_are_named(finished, change):
     assert finished.verify() == []
 
 
-def test_discard_and_rerun_repair(finished, store_class):
-    digest = finished.digest
-    flip(finished.path / next(iter(finished._part_files(1))), 9)
+@pytest.mark.parametrize("file", [0, -1])
+def test_discard_and_rerun_repair(finished_in_every_precision, store_class, file):
+    """Of precision 8, the first file holds codes and the last one offsets."""
+    finished = finished_in_every_precision
+    digest, name = finished.digest, list(finished._part_files(1))[file]
+    flip(finished.path / name, finished._layer_files((HOOK, 0), 1)[file][1].start + 9)
     (damage,) = finished.verify()
     assert damage.reason == "checksum differs"
     with pytest.raises(
@@ -319,7 +411,7 @@ def test_discard_and_rerun_repair(finished, store_class):
         finished.read(damage.layer)
     finished.discard_part(damage.part)
     assert finished.open_parts() == [1]
-    repaired = fill(begin(store_class, finished.path))
+    repaired = fill(begin(store_class, finished.path, finished.plan))
     assert repaired.verify() == []
     assert repaired.digest == digest
 

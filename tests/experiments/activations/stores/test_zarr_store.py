@@ -47,6 +47,23 @@ def test_store_is_a_zarr_group(tmp_path):
     assert np.asarray(arrays["layer_11"][4:9]).tobytes() == data[11][4:9].tobytes()
 
 
+def test_codes_are_decoded_as_their_attributes_say(tmp_path):
+    plan = StorePlan({}, (0,), (HOOK,), {HOOK: 40}, 10, 4, "8")
+    store = ZarrStore.create(tmp_path, plan, np.arange(10), np.arange(10))
+    data = np.random.default_rng(0).standard_normal((10, 40)).astype(np.float32)
+    for part in (0, 1):
+        store.write_part(part, {(HOOK, 0): data[slice(*plan.part_range(part))]})
+    group = dict(zarr.open_group(tmp_path, path=HOOK, mode="r").arrays())
+    codes, scale, offset = (group[f"layer_00{name}"] for name in ("", "_scale", "_offset"))
+    assert codes.attrs["value"] == "offset + scale * code"
+    assert np.isnan(np.asarray(scale[2:])).all()
+    store.write_part(2, {(HOOK, 0): data[8:]})
+    block = np.arange(10) // codes.attrs["block_rows"]
+    decoded = np.asarray(offset[:])[block] + np.asarray(scale[:])[block] * np.asarray(codes[:])
+    assert np.allclose(decoded, store.read(0), atol=1e-6)
+    assert 0 < np.abs(decoded - data).max() <= np.asarray(scale[:]).max() / 2 + 1e-6
+
+
 @pytest.mark.parametrize("precision", ["16", "32", "bf16"])
 def test_missing_parts_read_as_nan(tmp_path, precision):
     make(tmp_path, precision, parts=(0,))
