@@ -125,8 +125,8 @@ def test_verify_names_a_flipped_byte_and_the_harvest_mends_it(stage_one, flags, 
     assert "hook point mlp.hook_post, layer 1, part 0: " in out
     assert str(shard) in out
     assert "1 files of" in err
-    assert "Run get_activations.py with the settings of the store" in err
-    assert stage_one(*flags)[0] == 0
+    assert "Run get_activations.py with the settings of the store and --resume" in err
+    assert stage_one(*flags, "--resume")[0] == 0
     assert stage_one("verify", store_path)[0] == 0
 
 

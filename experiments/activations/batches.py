@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from probing_datasets.feature_dataset import FeatureDataset
-from probing_datasets.probed_rows import ProbedRows
+from probing_datasets.probed_rows import ProbedRows, token_rows
+
+NO_SEQUENCE = -1
+"""In place of the sequence of a row of padding."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Batch:
     """(batch, length) int64: 1 where there is a token."""
     poolable: torch.Tensor
     """(batch, length) bool: tokens that are neither padding nor special."""
+    members: np.ndarray
+    """(batch,) int64: number of each sequence in the data set."""
     row: np.ndarray
     """(m,) int64: rows within the part that this batch fills."""
     sequence: torch.Tensor
@@ -29,19 +34,57 @@ class Batch:
     position: torch.Tensor
     """(m,) int64: position of each row (-1 when aggregated)."""
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its tensors on a device."""
+        names = ("tokens", "mask", "poolable", "sequence", "position")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+    def split(self, size: int) -> list[Batch]:
+        """Return batches of at most ``size`` sequences, each with its own rows."""
+        return [self._sequences(start, start + size) for start in range(0, len(self.tokens), size)]
+
+    def _sequences(self, start: int, stop: int) -> Batch:
+        length = int(self.mask[start:stop].sum(1).max())
+        kept = (self.sequence >= start) & (self.sequence < stop)
+        return Batch(
+            tokens=self.tokens[start:stop, :length],
+            mask=self.mask[start:stop, :length],
+            poolable=self.poolable[start:stop, :length],
+            members=self.members[start:stop],
+            row=self.row[kept.numpy()],
+            sequence=self.sequence[kept] - start,
+            position=self.position[kept],
+        )
+
 
 def part_batches(dataset: FeatureDataset, rows: ProbedRows, start: int, stop: int, batch_size: int) -> Iterator[Batch]:
-    """Yield the batches that fill rows ``start`` to ``stop``.
+    """Yield the batches that fill rows ``start`` to ``stop``; rows behind the end of a sequence are in none.
 
     Sequences are sorted by length, so that little padding is computed. The order depends on
     the part alone: a part that is harvested again gets the same bytes.
     """
     sequence, position = rows.sequence[start:stop], rows.position[start:stop]
-    distinct = np.unique(sequence)
+    sequence = np.where(position < dataset.lengths[sequence], sequence, NO_SEQUENCE)
+    distinct = np.setdiff1d(sequence, [NO_SEQUENCE])
     order = distinct[np.argsort(-dataset.lengths[distinct], kind="stable")]
     for first in range(0, len(order), batch_size):
         members = order[first : first + batch_size]
         yield _make_batch(dataset, members, sequence, position)
+
+
+def sequence_batches(dataset: FeatureDataset, sequences: np.ndarray, batch_size: int) -> Iterator[Batch]:
+    """Yield batches of whole sequences, with a row for every token of theirs, special tokens included.
+
+    Parameters
+    ----------
+    dataset : FeatureDataset
+    sequences : (n,) int64
+        Increasing.
+    batch_size : int
+        Sequences of one batch.
+    """
+    rows = token_rows(dataset, sequences)
+    return part_batches(dataset, rows, 0, len(rows), batch_size)
 
 
 def _make_batch(dataset: FeatureDataset, members: np.ndarray, sequence: np.ndarray, position: np.ndarray) -> Batch:
@@ -57,6 +100,7 @@ def _make_batch(dataset: FeatureDataset, members: np.ndarray, sequence: np.ndarr
         tokens=torch.from_numpy(tokens),
         mask=torch.from_numpy((columns < lengths[:, None]).astype(np.int64)),
         poolable=torch.from_numpy(poolable),
+        members=members,
         row=row,
         sequence=torch.from_numpy(of_member),
         position=torch.from_numpy(position[row]),

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from probing_datasets.foundation.errors import StoreError
-
-Precision = Literal["16", "32", "bf16"]
+from experiments.config import Precision
+from probing_datasets.foundation.errors import StoreError, StoreFormatError
 
 FORMAT_VERSION = 1
 
 STORED_DTYPES: dict[Precision, np.dtype] = {
+    "8": np.dtype("u1"),
     "16": np.dtype("<f2"),
     "32": np.dtype("<f4"),
     "bf16": np.dtype("<u2"),
 }
 """How each precision lies on the disk; NumPy has no bfloat16, so its bits are kept as uint16."""
+
+SCALE_DTYPE = np.dtype("<f4")
+"""How scale and offset of precision 8 lie on the disk."""
+
+QUANTISED_ROWS = 256
+"""Largest number of rows that share a scale and an offset: more, and the error of outlying neurons grows."""
 
 SMALLEST_PART, LARGEST_PART = 64, 4096
 TARGET_PART_BYTES = 128 * 2**20
@@ -62,14 +68,41 @@ class StorePlan:
 
     @property
     def stored_dtype(self) -> np.dtype:
-        """The dtype of the arrays that are handed to the store; uint16 bits for bfloat16."""
+        """The dtype of the values on the disk; uint16 bits for bfloat16, uint8 codes for precision 8."""
         return STORED_DTYPES[self.precision]
 
     @property
+    def buffer_dtype(self) -> np.dtype:
+        """The dtype of the arrays that are handed to the store: float32 for precision 8, which it quantises."""
+        return STORED_DTYPES["32"] if self.is_quantised else self.stored_dtype
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether values are stored as codes, with a scale and an offset for every column and block of rows."""
+        return self.precision == "8"
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a part that share a scale and an offset; the last block of a part may have fewer."""
+        return min(QUANTISED_ROWS, self.part_rows)
+
+    @property
+    def blocks_per_part(self) -> int:
+        """Blocks of rows of every part but the last, which may have fewer."""
+        return -(-self.part_rows // self.block_rows)
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of rows of the store."""
+        start, stop = self.part_range(self.n_parts - 1)
+        return (self.n_parts - 1) * self.blocks_per_part - (start - stop) // self.block_rows
+
+    @property
     def bytes_per_row(self) -> int:
-        """Bytes of one row across all layers and hook points."""
-        columns = sum(self.widths[hook_point] for hook_point in self.hook_points)
-        return columns * len(self.layers) * self.stored_dtype.itemsize
+        """Bytes of one row across all layers and hook points, with its share of scales and offsets (rounded up)."""
+        columns = sum(self.widths[hook_point] for hook_point in self.hook_points) * len(self.layers)
+        scales = 2 * SCALE_DTYPE.itemsize * columns * self.blocks_per_part if self.is_quantised else 0
+        return columns * self.stored_dtype.itemsize - (-scales // self.part_rows)
 
     @property
     def nbytes(self) -> int:
@@ -93,13 +126,13 @@ class StorePlan:
 
         Raises
         ------
-        StoreError
+        StoreFormatError
             When another version of the format wrote it.
         """
         fields = dict(value)
         version = fields.pop("format_version", None)
         if version != FORMAT_VERSION:
-            raise StoreError(
+            raise StoreFormatError(
                 f"The store has format version {version}, this code reads version {FORMAT_VERSION}. "
                 "Use the release that wrote the store, or harvest it anew."
             )

@@ -1,6 +1,6 @@
 import dataclasses
 import functools
-import json
+import gc
 import logging
 import shutil
 import weakref
@@ -8,11 +8,12 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
 import experiments.activations.harvest as stage_one
-from experiments.activations.harvest import compute_part, harvest, prepare_harvest, run_harvest
+from experiments.activations.compute import allocate_part, compute_parts
+from experiments.activations.harvest import harvest, prepare_harvest, run_harvest
 from experiments.activations.stores import ZarrStore
+from experiments.activations.stores.provenance import read_provenance
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from probing_datasets.probed_rows import probed_rows
 
@@ -22,40 +23,10 @@ REDUCE = {"mean": lambda rows: rows.mean(0), "max": lambda rows: rows.max(0), "l
 TOLERANCE = {"32": 1e-6, "16": 2**-11, "bf16": 2**-8}
 
 
-LOAD_ONCE = functools.cache(stage_one.load_model)
-
-
-@pytest.fixture
-def small_parts(monkeypatch):
-    """Cut every store into parts of 100 rows, and load a model once for all tests."""
-    monkeypatch.setattr(stage_one, "load_model", LOAD_ONCE)
-    monkeypatch.setattr(stage_one, "choose_part_rows", lambda n_rows, row_bytes: min(n_rows, PART_ROWS))
-
-
 @pytest.fixture
 def config(tiny_harvest, small_parts):
     """Three parts: one row per sequence, 270 sequences."""
     return dataclasses.replace(tiny_harvest, activation_aggregation="mean")
-
-
-@pytest.fixture(scope="module")
-def reference(tiny_model_dir, tiny_dataset_root):
-    """By layer and sequence (length, 48) float32: plain hooks on the model, one sequence at a time, no padding."""
-    from probing_datasets.feature_dataset import load_feature_dataset
-
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_dir).eval()
-    kept = {0: [], 1: []}
-
-    def keep(activations, _module, _inputs, output):
-        activations.append(output[0].numpy())
-
-    for layer, activations in kept.items():
-        act = model.get_submodule(f"gpt_neox.layers.{layer}.mlp.act")
-        act.register_forward_hook(functools.partial(keep, activations))
-    with torch.inference_mode():
-        for tokens in load_feature_dataset("natural_lang_id.tiny.64.-1", tiny_dataset_root).sequences["tokens"]:
-            model(torch.tensor([tokens]))
-    return kept
 
 
 def expected_rows(reference, dataset, layer, aggregation):
@@ -122,26 +93,28 @@ def test_random_weights_have_a_store_of_their_own(config, tmp_path):
 def test_every_part_is_independent_of_the_others(config):
     store = harvest(config)
     job = prepare_harvest(config)
-    for part in (2, 0):
-        (start, stop), buffers = store.plan.part_range(part), compute_part(job, part)
+    allocate = functools.partial(allocate_part, job, [HOOK])
+    for part, buffers in compute_parts(job, [HOOK], [2, 0], allocate, lambda n_rows: None):
+        start, stop = store.plan.part_range(part)
         for layer in (0, 1):
-            found = buffers[HOOK, layer].astype(np.float32)
+            found = buffers[HOOK, layer][: stop - start].astype(np.float32)
             assert np.array_equal(found, store.read(layer, rows=slice(start, stop)))
 
 
-def test_no_more_than_two_parts_are_in_memory(tiny_harvest, small_parts, monkeypatch):
-    parts, alive = [], []
+def test_no_more_than_three_parts_are_in_memory(tiny_harvest, small_parts, monkeypatch):
+    allocated = []
 
-    def watched(job, part, progress=None):
-        buffers = compute_part(job, part, progress)
-        parts.append([weakref.ref(array) for array in buffers.values()])
-        alive.append(sum(any(array() is not None for array in arrays) for arrays in parts))
-        assert all(len(array) <= PART_ROWS for array in buffers.values())
+    def watched(job, hook_points):
+        buffers = allocate_part(job, hook_points)
+        allocated.append([weakref.ref(array) for array in buffers.values()])
+        assert {array.shape for array in buffers.values()} == {(PART_ROWS, 48)}
         return buffers
 
-    monkeypatch.setattr(stage_one, "compute_part", watched)
-    assert harvest(tiny_harvest).plan.n_parts == len(alive) == 14
-    assert max(alive) == 2
+    monkeypatch.setattr(stage_one, "allocate_part", watched)
+    assert harvest(tiny_harvest).plan.n_parts == 14
+    assert 1 <= len(allocated) <= 3
+    gc.collect()
+    assert not [array for arrays in allocated for array in arrays if array() is not None]
 
 
 def test_summary_names_rows_width_layers_and_space(config):
@@ -152,7 +125,8 @@ def test_summary_names_rows_width_layers_and_space(config):
 
 def test_the_settings_and_versions_stand_beside_the_store(config):
     store = harvest(config)
-    record = json.loads((store.path / "provenance.json").read_text())
+    record = read_provenance(store.path)
+    assert record is not None
     assert record["config"]["feature_dataset"] == "natural_lang_id.tiny.64.-1"
     assert record["config"]["activation_aggregation"] == "mean"
     assert record["versions"]["torch"] == torch.__version__
@@ -171,12 +145,13 @@ def unbroken(config):
 
 
 def stop_before(monkeypatch, part, error):
-    def stopping(job, p, progress=None):
-        if p == part:
-            raise error
-        return compute_part(job, p, progress)
+    def stopping(*arguments):
+        for p, buffers in compute_parts(*arguments):
+            if p == part:
+                raise error
+            yield p, buffers
 
-    monkeypatch.setattr(stage_one, "compute_part", stopping)
+    monkeypatch.setattr(stage_one, "compute_parts", stopping)
 
 
 @pytest.mark.parametrize(("part", "error"), [(0, RuntimeError), (1, RuntimeError), (2, KeyboardInterrupt)])
@@ -209,7 +184,7 @@ def test_a_failure_to_write_keeps_finished_parts(config, unbroken, monkeypatch):
 def test_harvesting_again_does_nothing(config, monkeypatch):
     path = harvest(config).path
     before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
-    monkeypatch.setattr(stage_one, "compute_part", None)
+    monkeypatch.setattr(stage_one, "compute_parts", None)
     harvest(config)
     assert {p: p.stat().st_mtime_ns for p in path.rglob("*")} == before
 
@@ -228,26 +203,48 @@ def remove(path):
     path.unlink()
 
 
+SHARD = "mlp.hook_post/layer_01/c.1.0"
+
+
 @pytest.mark.parametrize(
-    ("name", "damage"),
+    ("name", "damage", "resume"),
     [
-        ("mlp.hook_post/layer_01/c.1.0", flip_byte),
-        ("mlp.hook_post/layer_01/c.1.0", truncate),
-        ("mlp.hook_post/layer_01/c.1.0", remove),
-        ("parts/000001.json", truncate),
-        ("rows.parquet", flip_byte),
+        (SHARD, truncate, False),
+        (SHARD, remove, False),
+        (SHARD, truncate, True),
+        (SHARD, flip_byte, True),
+        ("parts/000001.json", truncate, False),
+        ("rows.parquet", flip_byte, False),
     ],
 )
-def test_damage_is_mended(config, name, damage, caplog):
+def test_damage_is_mended(config, name, damage, resume, caplog):
     store = harvest(config)
     before = files(store.path)
     damage(store.path / name)
     with caplog.at_level(logging.WARNING):
-        harvest(config)
+        harvest(dataclasses.replace(config, resume=resume))
     assert files(store.path) == before
-    if "hook_post" in name:
+    if name == SHARD:
         assert "part 1 is written again" in caplog.text
         assert "layer_01/c.1.0" in caplog.text
+
+
+def test_checksums_are_verified_only_when_asked_for(config):
+    store = harvest(config)
+    flip_byte(store.path / SHARD)
+    harvest(config)
+    assert [damage.part for damage in store.verify()] == [1]
+    assert harvest(dataclasses.replace(config, resume=True)).verify() == []
+
+
+def test_damage_that_belongs_to_no_part_is_named(config):
+    record = harvest(config).path / "provenance.json"
+    flip_byte(record)
+    resumed = dataclasses.replace(config, resume=True)
+    with pytest.raises(CorruptStoreError, match=r"provenance.json: .*Delete this file and run the same command again"):
+        harvest(resumed)
+    record.unlink()
+    assert harvest(resumed).verify() == []
 
 
 def test_an_edited_plan_is_refused(config):
@@ -285,9 +282,47 @@ def test_overwrite_makes_the_store_anew(config, tmp_path):
 
 def test_overwrite_resumes_a_store_of_the_same_settings(config, monkeypatch):
     harvest(config)
-    monkeypatch.setattr(stage_one, "compute_part", None)
+    monkeypatch.setattr(stage_one, "compute_parts", None)
     assert harvest(dataclasses.replace(config, overwrite=True)).is_complete
 
 
 def test_a_job_runs_without_the_summary(config):
     assert run_harvest(prepare_harvest(config)).is_complete
+
+
+@pytest.fixture
+def before_each_batch():
+    """A function that has another one called with the keywords of every forward pass of a job."""
+    handles = []
+
+    def register(job, function):
+        hook = lambda _module, _positional, keywords: function(keywords)  # noqa: E731
+        handles.append(job.model.model.base_model.register_forward_pre_hook(hook, with_kwargs=True))
+
+    yield register
+    for handle in handles:
+        handle.remove()
+
+
+def test_a_notebook_keeps_its_number_of_threads(config, before_each_batch):
+    before, seen = torch.get_num_threads(), []
+    job = prepare_harvest(dataclasses.replace(config, n_threads=before + 1))
+    before_each_batch(job, lambda _: seen.append(torch.get_num_threads()))
+    run_harvest(job)
+    assert set(seen) == {before + 1}
+    assert torch.get_num_threads() == before
+
+
+def test_batches_that_do_not_fit_into_memory_are_halved(config, before_each_batch, tmp_path, caplog):
+    def refuse(keywords):
+        if len(keywords["input_ids"]) > 9:
+            raise torch.OutOfMemoryError("out of memory")
+
+    whole = harvest(dataclasses.replace(config, results_dir=tmp_path / "whole"))
+    job = prepare_harvest(config)
+    before_each_batch(job, refuse)
+    with caplog.at_level(logging.WARNING):
+        halved = run_harvest(job)
+    assert "32 sequences of 64 tokens do not fit into memory: now 16" in caplog.text
+    assert "16 sequences of 64 tokens do not fit into memory: now 8" in caplog.text
+    np.testing.assert_allclose(halved.read(1), whole.read(1), rtol=2**-10, atol=1e-6)

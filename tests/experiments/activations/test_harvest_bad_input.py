@@ -1,7 +1,6 @@
 """What stage 1 refuses: each error names the place and the remedy, and leaves finished work alone."""
 
 import dataclasses
-import functools
 import json
 import resource
 import shutil
@@ -14,18 +13,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import experiments.activations.harvest as stage_one
+from experiments.activations import standing
 from experiments.activations.harvest import harvest
 from experiments.activations.stores import ZarrStore
 from probing_datasets.foundation.errors import ActivationError, DatasetError, ModelError, StoreError
 
-LOAD_ONCE = functools.cache(stage_one.load_model)
-
 
 @pytest.fixture
-def config(tiny_harvest, monkeypatch):
-    monkeypatch.setattr(stage_one, "load_model", LOAD_ONCE)
-    monkeypatch.setattr(stage_one, "choose_part_rows", lambda n_rows, row_bytes: min(n_rows, 100))
+def config(tiny_harvest, small_parts):
     return dataclasses.replace(tiny_harvest, activation_aggregation="mean")
 
 
@@ -192,12 +187,12 @@ def test_a_small_disk_is_refused_and_a_larger_one_is_enough(config, mounted, mon
     small = dataclasses.replace(config, results_dir=mounted("size=512k"))
     with pytest.raises(StoreError, match="GB are free there"):
         harvest(small)
-    monkeypatch.setattr(stage_one, "check_free_space", lambda path, needed: None)
+    monkeypatch.setattr(standing, "check_free_space", lambda path, needed: None)
     assert harvest(small).verify() == []
 
 
 def test_a_disk_that_is_really_full(config, mounted, monkeypatch):
-    monkeypatch.setattr(stage_one, "check_free_space", lambda path, needed: None)
+    monkeypatch.setattr(standing, "check_free_space", lambda path, needed: None)
     full = dataclasses.replace(config, results_dir=mounted("size=80k"))
     with pytest.raises(
         StoreError, match="Cannot write .*: No space left on device.*Finished parts of the store are kept"

@@ -29,6 +29,30 @@ def test_parts_and_bytes():
     assert dataclasses.replace(PLAN, precision="32").nbytes == 2 * PLAN.nbytes
 
 
+def test_bytes_of_each_precision():
+    dtypes = {"8": ("u1", "f4"), "16": ("f2", "f2"), "32": ("f4", "f4"), "bf16": ("u2", "u2")}
+    for precision, (stored, buffer) in dtypes.items():
+        plan = dataclasses.replace(PLAN, precision=precision)
+        assert (plan.stored_dtype, plan.buffer_dtype) == (np.dtype(stored), np.dtype(buffer))
+        assert plan.is_quantised == (precision == "8")
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "part_rows", "block_rows", "per_part", "n_blocks", "row"),
+    [
+        (10, 4, 4, 1, 3, 50 + 100),
+        (4097, 4096, 256, 16, 17, 50 + 2),
+        (1500, 600, 256, 3, 8, 50 + 2),
+        (600, 600, 256, 3, 3, 50 + 2),
+        (5000, 1, 1, 1, 5000, 50 + 400),
+    ],
+)
+def test_blocks_of_quantised_rows(n_rows, part_rows, block_rows, per_part, n_blocks, row):
+    plan = dataclasses.replace(PLAN, n_rows=n_rows, part_rows=part_rows, precision="8")
+    assert (plan.block_rows, plan.blocks_per_part, plan.n_blocks) == (block_rows, per_part, n_blocks)
+    assert plan.bytes_per_row == row
+
+
 def test_part_out_of_range():
     with pytest.raises(StoreError, match="no part 3: the plan has parts 0 to 2"):
         PLAN.part_range(3)

@@ -1,0 +1,119 @@
+"""The tokens at which each neuron is largest, found in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+MAX_TOKENS = 2**32
+"""Tokens of a data set that a key can number."""
+EMPTY = torch.iinfo(torch.int64).min
+
+
+class Examples(NamedTuple):
+    """Examples of d neurons, the largest of each first; those that are missing are at the end."""
+
+    value: np.ndarray
+    """(d, k) float32."""
+    token: np.ndarray
+    """(d, k) int64: number of the token in the data set."""
+    there: np.ndarray
+    """(d, k) bool: False where fewer than k tokens were seen."""
+
+
+@dataclass
+class TopExamples:
+    """The k largest activations of each of d neurons, and the tokens they belong to.
+
+    An example is one integer: the value, in a form that sorts as it does, in the upper 32 bits, and in
+    the lower ones the token, counted from the last. So of equal values the earlier token is larger, no two
+    examples are equal, and what is kept depends on the set of tokens alone, not on their order.
+    """
+
+    keys: torch.Tensor
+    """(d, k) int64, falling; `EMPTY` where fewer than k tokens were seen."""
+
+    @classmethod
+    def empty(cls, width: int, k: int) -> TopExamples:
+        """Return no examples, on the host."""
+        return cls(torch.full((width, k), EMPTY))
+
+    def to(self, device: torch.device) -> None:
+        """Move the examples to a device."""
+        self.keys = self.keys.to(device)
+
+    def update(self, activations: torch.Tensor, row: torch.Tensor, token: torch.Tensor, highest: torch.Tensor) -> None:
+        """Add tokens.
+
+        Parameters
+        ----------
+        activations : (m, d) float
+            Activations.
+        row : (n,) int64
+            Those of its rows that are added.
+        token : (n,) int64
+            Number of each token in the data set, less than `MAX_TOKENS`; no token is added twice.
+        highest : (d,) float32
+            Maximum over these rows.
+        """
+        if not len(row):
+            return
+        # Soon most neurons have nothing in a batch that beats what they have: only the others are looked at.
+        columns = (_keys(highest, token.min()) > self.keys[:, -1]).nonzero()[:, 0]
+        if len(columns):
+            self._insert(columns, activations.index_select(1, columns).index_select(0, row).float(), token)
+
+    def merge(self, other: TopExamples) -> None:
+        """Add what another has kept of other tokens."""
+        self.keys = _largest(torch.cat([self.keys, other.keys], 1), self.keys.shape[1])
+
+    def examples(self) -> Examples:
+        """Return the values and tokens."""
+        keys = self.keys.cpu().numpy()
+        return Examples(_values(self.keys).cpu().numpy(), MAX_TOKENS - 1 - keys % MAX_TOKENS, keys != EMPTY)
+
+    def _insert(self, columns: torch.Tensor, values: torch.Tensor, token: torch.Tensor) -> None:
+        row, column = (values >= self._least_useful(columns, values)).nonzero(as_tuple=True)
+        candidates = _by_column(_keys(values[row, column], token[row]), column, *self.keys[columns].shape)
+        self.keys[columns] = _largest(torch.cat([self.keys[columns], candidates], 1), self.keys.shape[1])
+
+    def _least_useful(self, columns: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """(c,) float32: values below it cannot be among the k largest."""
+        last = self.keys[columns, -1]
+        if len(values) < self.keys.shape[1] or (last != EMPTY).all():
+            return torch.where(last == EMPTY, -torch.inf, _values(last))
+        return values.topk(self.keys.shape[1], dim=0).values[-1]
+
+
+def _by_column(keys: torch.Tensor, column: torch.Tensor, n_columns: int, k: int) -> torch.Tensor:
+    """Return the k largest keys of each column: (n_columns, k) int64, `EMPTY` where there are fewer."""
+    order = keys.argsort(descending=True)
+    order = order[column[order].argsort(stable=True)]
+    keys, column = keys[order], column[order]
+    first = torch.searchsorted(column, torch.arange(n_columns, device=keys.device))
+    rank = torch.arange(len(keys), device=keys.device) - first[column]
+    result = torch.full((n_columns, k), EMPTY, device=keys.device)
+    result[column[rank < k], rank[rank < k]] = keys[rank < k]
+    return result
+
+
+def _largest(keys: torch.Tensor, k: int) -> torch.Tensor:
+    return keys.topk(k, dim=1).values
+
+
+def _keys(values: torch.Tensor, token: torch.Tensor) -> torch.Tensor:
+    """Return the key of each value and token; minus zero counts as zero."""
+    return (_flip_negative((values + 0.0).view(torch.int32)).long() << 32) + (MAX_TOKENS - 1 - token)
+
+
+def _values(keys: torch.Tensor) -> torch.Tensor:
+    """Return the float32 values of keys."""
+    return _flip_negative((keys >> 32).to(torch.int32)).view(torch.float32)
+
+
+def _flip_negative(bits: torch.Tensor) -> torch.Tensor:
+    """Map the bits of floats to integers that sort as the floats do; the same map leads back."""
+    return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
