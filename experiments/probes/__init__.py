@@ -1,1 +1,1 @@
-"""Sparse probes: splits, rankings, logistic fits, metrics and controls (numpy alone, float64 inside)."""
+"""Sparse probes: splits, bases, rankings, fits, metrics, controls and tests, on plain arrays (float64 inside)."""

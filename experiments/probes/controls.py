@@ -1,4 +1,4 @@
-"""Controls: labels that carry no information about the activations."""
+"""Controls: labels that say nothing about the activations."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ def shuffled_labels(labels: ArrayLike, sequences: ArrayLike, rng: np.random.Gene
     if (label_of_sequence[codes] == labels).all():
         return rng.permutation(label_of_sequence)[codes]
     return rng.permutation(labels)
+
+
+def exchangeable_units(labels: ArrayLike, sequences: ArrayLike, groups: ArrayLike) -> NDArray:
+    """Return what :func:`shuffled_labels` should exchange, as codes (n,).
+
+    Whole groups where every group has one label: their sequences resemble each other too. Otherwise
+    sequences, which it falls back from to rows by itself.
+    """
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    _, first_row, codes = np.unique(groups, return_index=True, return_inverse=True)
+    return groups if (labels[first_row][codes] == labels).all() else np.asarray(sequences)

@@ -1,4 +1,4 @@
-"""L2-regularised logistic probes: every single neuron, nested top-k supports, all neurons.
+"""L2-regularised logistic probes: nested top-k supports, all neurons.
 
 The objective is scikit-learn's, ``C sum_i w_i log(1 + exp(-y_i f_i)) + |beta|^2 / 2`` with
 ``f = b + X beta``; the intercept is not penalised. Columns are centred inside, which leaves
@@ -7,27 +7,39 @@ the objective as it is because the intercept is free.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr
 
-from experiments.probes.inputs import Booleans, Floats, Integers, check_rows, column_blocks
-from experiments.probes.newton import Descent, Iterate, line_search, minimise_nested, origin
+from experiments.probes.inputs import ClassWeight, Floats, check_rows, row_weights
+from experiments.probes.newton import Descent, minimise_nested
 from probing_datasets.foundation.errors import ProbeError
-
-ClassWeight = Literal["balanced", "none"]
 
 CONVERGED_BELOW = 1e-6
 """A fit whose decrement is below this is called converged."""
-TOLERANCE = 1e-10
+TOLERANCE = 1e-12
 """Decrement at which a fit stops."""
 
 CONVERGED = "Converged."
 NOT_CONVERGED = "The maximum number of steps was reached; raise max_iter or scale the activations."
+
+
+class LinearFit(Protocol):
+    """A fit that is a linear function of some neurons."""
+
+    @property
+    def coef(self) -> Floats:
+        """(k,)."""
+        ...
+
+    @property
+    def intercept(self) -> float:
+        """Not penalised."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,54 +61,6 @@ class LogisticFit:
         return self.decrement < CONVERGED_BELOW
 
 
-@dataclass(frozen=True)
-class SingleNeuronFit:
-    """One logistic probe per neuron; fields as in :class:`LogisticFit`, each (d,)."""
-
-    coef: Floats
-    intercept: Floats
-    objective: Floats
-    decrement: Floats
-    iterations: Integers
-
-    @property
-    def converged(self) -> Booleans:
-        """(d,) whether the decrement is below 1e-6."""
-        return self.decrement < CONVERGED_BELOW
-
-    @property
-    def status(self) -> list[str]:
-        """One sentence per neuron."""
-        return [CONVERGED if converged else NOT_CONVERGED for converged in self.converged]
-
-
-def fit_single_neurons(
-    X: ArrayLike, y: ArrayLike, C: float = 1.0, class_weight: ClassWeight = "balanced", max_iter: int = 100
-) -> SingleNeuronFit:
-    """Fit a probe with one coefficient and an intercept to every column of ``X``.
-
-    Parameters
-    ----------
-    X : (n, d) array of any real dtype
-    y : (n,) array of -1 and +1
-    C : float
-        Weight of the loss against the ridge.
-    class_weight : {"balanced", "none"}
-        "balanced" weighs rows by n / (2 n_class).
-    max_iter : int
-        Damped Newton steps.
-
-    Raises
-    ------
-    ProbeError
-        If ``X`` is empty or not finite, if a class is missing, or if ``C`` is not positive.
-    """
-    X, y = check_rows(X, y)
-    weights = _row_weights(y, C, class_weight)
-    blocks = [_fit_block(block, y, weights, max_iter) for _, block in column_blocks(X)]
-    return SingleNeuronFit(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
-
-
 def fit_nested_top_k(
     X_ranked: ArrayLike,
     y: ArrayLike,
@@ -114,8 +78,10 @@ def fit_nested_top_k(
     y : (n,) array of -1 and +1
     ks : sequence of int
         In any order.
-    C, class_weight
-        As in :func:`fit_single_neurons`.
+    C : float
+        Weight of the loss against the ridge.
+    class_weight : {"balanced", "none"}
+        "balanced" weighs rows by n / (2 n_class).
     max_iter : int
         Preconditioned conjugate gradient steps per k.
 
@@ -128,13 +94,14 @@ def fit_nested_top_k(
     Raises
     ------
     ProbeError
-        As :func:`fit_single_neurons`, or if a k is below 1 or above p.
+        If ``X_ranked`` is empty or not finite, if a class is missing, if ``C`` is not positive, or
+        if a k is below 1 or above p.
     """
     X_ranked, y = check_rows(X_ranked, y)
     ks, p = sorted({int(k) for k in ks}), X_ranked.shape[1]
     if not ks or ks[0] < 1 or ks[-1] > p:
         raise ProbeError(f"Cannot fit k in {ks} to {p} ranked neurons. Choose every k between 1 and {p}.")
-    weights = _row_weights(y, C, class_weight)
+    weights = row_weights(y, C, class_weight)
     means, design = _centred_design(X_ranked[:, : ks[-1]], y)
     fits = minimise_nested(design, weights, [k + 1 for k in ks], TOLERANCE, max_iter)
     return {k: _result(fits[k + 1], fits[k + 1].end.theta[1:], means[:k]) for k in ks}
@@ -152,7 +119,7 @@ def fit_dense(
     fit is then one of n coefficients.
     """
     X, y = check_rows(X, y)
-    weights = _row_weights(y, C, class_weight)
+    weights = row_weights(y, C, class_weight)
     n, d = X.shape
     if n >= d:
         means, design = _centred_design(X, y)
@@ -164,23 +131,18 @@ def fit_dense(
     return _result(fit, basis @ fit.end.theta[1:], means)
 
 
-def nested_scores(fits: dict[int, LogisticFit], X_ranked: ArrayLike) -> Floats:
+def dense_scores(fit: LinearFit, X: ArrayLike) -> Floats:
+    """Return the decision values (n, 1) of a probe on its columns (n, k)."""
+    return (np.asarray(X) @ fit.coef + fit.intercept)[:, None]
+
+
+def nested_scores(fits: Mapping[int, LinearFit], X_ranked: ArrayLike) -> Floats:
     """Return the decision values (n, number of fits) of nested probes on ranked columns (n, p)."""
     X_ranked = np.asarray(X_ranked)
     coefficients = np.zeros((max(fits), len(fits)))
     for column, (k, fit) in enumerate(fits.items()):
         coefficients[:k, column] = fit.coef
     return X_ranked[:, : max(fits)] @ coefficients + [fit.intercept for fit in fits.values()]
-
-
-def _row_weights(y: Floats, C: float, class_weight: ClassWeight) -> Floats:
-    """Return C times the class weight of every row."""
-    if not C > 0:
-        raise ProbeError(f"C is {C}; it must be positive. The smaller it is, the stronger the ridge.")
-    if class_weight == "none":
-        return np.full(len(y), float(C))
-    n_positive = np.count_nonzero(y > 0)
-    return C * len(y) / 2 / np.where(y > 0, n_positive, len(y) - n_positive)
 
 
 def _centred_design(X: NDArray, y: Floats) -> tuple[Floats, Floats]:
@@ -202,39 +164,3 @@ def _result(fit: Descent, coef: Floats, means: Floats) -> LogisticFit:
         iterations=fit.steps,
         status=CONVERGED if fit.decrement < CONVERGED_BELOW else NOT_CONVERGED,
     )
-
-
-def _fit_block(columns: Floats, y: Floats, weights: Floats, max_iter: int) -> tuple[NDArray, ...]:
-    """Fit every row of ``columns`` (b, n) by damped Newton; return the fields of SingleNeuronFit."""
-    means = columns.mean(axis=1)
-    columns -= means[:, None]
-    columns *= y
-    now, iterations = origin(weights, len(columns), 2), np.zeros(len(columns), dtype=np.int64)
-    for _ in range(max_iter + 1):
-        step, slope = _newton_step(now, columns, y)
-        decrement = -slope / 2 / now.objective
-        moving = decrement > TOLERANCE
-        if not moving.any() or iterations.max() == max_iter:
-            break
-        step[~moving] = 0
-        margin_step = step[:, :1] * y + step[:, 1:] * columns
-        now = line_search(now, step, margin_step, slope, np.ones(len(columns)), weights)
-        iterations += moving
-    intercept, coef = now.theta.T
-    return coef, intercept - coef * means, now.objective, decrement, iterations
-
-
-def _newton_step(now: Iterate, columns: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Solve the 2 x 2 Newton system of every neuron; return steps (b, 2) and slopes (b,)."""
-    weighted = now.curvature * columns
-    gradient = now.penalty_gradient
-    gradient[:, 0] -= now.residual @ y
-    gradient[:, 1] -= np.einsum("ij,ij->i", now.residual, columns)
-    intercept = np.maximum(now.curvature.sum(axis=1), np.finfo(float).tiny)
-    cross = weighted @ y
-    # The Schur complement is a weighted variance plus the ridge of 1, whatever rounding makes of it.
-    schur = np.maximum(np.einsum("ij,ij->i", weighted, columns) + 1 - cross**2 / intercept, 1)
-    coef_step = (gradient[:, 0] * cross / intercept - gradient[:, 1]) / schur
-    intercept_step = -(gradient[:, 0] + cross * coef_step) / intercept
-    step = np.stack([intercept_step, coef_step], axis=1)
-    return step, np.einsum("ij,ij->i", gradient, step)

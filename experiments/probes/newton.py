@@ -58,25 +58,12 @@ class Descent:
     steps: int
 
 
-def origin(weights: Floats, *shape: int) -> Iterate:
-    """Return the iterate at ``theta`` = 0, a zero array of this shape (..., p)."""
-    batch = shape[:-1]
-    everywhere = (*batch, len(weights))
-    return Iterate(
-        theta=np.zeros(shape),
-        margins=np.zeros(everywhere),
-        objective=np.full(batch, np.log(2) * weights.sum()),
-        residual=np.broadcast_to(weights / 2, everywhere),
-        curvature=np.broadcast_to(weights / 4, everywhere),
-    )
-
-
 def evaluate(theta: Floats, margins: Floats, weights: Floats) -> Iterate:
-    """Return the objective and its derivatives by the margins."""
+    """Return the objective and its derivatives by the margins; ``weights`` may differ within a batch, (..., n)."""
     odds = np.exp(np.minimum(-margins, LARGEST_EXPONENT))
-    loss = np.log1p(odds) @ weights
+    loss = np.vecdot(np.log1p(odds), weights)
     if margins.min() < -LARGEST_EXPONENT:
-        loss += np.maximum(-margins - LARGEST_EXPONENT, 0) @ weights
+        loss += np.vecdot(np.maximum(-margins - LARGEST_EXPONENT, 0), weights)
     total = odds + 1
     odds /= total
     odds *= weights

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.probes.controls import shuffled_labels
+from experiments.probes.controls import exchangeable_units, shuffled_labels
 
 
 @settings(deadline=None)
@@ -47,3 +47,11 @@ def test_same_generator_same_labels():
     labels, sequences = np.tile([-1, 1], 20), np.arange(40)
     first, second = (shuffled_labels(labels, sequences, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_groups_are_exchanged_where_each_has_one_label():
+    sequences, groups = np.arange(12) // 2, np.arange(12) // 4
+    by_group = np.repeat([1, -1, 1], 4)
+    assert np.array_equal(exchangeable_units(by_group, sequences, groups), groups)
+    by_sequence = np.repeat([1, -1, 1, 1, -1, 1], 2)
+    assert np.array_equal(exchangeable_units(by_sequence, sequences, groups), sequences)

@@ -6,7 +6,7 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from experiments.probes.controls import shuffled_labels
-from experiments.probes.logistic import fit_dense, fit_nested_top_k, fit_single_neurons, nested_scores
+from experiments.probes.logistic import fit_dense, fit_nested_top_k, nested_scores
 from experiments.probes.metrics import classification_metrics
 from probing_datasets.foundation.errors import ProbeError
 
@@ -77,32 +77,6 @@ def test_dense_equals_scikit_learn(n, d, C):
     assert_matches_reference(fit_dense(X, y, C=C), X, y, C)
 
 
-@pytest.mark.parametrize("C", [1e-3, 1.0, 1000.0])
-@pytest.mark.parametrize("class_weight", ["balanced", "none"])
-def test_single_neurons_equal_scikit_learn(C, class_weight):
-    X, y = correlated()
-    X[:, 4], X[:, 5] = (X[:, 4] - 2) * 1e-4, X[:, 5] + 1000
-    fit = fit_single_neurons(X, y, C=C, class_weight=class_weight)
-    for j, column in enumerate(X.T):
-        coef, intercept = reference(column[:, None] - column.mean(), y, C, class_weight == "balanced")
-        intercept -= coef[0] * column.mean()
-        best = objective(column[:, None], y, coef, intercept, C, class_weight == "balanced")
-        assert fit.objective[j] <= best * (1 + 1e-9)
-        assert fit.objective[j] == pytest.approx(best, rel=1e-6)
-        assert fit.coef[j] == pytest.approx(coef[0], rel=1e-3, abs=1e-8)
-    assert set(fit.status) == {"Converged."}
-    assert (fit.decrement < 1e-8).all()
-
-
-def test_single_neurons_equal_nested_fits_of_one():
-    X, y = correlated(3000, 40)
-    fit = fit_single_neurons(X, y)
-    for j in (0, 13, 39):
-        alone = fit_nested_top_k(X[:, [j]], y, [1])[1]
-        assert fit.objective[j] == pytest.approx(alone.objective, rel=1e-9)
-        assert fit.intercept[j] == pytest.approx(alone.intercept, abs=1e-4)
-
-
 def hard_columns(n, d, seed):
     """Duplicated, constant, shifted and badly scaled columns, separable by the first two."""
     X, y = correlated(n, d, seed, noise=0.0)
@@ -129,8 +103,6 @@ def test_hard_problems_converge(seed, C, shape):
         intercept = fit.intercept + fit.coef @ means
         assert fit.decrement < 1e-8
         assert exact_decrement(X[:, : len(fit.coef)] - means, y, fit.coef, intercept, C) < 1e-7
-    single = fit_single_neurons(X, y, C=C)
-    assert (single.decrement < 1e-8).all()
 
 
 def test_never_above_scikit_learn_on_separable_data():
@@ -146,18 +118,12 @@ def test_minimum_is_symmetric_in_duplicated_and_zero_on_constant_columns():
     fit = fit_dense(X, y)
     assert fit.coef[2] == pytest.approx(fit.coef[3], abs=1e-4)
     assert fit.coef[4] == pytest.approx(0, abs=1e-10)
-    assert fit_single_neurons(X, y).coef[4] == pytest.approx(0, abs=1e-10)
 
 
 def test_margins_beyond_the_largest_exponent():
     X, y = np.r_[np.linspace(-1, 1, 50), 1e4][:, None], np.r_[np.repeat([-1, 1], 25), -1]
-    single, nested = fit_single_neurons(X, y, C=1e-3), fit_nested_top_k(X, y, [1], C=1e-3)[1]
-    for coef, intercept, value in (
-        (single.coef, single.intercept[0], single.objective[0]),
-        (nested.coef, nested.intercept, nested.objective),
-    ):
-        assert value == pytest.approx(objective(X, y, coef, intercept, C=1e-3), rel=1e-11)
-    assert single.objective[0] == pytest.approx(nested.objective, rel=1e-9)
+    fit = fit_nested_top_k(X, y, [1], C=1e-3)[1]
+    assert fit.objective == pytest.approx(objective(X, y, fit.coef, fit.intercept, C=1e-3), rel=1e-11)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -165,15 +131,12 @@ def test_narrow_input_is_fitted_in_float64(dtype):
     X, y = correlated()
     X = X.astype(dtype)
     assert fit_dense(X, y).coef == pytest.approx(fit_dense(X.astype(np.float64), y).coef, rel=1e-12)
-    narrow, wide = fit_single_neurons(X, y), fit_single_neurons(X.astype(np.float64), y)
-    assert narrow.coef == pytest.approx(wide.coef, rel=1e-12)
 
 
 def test_fits_leave_their_input_alone():
     X, y = correlated(20, 30)
     before = X.copy()
     fit_dense(X, y)
-    fit_single_neurons(X, y)
     fit_nested_top_k(X, y, [5])
     assert np.array_equal(X, before)
 
@@ -182,8 +145,6 @@ def test_permuting_columns_permutes_coefficients():
     X, y = correlated()
     order = np.random.default_rng(1).permutation(X.shape[1])
     assert fit_dense(X[:, order], y).coef == pytest.approx(fit_dense(X, y).coef[order], abs=1e-4)
-    direct, permuted = fit_single_neurons(X, y), fit_single_neurons(X[:, order], y)
-    assert permuted.coef == pytest.approx(direct.coef[order], rel=1e-9)
 
 
 def test_swapping_the_classes_changes_signs():
@@ -206,10 +167,6 @@ def test_too_few_steps_are_reported():
     assert not fit.converged
     assert fit.iterations == 1
     assert "raise max_iter" in fit.status
-    single = fit_single_neurons(X, y, C=1e4, max_iter=1)
-    assert not single.converged.all()
-    assert (single.iterations <= 1).all()
-    assert "raise max_iter" in " ".join(single.status)
 
 
 def test_nested_scores_are_those_of_each_fit():
@@ -240,7 +197,7 @@ def fit_top_1(X, y, C):
     return fit_nested_top_k(X, y, [1], C)
 
 
-@pytest.mark.parametrize("fit", [fit_single_neurons, fit_dense, fit_top_1])
+@pytest.mark.parametrize("fit", [fit_dense, fit_top_1])
 @pytest.mark.parametrize(
     ("X", "y", "C", "message"),
     [

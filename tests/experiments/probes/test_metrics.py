@@ -98,3 +98,26 @@ def test_control_uninformative_scores_are_at_chance():
 def test_errors(y, scores, message):
     with pytest.raises(ProbeError, match=message):
         classification_metrics(y, scores)
+
+
+def test_unknown_metric():
+    with pytest.raises(ProbeError, match=r"\['f2'\].*average_precision"):
+        classification_metrics([1, -1], [[1.0], [0.0]], only=["f2", "mcc"])
+
+
+def test_a_subset_is_the_same_numbers_in_the_order_asked():
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(60) < 0.4, 1, -1)
+    scores = rng.integers(-2, 3, (60, 7))
+    every = classification_metrics(y, scores)
+    found = classification_metrics(y, scores, only=["roc_auc", "f1_score"])
+    assert list(found) == ["roc_auc", "f1_score"]
+    for name, values in found.items():
+        assert np.array_equal(values, every[name])
+
+
+def test_more_columns_than_are_sorted_together(monkeypatch):
+    monkeypatch.setattr("experiments.probes.metrics.SORTED_TOGETHER", 200)
+    rng = np.random.default_rng(1)
+    y = np.where(rng.random(40) < 0.3, 1, -1)
+    assert_equal_to_oracle(y, rng.integers(-3, 4, (40, 11)).astype(np.float32))

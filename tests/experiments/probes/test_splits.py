@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from experiments.probes.splits import grouped_stratified_split
+from experiments.probes.splits import grouped_multiclass_split, grouped_split, grouped_stratified_split
 from probing_datasets.foundation.errors import SplitError
 
 
@@ -94,3 +94,60 @@ def test_negatives_that_all_came_with_one_side():
             refusals.append(str(error))
     assert 0 < len(refusals) < 30
     assert all("would have no negative row" in message for message in refusals)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(4, 60), st.floats(0.1, 0.9))
+def test_laws_of_many_classes(seed, n_classes, n_groups, fraction):
+    rng = np.random.default_rng(seed)
+    groups = rng.integers(0, n_groups, 300)
+    labels = np.where(rng.random(300) < 0.5, rng.integers(0, n_classes, 300), (groups * 7919) % n_classes)
+    try:
+        split = grouped_multiclass_split(labels, groups, fraction, seed)
+    except SplitError:
+        assume(False)
+    assert np.array_equal(np.sort(np.concatenate([split.train, split.test])), np.arange(300))
+    assert not set(groups[split.train]) & set(groups[split.test])
+    assert set(labels[split.train]) == set(labels[split.test]) == set(labels)
+
+
+def test_every_class_is_tested_at_about_the_fraction():
+    groups = np.random.default_rng(0).integers(0, 2000, 20_000)
+    labels = np.array(["de", "en", "fr", "nl"])[np.minimum(groups % 10, 3)]
+    split = grouped_multiclass_split(labels, groups, 0.3, seed=1)
+    for name in set(labels):
+        assert (labels[split.test] == name).sum() / (labels == name).sum() == pytest.approx(0.3, abs=2e-3)
+
+
+def test_class_in_one_group_is_refused_by_name():
+    labels, groups = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 2, 3, 4, 4])
+    with pytest.raises(SplitError, match="2 rows of class 2 in 1 groups"):
+        grouped_multiclass_split(labels, groups, 0.5, 0)
+
+
+def test_two_classes_by_any_name_are_split_as_positives_and_negatives():
+    groups = np.arange(300) // 3
+    labels = np.where(groups % 5 == 0, 1, -1)
+    named = np.where(labels == 1, "rare", "usual")
+    binary, multiclass = (
+        grouped_stratified_split(labels, groups, 0.3, 4),
+        grouped_multiclass_split(named, groups, 0.3, 4),
+    )
+    assert np.array_equal(binary.test, multiclass.test)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.floats(0.1, 0.9))
+def test_split_of_groups_alone(seed, n_groups, fraction):
+    groups = np.random.default_rng(seed).integers(0, n_groups, 200)
+    groups[:2] = 0, 1
+    split = grouped_split(groups, fraction, seed)
+    assert np.array_equal(np.sort(np.concatenate([split.train, split.test])), np.arange(200))
+    assert not set(groups[split.train]) & set(groups[split.test])
+    assert len(split.train)
+    assert abs(len(split.test) - fraction * 200) <= np.bincount(groups).max()
+
+
+def test_one_group_cannot_be_split():
+    with pytest.raises(SplitError, match="3 rows in 1 groups"):
+        grouped_split(np.zeros(3, dtype=int), 0.5, 0)
