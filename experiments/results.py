@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,17 @@ METRICS = (
     "roc_auc",
     "average_precision",
 )
-"""Metrics of a row, each once on training rows (``train_``) and once on test rows (``test_``)."""
+"""Metrics of a binary probe, each once on training rows (``train_``) and once on test rows (``test_``)."""
+
+CALIBRATION = ("brier_score", "expected_calibration_error", "log_loss")
+"""Of the probabilities of binary probes after the correction for class weights."""
+
+REGRESSION_METRICS = ("r2", "rmse", "mae", "pearson", "spearman")
+
+MULTICLASS_METRICS = ("macro_f1_score", "weighted_f1_score", "macro_precision", "macro_recall")
+"""Of multiclass probes, beside accuracy and balanced accuracy."""
+
+ALL_METRICS = (*METRICS, *CALIBRATION, *REGRESSION_METRICS, *MULTICLASS_METRICS)
 
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "experiment_name": (pa.string(), "name of the experiment"),
@@ -35,10 +46,14 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "hook_point": (pa.string(), "hook point inside the layer"),
     "aggregation": (pa.string(), "none: a row is a token; mean, max, last: a row is a sequence"),
     "control": (pa.string(), "empty, or the control that was done to the data"),
+    "basis": (pa.string(), "neurons, or the random rotation or projection whose directions take their place"),
+    "trial": (pa.int32(), "number of the random basis, from 0"),
+    "fold": (pa.int32(), "number of the fold that was tested, from 0"),
     "ranking": (pa.string(), "how neurons were ranked, empty when they were not"),
     "probe": (pa.string(), "kind of probe"),
     "rank": (pa.int32(), "place of a single neuron in the ranking, from 1; 0 for probes of several"),
     "k": (pa.int32(), "number of neurons in the probe"),
+    "step": (pa.int32(), "step of an iterative pruning, from 0"),
     "normalized": (pa.bool_(), "whether neurons were standardised for the fit; coef and intercept are for stored ones"),
     "seed": (pa.int64(), "seed of the split and of random choices"),
     "n_train": (pa.int64(), "training rows"),
@@ -46,17 +61,28 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "n_positive_train": (pa.int64(), "positive training rows"),
     "n_positive_test": (pa.int64(), "positive test rows"),
     "support": (pa.list_(pa.int32()), "neurons of the probe"),
-    "coef": (pa.list_(pa.float64()), "coefficient of each neuron of the support"),
-    "intercept": (pa.float64(), "intercept, not regularised"),
-    "regularization": (pa.float64(), "C of the logistic objective"),
-    "objective": (pa.float64(), "C * weighted logistic loss + |coef|^2 / 2 at the solution"),
+    "coef": (pa.list_(pa.float64()), "coefficient of each neuron of the support (multinomial: of each class in turn)"),
+    "intercept": (pa.float64(), "intercept, not regularised; null where there is one per class"),
+    "regularization": (pa.float64(), "C of the logistic objective; in regression 1 / alpha"),
+    "l1_ratio": (pa.float64(), "share of the penalty that is |coef| (the rest is coef^2 / 2)"),
+    "density": (pa.float64(), "share of the neurons it could choose from that the probe uses"),
+    "objective": (pa.float64(), "weighted loss plus penalty at the solution"),
     "newton_decrement": (pa.float64(), "estimated relative distance of the objective from its optimum"),
-    "iterations": (pa.int32(), "Newton steps"),
+    "duality_gap": (pa.float64(), "upper bound of that distance, relative to the objective"),
+    "iterations": (pa.int32(), "steps of the solver"),
     "converged": (pa.bool_(), "whether that distance is below the tolerance"),
     "status": (pa.string(), "how the fit ended, in a sentence"),
-    **{f"{part}_{m}": (pa.float64(), f"{m} on {part} rows") for part in ("train", "test") for m in METRICS},
+    **{f"{part}_{m}": (pa.float64(), f"{m} on {part} rows") for part in ("train", "test") for m in ALL_METRICS},
+    "test_roc_auc_low": (pa.float64(), "lower end of the interval of test_roc_auc"),
+    "test_roc_auc_high": (pa.float64(), "upper end of the interval of test_roc_auc"),
+    "p_value": (pa.float64(), "two-sided p-value of test_roc_auc against 1/2"),
+    "p_value_corrected": (pa.float64(), "the same, Benjamini-Hochberg over the neurons of the layer"),
+    "p_value_max_statistic": (pa.float64(), "p-value of the training ROC-AUC among the best of permuted labels"),
+    "classes": (pa.list_(pa.float64()), "class numbers, in the order of the confusion matrix"),
+    "class_intercepts": (pa.list_(pa.float64()), "intercept of each class"),
+    "test_confusion": (pa.list_(pa.int64()), "confusion matrix of the test rows by rows: true class, then predicted"),
 }
-"""Type and meaning of every column."""
+"""Type and meaning of every column; what does not apply to a probe is null."""
 
 SCHEMA = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
 
@@ -66,43 +92,34 @@ class FittedProbe:
     """What a study reports of one probe."""
 
     probe: str
-    ranking: str
     support: np.ndarray
     """(k,) int64."""
     coef: np.ndarray
     """(k,) float64."""
-    intercept: float
+    intercept: float | None
+    """None where every class has one."""
     objective: float
-    newton_decrement: float
     iterations: int
     converged: bool
     status: str
+    ranking: str = ""
     rank: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
     """``train_`` and ``test_`` metrics."""
+    further: Mapping[str, Any] = field(default_factory=dict)
+    """Columns that only some studies fill."""
 
     def as_row(self) -> dict[str, Any]:
         """Return the columns that the probe itself fills."""
-        return {
-            "probe": self.probe,
-            "ranking": self.ranking,
-            "rank": self.rank,
-            "k": len(self.support),
-            "support": self.support,
-            "coef": self.coef,
-            "intercept": self.intercept,
-            "objective": self.objective,
-            "newton_decrement": self.newton_decrement,
-            "iterations": self.iterations,
-            "converged": self.converged,
-            "status": self.status,
-            **self.metrics,
-        }
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("metrics", "further")}
+        return {**own, "k": len(self.support), **self.metrics, **self.further}
 
 
 def write_rows(rows: list[dict[str, Any]], path: Path) -> None:
     """Write rows as parquet; the same rows give the same bytes."""
-    columns = {name: [row[name] for row in rows] for name in SCHEMA.names}
+    if unknown := {name for row in rows for name in row} - set(SCHEMA.names):
+        raise ValueError(f"Rows have columns that COLUMNS does not define: {', '.join(sorted(unknown))}.")
+    columns = {name: [row.get(name) for row in rows] for name in SCHEMA.names}
     pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
 
 

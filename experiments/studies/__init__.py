@@ -1,19 +1,50 @@
-"""Experiment types: each is one file that composes a ranking, probes and sparsity levels."""
+"""Experiment types: each is a named composition of basis, ranking, probe and sparsity levels."""
 
-from collections.abc import Callable
+from experiments.config import StudyName
+from experiments.studies import (
+    all_neurons,
+    dense,
+    l1_path,
+    multinomial,
+    pruning,
+    regression,
+    selection,
+    single_neurons,
+    sweep,
+    telescopic,
+)
+from experiments.studies.study import WITHOUT_RANDOM_NEURONS, Study, no_ranking
+from experiments.studies.variants import neurons_and_rotations, rotations
 
-import numpy as np
-
-from experiments.config import ProbingConfig
-from experiments.results import FittedProbe
-from experiments.studies import dense_probe, enumerate_monosemantic, heuristic_sparsity_sweep
-from experiments.studies.data import SplitData
-
-Study = Callable[[ProbingConfig, SplitData, np.random.Generator], list[FittedProbe]]
-
-STUDIES: dict[str, Study] = {
-    "enumerate_monosemantic": enumerate_monosemantic.fit,
-    "heuristic_sparsity_sweep": heuristic_sparsity_sweep.fit,
-    "dense_probe": dense_probe.fit,
+STUDIES: dict[StudyName, Study] = {
+    "dense_probe": Study(dense.fit, rankings=no_ranking, controls=WITHOUT_RANDOM_NEURONS, tunes=True),
+    "enumerate_monosemantic": Study(single_neurons.fit),
+    "all_neurons": Study(all_neurons.fit, rankings=no_ranking, controls=WITHOUT_RANDOM_NEURONS),
+    "heuristic_sparsity_sweep": Study(sweep.fit, tunes=True),
+    # The paper's fast sweep saved iterations; here all k together cost less than one did there.
+    "fast_heuristic_sparsity_sweep": Study(sweep.fit, tunes=True),
+    "telescopic_sparsity_sweep": Study(telescopic.fit, controls=WITHOUT_RANDOM_NEURONS),
+    "tune_telescoping_sparsity_sweep": Study(telescopic.fit_tuned, controls=WITHOUT_RANDOM_NEURONS),
+    "l1_path": Study(l1_path.fit, rankings=no_ranking, controls=WITHOUT_RANDOM_NEURONS),
+    "iterative_pruning": Study(pruning.fit, controls=WITHOUT_RANDOM_NEURONS),
+    "compare_feature_selection": Study(
+        selection.fit, rankings=selection.all_rankings, controls=WITHOUT_RANDOM_NEURONS, tunes=True
+    ),
+    "multinomial_sweep": Study(multinomial.fit, kind="multiclass"),
+    "dense_regression_probe": Study(
+        regression.fit_dense, rankings=no_ranking, kind="regression", controls=WITHOUT_RANDOM_NEURONS
+    ),
+    "heuristic_sparse_regression_sweep": Study(
+        regression.fit_sweep, rankings=regression.the_f_statistic, kind="regression"
+    ),
+    "lasso_path": Study(
+        l1_path.fit_regression, rankings=no_ranking, kind="regression", controls=WITHOUT_RANDOM_NEURONS
+    ),
+    # Baselines: what directions that mean nothing can do.
+    "rotation_baseline": Study(sweep.fit_random, rankings=sweep.random_ranking, variants=rotations, controls=()),
+    "rotation_baseline_dxd": Study(telescopic.fit, variants=rotations, controls=()),
+    "iterative_pruning_rotation_baseline_dxd": Study(single_neurons.fit, variants=neurons_and_rotations, controls=()),
 }
 """Studies by the value of ``--experiment_type``."""
+
+__all__ = ["STUDIES", "Study"]

@@ -13,10 +13,10 @@ PROBE = FittedProbe(
     coef=np.array([1 / 3, -1e-17]),
     intercept=0.1,
     objective=2.5,
-    newton_decrement=1e-12,
     iterations=6,
     converged=True,
     status="Converged.",
+    further={"newton_decrement": 1e-12},
     metrics={f"{part}_{name}": 0.5 for part in ("train", "test") for name in METRICS},
 )
 
@@ -61,13 +61,18 @@ def test_no_rows_still_have_all_columns(tmp_path):
         assert list(table.columns) == list(COLUMNS)
 
 
-def test_a_missing_column_is_an_error(tmp_path):
+def test_what_does_not_apply_is_null(tmp_path):
     incomplete = row()
-    del incomplete["status"]
-    with pytest.raises(KeyError, match="status"):
-        write_rows([incomplete], tmp_path / "rows")
+    del incomplete["p_value"]
+    write_rows([incomplete], tmp_path / "rows")
+    assert read_rows([tmp_path / "rows"])["p_value"].isna().all()
+
+
+def test_an_unknown_column_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="does not define: stauts"):
+        write_rows([row(stauts="misspelt")], tmp_path / "rows")
 
 
 def test_every_column_has_a_meaning():
     assert all(meaning for _, meaning in COLUMNS.values())
-    assert set(dataclasses.asdict(PROBE)) - {"metrics"} <= set(SCHEMA.names)
+    assert set(dataclasses.asdict(PROBE)) - {"metrics", "further"} <= set(SCHEMA.names)
