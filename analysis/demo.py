@@ -70,7 +70,7 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
         "feature_dataset_dir": config.output_dir / "feature_datasets",
     }
     harvest(HarvestConfig(**where))
-    return run_probing(ProbingConfig(**where, experiment_name="demo", experiment_type=study, cluster="debug"))
+    return run_probing(ProbingConfig(**where, experiment_name="demo", experiment_type=(study,), cluster="debug"))
 
 
 def _show(trained: Run, control: Run, sweep: Run) -> None:

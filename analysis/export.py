@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
@@ -25,8 +26,18 @@ from probing_datasets.foundation.settings import read_settings
 CHECKSUMS = "SHA256SUMS"
 
 
-def export_neurons(run_path: Path, root: Path) -> Path:
-    """Write the ranked neurons of a run below ``root`` and return the CSV.
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is exported."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs."""
+    top: int = 100
+    """Best neurons of each feature that are written; 0: all."""
+
+
+def export_neurons(run_path: Path, root: Path, top: int = 100) -> Path:
+    """Write the ``top`` best neurons (0: all) of every feature of a run below ``root`` and return the CSV.
 
     Raises
     ------
@@ -41,9 +52,9 @@ def export_neurons(run_path: Path, root: Path) -> Path:
             "Run probing_experiment.py with the same settings first."
         )
     config = run.config
-    rows = f"{config.probe_location}.{config.activation_aggregation}.{config.experiment_type}"
+    rows = f"{config.probe_location}.{config.activation_aggregation}.{'+'.join(config.experiment_type)}"
     path = root / config.model_name / f"{config.dataset_name}.{rows}.csv"
-    write_ranked_neurons(results, path)
+    write_ranked_neurons(results, path, top)
     write_checksums(root)
     return path
 
@@ -58,21 +69,17 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _export(runs: tuple[Path, ...]) -> None:
-    if not runs:
-        raise SettingsError("Name at least one folder of a run: results/probing/<experiment>/<model>/...")
-    for run in runs:
-        path = export_neurons(run, read_settings().interpretable_neurons_dir)
+def _export(config: ExportConfig) -> None:
+    if not config.runs or config.top < 0:
+        raise SettingsError("Name at least one folder of a run (results/probing/<experiment>/<model>/...), --top >= 0.")
+    for run in config.runs:
+        path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top)
         Console().print(f"wrote {path}", soft_wrap=True, markup=False)
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    return run_command(
-        lambda: _export(
-            tyro.cli(tyro.conf.Positional[tuple[Path, ...]], prog="python -m analysis.export", description=__doc__)
-        )
-    )
+    return run_command(lambda: _export(tyro.cli(ExportConfig, prog="python -m analysis.export", description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ CSV_COLUMNS = (
     "revision",
     "random_init",
     "test_roc_auc",
+    "test_roc_auc_low",
+    "test_roc_auc_high",
+    "p_value_corrected",
     "train_f1_score",
     "control_f1_score",
     "n_train",
@@ -33,6 +36,9 @@ CSV_COLUMNS = (
     "study",
 )
 """Columns of a ranked-neuron CSV, the paper's first; ``interpretable_neurons/SCHEMA.md`` defines them."""
+
+SINGLE_NEURON_PROBES = ("single_neuron_logistic", "logistic")
+"""Kinds of probe that, of one neuron, are the same fit."""
 
 
 def ranked_neurons(results: pd.DataFrame) -> pd.DataFrame:
@@ -51,16 +57,27 @@ def ranked_neurons(results: pd.DataFrame) -> pd.DataFrame:
         Columns `CSV_COLUMNS`; ``rank`` counts from 1 within a feature; ``control_f1_score`` is
         what the same search finds on shuffled labels (NaN when there was no such control).
     """
-    single = results[results["k"] == 1]
+    single = _single_neurons(results)
     table = single[single["control"] == ""].copy()
-    table["neuron"] = [support[0] for support in table["support"]]
-    table["coef"] = [coef[0] for coef in table["coef"]]
     table["hook_loc"] = table["hook_point"]
     table = table.join(_control_f1(single), on="feature")
     order = ["feature", "train_f1_score", "layer", "neuron"]
     table = table.sort_values(order, ascending=[True, False, True, True], kind="stable")
     table["rank"] = table.groupby("feature").cumcount() + 1
     return table[list(CSV_COLUMNS)].reset_index(drop=True)
+
+
+def _single_neurons(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the probes of one neuron, each neuron once, with its number and coefficient.
+
+    Of a cross-validation it is the first fold: another fold's training rows are test rows here, so
+    that an order by the mean over folds would have looked at them.
+    """
+    alone = (results["k"] == 1) & (results["basis"] == "neurons") & results["probe"].isin(SINGLE_NEURON_PROBES)
+    rows = results[alone & (results["fold"] == 0)].copy()
+    rows["neuron"] = [support[0] for support in rows["support"]]
+    rows["coef"] = [coef[0] for coef in rows["coef"]]
+    return rows.drop_duplicates(["feature", "layer", "neuron", "control"])
 
 
 def _control_f1(single: pd.DataFrame) -> pd.Series:
@@ -81,8 +98,9 @@ def f1_by_layer(results: pd.DataFrame) -> pd.DataFrame:
     return best.pivot_table(index="feature", columns="layer", values="test_f1_score")
 
 
-def write_ranked_neurons(results: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Write the ranked neurons as CSV, atomically, and return them."""
+def write_ranked_neurons(results: pd.DataFrame, path: Path, top: int = 0) -> pd.DataFrame:
+    """Write the ranked neurons as CSV, the ``top`` best of each feature (0: all), atomically; return them."""
     table = ranked_neurons(results)
+    table = table[table["rank"] <= top] if top else table
     write_bytes(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode())
     return table

@@ -54,7 +54,8 @@ def save_f1_over_k(results: pd.DataFrame, path: Path) -> None:
 def _draw_panel(panel: Axes, rows: pd.DataFrame, palette: dict) -> None:
     for layer, colour in palette.items():
         for control in sorted(rows["control"].unique(), reverse=True):
-            line = rows[(rows["layer"] == layer) & (rows["control"] == control)].sort_values("k")
+            line = rows[(rows["layer"] == layer) & (rows["control"] == control)]
+            line = line.groupby("k", as_index=False)["test_f1_score"].mean()  # over folds and trials
             style: dict[str, Any] = {"color": "0.7", "linestyle": ":"} if control else {"color": colour, "marker": "."}
             label = control.replace("_", " ") if control else f"layer {layer}"
             first_control = control and layer == next(iter(palette))

@@ -22,7 +22,7 @@ SHIPPED = Path(__file__).parents[2] / "interpretable_neurons"
 def run(tiny_harvest: HarvestConfig) -> Run:
     harvest(tiny_harvest)
     shared = {name: asdict(tiny_harvest)[name] for name in StoreConfig.__dataclass_fields__}
-    return run_probing(ProbingConfig(**shared, experiment_type="enumerate_monosemantic", cluster="debug"))
+    return run_probing(ProbingConfig(**shared, experiment_type=("enumerate_monosemantic",), cluster="debug"))
 
 
 def checks_out(root: Path) -> bool:

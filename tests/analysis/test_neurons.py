@@ -25,10 +25,10 @@ PAPER_COLUMNS = [
 
 @pytest.fixture
 def results(plant):
-    return load_results(run_probing(dataclasses.replace(plant(), experiment_type="enumerate_monosemantic")))
+    return load_results(run_probing(dataclasses.replace(plant(), experiment_type=("enumerate_monosemantic",))))
 
 
-def row(layer, neuron, train_f1, test_f1, feature="German", control="", k=1):
+def row(layer, neuron, train_f1, test_f1, feature="German", control="", k=1, **further):
     common = dict.fromkeys(CSV_COLUMNS, 0.5) | {"hook_point": "mlp.hook_post", "coef": [1.0] * k}
     return common | {
         "layer": layer,
@@ -38,6 +38,11 @@ def row(layer, neuron, train_f1, test_f1, feature="German", control="", k=1):
         "feature": feature,
         "control": control,
         "k": k,
+        "basis": "neurons",
+        "probe": "single_neuron_logistic",
+        "fold": 0,
+        "ranking": "mean_dif",
+        **further,
     }
 
 
@@ -98,3 +103,19 @@ def test_the_csv_has_the_columns_of_the_paper_first(results, tmp_path):
     assert read["neuron"].tolist() == written["neuron"].tolist()
     assert read["test_f1_score"].tolist() == pytest.approx(written["test_f1_score"].tolist(), rel=1e-9)
     assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_directions_of_a_rotated_layer_are_no_neurons():
+    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 8, 0.99, 0.9, basis="rotation")))
+    assert ranked["neuron"].tolist() == [7]
+
+
+def test_a_neuron_that_two_studies_fitted_is_listed_once():
+    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 7, 0.6, 0.9, probe="logistic", study="sweep")))
+    assert ranked["neuron"].tolist() == [7]
+
+
+def test_of_a_cross_validation_the_first_fold_counts():
+    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 7, 0.99, 0.5, fold=1), row(0, 3, 0.65, 0.1)))
+    assert ranked[["neuron", "rank"]].values.tolist() == [[3, 1], [7, 2]]
+    assert ranked["test_f1_score"].tolist() == pytest.approx([0.1, 0.9])

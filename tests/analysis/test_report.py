@@ -21,7 +21,7 @@ def config(plant):
 
 
 def test_single_neurons_give_a_table_and_a_csv(config):
-    written, text = reported(dataclasses.replace(config, experiment_type="enumerate_monosemantic"))
+    written, text = reported(dataclasses.replace(config, experiment_type=("enumerate_monosemantic",)))
     assert written == ["ranked_neurons.csv"]
     assert [line.split()[1:6:2] for line in text.splitlines() if "L1.5" in line] == [["strong", "L1.5", "+"]]
     assert "ranked_neurons.csv" in text
@@ -34,7 +34,7 @@ def test_a_sweep_gives_a_figure_too(config):
 
 
 def test_dense_probes_give_a_table_by_layer(config):
-    written, text = reported(dataclasses.replace(config, experiment_type="dense_probe"))
+    written, text = reported(dataclasses.replace(config, experiment_type=("dense_probe",)))
     assert written == []
     assert "layer 0" in text
     assert "layer 1" in text

@@ -1,0 +1,46 @@
+"""Selectivity: how much better a probe does than the same probe on a control."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+KEYS = ["study", "feature", "layer", "basis", "trial", "fold", "ranking", "probe", "rank", "step", "k"]
+"""What a probe and its control have in common. A single neuron is compared with the control's of the same rank."""
+
+CHANGED_BY = {"rotation": "basis", "random_neurons": "ranking"}
+PATHS = ("l1_logistic", "lasso")
+
+
+def selectivity(results: pd.DataFrame, score: str = "test_f1_score") -> pd.DataFrame:
+    """Subtract the scores of the controls from those of the probes.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Rows of `load_results`.
+    score : str
+        The column that is compared.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per probe and control: the columns `KEYS`, ``control``, ``score``, ``control_score``
+        and ``selectivity``, their difference. A control in another basis, or of another ranking, is
+        matched by what is left of the keys. Probes of an L1 path have no counterpart and are left out.
+
+    References
+    ----------
+    Hewitt and Liang, Designing and Interpreting Probes with Control Tasks (EMNLP 2019).
+    """
+    results = results[~results["probe"].isin(PATHS)].assign(step=results["step"].fillna(-1))
+    plain = results[results["control"] == ""].rename(columns={score: "score"})
+    controls = results[results["control"] != ""].rename(columns={score: "control_score"})
+    parts = []
+    for control, rows in controls.groupby("control", sort=False):
+        keys = [key for key in KEYS if key != CHANGED_BY.get(str(control))]
+        both = plain[[*KEYS, "score"]].merge(rows[[*keys, "control", "control_score"]], on=keys, validate="many_to_one")
+        parts.append(both)
+    table = pd.concat(parts, ignore_index=True) if parts else plain[[*KEYS, "score"]].iloc[:0]
+    if not parts:
+        table = table.assign(control=[], control_score=[])
+    return table.assign(selectivity=table["score"] - table["control_score"])
