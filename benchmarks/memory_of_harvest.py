@@ -1,4 +1,4 @@
-"""Peak resident memory of stage 1 for n and for 4 n rows, each in a process of its own (Linux).
+"""Peak resident memory of stage 1 for n, 4 n and 16 n rows, each in a process of its own (Linux).
 
 The peak is the kernel's high-water mark of the process, set back once the model and the data set
 are loaded, so that neither loading nor the parent process hides what harvesting takes.
@@ -19,7 +19,7 @@ from benchmarks._report import print_table
 from experiments.activations.harvest import prepare_harvest, run_harvest
 from experiments.config import HarvestConfig
 
-GROWTH = 4
+GROWTHS = (1, 4, 16)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,9 @@ class Memory:
 
 
 def compare(config: MemoryConfig) -> list[dict[str, object]]:
-    """Harvest n and 4 n rows; return the rows of the table, the ratio last."""
-    small, large = (measure(config, config.n_sequences * factor) for factor in (1, GROWTH))
+    """Harvest n, 4 n and 16 n rows; return the rows of the table, the ratio of the largest to the smallest last."""
+    measured = [measure(config, config.n_sequences * growth) for growth in GROWTHS]
+    small, large = measured[0], measured[-1]
     ratio = {
         "rows": f"{large.rows / small.rows:.2f} x",
         "stored, MB": f"{large.stored / small.stored:.2f} x",
@@ -57,7 +58,7 @@ def compare(config: MemoryConfig) -> list[dict[str, object]]:
         "peak, MB": f"{large.peak / small.peak:.2f} x",
         "increase, MB": f"{(large.peak - large.loaded) / (small.peak - small.loaded):.2f} x",
     }
-    return [{"model": config.size, **row} for row in (_as_row(small), _as_row(large), ratio)]
+    return [{"model": config.size, **row} for row in (*map(_as_row, measured), ratio)]
 
 
 def measure(config: MemoryConfig, n_sequences: int) -> Memory:

@@ -1,0 +1,179 @@
+"""Processes that make a store, killed with SIGKILL, and what is left to be seen."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from operator import itemgetter
+from pathlib import Path
+from signal import SIGKILL
+from threading import RLock
+
+from tqdm import tqdm
+
+from experiments.activations.stores import open_store
+from experiments.activations.stores.header import HEADER
+from experiments.activations.stores.ledger import PARTS
+from experiments.activations.stores.provenance import PROVENANCE
+from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
+from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+
+FORKS = multiprocessing.get_context("forkserver")
+"""Processes are forked from one that has imported everything once, and has no threads."""
+
+PRELOADED = [
+    "benchmarks._language_models",
+    "experiments.activations.harvest",
+    "transformers.models.gpt_neox.modeling_gpt_neox",
+]
+
+Files = dict[str, bytes]
+"""Content by name."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Processes that make one store together."""
+
+    path: Path
+    """The store."""
+    commands: tuple[Callable[[], object], ...]
+    """What each process does; called again, it goes on."""
+    logs: tuple[Path, ...] = ()
+    """Where each process notes the numbers of the parts that it has computed, one in a line."""
+
+
+@dataclass
+class Tally:
+    """What was seen of the stores of one kind."""
+
+    kills: int = 0
+    amid_parts: int = 0
+    """Kills that left a store with some parts finished and some not."""
+    runs: int = 0
+    """Of processes, killed or not."""
+    stores: int = 0
+    lost: int = 0
+    """Records of parts that stood before a run or a kill, and after the kill did not, or had changed."""
+    torn: int = 0
+    """Files of finished parts, and of the whole store, that were not as they had been written."""
+    redone: list[int] = field(default_factory=list)
+    """For each kill, parts that the process had computed and that have no record."""
+    differing: int = 0
+    """Complete stores with other bytes than an unbroken run gives."""
+
+
+def import_once() -> None:
+    """Start the process that all others are forked from, and wait until it has imported everything."""
+    FORKS.set_forkserver_preload(PRELOADED)
+    first = FORKS.Process(target=time.sleep, args=(0,))
+    first.start()
+    first.join()
+
+
+def run(work: Work, tally: Tally, delays: dict[int, float]) -> float:
+    """Start all processes of a store, kill some of them, and wait for the others.
+
+    Parameters
+    ----------
+    work : Work
+    tally : Tally
+        What is seen is added to it.
+    delays : dict[int, float]
+        Seconds after which a process is killed, by its place among the commands.
+
+    Returns
+    -------
+    float
+        Seconds until all had ended.
+
+    Raises
+    ------
+    StoreError
+        When a process fails by itself.
+    """
+    for log in work.logs:
+        log.unlink(missing_ok=True)
+    processes = [FORKS.Process(target=_quietly, args=(command,)) for command in work.commands]
+    begin, before = time.perf_counter(), records_of(work.path)
+    for process in processes:
+        process.start()
+    for rank, delay in sorted(delays.items(), key=itemgetter(1)):
+        processes[rank].join(max(0.0, begin + delay - time.perf_counter()))
+        kill(work, rank, processes[rank], before, tally)
+    for process in processes:
+        process.join()
+        _check_exit(work, process)
+    tally.runs += len(processes)
+    return time.perf_counter() - begin
+
+
+def kill(work: Work, rank: int, process: BaseProcess, before: Files, tally: Tally) -> None:
+    """Kill one process of a store, unless it has ended, and look at what stands of the records before and of now."""
+    before = before | records_of(work.path)
+    process.kill()
+    process.join()
+    if process.exitcode != -SIGKILL:
+        return
+    after = records_of(work.path)
+    tally.kills += 1
+    tally.amid_parts += bool(after) and not is_complete(work.path)
+    tally.lost += n_lost(before, after)
+    tally.torn += n_torn(work.path)
+    if work.logs:
+        tally.redone.append(n_redone(work.logs[rank], after))
+
+
+def is_complete(store: Path) -> bool:
+    """Whether a store, which may not have been begun, has all its parts."""
+    return (store / HEADER).exists() and open_store(store).is_complete
+
+
+def records_of(store: Path) -> Files:
+    """Read the records of the finished parts of a store, which may not have been begun."""
+    return {path.name: path.read_bytes() for path in (store / PARTS).glob("[0-9]*.json")}
+
+
+def n_lost(before: Files, after: Files) -> int:
+    """Count the records that are missing or have changed."""
+    return sum(after.get(name) != record for name, record in before.items())
+
+
+def n_torn(store: Path) -> int:
+    """Count the files of a store that are not as a record says; without a header it has no records yet."""
+    if not (store / HEADER).exists():
+        return 0
+    try:
+        return len(open_store(store).verify())
+    except CorruptStoreError:
+        return 1
+
+
+def n_redone(log: Path, records: Files) -> int:
+    """Count the parts that a process noted as computed and that have no record."""
+    computed = log.read_text().split() if log.exists() else []
+    return sum(f"{int(part):06d}.json" not in records for part in computed)
+
+
+def files_of(store: Path) -> Files:
+    """Read the files of a store, without its provenance, which names the process that began it, and leftovers."""
+    paths = (path for path in store.rglob("*") if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX))
+    return {str(path.relative_to(store)): path.read_bytes() for path in paths if path.name != PROVENANCE}
+
+
+def _quietly(command: Callable[[], object]) -> None:
+    tqdm.set_lock(RLock())  # its own is a semaphore of the system, which a killed process would leave behind
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+        command()
+
+
+def _check_exit(work: Work, process: BaseProcess) -> None:
+    if process.exitcode not in (0, -SIGKILL):
+        raise StoreError(
+            f"A process that made {work.path} failed by itself (status {process.exitcode}). What it said stands above."
+        )
