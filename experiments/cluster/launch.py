@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from experiments.cluster.publish import read_record
-from experiments.cluster.run import Run, plan_run
+from experiments.cluster.run import Run, Task, plan_run
 from experiments.cluster.worker import run_task
 from experiments.config import ProbingConfig
 from probing_datasets.foundation.command_line import INTERRUPTED
@@ -60,7 +60,7 @@ def do_tasks(config: ProbingConfig) -> tuple[Run, list[str]]:
     missing = [key for key in run.tasks if read_record(run.path, key) is None]
     logger.info("%d tasks, %d to do, in %s", len(run.tasks), len(missing), run.path)
     outcomes = LAUNCHERS[config.cluster](run, missing) if missing else iter(())
-    bar = tqdm(outcomes, total=len(missing), desc=config.experiment_type, unit=" tasks", disable=None)
+    bar = tqdm(outcomes, total=len(missing), desc=", ".join(config.experiment_type), unit=" tasks", disable=None)
     errors = {key: result for key, result in bar if isinstance(result, SparseProbingError)}
     return run, _problems(run, errors)
 
@@ -131,9 +131,13 @@ LAUNCHERS: dict[str, Callable[[Run, list[str]], Iterator[Outcome]]] = {
 
 
 def _problems(run: Run, errors: dict[str, SparseProbingError]) -> list[str]:
-    problems = [f"task {key} (layer {run.tasks[key].layer}): {error}" for key, error in errors.items()]
+    problems = [f"task {key} ({_name(run.tasks[key])}): {error}" for key, error in errors.items()]
     for key in run.tasks:
         record = read_record(run.path, key) or {}
         for feature, message in record.get("failed_features", {}).items():
-            problems.append(f"layer {run.tasks[key].layer}, feature {feature}: {message}")
+            problems.append(f"{_name(run.tasks[key])}, feature {feature}: {message}")
     return problems
+
+
+def _name(task: Task) -> str:
+    return f"{task.study}, layer {task.layer}"

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from experiments.cluster.inputs import open_inputs
+from experiments.cluster.inputs import Inputs, open_inputs
 from experiments.cluster.publish import publish, read_record
 from experiments.cluster.run import Run, Task, load_run
 from experiments.config import ProbingConfig
-from experiments.probes.controls import shuffled_labels
-from experiments.probes.splits import Split, grouped_stratified_split
-from experiments.probes.standardise import Standardiser
-from experiments.results import FittedProbe
-from experiments.studies import STUDIES
-from experiments.studies.data import SplitData
-from probing_datasets.feature_dataset import FeatureDataset
-from probing_datasets.foundation.errors import DatasetError, ProbeError, SplitError, StoreError
+from experiments.probes.bases import BASES
+from experiments.studies import STUDIES, Study
+from experiments.studies.fitting import Fitted, ask, fit_variant
+from experiments.studies.variants import Variant, control_in_basis
+from probing_datasets.feature_dataset import FeatureKind
+from probing_datasets.foundation.errors import DatasetError, StoreError
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.probed_rows import FeatureRows, ProbedRows, feature_rows
 
 Row = dict[str, Any]
+Failed = dict[str, str]
 
 
 def run_task(run_path: str, key: str) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def run_task(run_path: str, key: str) -> dict[str, Any]:
     if record is not None:
         return record
     start = time.perf_counter()
-    rows, failed = _fit_features(run, run.tasks[key])
+    rows, failed = _do(run, run.tasks[key])
     record = {
         "task": asdict(run.tasks[key]),
         "failed_features": failed,
@@ -60,86 +61,79 @@ def run_task(run_path: str, key: str) -> dict[str, Any]:
     return record
 
 
-def _fit_features(run: Run, task: Task) -> tuple[list[Row], dict[str, str]]:
-    config = run.config
-    dataset, store = open_inputs(config)
-    if store.digest != run.store_digest:
-        raise StoreError(f"{store.path} was written anew after the run was planned. Run probing_experiment.py again.")
-    activations = store.read(task.layer)
-    stored = ProbedRows(*store.rows)
+def _do(run: Run, task: Task) -> tuple[list[Row], Failed]:
+    config, study, inputs = run.config, STUDIES[task.study], open_inputs(run.config)
+    if inputs.digest != run.input_digest:
+        path = inputs.store.path
+        raise StoreError(f"{path} was written anew after the run was planned. Run probing_experiment.py again.")
+    features, failed = _features(inputs, task, config)
+    asked = ask(config, study, features, failed)
     rows: list[Row] = []
-    failed: dict[str, str] = {}
-    for feature in task.features:
-        try:
-            chosen = feature_rows(dataset, feature, stored, config.activation_aggregation)
-            rows += _fit_feature(config, dataset, task.layer, feature, chosen, activations)
-        except (SplitError, ProbeError, DatasetError) as error:
-            failed[feature] = str(error)
+    for variant, layer in _layers(inputs, task.layer, _variants(config, study, inputs), config.seed):
+        fittings = fit_variant(config, study, asked, layer, variant, task.layer)
+        for feature, reason in fittings.failed.items():
+            failed[feature] = f"{failed[feature]}; {reason}" if feature in failed else reason
+        rows += [_row(config, task, variant, fitted) for fitted in fittings.done]
     return rows, failed
 
 
-def _fit_feature(
-    config: ProbingConfig,
-    dataset: FeatureDataset,
-    layer: int,
-    feature: str,
-    chosen: FeatureRows,
-    activations: np.ndarray,
-) -> list[Row]:
-    labels = chosen.label.astype(np.int8)
-    split = grouped_stratified_split(labels, chosen.group, config.test_set_frac, config.seed)
-    train, test = (activations[chosen.row[part]] for part in (split.train, split.test))
-    scale = Standardiser.of(train) if config.normalize_activations else None
-    if scale is not None:
-        train, test = scale.apply(train), scale.apply(test)
-    rows: list[Row] = []
-    for control in ("", *config.controls):
-        rng = np.random.default_rng(config.seed)
-        y = _shuffled_within_sides(labels, chosen.sequence, split, rng) if control == "shuffled_labels" else labels
-        data = SplitData(train, y[split.train], test, y[split.test])
-        common = _common_columns(config, dataset, layer, feature, control, data)
-        probes = STUDIES[config.experiment_type](config, data, rng)
-        rows += [{**common, **_as_row(probe, scale)} for probe in probes]
-    return rows
+def _features(
+    inputs: Inputs, task: Task, config: ProbingConfig
+) -> tuple[dict[str, tuple[FeatureKind, FeatureRows]], Failed]:
+    stored, found, failed = ProbedRows(*inputs.store.rows), {}, {}
+    for feature in task.features:
+        kind = inputs.dataset.description.features[feature].kind
+        try:
+            rows = feature_rows(
+                inputs.dataset, feature, stored, config.activation_aggregation, config.probe_next_token_feature
+            )
+            found[feature] = (kind, rows)
+        except DatasetError as error:
+            failed[feature] = str(error)
+    return found, failed
 
 
-def _shuffled_within_sides(
-    labels: np.ndarray, sequence: np.ndarray, split: Split, rng: np.random.Generator
-) -> np.ndarray:
-    """Shuffle labels so that training and test rows both keep both classes, however rare one is."""
-    shuffled = labels.copy()
-    for side in (split.train, split.test):
-        shuffled[side] = shuffled_labels(labels[side], sequence[side], rng)
-    return shuffled
+def _variants(config: ProbingConfig, study: Study, inputs: Inputs) -> list[Variant]:
+    controls = [control_in_basis(name, config.basis) for name in config.controls if name in study.controls]
+    there = [control for control in controls if inputs.random_init is not None or not control.random_init]
+    return [*study.variants(config), *there]
 
 
-def _as_row(probe: FittedProbe, scale: Standardiser | None) -> Row:
-    row = probe.as_row()
-    if scale is not None:
-        row["coef"], row["intercept"] = scale.undo(probe.support, probe.coef, probe.intercept)
-    return row
+def _layers(inputs: Inputs, layer: int, variants: list[Variant], seed: int) -> Iterator[tuple[Variant, NDArray]]:
+    """Yield each variant with the activations it is fitted to, in the precision they are stored in."""
+    stored = inputs.store.read(layer, dtype=None, order="F")
+    for variant in variants:
+        source = stored
+        if variant.random_init and inputs.random_init is not None:
+            source = inputs.random_init.read(layer, dtype=None, order="F")
+        yield variant, BASES[variant.basis](source, np.random.default_rng((seed, layer, variant.trial)))
 
 
-def _common_columns(
-    config: ProbingConfig, dataset: FeatureDataset, layer: int, feature: str, control: str, data: SplitData
-) -> Row:
-    return {
+def _row(config: ProbingConfig, task: Task, variant: Variant, fitted: Fitted) -> Row:
+    train, test = fitted.problem.train.label, fitted.problem.test.label
+    binary = fitted.problem.kind == "binary"
+    common = {
         "experiment_name": config.experiment_name,
-        "study": config.experiment_type,
+        "study": task.study,
         "model": config.model,
         "revision": config.revision or "",
-        "random_init": config.random_init,
-        "dataset": dataset.name,
-        "feature": feature,
-        "layer": layer,
+        "random_init": config.random_init or variant.random_init,
+        "dataset": config.dataset_name,
+        "feature": fitted.problem.feature,
+        "layer": task.layer,
         "hook_point": config.probe_location,
         "aggregation": config.activation_aggregation,
-        "control": control,
+        "control": variant.control or "",
+        "basis": variant.basis,
+        "trial": variant.trial,
+        "fold": fitted.fold,
         "normalized": config.normalize_activations,
         "seed": config.seed,
         "regularization": config.regularization,
-        "n_train": len(data.y_train),
-        "n_test": len(data.y_test),
-        "n_positive_train": int((data.y_train > 0).sum()),
-        "n_positive_test": int((data.y_test > 0).sum()),
+        "n_train": len(train),
+        "n_test": len(test),
+        "n_positive_train": int((train > 0).sum()) if binary else None,
+        "n_positive_test": int((test > 0).sum()) if binary else None,
     }
+    row = {**common, **fitted.probe.as_row()}
+    return {**row, "ranking": variant.ranking} if variant.ranking else row

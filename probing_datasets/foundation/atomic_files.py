@@ -81,7 +81,7 @@ def _take_the_place_of(path: Path, temporary: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write bytes atomically and durably."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)

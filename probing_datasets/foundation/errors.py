@@ -27,6 +27,10 @@ class ModelError(SparseProbingError):
     """A model, its tokenizer, a layer or a hook point does not exist or does not fit."""
 
 
+class ModelMemoryError(ModelError):
+    """A batch does not fit into the memory of the device beside the model."""
+
+
 class ActivationError(SparseProbingError):
     """Activations cannot be stored: NaN, or too large for the precision."""
 
@@ -39,12 +43,16 @@ class CorruptStoreError(StoreError):
     """A file of an activation store does not have the recorded checksum."""
 
 
+class StoreFormatError(StoreError):
+    """An activation store has the format of another version of this code."""
+
+
 class SplitError(SparseProbingError):
     """A feature cannot be split into training and test rows with whole groups."""
 
 
-class ProbeError(SparseProbingError):
-    """A probe cannot be fitted to the given rows."""
+class ProbeError(SparseProbingError, ValueError):
+    """A probe cannot be fitted to the given rows; a ValueError, as scikit-learn's estimators raise."""
 
 
 class TaskError(SparseProbingError):

@@ -27,6 +27,12 @@ class Settings:
     """``INTERPRETABLE_NEURONS_DIR``: ranked-neuron CSVs. Default ``interpretable_neurons``."""
     n_cpus: int
     """``SLURM_CPUS_PER_TASK``, otherwise the CPUs this process may use."""
+    array_rank: int
+    """Which task of an array this is, from 0: ``SLURM_ARRAY_TASK_ID`` less ``SLURM_ARRAY_TASK_MIN``, in steps of
+    ``SLURM_ARRAY_TASK_STEP``. Otherwise 0.
+    """
+    array_size: int
+    """``SLURM_ARRAY_TASK_COUNT``, otherwise 1."""
 
 
 def read_settings() -> Settings:
@@ -37,6 +43,8 @@ def read_settings() -> Settings:
         feature_dataset_dir=_path("FEATURE_DATASET_DIR", "feature_datasets"),
         interpretable_neurons_dir=_path("INTERPRETABLE_NEURONS_DIR", "interpretable_neurons"),
         n_cpus=_n_cpus(),
+        array_rank=_array_rank(),
+        array_size=_array_number("SLURM_ARRAY_TASK_COUNT", 1),
     )
 
 
@@ -61,4 +69,16 @@ def _n_cpus() -> int:
         raise SettingsError(
             f"SLURM_CPUS_PER_TASK is {given!r}, not a positive whole number. Unset it or set it to the number of CPUs."
         )
+    return int(given)
+
+
+def _array_rank() -> int:
+    behind_first = _array_number("SLURM_ARRAY_TASK_ID", 0) - _array_number("SLURM_ARRAY_TASK_MIN", 0)
+    return behind_first // max(_array_number("SLURM_ARRAY_TASK_STEP", 1), 1)
+
+
+def _array_number(variable: str, default: int) -> int:
+    given = os.environ.get(variable, str(default))
+    if not given.isdecimal():
+        raise SettingsError(f"{variable} is {given!r}, not a whole number. Slurm sets it; unset it elsewhere.")
     return int(given)

@@ -1,3 +1,4 @@
+import logging
 from typing import get_args
 
 import numpy as np
@@ -7,7 +8,15 @@ from hypothesis import strategies as st
 
 from probing_datasets.feature_dataset import Aggregation, Description, Probes, build_feature_dataset
 from probing_datasets.foundation.errors import DatasetError
-from probing_datasets.probed_rows import WHOLE_SEQUENCE, ProbedRows, feature_rows, probed_rows
+from probing_datasets.probed_rows import (
+    WHOLE_SEQUENCE,
+    ProbedRows,
+    feature_rows,
+    grid_rows,
+    probed_rows,
+    sequence_rows,
+    token_rows,
+)
 
 
 def probes_of(labels: dict[tuple[int, int], float]) -> Probes:
@@ -99,3 +108,72 @@ def test_bundled_texts(tiny_dataset):
     used = feature_rows(tiny_dataset, "German", of_sequences, "max")
     assert (used.label == 1).sum() == 30
     assert len(np.unique(used.group)) == 30
+
+
+@settings(deadline=None, max_examples=30)
+@given(labelled)
+def test_a_label_of_the_next_token_belongs_to_the_position_before(labels):
+    dataset = dataset_of({"f": labels})
+    kept = {(s, p - 1): label for (s, p), label in labels.items() if p > 0}
+    if not kept:
+        for ask in (
+            lambda: probed_rows(dataset, "none", next_token=True),
+            lambda: feature_rows(dataset, "f", ProbedRows(np.arange(1), np.arange(1)), "none", next_token=True),
+        ):
+            with pytest.raises(DatasetError, match="first positions only, which no token is before"):
+                ask()
+        return
+    rows = probed_rows(dataset, "none", next_token=True)
+    places = list(zip(rows.sequence.tolist(), rows.position.tolist(), strict=True))
+    assert places == sorted(kept)
+    used = feature_rows(dataset, "f", rows, "none", next_token=True)
+    assert [places[row] for row in used.row] == sorted(kept)
+    assert used.label.tolist() == [kept[place] for place in sorted(kept)]
+
+
+def test_labels_of_first_positions_are_counted(caplog):
+    dataset = dataset_of({"f": {(0, 0): 1.0, (1, 0): -1.0, (1, 3): 1.0}, "g": {(2, 0): 1.0, (2, 1): 1.0}})
+    with caplog.at_level(logging.WARNING):
+        assert len(probed_rows(dataset, "none", next_token=True)) == 2
+    assert "d: 3 labels of first positions are left out" in caplog.text
+    caplog.clear()
+    probed_rows(dataset, "none")
+    assert caplog.text == ""
+
+
+def ragged(lengths):
+    description = Description("d", "c", "t", "h", 5, 0, 0, 0, {}, {})
+    tokens = [np.arange(length, dtype=np.int32) for length in lengths]
+    probes = {"f": ("binary", probes_of({(0, 0): 1.0}))}
+    return build_feature_dataset(description, tokens, [str(i) for i in range(len(lengths))], probes)
+
+
+def places_of(rows):
+    return list(zip(rows.sequence.tolist(), rows.position.tolist(), strict=True))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.lists(st.integers(-5, 4), max_size=4))
+def test_rows_of_all_tokens(lengths, positions):
+    dataset = ragged(lengths)
+    chosen = sorted({position % 5 for position in positions}) or range(5)
+    expected = [(sequence, position) for sequence in range(len(lengths)) for position in chosen]
+    real = [(sequence, position) for sequence, position in expected if position < lengths[sequence]]
+    assert places_of(grid_rows(dataset, positions)) == expected
+    if real:
+        assert places_of(grid_rows(dataset, positions, padding=False)) == real
+    else:
+        with pytest.raises(DatasetError, match="No sequence of d reaches position"):
+            grid_rows(dataset, positions, padding=False)
+
+
+def test_rows_of_the_tokens_of_some_sequences():
+    dataset = ragged([2, 5, 1, 3])
+    assert places_of(token_rows(dataset, np.array([0, 2, 3]))) == [(0, 0), (0, 1), (2, 0), (3, 0), (3, 1), (3, 2)]
+    assert places_of(sequence_rows(dataset)) == [(0, -1), (1, -1), (2, -1), (3, -1)]
+
+
+@pytest.mark.parametrize("position", [5, -6])
+def test_positions_outside_the_context(position):
+    with pytest.raises(DatasetError, match=f"d has positions -5 to 4; there is no position {position}"):
+        grid_rows(ragged([5]), [0, position])

@@ -23,9 +23,10 @@ def config(plant):
 
 
 def test_data_set_and_store_are_opened(config):
-    dataset, store = open_inputs(config)
-    assert dataset.features == ("strong", "weak")
-    assert store.plan.layers == (0, 1)
+    inputs = open_inputs(config)
+    assert inputs.dataset.features == ("strong", "weak")
+    assert inputs.store.plan.layers == (0, 1)
+    assert inputs.random_init is None
 
 
 def test_a_store_of_another_model_of_the_same_short_name_is_refused(config):

@@ -67,7 +67,9 @@ def test_features_that_cannot_be_split_are_named_and_the_others_kept(plant):
         run_probing(config)
     lines = str(error.value).splitlines()[1:]
     assert [line.split(":")[0] for line in lines] == [
-        f"layer {layer}, feature {feature}" for layer in (0, 1) for feature in ("one_class", "one_group")
+        f"heuristic_sparsity_sweep, layer {layer}, feature {feature}"
+        for layer in (0, 1)
+        for feature in ("one_class", "one_group")
     ]
     assert "0 negative rows in 0 groups" in lines[0]
     assert "6 positive rows in 1 groups" in lines[1]
@@ -78,7 +80,7 @@ def test_features_that_cannot_be_split_are_named_and_the_others_kept(plant):
 def test_a_failed_feature_is_named_again_by_a_rerun(plant):
     config = plant(one_class=np.full(80, 1.0))
     for _ in range(2):
-        with pytest.raises(TaskError, match="layer 1, feature one_class"):
+        with pytest.raises(TaskError, match="heuristic_sparsity_sweep, layer 1, feature one_class"):
             run_probing(config)
 
 
@@ -88,7 +90,7 @@ def test_a_damaged_shard_is_named_and_the_other_layers_finish(config, cluster):
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(TaskError, match="2 parts of the run failed") as error:
         run_probing(dataclasses.replace(config, cluster=cluster, workers=1))
-    assert str(error.value).count("(layer 0): Layer 0, part 1: ") == 2
+    assert str(error.value).count(", layer 0): Layer 0, part 1: ") == 2
     (path,) = (config.results_dir / "probing").rglob("run.json")
     run = launch.plan_run(config)
     assert path.parent == run.path

@@ -50,6 +50,6 @@ def test_publishing_again_replaces_the_task(folder, tmp_path):
 
 
 def test_a_failure_publishes_nothing(tmp_path):
-    with pytest.raises(KeyError):
-        publish(tmp_path, "abc", [{"not": "a row"}], {})
+    with pytest.raises(ValueError, match="does not define: misspelt"):
+        publish(tmp_path, "abc", [{"misspelt": 1}], {})
     assert not list((tmp_path / "tasks").iterdir())

@@ -10,6 +10,8 @@ from experiments.cluster.run import Task, load_run, plan_run
 from probing_datasets.feature_dataset import Probes, build_feature_dataset, load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, StoreError
 
+SWEEP = "heuristic_sparsity_sweep"
+
 
 @pytest.fixture
 def config(plant):
@@ -21,14 +23,15 @@ def tasks(config):
 
 
 def test_every_layer_and_feature_is_in_one_task(config):
-    assert tasks(config) == [Task(i, (f,)) for i in (0, 1) for f in ("strong", "weak")]
-    assert tasks(dataclasses.replace(config, features_per_task=2)) == [Task(i, ("strong", "weak")) for i in (0, 1)]
+    assert tasks(config) == [Task(SWEEP, i, (f,)) for i in (0, 1) for f in ("strong", "weak")]
+    both = dataclasses.replace(config, features_per_task=2)
+    assert tasks(both) == [Task(SWEEP, i, ("strong", "weak")) for i in (0, 1)]
     together = dataclasses.replace(config, save_features_together=True)
-    assert tasks(together) == [Task(i, ("strong", "weak")) for i in (0, 1)]
+    assert tasks(together) == [Task(SWEEP, i, ("strong", "weak")) for i in (0, 1)]
 
 
 def test_layers_and_features_can_be_chosen(config):
-    assert tasks(dataclasses.replace(config, layers=(1,), feature_subset=("weak",))) == [Task(1, ("weak",))]
+    assert tasks(dataclasses.replace(config, layers=(1,), feature_subset=("weak",))) == [Task(SWEEP, 1, ("weak",))]
 
 
 def test_a_run_is_read_as_it_was_written(config):
@@ -62,7 +65,7 @@ def test_where_it_runs_does_not_change_a_run(config, change):
         {"regularization": 2.0},
         {"controls": ()},
         {"heuristic_feature_selection_method": "auc"},
-        {"experiment_type": "dense_probe"},
+        {"experiment_type": ("dense_probe",)},
         {"experiment_name": "other"},
     ],
 )
@@ -152,6 +155,7 @@ def test_a_store_of_another_model_of_the_same_short_name(config):
 def test_features_that_are_not_binary(config, monkeypatch):
     make_anew(config, weak="regression")
     monkeypatch.setattr("experiments.cluster.inputs._check_same_origin", lambda *_: None)
-    with pytest.raises(DatasetError, match="needs binary features, and weak of .* are not.*--feature_subset"):
-        plan_run(config)
-    assert tasks(dataclasses.replace(config, feature_subset=("strong",)))
+    message = "takes binary and multiclass features, and weak of .* are not.*--feature_subset"
+    with pytest.raises(DatasetError, match=message):
+        plan_run(dataclasses.replace(config, feature_subset=("strong", "weak")))
+    assert {task.features for task in tasks(config)} == {("strong",)}

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
 
 from experiments.activations.stores import ZarrStore
+from experiments.cluster.inputs import Inputs
 from experiments.cluster.publish import ROWS, read_record, task_folder
 from experiments.cluster.run import plan_run
 from experiments.cluster.worker import run_task
@@ -133,7 +134,7 @@ def test_a_finished_task_is_not_done_again(config, monkeypatch):
     run = plan_run(config)
     key = next(iter(run.tasks))
     record = run_task(str(run.path), key)
-    monkeypatch.setattr("experiments.cluster.worker._fit_features", None)
+    monkeypatch.setattr("experiments.cluster.worker._do", None)
     assert run_task(str(run.path), key) == read_record(run.path, key)
     assert (read_record(run.path, key) or {})["failed_features"] == record["failed_features"] == {}
 
@@ -159,7 +160,7 @@ def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypat
     run = plan_run(config)
     record_path = run.path / "run.json"
     record_path.write_text(record_path.read_text().replace('"none"', '"mean"'))
-    inputs = (dataset, ZarrStore.open(config.store_path))
+    inputs = Inputs(dataset, ZarrStore.open(config.store_path), None)
     monkeypatch.setattr("experiments.cluster.worker.open_inputs", lambda _: inputs)
     failed = run_task(str(run.path), next(iter(run.tasks)))["failed_features"]
     assert "label of 'strong' varies within a sequence" in failed["strong"]
@@ -173,9 +174,7 @@ def test_a_damaged_shard_ends_the_task_and_names_layer_and_part(config, damage):
     shard.write_bytes(content[:-50] if damage == "truncate" else content)
     run = plan_run(config)
     key = next(key for key, task in run.tasks.items() if task.layer == 1)
-    with pytest.raises(
-        CorruptStoreError, match="^Layer 1, part 2: .*Run get_activations.py with the settings of the store"
-    ):
+    with pytest.raises(CorruptStoreError, match="^Layer 1, part 2: .* is damaged: .*--resume"):
         run_task(str(run.path), key)
     assert read_record(run.path, key) is None
 
@@ -191,14 +190,15 @@ def test_a_store_that_was_written_anew_after_planning(config):
 
 KILLED = """
 import os, signal, sys
+from dataclasses import replace
 import experiments.cluster.worker as worker
 study = worker.STUDIES["heuristic_sparsity_sweep"]
-def fit(config, data, rng, calls=[]):
+def fit(config, problem, calls=[]):
     calls.append(1)
     if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return study(config, data, rng)
-worker.STUDIES["heuristic_sparsity_sweep"] = fit
+    return study.fit(config, problem)
+worker.STUDIES["heuristic_sparsity_sweep"] = replace(study, fit=fit)
 worker.run_task(*sys.argv[1:])
 """
 
