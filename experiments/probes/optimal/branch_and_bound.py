@@ -1,0 +1,127 @@
+"""The default solver: search for a good support, then close every other one by a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.probes.optimal.problem import SparseProblem
+from experiments.probes.optimal.proof_log import Claim, ProofLog
+from experiments.probes.optimal.relaxation import ROOT, Effort, Point, Relaxation, relax
+from experiments.probes.optimal.result import MARGIN, Clock, Limits, OptimalFit, Status
+from experiments.probes.optimal.search import Support, SupportFits, as_support, exchange, greedy, restarts
+from experiments.probes.optimal.support_fit import FINAL_TOLERANCE, WIDEST, fit_support
+from experiments.probes.optimal.tree import SMOOTHING, Best, Tree
+
+FIRST_WORKING = 120
+"""Neurons of the root's first working set."""
+ROUGH_ROOT = Effort(newton_steps=12, rounds=12, gap=2e-3, share_of_target=0.0)
+FIRST_NODES = 32
+"""Nodes before the first random restarts; the tree then doubles between them."""
+NODES_PER_RESTART = 8
+
+
+def branch_and_bound(
+    problem: SparseProblem,
+    k: int,
+    limits: Limits,
+    starts: Sequence[Support] = (),
+    seed: int = 0,
+    proof: bool = False,
+    tolerance: float | None = None,
+) -> OptimalFit:
+    """Return the best support of k neurons, and a lower bound for all of them.
+
+    Parameters
+    ----------
+    problem : SparseProblem
+    k : int
+        Between 1 and the width.
+    limits : Limits
+    starts : supports, optional
+        Known good ones of at most k neurons, such as the best of k - 1.
+    seed : int
+        Of the random restarts.
+    proof : bool
+        Whether to keep a log for the verifier.
+    tolerance : float, optional
+        Find all supports whose objective is larger by this share at most.
+    """
+    clock, fits = Clock(limits), SupportFits(problem)
+    support = _first_support(fits, k, starts, clock)
+    best = Best(fits.fit(support), limits.gap, tolerance, clock.seconds)
+    tree = Tree(problem, k, best, clock, ProofLog() if proof else None)
+    root = _root(problem, k, best, fits)
+    _search_near(root, k, best, fits, clock)
+    kept = tree.plant(root)
+    _grow(tree, fits, limits, np.random.default_rng(seed))
+    return _result(problem, k, tree, kept, root)
+
+
+def _first_support(fits: SupportFits, k: int, starts: Sequence[Support], clock: Clock) -> Support:
+    grown = [greedy(fits, k, start) for start in [(), *starts]]
+    return min((exchange(fits, s, clock.is_over) for s in grown), key=lambda s: fits.fit(s).objective)
+
+
+def _root(problem: SparseProblem, k: int, best: Best, fits: SupportFits) -> Relaxation:
+    """Solve the relaxation of all supports, roughly and then well."""
+    free = np.arange(problem.width)
+    working = np.union1d(fits.candidates((), FIRST_WORKING), best.fit.support)
+    start = Point(free[:0], working, np.zeros(len(working)), 0.0)
+    rough = relax(problem, start, free, k, WIDEST, best.target, ROUGH_ROOT)
+    if rough.bound.value >= best.target:
+        return rough
+    return relax(problem, rough.point, free, k, SMOOTHING, best.target, ROOT)
+
+
+def _search_near(root: Relaxation, k: int, best: Best, fits: SupportFits, clock: Clock) -> None:
+    """Offer the neurons of the largest shares at the root, after exchanges."""
+    if root.bound.value >= best.target or len(root.point.working) < k:
+        return
+    rounded = root.point.working[np.argsort(-root.shares, kind="stable")[:k]]
+    best.offer(fits.fit(exchange(fits, as_support(rounded), clock.is_over)), clock.seconds)
+
+
+def _grow(tree: Tree, fits: SupportFits, limits: Limits, rng: np.random.Generator) -> None:
+    n_nodes = FIRST_NODES
+    while not tree.grow(min(n_nodes, limits.nodes)) and tree.n_nodes < limits.nodes and not tree.clock.is_over():
+        support = as_support(tree.best.fit.support)
+        other = restarts(fits, support, n_nodes // NODES_PER_RESTART, tree.clock.is_over, rng)
+        tree.best.offer(fits.fit(other), tree.clock.seconds)
+        n_nodes *= 2
+
+
+def _result(problem: SparseProblem, k: int, tree: Tree, kept: int, root: Relaxation) -> OptimalFit:
+    best, bound = tree.best, tree.lower_bound
+    fit = fit_support(problem, best.fit.support, tolerance=FINAL_TOLERANCE)
+    support, objective = as_support(fit.support), min(fit.objective, best.fit.objective)
+    bound = min(bound, objective)
+    near = best.near_supports()
+    claim = Claim(
+        problem.loss, problem.ridge, k, support, fit.coef, fit.intercept, fit.objective, bound - MARGIN * objective
+    )
+    return OptimalFit(
+        support=support,
+        coef=fit.coef,
+        intercept=fit.intercept,
+        objective=fit.objective,
+        lower_bound=bound,
+        status=_status(tree, bound, objective),
+        solver="branch_and_bound",
+        nodes=tree.n_nodes,
+        kept=kept,
+        root_gap=max(0.0, 1 - root.bound.value / objective),
+        seconds=tree.clock.seconds,
+        found_after=best.seconds,
+        near=near,
+        proof=tree.log.dumps(claim) if tree.log is not None else None,
+    )
+
+
+def _status(tree: Tree, bound: float, objective: float) -> Status:
+    best = tree.best
+    done = not tree.open or tree.open[0][0] >= best.target
+    if done and objective - bound <= best.gap * objective * (1 + 1e-6):
+        return "proved"
+    return "interrupted" if tree.clock.limits.interrupted() else "gap"

@@ -1,0 +1,219 @@
+"""Prove the lower bound of an optimal sparse probe again, from its log alone.
+
+Nothing here is shared with the solver. The tree is rebuilt from the root; which neurons a node can still use is
+concluded anew; every bound is evaluated in float64 with an allowance for rounding; and every support must end
+in a leaf whose bound is no smaller than what is claimed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb, fsum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+UNIT = 2.0**-53
+MOST_SUPPORTS = 100_000
+"""That one node may leave to be checked one by one."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the verifier found."""
+
+    proved: bool
+    reason: str
+    lower_bound: float = -np.inf
+    """Smallest bound of a leaf, rounding allowed for."""
+
+
+class UnsoundProofError(ValueError):
+    """A log does not have the form of a proof, or does not cover all supports."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The supports that hold ``inside`` and otherwise only ``usable`` neurons."""
+
+    inside: frozenset[int]
+    usable: NDArray[np.bool_]
+    bound: float
+    path: str
+
+
+def verify(columns: NDArray, y: NDArray, weight: NDArray, proof: bytes) -> Verdict:
+    """Check a proof against the data that it is about.
+
+    Parameters
+    ----------
+    columns : (d, n) float32
+        Scaled neurons.
+    y, weight : (n,)
+        Labels and weights of the rows.
+    proof : bytes
+        An ``.npz`` file, as :meth:`ProofLog.dumps` writes it.
+
+    Returns
+    -------
+    Verdict
+        Proved, or the first leaf that is not, or what is wrong with the log.
+    """
+    try:
+        log = dict(np.load(io.BytesIO(proof), allow_pickle=False))
+        checker = Checker(columns, y, weight, log)
+        checker.check_support()
+        smallest, claimed = np.inf, float(log["lower_bound"])
+        for bound, path in checker.leaves():
+            if not bound >= claimed:
+                return Verdict(False, f"The bound of {path} is {bound:.9g}, and {claimed:.9g} is claimed.")
+            smallest = min(smallest, bound)
+    except (UnsoundProofError, KeyError, IndexError, OSError, ValueError) as error:
+        return Verdict(False, f"The log is not sound: {error}")
+    return Verdict(True, f"No support of {checker.k} neurons has an objective below {claimed:.9g}.", smallest)
+
+
+class Checker:
+    """Evaluates the certificates of a log on the data."""
+
+    def __init__(self, columns: NDArray, y: NDArray, weight: NDArray, log: dict[str, Any]) -> None:
+        self.X, self.y, self.w, self.log = columns.astype(np.float64), y, weight, log
+        self.loss, self.g, self.k = str(log["loss"]), float(log["ridge"]), int(log["k"])
+        self.upper, self.claimed = float(log["upper_bound"]), float(log["lower_bound"])
+        self.norms = np.sqrt((self.X**2).sum(axis=1)) * (1 + 1e-9)
+        n = self.X.shape[1]
+        self.gamma = (n + 2) * UNIT / (1 - (n + 2) * UNIT)
+        self.intercept_at_most = self._largest_intercept()
+
+    def _largest_intercept(self) -> float:
+        """Return what the intercept of an optimal probe cannot exceed: beyond, one class alone costs too much."""
+        reach = np.sqrt((self.X**2).sum(axis=0).max() * 2 * self.g * self.upper)
+        if self.loss == "squared":
+            return float(reach + np.abs(self.y).max() + np.sqrt(2 * self.upper / self.w.sum()))
+        return float(reach + 1 + self.upper / min(self.w[self.y > 0].sum(), self.w[self.y < 0].sum()))
+
+    def check_support(self) -> None:
+        """Recompute the objective of the support that is claimed to be optimal."""
+        support, coef = self.log["support"], self.log["coef"]
+        if len(set(support.tolist())) != self.k or len(coef) != self.k or not set(support) <= set(range(len(self.X))):
+            raise UnsoundProofError(f"{support.tolist()} is no support of {self.k} neurons")
+        f = coef @ self.X[support] + float(self.log["intercept"])
+        losses = {
+            "hinge": lambda: np.maximum(0, 1 - self.y * f),
+            "logistic": lambda: np.logaddexp(0, -self.y * f),
+            "squared": lambda: (self.y - f) ** 2 / 2,
+        }
+        value = fsum(self.w * losses[self.loss]()) + coef @ coef / (2 * self.g)
+        if not abs(value - self.upper) <= 1e-9 * self.upper or not self.claimed <= self.upper:
+            raise UnsoundProofError(f"the support's objective is {value:.9g}, and {self.upper:.9g} is claimed")
+
+    def leaves(self) -> Iterator[tuple[float, str]]:
+        """Yield the bound and the name of every leaf."""
+        log, branches = self.log, {}
+        supports = {s: i for i, s in enumerate(self._supports())}
+        for node, (parent, side, neuron) in enumerate(zip(log["parent"], log["side"], log["neuron"], strict=True)):
+            if node == 0:
+                branch = Branch(frozenset(), np.ones(len(self.X), bool), -np.inf, "the root")
+            else:
+                branch = self._child(branches.pop((int(parent), int(side), int(neuron)), None), int(side), int(neuron))
+            if branch is None:
+                continue
+            branch = self._tightened(branch, node)
+            if branch.bound >= self.claimed or not (log["branch"][node] >= 0 or log["enumerated"][node]):
+                yield branch.bound, branch.path
+            elif log["enumerated"][node]:
+                yield from self._one_by_one(branch, supports)
+            else:
+                branches |= {(node, side, int(log["branch"][node])): branch for side in (0, 1)}
+        for (node, side, neuron), branch in branches.items():
+            raise UnsoundProofError(f"{branch.path}: no node {('without', 'with')[side]} {neuron} follows node {node}")
+
+    def _child(self, parent: Branch | None, side: int, neuron: int) -> Branch | None:
+        """Return a branch of a branch; None when its parent needs none, or no support can be in it."""
+        if parent is None:
+            return None
+        inside, usable = parent.inside, parent.usable.copy()
+        if (neuron in inside) != bool(side) and (neuron in inside or not usable[neuron]):
+            return None
+        usable[neuron] = False
+        inside = inside | {neuron} if side else inside
+        path = f"{parent.path}, {'with' if side else 'without'} {neuron}"
+        return Branch(inside, usable, parent.bound, path) if self._holds_supports(inside, usable) else None
+
+    def _holds_supports(self, inside: frozenset[int], usable: NDArray[np.bool_]) -> bool:
+        return len(inside) <= self.k <= len(inside) + int(usable.sum())
+
+    def _tightened(self, branch: Branch, node: int) -> Branch:
+        """Return a branch with the bound of its own certificate, and without neurons that this rules out."""
+        if self.log["node_delta"][node] < 0:  # it has no certificate of its own
+            return branch
+        columns = self._columns("node", node)
+        free, k = np.flatnonzero(branch.usable), self.k - len(branch.inside)
+        value, squares = self._bound("node", node, columns, sorted(branch.inside), free)
+        order = np.argsort(-squares)
+        largest, rest = squares[order[:k]], squares[order[k:]]
+        value -= self.g / 2 * fsum(largest)
+        inside, usable = branch.inside, branch.usable.copy()
+        if k and len(rest):
+            usable[free[order[k:]][value + self.g / 2 * (largest[-1] - rest) >= self.claimed]] = False
+            must = free[order[:k]][value + self.g / 2 * (largest - rest[0]) >= self.claimed]
+            inside, usable[must] = inside | set(must.tolist()), False
+        return Branch(inside, usable, max(branch.bound, value), branch.path)
+
+    def _one_by_one(self, branch: Branch, supports: dict[tuple[int, ...], int]) -> Iterator[tuple[float, str]]:
+        usable, k = np.flatnonzero(branch.usable).tolist(), self.k - len(branch.inside)
+        if comb(len(usable), k) > MOST_SUPPORTS:
+            raise UnsoundProofError(f"{branch.path} leaves {comb(len(usable), k)} supports")
+        for further in combinations(usable, k):
+            support = tuple(sorted([*branch.inside, *further]))
+            if support not in supports:
+                raise UnsoundProofError(f"{branch.path}: support {support} has no certificate")
+            value, _ = self._bound("support", supports[support], np.array(support), list(support), np.empty(0, int))
+            yield max(branch.bound, value), f"{branch.path}, support {support}"
+
+    def _supports(self) -> list[tuple[int, ...]]:
+        return [tuple(self._columns("support", i).tolist()) for i in range(len(self.log["support_end"]))]
+
+    def _span(self, kind: str, i: int) -> slice:
+        ends = self.log[f"{kind}_end"]
+        return slice(int(ends[i - 1]) if i else 0, int(ends[i]))
+
+    def _columns(self, kind: str, i: int) -> NDArray:
+        return self.log[f"{kind}_columns"][self._span(kind, i)]
+
+    def _bound(self, kind: str, i: int, columns: NDArray, inside: list[int], free: NDArray) -> tuple[float, Floats]:
+        """Return the bound without free neurons, and what each of the free ones can take from it, times 2 / g."""
+        coef, delta = self.log[f"{kind}_coef"][self._span(kind, i)], float(self.log[f"{kind}_delta"][i])
+        v = self._duals(coef @ self.X[columns] + float(self.log[f"{kind}_intercept"][i]), delta)
+        length = np.sqrt(v @ v)
+        squares = (np.abs(self.X[free] @ v) + self.gamma * self.norms[free] * length) ** 2
+        own = (np.abs(self.X[inside] @ v) + self.gamma * self.norms[inside] * length) ** 2
+        value = self._conjugate(v) - self.intercept_at_most * abs(fsum(v)) - self.g / 2 * fsum(own)
+        return value - 1e-12 * self.upper, squares
+
+    def _duals(self, f: Floats, delta: float) -> Floats:
+        """Return duals in the domain of the conjugate whose sum is zero, but for rounding."""
+        if self.loss == "squared":
+            v = self.w * (self.y - f)
+            return v - self.w * (fsum(v) / fsum(self.w))
+        if self.loss == "hinge":
+            v = self.y * self.w * np.clip((1 - self.y * f) / delta, 0, 1)
+        else:
+            v = self.y * self.w * np.exp(-np.logaddexp(0, self.y * f))
+        positive, negative = fsum(v[v > 0]), -fsum(v[v < 0])
+        least = min(positive, negative)
+        scale = np.where(v > 0, least / max(positive, 1e-300), least / max(negative, 1e-300))
+        return v * np.minimum(scale, 1)
+
+    def _conjugate(self, v: Floats) -> float:
+        if self.loss == "squared":
+            return fsum(v * self.y - v**2 / (2 * self.w))
+        if self.loss == "hinge":
+            return fsum(self.y * v)
+        t = np.clip(np.abs(v) / self.w, 1e-300, 1 - UNIT)
+        return -fsum(self.w * (t * np.log(t) + (1 - t) * np.log1p(-t)))
