@@ -19,7 +19,7 @@ FIRST_WORKING = 120
 ROUGH_ROOT = Effort(newton_steps=12, rounds=12, gap=2e-3, share_of_target=0.0)
 FIRST_NODES = 32
 """Nodes before the first random restarts; the tree then doubles between them."""
-NODES_PER_RESTART = 8
+NODES_PER_RESTART = 64
 
 
 def branch_and_bound(

@@ -41,16 +41,25 @@ class SupportFits:
         assert found is not None  # noqa: S101 - nothing reaches an infinite bound
         return found
 
-    def at_most(self, support: Support, target: float) -> SupportFit | None:
-        """Return the fit of a support; None when its bound says that it does not get below the target."""
+    def at_most(self, support: Support, target: float, near: Support | None = None) -> SupportFit | None:
+        """Return the fit of a support; None when its bound says that it does not get below the target.
+
+        The fit begins with the coefficients of the support ``near`` it.
+        """
         if support not in self._fits:
-            fit = fit_support(self.problem, np.array(support, np.int64), target)
+            start = None if near is None else self._start(support, near)
+            fit = fit_support(self.problem, np.array(support, np.int64), target, start=start)
             if fit.bound >= target:
                 return None
             if len(self._fits) >= LARGEST_CACHE:
                 self._fits.clear()
             self._fits[support] = fit
         return self._fits[support]
+
+    def _start(self, support: Support, near: Support) -> tuple[Floats, float]:
+        fit = self.fit(near)
+        coef = dict(zip(near, fit.coef.tolist(), strict=True))
+        return np.array([coef.get(j, 0.0) for j in support]), fit.intercept
 
     def candidates(self, support: Support, n: int) -> list[int]:
         """Return neurons outside a support that correlate most with what it leaves unexplained, best first."""
@@ -97,7 +106,7 @@ def _better_exchange(fits: SupportFits, support: Support, n: int) -> Support | N
         rest = support[:weakest] + support[weakest + 1 :]
         for j in fits.candidates(rest, n):
             other = as_support([*rest, j])
-            fit = fits.at_most(other, target) if other != support else None
+            fit = fits.at_most(other, target, rest) if other != support else None
             if fit is not None and fit.objective < target:
                 return other
     return None
