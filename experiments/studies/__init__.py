@@ -13,6 +13,11 @@ from experiments.studies import (
     sweep,
     telescopic,
 )
+from experiments.studies.optimal import filtering as optimal_filtering
+from experiments.studies.optimal import pruning as optimal_pruning
+from experiments.studies.optimal import sweep as optimal_sweep
+from experiments.studies.optimal import tuning as optimal_tuning
+from experiments.studies.optimal.candidates import filter_ranking, regression_filter_ranking
 from experiments.studies.study import WITHOUT_RANDOM_NEURONS, Study, no_ranking
 from experiments.studies.variants import neurons_and_rotations, rotations
 
@@ -39,6 +44,13 @@ STUDIES: dict[StudyName, Study] = {
     ),
     "lasso_path": Study(
         l1_path.fit_regression, rankings=no_ranking, kind="regression", controls=WITHOUT_RANDOM_NEURONS
+    ),
+    "optimal_sparse_probing": Study(optimal_sweep.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS),
+    "osp_tuning": Study(optimal_tuning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS),
+    "osp_iterative_pruning": Study(optimal_pruning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS),
+    "test_osp_heuristic_filtering": Study(optimal_filtering.fit, controls=WITHOUT_RANDOM_NEURONS),
+    "optimal_sparse_regression": Study(
+        optimal_sweep.fit, rankings=regression_filter_ranking, kind="regression", controls=WITHOUT_RANDOM_NEURONS
     ),
     # Baselines: what directions that mean nothing can do.
     "rotation_baseline": Study(sweep.fit_random, rankings=sweep.random_ranking, variants=rotations, controls=()),

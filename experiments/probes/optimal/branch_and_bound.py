@@ -9,10 +9,11 @@ import numpy as np
 from experiments.probes.optimal.problem import SparseProblem
 from experiments.probes.optimal.proof_log import Claim, ProofLog
 from experiments.probes.optimal.relaxation import ROOT, Effort, Point, Relaxation, relax
-from experiments.probes.optimal.result import MARGIN, Clock, Limits, OptimalFit, Status
+from experiments.probes.optimal.result import MARGIN, Clock, Limits, OptimalFit, Status, relative_gap
 from experiments.probes.optimal.search import Support, SupportFits, as_support, exchange, greedy, restarts
 from experiments.probes.optimal.support_fit import FINAL_TOLERANCE, WIDEST, fit_support
 from experiments.probes.optimal.tree import SMOOTHING, Best, Tree
+from probing_datasets.foundation.errors import ProbeError
 
 FIRST_WORKING = 120
 """Neurons of the root's first working set."""
@@ -49,7 +50,7 @@ def branch_and_bound(
         Find all supports whose objective is larger by this share at most.
     """
     clock, fits = Clock(limits), SupportFits(problem)
-    support = _first_support(fits, k, starts, clock)
+    support = _first_support(fits, k, _checked(problem, k, starts), clock)
     best = Best(fits.fit(support), limits.gap, tolerance, clock.seconds)
     tree = Tree(problem, k, best, clock, ProofLog() if proof else None)
     root = _root(problem, k, best, fits)
@@ -57,6 +58,15 @@ def branch_and_bound(
     kept = tree.plant(root)
     _grow(tree, fits, limits, np.random.default_rng(seed))
     return _result(problem, k, tree, kept, root)
+
+
+def _checked(problem: SparseProblem, k: int, starts: Sequence[Support]) -> list[Support]:
+    if not 1 <= k <= problem.width:
+        raise ProbeError(f"k must lie between 1 and the {problem.width} neurons of the problem, not {k}.")
+    for start in starts:
+        if len(set(start)) != len(start) or len(start) > k or not set(start) <= set(range(problem.width)):
+            raise ProbeError(f"{start} is no start for supports of {k} of {problem.width} neurons.")
+    return [as_support(start) for start in starts]
 
 
 def _first_support(fits: SupportFits, k: int, starts: Sequence[Support], clock: Clock) -> Support:
@@ -93,35 +103,33 @@ def _grow(tree: Tree, fits: SupportFits, limits: Limits, rng: np.random.Generato
 
 
 def _result(problem: SparseProblem, k: int, tree: Tree, kept: int, root: Relaxation) -> OptimalFit:
-    best, bound = tree.best, tree.lower_bound
-    fit = fit_support(problem, best.fit.support, tolerance=FINAL_TOLERANCE)
-    support, objective = as_support(fit.support), min(fit.objective, best.fit.objective)
-    bound = min(bound, objective)
-    near = best.near_supports()
-    claim = Claim(
-        problem.loss, problem.ridge, k, support, fit.coef, fit.intercept, fit.objective, bound - MARGIN * objective
-    )
+    best = tree.best
+    again = fit_support(problem, best.fit.support, tolerance=FINAL_TOLERANCE)
+    fit = min((again, best.fit), key=lambda f: f.objective)
+    bound = min(tree.lower_bound, fit.objective)
+    support = as_support(fit.support)
+    claimed = bound - MARGIN * abs(fit.objective)
+    claim = Claim(problem.loss, problem.ridge, k, support, fit.coef, fit.intercept, fit.objective, claimed)
     return OptimalFit(
         support=support,
         coef=fit.coef,
         intercept=fit.intercept,
         objective=fit.objective,
         lower_bound=bound,
-        status=_status(tree, bound, objective),
+        status=_status(tree, bound, fit.objective),
         solver="branch_and_bound",
         nodes=tree.n_nodes,
         kept=kept,
-        root_gap=max(0.0, 1 - root.bound.value / objective),
+        root_gap=relative_gap(fit.objective, root.bound.value),
         seconds=tree.clock.seconds,
         found_after=best.seconds,
-        near=near,
+        near=best.near_supports(),
         proof=tree.log.dumps(claim) if tree.log is not None else None,
     )
 
 
 def _status(tree: Tree, bound: float, objective: float) -> Status:
-    best = tree.best
-    done = not tree.open or tree.open[0][0] >= best.target
-    if done and objective - bound <= best.gap * objective * (1 + 1e-6):
+    done = not tree.open or tree.open[0][0] >= tree.best.target
+    if done and relative_gap(objective, bound) <= tree.best.gap * (1 + 1e-6):
         return "proved"
     return "interrupted" if tree.clock.limits.interrupted() else "gap"

@@ -132,10 +132,10 @@ def relax(
         if delta < NARROWEST:
             break
     assert best is not None  # noqa: S101 - at least one round is made
-    return replace(best, **_trimmed(problem, best.point, k), objective=least)
+    return replace(best, **_trimmed(best.point, k), objective=least)
 
 
-def _trimmed(problem: SparseProblem, point: Point, k: int) -> dict[str, Point | Floats]:
+def _trimmed(point: Point, k: int) -> dict[str, Point | Floats]:
     point = point.nonzero()
     shares = np.zeros(len(point.working))
     k_support(point.free_coef, k, shares)

@@ -21,6 +21,11 @@ MARGIN = 1e-9
 """By which a bound must exceed its target, relative to the objective: more than rounding can make."""
 
 
+def relative_gap(objective: float, bound: float) -> float:
+    """Return how far an objective is above a bound, relative to it; 0 where it is 0, which nothing can be below."""
+    return max(0.0, (objective - bound) / objective) if objective > 0 else 0.0
+
+
 def _never() -> bool:
     return False
 
@@ -88,7 +93,7 @@ class OptimalFit:
     @property
     def gap(self) -> float:
         """Relative distance of objective and bound."""
-        return max(0.0, (self.objective - self.lower_bound) / self.objective) if self.objective > 0 else 0.0
+        return relative_gap(self.objective, self.lower_bound)
 
 
 @dataclass(frozen=True)

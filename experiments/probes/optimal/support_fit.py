@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from experiments.probes.inputs import Floats, Integers
-from experiments.probes.optimal.losses import HINGE, balance, dual_point, point
+from experiments.probes.optimal.losses import HINGE, SQUARED, balance, dual_point, point
 from experiments.probes.optimal.problem import SparseProblem
 
 TOLERANCE = 1e-6
@@ -110,9 +110,9 @@ def _minimise(loss, Z, y, w, g, u, b, delta, target, tolerance):
                 break
             gradient = -(up + down)
             gradient[:p] += u / g
-            for j in range(p):
-                H[j, j] += 1 / g
-            H[p, p] += 1e-12 * total
+            extra = 1e-12 * (total + np.trace(H))  # so that flat directions can be solved for
+            for j in range(p + 1):
+                H[j, j] += extra + (1 / g if j < p else 0.0)
             step = -np.linalg.solve(H, gradient)
             decrement = -(step @ gradient)
             if decrement < 1e-13 * total:
@@ -192,6 +192,8 @@ def _slope(loss, f, df, t, y, w, delta):
 @njit(cache=True)
 def _line_search(loss, f, df, y, w, delta, linear, quadratic, decrement):
     """Return the length at which the objective stops falling: 1, or found by bisection of its derivative."""
+    if loss == SQUARED:
+        return 1.0
     high = min(1.0, LONGEST_STEP / max(np.abs(df).max(), 1e-300))
     if _slope(loss, f, df, high, y, w, delta) + linear + high * quadratic <= 0.0:
         return high
