@@ -41,7 +41,7 @@ def signals_noted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _note(number: int, frame: FrameType | None) -> None:
+def _note(number: int, _frame: FrameType | None) -> None:
     if _noted and number == signal.SIGINT:
         raise KeyboardInterrupt
     _noted.append(number)

@@ -74,6 +74,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "scaling": (pa.string(), "what the neurons of an optimal probe are divided by for the fit"),
     "ridge_multiplier": (pa.float64(), "m of the ridge m / sqrt(n_train); larger is a weaker penalty"),
     "ridge": (pa.float64(), "g of the penalty |coef|^2 / (2 g) on scaled neurons"),
+    "candidates": (pa.list_(pa.int32()), "neurons among which the support was sought; null: the whole layer"),
     "n_candidates": (pa.int64(), "neurons among which the support was sought"),
     "lower_bound": (pa.float64(), "no support of k candidates has a smaller objective"),
     "optimality_gap": (pa.float64(), "(objective - lower_bound) / objective"),

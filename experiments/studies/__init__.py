@@ -45,12 +45,20 @@ STUDIES: dict[StudyName, Study] = {
     "lasso_path": Study(
         l1_path.fit_regression, rankings=no_ranking, kind="regression", controls=WITHOUT_RANDOM_NEURONS
     ),
-    "optimal_sparse_probing": Study(optimal_sweep.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS),
-    "osp_tuning": Study(optimal_tuning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS),
-    "osp_iterative_pruning": Study(optimal_pruning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS),
-    "test_osp_heuristic_filtering": Study(optimal_filtering.fit, controls=WITHOUT_RANDOM_NEURONS),
+    "optimal_sparse_probing": Study(
+        optimal_sweep.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True
+    ),
+    "osp_tuning": Study(optimal_tuning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True),
+    "osp_iterative_pruning": Study(
+        optimal_pruning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True
+    ),
+    "test_osp_heuristic_filtering": Study(optimal_filtering.fit, controls=WITHOUT_RANDOM_NEURONS, slow=True),
     "optimal_sparse_regression": Study(
-        optimal_sweep.fit, rankings=regression_filter_ranking, kind="regression", controls=WITHOUT_RANDOM_NEURONS
+        optimal_sweep.fit,
+        rankings=regression_filter_ranking,
+        kind="regression",
+        controls=WITHOUT_RANDOM_NEURONS,
+        slow=True,
     ),
     # Baselines: what directions that mean nothing can do.
     "rotation_baseline": Study(sweep.fit_random, rankings=sweep.random_ranking, variants=rotations, controls=()),

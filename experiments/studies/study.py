@@ -45,3 +45,5 @@ class Study:
     """Controls that mean something for it; none where it is a baseline itself."""
     tunes: bool = False
     """Whether it chooses C from ``--regularization_grid``."""
+    slow: bool = False
+    """Whether one feature can take minutes: what is done of a task is then kept feature by feature."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from experiments.config import ProbingConfig, RankingName
 from experiments.interruption import interrupted, signals_noted
@@ -86,7 +87,8 @@ class Candidates:
         """
         config = self.config
         limits = Limits(config.osp_timeout, config.osp_gap, interrupted=interrupted)
-        with signals_noted():
+        # One thread: the matrices of a node are small, and threads that wait for one another cost more than they do.
+        with signals_noted(), threadpool_limits(1):
             return solve(
                 sparse,
                 k,

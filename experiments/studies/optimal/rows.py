@@ -95,6 +95,7 @@ def _diagnostics(candidates: Candidates, found: OptimalFit, multiplier: float) -
         "scaling": SCALING,
         "ridge_multiplier": multiplier,
         "ridge": multiplier / np.sqrt(candidates.n_train),
+        "candidates": None if candidates.width == candidates.problem.width else names,
         "n_candidates": candidates.width,
         "lower_bound": found.lower_bound,
         "optimality_gap": found.gap,

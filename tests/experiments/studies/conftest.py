@@ -21,7 +21,15 @@ def side(rows: Sequence[int] | np.ndarray, label: np.ndarray) -> Side:
 
 @pytest.fixture
 def config() -> ProbingConfig:
-    return ProbingConfig(n_neurons=7, max_k=16, regularization=0.5, iterative_pruning_n_prune_steps=4)
+    return ProbingConfig(
+        n_neurons=7,
+        max_k=16,
+        regularization=0.5,
+        iterative_pruning_n_prune_steps=4,
+        osp_upto_k=2,
+        osp_ridge_grid=(1.0, 3.0),
+        tuning_folds=2,
+    )
 
 
 @pytest.fixture

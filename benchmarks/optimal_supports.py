@@ -1,0 +1,156 @@
+"""What proved supports are worth: against top-k rankings, an L1 path and the best of 50 pre-selected neurons.
+
+Takes finished runs of ``optimal_sparse_probing`` over whole layers. Every support, however it was found, gets
+the same class-weighted objective and the same logistic refit; F1 and ROC-AUC are those of held-out groups.
+Differences are means over features and layers, with intervals that draw whole features again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import tyro
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from benchmarks._report import print_table
+from experiments.cluster.plan import Run, load_run
+from experiments.cluster.proofs import problems_of
+from experiments.cluster.publish import ROWS, finished_tasks, task_folder
+from experiments.probes.bootstrap import group_bootstrap
+from experiments.probes.l1_path import fit_l1_path
+from experiments.probes.logistic import fit_nested_top_k, nested_scores
+from experiments.probes.metrics import classification_metrics
+from experiments.probes.optimal.branch_and_bound import branch_and_bound
+from experiments.probes.optimal.problem import SparseProblem
+from experiments.probes.optimal.result import Limits
+from experiments.probes.optimal.support_fit import fit_support
+from experiments.probes.rankings import rank_neurons, top_neurons
+from experiments.probes.sparse_path import SparsePath
+from experiments.results import read_rows
+from experiments.studies.optimal.candidates import Candidates
+from experiments.studies.problem import Columns
+
+FILTER = 50
+MEASURES = ("f1_score", "roc_auc")
+TIE = 1e-12
+Supports = dict[str, NDArray]
+"""(k,) neurons, by the method that found them."""
+
+
+@dataclass(frozen=True)
+class SupportsConfig:
+    """What is compared."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of runs of optimal_sparse_probing."""
+    ks: tuple[int, ...] = (1, 2, 3, 5, 8)
+    limit: int = 0
+    """Compare so many features and layers of each run; 0: all."""
+
+
+def compare(config: SupportsConfig) -> pd.DataFrame:
+    """Return a row for every feature, layer, k and method."""
+    rows = [row for path in config.runs for row in _rows_of_run(load_run(path), config)]
+    return pd.DataFrame(rows)
+
+
+def _rows_of_run(run: Run, config: SupportsConfig) -> Iterator[dict[str, object]]:
+    found = read_rows([task_folder(run.path, key) / ROWS for key in finished_tasks(run.path, run.tasks)])
+    found = found[(found["proof_status"] != "") & (found["control"] == "") & found["lower_bound"].notna()]
+    known = {place: group for place, group in found.groupby(["feature", "layer"])}
+    bar = tqdm(total=config.limit or len(known), disable=None)
+    for task in run.tasks.values():
+        for (feature, _, control, _, _), problem in problems_of(run, task):
+            if control or (feature, task.layer) not in known or (config.limit and bar.n >= config.limit):
+                continue
+            rows = known[feature, task.layer]
+            chosen = Candidates(run.config, problem, problem.columns())
+            sparse = chosen.sparse_problem(run.config.osp_ridge)
+            finders = _finders(chosen.data, sparse, max(config.ks))
+            bar.update()
+            for k, own in ((k, rows[rows["k"] == k]) for k in config.ks):
+                if len(own):
+                    about = {"feature": feature, "layer": task.layer, "k": k, "status": own["proof_status"].iloc[0]}
+                    supports = {"optimal": np.asarray(own["support"].iloc[0])}
+                    supports |= {name: find(k) for name, find in finders.items()}
+                    yield from (about | row for row in _measured(chosen.data, sparse, supports))
+
+
+def _finders(data: Columns, sparse: SparseProblem, most: int) -> dict[str, Callable[[int], NDArray]]:
+    """Return what each other method gives for k neurons."""
+    x, y, rng = data.x_train, data.y_train, np.random.default_rng(0)
+    ranked = {name: top_neurons(rank_neurons(x, y, name, rng), FILTER) for name in ("mean_dif", "f_stat")}
+    few = np.sort(ranked["mean_dif"])
+    filtered = sparse.restricted(few)
+    path = fit_l1_path(x, y, max_support=4 * most)
+    return {
+        f"best of {FILTER}": lambda k: few[np.array(branch_and_bound(filtered, k, Limits()).support)],
+        "mean_dif": lambda k: ranked["mean_dif"][:k],
+        "f_stat": lambda k: ranked["f_stat"][:k],
+        "l1": partial(_of_l1_path, path, x),
+    }
+
+
+def _of_l1_path(path: SparsePath, x: NDArray, k: int) -> NDArray:
+    """Return the k largest coefficients of the sparsest probe of a path that has as many."""
+    fit = min((f for f in path.fits if len(f.support) >= k), key=lambda f: len(f.support))
+    size = np.abs(fit.coef) * x[:, fit.support].std(axis=0, dtype=np.float64)
+    return fit.support[np.argsort(-size, kind="stable")[:k]]
+
+
+def _measured(data: Columns, sparse: SparseProblem, supports: Supports) -> Iterator[dict[str, object]]:
+    objectives = {name: fit_support(sparse, np.sort(s)).objective for name, s in supports.items()}
+    for name, support in supports.items():
+        fits = fit_nested_top_k(data.x_train[:, support], data.y_train, [len(support)])
+        values = classification_metrics(data.y_test, nested_scores(fits, data.x_test[:, support]), only=MEASURES)
+        yield {
+            "method": name,
+            "excess": objectives[name] / objectives["optimal"] - 1,
+            **{measure: float(values[measure][0]) for measure in MEASURES},
+        }
+
+
+def summary(table: pd.DataFrame) -> list[dict[str, object]]:
+    """Return a row for every k and method: means, and differences from the optimal supports."""
+    rows = []
+    for (k, method), own in table.groupby(["k", "method"], sort=False):
+        best = table[(table["k"] == k) & (table["method"] == "optimal")]
+        row = {"k": k, "method": method, "n": len(own), "proved": int((own["status"] == "proved").sum())}
+        row |= {name: f"{own[name].mean():.3f}" for name in MEASURES}
+        if method != "optimal":
+            row |= {f"optimal - it, {name}": _difference(best, own, name) for name in MEASURES}
+            row |= {f"wins/ties/losses, {name}": _wins(best, own, name) for name in MEASURES}
+            row["excess %, median (max)"] = f"{100 * own['excess'].median():.2f} ({100 * own['excess'].max():.1f})"
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name, "") for name in names} for row in rows]
+
+
+def _difference(best: pd.DataFrame, own: pd.DataFrame, measure: str) -> str:
+    values = best[measure].to_numpy() - own[measure].to_numpy()
+    features = pd.factorize(own["feature"])[0]
+    interval = group_bootstrap(lambda drawn: values[drawn].mean(), features, np.random.default_rng(0))
+    return f"{values.mean():+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+def _wins(best: pd.DataFrame, own: pd.DataFrame, measure: str) -> str:
+    values = best[measure].to_numpy() - own[measure].to_numpy()
+    return f"{(values > TIE).sum()}/{(np.abs(values) <= TIE).sum()}/{(values < -TIE).sum()}"
+
+
+def main(config: SupportsConfig) -> int:
+    """Print the table of the comparison."""
+    print_table(summary(compare(config)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(SupportsConfig, description=__doc__)))

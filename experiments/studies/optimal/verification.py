@@ -1,0 +1,45 @@
+"""Proofs of a study, checked against the activations they are about."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.config import ProbingConfig
+from experiments.probes.optimal.verify import Verdict, verify
+from experiments.studies.optimal.candidates import Candidates
+from experiments.studies.problem import Problem
+
+AGREEMENT = 1e-8
+"""Relative difference up to which a row says what its proof says."""
+
+
+def verify_row(config: ProbingConfig, problem: Problem, row: Mapping[str, Any]) -> Verdict:
+    """Prove the lower bound of a row again.
+
+    Parameters
+    ----------
+    config : ProbingConfig
+        Of the run.
+    problem : Problem
+        The one that the row's probe solves.
+    row : mapping
+        Columns of :data:`experiments.results.COLUMNS`, with a proof.
+    """
+    listed = row["candidates"]
+    columns = problem.columns(None if listed is None else np.asarray(listed, np.int64))
+    among = Candidates(config, problem, columns)
+    sparse = among.sparse_problem(row["ridge_multiplier"])
+    verdict = verify(sparse.columns, sparse.y, sparse.weight, row["proof"])
+    if not verdict.proved:
+        return verdict
+    claimed = np.load(io.BytesIO(row["proof"]), allow_pickle=False)
+    same_support = np.array_equal(columns.neurons[claimed["support"]], np.asarray(row["support"]))
+    said = [float(claimed[name]) for name in ("ridge", "upper_bound", "lower_bound")]
+    numbers = np.allclose(said, [sparse.ridge, row["objective"], row["lower_bound"]], rtol=AGREEMENT, atol=0)
+    if not (same_support and numbers and str(claimed["loss"]) == row["loss"]):
+        return Verdict(False, "The proof is sound, but of another probe than the row's.")
+    return verdict
