@@ -2,34 +2,58 @@
 
 ``python probing_experiment.py --experiment_type heuristic_sparsity_sweep --model demo
 --feature_dataset NAME`` fits, publishes and reports; run it again and finished tasks are skipped.
+
+With ``--cluster slurm`` the tasks become an array of jobs. ``status``, ``logs KEY`` and ``cancel``, before the
+same flags or before ``--run FOLDER``, look after a run that was launched; ``verify`` proves the lower bounds of
+its optimal probes again.
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import tyro
 from rich.console import Console
 
-from analysis.report import report
-from experiments.cluster.launch import do_tasks, raise_problems
-from experiments.cluster.publish import finished_tasks
 from experiments.config import ProbingConfig
 from probing_datasets.foundation.command_line import run_command
 
+RUN_COMMAND_NAMES = ("status", "logs", "cancel", "verify")
+
+console = Console()
+
 
 def probe_command(arguments: list[str]) -> None:
-    """Run the study of a command line and print its best neurons."""
+    """Run the study of a command line and print its best neurons, or submit it."""
     config = tyro.cli(ProbingConfig, args=arguments, description=__doc__)
-    run, problems = do_tasks(config)
-    if finished_tasks(run.path, run.tasks):
-        report(run, Console())
-    raise_problems(problems)
+    if config.dry_run:
+        from experiments.cluster.dry_run import dry_run  # here, so that --help stays fast
+
+        console.out(dry_run(config), highlight=False)
+        return
+    from analysis.report import report  # here, so that --help stays fast
+    from experiments.cluster.launch import launch, raise_problems
+
+    launched = launch(config, partial(console.out, highlight=False))
+    if launched.run is not None and launched.can_report:
+        report(launched.run, console)
+    raise_problems(launched.problems)
+
+
+def run_command_of(name: str, arguments: list[str]) -> None:
+    """Look after a run: status, logs, cancel, verify."""
+    from experiments.cluster.commands import RUN_COMMANDS  # here, so that --help stays fast
+
+    tyro.cli(RUN_COMMANDS[name], args=arguments, prog=f"probing_experiment.py {name}")
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    return run_command(lambda: probe_command(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in RUN_COMMAND_NAMES:
+        return run_command(lambda: run_command_of(arguments[0], arguments[1:]))
+    return run_command(lambda: probe_command(arguments))
 
 
 if __name__ == "__main__":

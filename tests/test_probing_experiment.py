@@ -70,7 +70,7 @@ def test_help_shows_the_values_in_force(monkeypatch, capsys):
     for shown in (
         "(default: /my/results)",
         "(default: 13)",
-        "{debug,local}",
+        "{debug,local,slurm}",
     ):
         assert shown in text
     for field in dataclasses.fields(ProbingConfig):

@@ -9,15 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from experiments.activations.stores import ActivationStore, open_store
+from experiments.cluster.plan import PATHS
 from experiments.config import ProbingConfig
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.settings import read_settings
 from probing_datasets.model_names import model_identity
-
-PATHS = ("results_dir", "feature_dataset_dir")
-
 
 logger = logging.getLogger(__name__)
 

@@ -1,41 +1,60 @@
-"""Run the tasks of a configuration: in this process, or in bounded local worker processes."""
+"""Launch a run: do those of its tasks that are not done and that nobody is at, here or on the cluster."""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from experiments.cluster.publish import read_record
-from experiments.cluster.run import Run, Task, plan_run
-from experiments.cluster.worker import run_task
+from experiments.cluster.arrays import draft_tasks, hand_over
+from experiments.cluster.local import RUNNERS
+from experiments.cluster.locks import locked
+from experiments.cluster.plan import Run, settings_folder
+from experiments.cluster.publish import finished_tasks
+from experiments.cluster.run import plan_run
+from experiments.cluster.status import LIVE, OPEN, RunStatus, TaskStatus, run_status
+from experiments.cluster.submissions import (
+    LAUNCH_LOCK,
+    Submission,
+    lock_of,
+    new_submission,
+    no_answer,
+    record_submission,
+)
+from experiments.cluster.waiting import wait_for_submissions, wait_for_tasks
 from experiments.config import ProbingConfig
-from probing_datasets.foundation.command_line import INTERRUPTED
-from probing_datasets.foundation.errors import SparseProbingError, TaskError
-from probing_datasets.foundation.settings import read_settings
+from probing_datasets.foundation.errors import TaskError
 
 logger = logging.getLogger(__name__)
 
-Outcome = tuple[str, dict[str, Any] | SparseProbingError]
-"""Key of a task, and its record or the error that ended it."""
 
-DEAD_WORKER = (
-    "A worker process died, perhaps for want of memory. Finished tasks are kept: "
-    "run the same command again, with fewer --workers."
-)
+@dataclass(frozen=True)
+class Launch:
+    """What a launch came to."""
+
+    run: Run | None
+    """None when its tasks are planned by the jobs, as soon as the store is complete."""
+    submissions: list[Submission]
+    """What was submitted to Slurm."""
+    ended: bool
+    """Whether all tasks of this process have ended, well or not."""
+    problems: list[str]
+    """What failed, in sentences."""
+
+    @property
+    def can_report(self) -> bool:
+        """Whether there are results, and no other process that will have more; the last of an array reports."""
+        if self.run is None or not self.ended:
+            return False
+        finished = finished_tasks(self.run.path, self.run.tasks)
+        return bool(finished) and (self.run.config.world_size == 1 or len(finished) == len(self.run.tasks))
 
 
 def run_probing(config: ProbingConfig) -> Run:
-    """Run stage 2: do the tasks of a configuration that are not done.
+    """Run stage 2: do the tasks of a configuration that are not done, and wait for them.
 
     Returns
     -------
@@ -47,97 +66,114 @@ def run_probing(config: ProbingConfig) -> Run:
     StoreError, DatasetError
         When the inputs are missing or do not fit.
     TaskError
-        When tasks or features failed, naming each; finished results are kept.
+        When tasks or features failed, naming each; finished results are kept. Or when Slurm does not answer.
     """
-    run, problems = do_tasks(config)
-    raise_problems(problems)
-    return run
+    launched = launch(replace(config, wait=True))
+    raise_problems(launched.problems)
+    return launched.run or plan_run(config)
 
 
-def do_tasks(config: ProbingConfig) -> tuple[Run, list[str]]:
-    """Do what `run_probing` does, but return what failed, in sentences, beside the run."""
-    run = plan_run(config)
-    missing = [key for key in run.tasks if read_record(run.path, key) is None]
-    logger.info("%d tasks, %d to do, in %s", len(run.tasks), len(missing), run.path)
-    outcomes = LAUNCHERS[config.cluster](run, missing) if missing else iter(())
-    bar = tqdm(outcomes, total=len(missing), desc=", ".join(config.experiment_type), unit=" tasks", disable=None)
-    errors = {key: result for key, result in bar if isinstance(result, SparseProbingError)}
-    return run, _problems(run, errors)
+def launch(config: ProbingConfig, say: Callable[[str], object] = logger.info) -> Launch:
+    """Do what `run_probing` does, but return what failed; on Slurm wait only with ``config.wait``.
+
+    Parameters
+    ----------
+    config : ProbingConfig
+    say : callable
+        Is told what was submitted, before any waiting.
+    """
+    return _launch_on_slurm(config, say) if config.cluster == "slurm" else _launch_here(config)
 
 
 def raise_problems(problems: list[str]) -> None:
     """Raise TaskError with the problems of a run, when there are any."""
-    if problems:
-        raise TaskError(f"{len(problems)} parts of the run failed; the others are kept.\n" + "\n".join(problems))
+    if not problems:
+        return
+    hint = " Tasks that failed are tried again with --retry_failed." if any(map(_is_task, problems)) else ""
+    raise TaskError(f"{len(problems)} parts of the run failed; the others are kept.{hint}\n" + "\n".join(problems))
 
 
-def _run_here(run: Run, keys: list[str]) -> Iterator[Outcome]:
+def _launch_here(config: ProbingConfig) -> Launch:
+    if config.harvest:
+        from experiments.cluster.stage_one import harvest_here  # here: stage 1 takes seconds to import
+
+        harvest_here(config)
+    run = plan_run(config)
+    with ExitStack() as alive:
+        with locked(run.folder / LAUNCH_LOCK):
+            keys = _keys_to_do(run, config)
+            submission = new_submission("probe", config.cluster, len(keys), [[key] for key in keys])
+            if keys:
+                record_submission(run.folder, submission)
+                alive.enter_context(locked(lock_of(run.folder, submission.id)))
+        ended = RUNNERS[config.cluster](run, keys, submission.id) if keys else iter(())
+        for _ in tqdm(ended, total=len(keys), desc=", ".join(config.experiment_type), unit=" tasks", disable=None):
+            pass
+    return _ended(run, config, [])
+
+
+def _launch_on_slurm(config: ProbingConfig, say: Callable[[str], object]) -> Launch:
+    if config.harvest or config.after:
+        from experiments.cluster.chain import submit_chain  # here: stage 1 takes seconds to import
+        from experiments.cluster.stage_one import open_harvests
+
+        if lacking := open_harvests(config):
+            return _chained(config, submit_chain(config, lacking), say)
+    run = plan_run(config)
+    with locked(run.folder / LAUNCH_LOCK):
+        keys = _keys_to_do(run, config)
+        submissions = [hand_over(draft_tasks(run, keys, config), config)] if keys else []
+    if not run_status(run).keys(*LIVE):
+        return _ended(run, config, submissions)
+    say(_what_was_submitted(submissions, f"--run {run.path}"))
+    return _ended(run, config, submissions) if config.wait else Launch(run, submissions, False, [])
+
+
+def _chained(config: ProbingConfig, submissions: list[Submission], say: Callable[[str], object]) -> Launch:
+    say(_what_was_submitted(submissions, "the same flags"))
+    if not config.wait:
+        return Launch(None, submissions, False, [])
+    wait_for_submissions(settings_folder(config))
+    return _ended(plan_run(config), config, submissions)
+
+
+def _what_was_submitted(submissions: list[Submission], named: str) -> str:
+    lines = [f"submitted {each.job_name}: {each.n_jobs} jobs, as job {each.job_id}" for each in submissions]
+    lines = lines or ["nothing was submitted: all that is to be done is queued or running"]
+    return "\n".join([*lines, f"look after it: python probing_experiment.py status, logs KEY or cancel, with {named}"])
+
+
+def _keys_to_do(run: Run, config: ProbingConfig) -> list[str]:
+    """Return the tasks of this process that are not done and that nobody is at."""
+    status = run_status(run)
+    if status.keys("unknown"):
+        raise TaskError(no_answer(run.folder))
+    wanted = set(status.keys(*OPEN, *(("failed",) if config.retry_failed else ())))
+    keys = [key for key in run.share(config.rank, config.world_size) if key in wanted]
+    logger.info("%d tasks, %d to do, in %s", len(run.tasks), len(keys), run.path)
+    return keys
+
+
+def _ended(run: Run, config: ProbingConfig, submissions: list[Submission]) -> Launch:
+    keys = run.share(config.rank, config.world_size)
+    return Launch(run, submissions, True, _problems(wait_for_tasks(run, keys), keys))
+
+
+def _problems(status: RunStatus, keys: Iterable[str]) -> list[str]:
+    problems = []
     for key in keys:
-        try:
-            # One thread, as each worker has by default: threads that wait for one another on a busy
-            # machine made small fits thirty times slower.
-            with threadpool_limits(1):
-                record = run_task(str(run.path), key)
-            yield key, record
-        except SparseProbingError as error:
-            yield key, error
-
-
-def _run_in_processes(run: Run, keys: list[str]) -> Iterator[Outcome]:
-    workers = min(run.config.workers, len(keys))
-    threads = max(1, read_settings().n_cpus // workers)
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads,))
-    try:
-        with _interrupts_held_back():
-            futures = {pool.submit(_run_in_worker, str(run.path), key): key for key in keys}
-        for future in as_completed(futures):
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                raise TaskError(DEAD_WORKER) from error
-            if error is not None and not isinstance(error, SparseProbingError):
-                raise error
-            yield futures[future], error or future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back; processes started meanwhile hold it back until they do a task."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _start_worker(threads: int) -> None:
-    """Divide the CPUs among the workers, and let Ctrl-C end a task without a traceback of every worker."""
-    threadpool_limits(threads)
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
-
-
-def _run_in_worker(run_path: str, key: str) -> dict[str, Any]:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return run_task(run_path, key)
-
-
-LAUNCHERS: dict[str, Callable[[Run, list[str]], Iterator[Outcome]]] = {
-    "debug": _run_here,
-    "local": _run_in_processes,
-}
-"""How tasks are run, by the value of ``--cluster``."""
-
-
-def _problems(run: Run, errors: dict[str, SparseProbingError]) -> list[str]:
-    problems = [f"task {key} ({_name(run.tasks[key])}): {error}" for key, error in errors.items()]
-    for key in run.tasks:
-        record = read_record(run.path, key) or {}
-        for feature, message in record.get("failed_features", {}).items():
-            problems.append(f"{_name(run.tasks[key])}, feature {feature}: {message}")
+        task, found = status.run.tasks[key], status.tasks[key]
+        if found.state != "done":
+            problems.append(f"task {key} ({task}): {_reason(found)}")
+        problems += [f"{task}, feature {feature}: {reason}" for feature, reason in found.failed_features]
     return problems
 
 
-def _name(task: Task) -> str:
-    return f"{task.study}, layer {task.layer}"
+def _reason(status: TaskStatus) -> str:
+    if status.state == "failed":
+        return status.message
+    return f"{status.state}. The same command does it again."
+
+
+def _is_task(problem: str) -> bool:
+    return problem.startswith("task ")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +14,25 @@ from experiments.results import write_rows
 from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.hashing import checksum
 
+logger = logging.getLogger(__name__)
+
 ROWS = "rows.parquet"
 RECORD = "task.json"
+TASKS = "tasks"
+DAMAGED = "damaged"
 
 
 def task_folder(run_path: Path, key: str) -> Path:
     """Return where the result of a task is published."""
-    return run_path / "tasks" / key
+    return run_path / TASKS / key
 
 
 def publish(run_path: Path, key: str, rows: list[dict[str, Any]], record: dict[str, Any]) -> None:
-    """Publish the rows of a task and its record atomically; of two that do the same task, the first wins."""
+    """Publish the rows of a task and its record atomically; of two that do the same task, the first wins.
+
+    A damaged result that stands there is moved to ``damaged/``.
+    """
+    _move_damaged_aside(run_path, key)
     if read_record(run_path, key) is not None:
         return
     try:
@@ -48,3 +59,13 @@ def read_record(run_path: Path, key: str) -> dict[str, Any] | None:
 def finished_tasks(run_path: Path, keys: Iterable[str]) -> list[str]:
     """Return those of the tasks that have an intact result."""
     return [key for key in keys if read_record(run_path, key) is not None]
+
+
+def _move_damaged_aside(run_path: Path, key: str) -> None:
+    aside = run_path / DAMAGED / f"{key}-{uuid.uuid4().hex[:8]}"
+    # In this order: what stood there before it was read and found damaged was not published meanwhile.
+    if task_folder(run_path, key).exists() and read_record(run_path, key) is None:
+        aside.parent.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # another process that does this task was faster
+            task_folder(run_path, key).rename(aside)
+            logger.warning("The result of task %s was damaged; it is kept in %s", key, aside)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from experiments.cluster.inputs import Inputs, open_inputs
+from experiments.cluster.checkpoints import INTERRUPTED, Checkpoints
+from experiments.cluster.plan import Run, Task, load_run
 from experiments.cluster.publish import publish, read_record
-from experiments.cluster.run import Run, Task, load_run
+from experiments.cluster.task_data import features_of, inputs_of, layers_of, variants_of
 from experiments.config import ProbingConfig
-from experiments.probes.bases import BASES
+from experiments.interruption import deliver, interrupted
 from experiments.studies import STUDIES, Study
 from experiments.studies.fitting import Fitted, ask, fit_variant
-from experiments.studies.variants import Variant, control_in_basis
-from probing_datasets.feature_dataset import FeatureKind
-from probing_datasets.foundation.errors import DatasetError, StoreError
+from experiments.studies.problems import Question
+from experiments.studies.variants import Variant
 from probing_datasets.foundation.provenance import provenance
-from probing_datasets.probed_rows import FeatureRows, ProbedRows, feature_rows
+from probing_datasets.foundation.settings import read_settings
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Failed = dict[str, str]
@@ -50,63 +51,58 @@ def run_task(run_path: str, key: str) -> dict[str, Any]:
     if record is not None:
         return record
     start = time.perf_counter()
-    rows, failed = _do(run, run.tasks[key])
+    rows, failed = _do(run, key)
     record = {
         "task": asdict(run.tasks[key]),
         "failed_features": failed,
         "seconds": round(time.perf_counter() - start, 3),
+        "job": read_settings().job_id,
+        "host": socket.gethostname(),
         "versions": provenance(),
     }
     publish(run.path, key, rows, record)
+    Checkpoints(run.path, key).remove()
     return record
 
 
-def _do(run: Run, task: Task) -> tuple[list[Row], Failed]:
-    config, study, inputs = run.config, STUDIES[task.study], open_inputs(run.config)
-    if inputs.digest != run.input_digest:
-        path = inputs.store.path
-        raise StoreError(f"{path} was written anew after the run was planned. Run probing_experiment.py again.")
-    features, failed = _features(inputs, task, config)
+def _do(run: Run, key: str) -> tuple[list[Row], Failed]:
+    config, task, inputs = run.config, run.tasks[key], inputs_of(run)
+    study, kept = STUDIES[task.study], Checkpoints(run.path, key)
+    features, failed = features_of(inputs, task, config)
     asked = ask(config, study, features, failed)
     rows: list[Row] = []
-    for variant, layer in _layers(inputs, task.layer, _variants(config, study, inputs), config.seed):
-        fittings = fit_variant(config, study, asked, layer, variant, task.layer)
-        for feature, reason in fittings.failed.items():
-            failed[feature] = f"{failed[feature]}; {reason}" if feature in failed else reason
-        rows += [_row(config, task, variant, fitted) for fitted in fittings.done]
+    variants = variants_of(config, study, inputs)
+    for number, (variant, layer) in enumerate(layers_of(inputs, task.layer, variants, config.seed)):
+        for name, some in _portions(study, asked, number):
+            if name and (earlier := kept.read(name)) is not None:
+                rows += earlier
+                continue
+            fittings = fit_variant(config, study, some, layer, variant, task.layer)
+            for feature, reason in fittings.failed.items():
+                failed[feature] = f"{failed[feature]}; {reason}" if feature in failed else reason
+            found = [_row(config, task, variant, fitted) for fitted in fittings.done]
+            _end_if_interrupted(kept, rows + found)
+            rows += found
+            if name and not fittings.failed:
+                kept.keep(name, found)
     return rows, failed
 
 
-def _features(
-    inputs: Inputs, task: Task, config: ProbingConfig
-) -> tuple[dict[str, tuple[FeatureKind, FeatureRows]], Failed]:
-    stored, found, failed = ProbedRows(*inputs.store.rows), {}, {}
-    for feature in task.features:
-        kind = inputs.dataset.description.features[feature].kind
-        try:
-            rows = feature_rows(
-                inputs.dataset, feature, stored, config.activation_aggregation, config.probe_next_token_feature
-            )
-            found[feature] = (kind, rows)
-        except DatasetError as error:
-            failed[feature] = str(error)
-    return found, failed
+def _portions(study: Study, asked: list[Question], variant: int) -> Iterator[tuple[str, list[Question]]]:
+    """Yield what is fitted together: all questions, or of a slow study each alone, with the name it is kept under."""
+    if not study.slow:
+        yield "", asked
+        return
+    for number, question in enumerate(asked):
+        yield f"variant {variant}, feature {number}", [question]
 
 
-def _variants(config: ProbingConfig, study: Study, inputs: Inputs) -> list[Variant]:
-    controls = [control_in_basis(name, config.basis) for name in config.controls if name in study.controls]
-    there = [control for control in controls if inputs.random_init is not None or not control.random_init]
-    return [*study.variants(config), *there]
-
-
-def _layers(inputs: Inputs, layer: int, variants: list[Variant], seed: int) -> Iterator[tuple[Variant, NDArray]]:
-    """Yield each variant with the activations it is fitted to, in the precision they are stored in."""
-    stored = inputs.store.read(layer, dtype=None, order="F")
-    for variant in variants:
-        source = stored
-        if variant.random_init and inputs.random_init is not None:
-            source = inputs.random_init.read(layer, dtype=None, order="F")
-        yield variant, BASES[variant.basis](source, np.random.default_rng((seed, layer, variant.trial)))
+def _end_if_interrupted(kept: Checkpoints, rows: list[Row]) -> None:
+    """Keep what a search had found when a signal ended it, and let the signal do what it does."""
+    if interrupted():
+        path = kept.keep(INTERRUPTED, rows)
+        logger.warning("interrupted: the best supports so far, with their bounds, are in %s", path)
+        deliver()
 
 
 def _row(config: ProbingConfig, task: Task, variant: Variant, fitted: Fitted) -> Row:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from experiments.config.cluster import ClusterConfig
+from experiments.config.optimal import OptimalConfig
 from experiments.config.store import StoreConfig, at_least_one
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import read_settings
 
 StudyName = Literal[
     "dense_probe",
@@ -29,15 +30,19 @@ StudyName = Literal[
     "dense_regression_probe",
     "heuristic_sparse_regression_sweep",
     "lasso_path",
+    "optimal_sparse_probing",
+    "osp_tuning",
+    "osp_iterative_pruning",
+    "test_osp_heuristic_filtering",
+    "optimal_sparse_regression",
 ]
 RankingName = Literal["mean_dif", "mean_dif_standardised", "f_stat", "mi", "auc", "lr", "svm", "random"]
 ControlName = Literal["shuffled_labels", "random_neurons", "rotation", "random_init"]
 BasisName = Literal["neurons", "rotation", "projection"]
-Cluster = Literal["debug", "local"]
 
 
 @dataclass(frozen=True)
-class ProbingConfig(StoreConfig):
+class ProbingConfig(OptimalConfig, ClusterConfig, StoreConfig):
     """Stage 2: fit sparse probes to stored activations and rank neurons."""
 
     experiment_name: str = "default"
@@ -87,15 +92,12 @@ class ProbingConfig(StoreConfig):
     """Neurons of each probe (iterative_pruning)."""
     iterative_pruning_n_prune_steps: int = 10
     """Times that the best neuron is taken away (iterative_pruning)."""
-    cluster: Cluster = "local"
-    """debug: in this process, with one thread; local: worker processes."""
-    workers: int = field(default_factory=lambda: read_settings().n_cpus)
-    """Worker processes (local)."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
-        super().__post_init__()
-        at_least_one(self, "max_k", "n_neurons", "features_per_task", "workers", "n_trials")
+        for part in (StoreConfig, OptimalConfig, ClusterConfig):
+            part.__post_init__(self)
+        at_least_one(self, "max_k", "n_neurons", "features_per_task", "n_trials")
         at_least_one(self, "iterative_pruning_fixed_k", "iterative_pruning_n_prune_steps")
         if not self.experiment_type:
             raise SettingsError("Name at least one study with --experiment_type.")

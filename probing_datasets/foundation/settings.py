@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv import load_dotenv
 
 from probing_datasets.foundation.errors import SettingsError
+
+OF_AN_ENCLOSING_JOB = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SUBMITIT_")
+"""How variables begin that would make a job a part of the job it is submitted from."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,12 @@ class Settings:
     """``SLURM_CPUS_PER_TASK``, otherwise the CPUs this process may use."""
     array_rank: int
     """Which task of an array this is, from 0: ``SLURM_ARRAY_TASK_ID`` less ``SLURM_ARRAY_TASK_MIN``, in steps of
-    ``SLURM_ARRAY_TASK_STEP``. Otherwise 0.
+    ``SLURM_ARRAY_TASK_STEP``. Otherwise 0; also in the arrays of ``--cluster slurm``, whose entries know their tasks.
     """
     array_size: int
-    """``SLURM_ARRAY_TASK_COUNT``, otherwise 1."""
+    """``SLURM_ARRAY_TASK_COUNT``, otherwise 1, as for ``array_rank``."""
+    job_id: str | None
+    """``SLURM_JOB_ID``, or in an array ``SLURM_ARRAY_JOB_ID`` and ``SLURM_ARRAY_TASK_ID`` with an underscore."""
 
 
 def read_settings() -> Settings:
@@ -43,9 +50,30 @@ def read_settings() -> Settings:
         feature_dataset_dir=_path("FEATURE_DATASET_DIR", "feature_datasets"),
         interpretable_neurons_dir=_path("INTERPRETABLE_NEURONS_DIR", "interpretable_neurons"),
         n_cpus=_n_cpus(),
-        array_rank=_array_rank(),
-        array_size=_array_number("SLURM_ARRAY_TASK_COUNT", 1),
+        array_rank=0 if "SUBMITIT_EXECUTOR" in os.environ else _array_rank(),
+        array_size=1 if "SUBMITIT_EXECUTOR" in os.environ else _array_number("SLURM_ARRAY_TASK_COUNT", 1),
+        job_id=_job_id(),
     )
+
+
+@contextmanager
+def outside_any_job() -> Iterator[None]:
+    """Leave out what an enclosing Slurm job set, so that a job submitted meanwhile does not inherit it.
+
+    Outside a job nothing is left out: a user may have an account in ``SBATCH_ACCOUNT``.
+    """
+    inside = "SLURM_JOB_ID" in os.environ
+    removed = {
+        name: value
+        for name, value in os.environ.items()
+        if inside and name.startswith(OF_AN_ENCLOSING_JOB) and name != "SLURM_CONF"
+    }
+    for name in removed:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(removed)
 
 
 def let_waiting_threads_sleep() -> None:
@@ -70,6 +98,13 @@ def _n_cpus() -> int:
             f"SLURM_CPUS_PER_TASK is {given!r}, not a positive whole number. Unset it or set it to the number of CPUs."
         )
     return int(given)
+
+
+def _job_id() -> str | None:
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array is None:
+        return os.environ.get("SLURM_JOB_ID")
+    return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
 
 
 def _array_rank() -> int:

@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.cluster.publish import RECORD, ROWS, publish, read_record, task_folder
+from experiments.cluster.publish import DAMAGED, RECORD, ROWS, publish, read_record, task_folder
 from experiments.results import read_rows
 
 
@@ -43,10 +43,14 @@ def test_what_was_never_published_is_not_done(tmp_path):
     assert read_record(tmp_path, "abc") is None
 
 
-def test_publishing_again_replaces_the_task(folder, tmp_path):
+def test_publishing_again_keeps_the_damaged_result_aside(folder, tmp_path):
     flip_byte(folder / ROWS)
+    damaged = (folder / ROWS).read_bytes()
     publish(tmp_path, "abc", [], {"seconds": 2.5})
     assert seconds(tmp_path) == 2.5
+    (aside,) = (tmp_path / DAMAGED).iterdir()
+    assert aside.name.startswith("abc-")
+    assert (aside / ROWS).read_bytes() == damaged
 
 
 def test_a_failure_publishes_nothing(tmp_path):

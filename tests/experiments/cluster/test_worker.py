@@ -161,7 +161,7 @@ def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypat
     record_path = run.path / "run.json"
     record_path.write_text(record_path.read_text().replace('"none"', '"mean"'))
     inputs = Inputs(dataset, ZarrStore.open(config.store_path), None)
-    monkeypatch.setattr("experiments.cluster.worker.open_inputs", lambda _: inputs)
+    monkeypatch.setattr("experiments.cluster.task_data.open_inputs", lambda _: inputs)
     failed = run_task(str(run.path), next(iter(run.tasks)))["failed_features"]
     assert "label of 'strong' varies within a sequence" in failed["strong"]
 
