@@ -10,6 +10,7 @@ import torch
 
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.probed_rows import ProbedRows, token_rows
+from probing_datasets.spans import pooled_span
 
 NO_SEQUENCE = -1
 """In place of the sequence of a row of padding."""
@@ -25,6 +26,8 @@ class Batch:
     """(batch, length) int64: 1 where there is a token."""
     poolable: torch.Tensor
     """(batch, length) bool: tokens that are neither padding nor special."""
+    pooled: torch.Tensor
+    """(batch, length) bool: those of them that are aggregated, all where the data set names no span."""
     members: np.ndarray
     """(batch,) int64: number of each sequence in the data set."""
     row: np.ndarray
@@ -36,7 +39,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its tensors on a device."""
-        names = ("tokens", "mask", "poolable", "sequence", "position")
+        names = ("tokens", "mask", "poolable", "pooled", "sequence", "position")
         return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
 
     def split(self, size: int) -> list[Batch]:
@@ -50,6 +53,7 @@ class Batch:
             tokens=self.tokens[start:stop, :length],
             mask=self.mask[start:stop, :length],
             poolable=self.poolable[start:stop, :length],
+            pooled=self.pooled[start:stop, :length],
             members=self.members[start:stop],
             row=self.row[kept.numpy()],
             sequence=self.sequence[kept] - start,
@@ -95,11 +99,13 @@ def _make_batch(dataset: FeatureDataset, members: np.ndarray, sequence: np.ndarr
     columns = np.arange(tokens.shape[1])
     stop = lengths - dataset.description.n_suffix
     poolable = (columns >= dataset.description.n_prefix) & (columns < stop[:, None])
+    first, end = pooled_span(dataset, members).T
     row, of_member = _rows_of(members, sequence)
     return Batch(
         tokens=torch.from_numpy(tokens),
         mask=torch.from_numpy((columns < lengths[:, None]).astype(np.int64)),
         poolable=torch.from_numpy(poolable),
+        pooled=torch.from_numpy((columns >= first[:, None]) & (columns < end[:, None])),
         members=members,
         row=row,
         sequence=torch.from_numpy(of_member),

@@ -116,7 +116,7 @@ def select_rows(aggregation: Aggregation, dtype: torch.dtype, batch: Batch, acti
     """
     sequence, flat = batch.sequence.to(activation.device), activation.flatten(0, 1)
     if aggregation != "none":
-        return pool(activation, batch.poolable.to(activation.device), aggregation)[sequence].to(dtype)
+        return pool(activation, batch.pooled.to(activation.device), aggregation)[sequence].to(dtype)
     index = sequence * activation.shape[1] + batch.position.to(activation.device)
     if 2 * len(index) > len(flat):  # convert first where most is kept: then less is moved
         return flat.to(dtype).index_select(0, index)

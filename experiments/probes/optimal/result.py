@@ -37,7 +37,7 @@ class Limits:
     seconds: float = 60.0
     """Wall clock, for the whole search."""
     gap: float = 1e-4
-    """Relative distance of objective and bound that counts as proved."""
+    """Relative distance of objective and bound that counts as proved; at least 2e-6, as supports are fitted to 1e-6."""
     nodes: int = 10**9
     """Of the tree."""
     interrupted: Callable[[], bool] = _never

@@ -19,8 +19,8 @@ TOLERANCE = 1e-6
 """Of the relative gap between objective and bound of a support, inside a search."""
 FINAL_TOLERANCE = 1e-8
 """The same for the support that is returned."""
-WIDEST, NARROWEST = 0.3, 1e-10
-"""Widths over which the hinge is smoothed, first and last."""
+WIDEST, NARROWEST = 0.3, 1e-7
+"""Widths over which the hinge is smoothed, first and last: narrower, the rounding of a decision value would show."""
 LONGEST_STEP = 4.0
 """By which a Newton step may change a decision value."""
 
@@ -123,10 +123,15 @@ def _minimise(loss, Z, y, w, g, u, b, delta, target, tolerance):
             b += length * step[p]
             f += length * df
         if bound >= target or best - bound <= tolerance * best or loss != HINGE or delta <= NARROWEST:
-            return best, bound, best_u, best_b, proof_u, proof_b, proof_delta
+            break
         delta *= 0.2 if delta > 0.01 else 0.4
         u[:] = best_u
         b = best_b
+    # Once more from its coefficients alone, as everybody will who reads the certificate.
+    _decide(Z, proof_u, proof_b, f)
+    _sums(loss, Z, f, y, w, proof_delta, v, H, up, down)
+    bound = _bound(loss, v, y, w, g, up, down, weighted)
+    return best, bound, best_u, best_b, proof_u, proof_b, proof_delta
 
 
 @njit(cache=True)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+FORMAT = 1
 UNIT = 2.0**-53
 MOST_SUPPORTS = 100_000
 """That one node may leave to be checked one by one."""
@@ -66,6 +67,8 @@ def verify(columns: NDArray, y: NDArray, weight: NDArray, proof: bytes) -> Verdi
     """
     try:
         log = dict(np.load(io.BytesIO(proof), allow_pickle=False))
+        if int(log["format"]) != FORMAT:
+            raise UnsoundProofError(f"it is of format {log['format']}, and this verifier reads {FORMAT}")
         checker = Checker(columns, y, weight, log)
         checker.check_support()
         smallest, claimed = np.inf, float(log["lower_bound"])
@@ -75,7 +78,8 @@ def verify(columns: NDArray, y: NDArray, weight: NDArray, proof: bytes) -> Verdi
             smallest = min(smallest, bound)
     except Exception as error:  # whatever a damaged file makes go wrong, it proves nothing
         return Verdict(False, f"The log is not sound: {error}")
-    return Verdict(True, f"No support of {checker.k} neurons has an objective below {claimed:.9g}.", smallest)
+    problem = f"{checker.loss} loss, ridge {checker.g:.6g}"
+    return Verdict(True, f"No support of {checker.k} neurons gets below {claimed:.9g} ({problem}).", smallest)
 
 
 class Checker:
@@ -193,7 +197,8 @@ class Checker:
         length = np.sqrt(v @ v)
         squares = (np.abs(self.X[free] @ v) + self.gamma * self.norms[free] * length) ** 2
         own = (np.abs(self.X[inside] @ v) + self.gamma * self.norms[inside] * length) ** 2
-        value = self._conjugate(v) - self.intercept_at_most * abs(fsum(v)) - self.g / 2 * fsum(own)
+        terms = np.concatenate([*self._conjugate(v), -self.g / 2 * own])
+        value = fsum(terms) - 8 * UNIT * fsum(np.abs(terms)) - self.intercept_at_most * abs(fsum(v))
         return value - 1e-12 * self.upper, squares
 
     def _duals(self, f: Floats, delta: float) -> Floats:
@@ -210,10 +215,11 @@ class Checker:
         scale = np.where(v > 0, least / max(positive, 1e-300), least / max(negative, 1e-300))
         return v * np.minimum(scale, 1)
 
-    def _conjugate(self, v: Floats) -> float:
+    def _conjugate(self, v: Floats) -> tuple[Floats, ...]:
+        """Return the terms whose sum is the part of the bound that no neuron changes."""
         if self.loss == "squared":
-            return fsum(v * self.y - v**2 / (2 * self.w))
+            return v * self.y, -(v**2) / (2 * self.w)
         if self.loss == "hinge":
-            return fsum(self.y * v)
+            return (self.y * v,)
         t = np.clip(np.abs(v) / self.w, 1e-300, 1 - UNIT)
-        return -fsum(self.w * (t * np.log(t) + (1 - t) * np.log1p(-t)))
+        return -self.w * t * np.log(t), -self.w * (1 - t) * np.log1p(-t)

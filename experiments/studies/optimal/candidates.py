@@ -67,6 +67,11 @@ class Candidates:
         """How neurons were scaled."""
         return self._scaled[1]
 
+    @cached_property
+    def _offset(self) -> float:
+        """Mean of the targets, without which squares are sought: the intercept takes it up."""
+        return float(self.data.y_train.mean()) if self.loss == "squared" else 0.0
+
     @property
     def n_train(self) -> int:
         """Training rows."""
@@ -74,7 +79,7 @@ class Candidates:
 
     def sparse_problem(self, multiplier: float, rows: Integers | None = None) -> SparseProblem:
         """Return the problem of all training rows, or of some, at a ridge of ``multiplier / sqrt(rows)``."""
-        columns, y = self._scaled[0], self.data.y_train
+        columns, y = self._scaled[0], self.data.y_train - self._offset
         if rows is not None:
             columns, y = np.ascontiguousarray(columns[:, rows]), y[rows]
         weight = np.ones(len(y)) if self.loss == "squared" else class_weights(y)
@@ -107,4 +112,4 @@ class Candidates:
 
     def stored(self, found: OptimalFit) -> tuple[Floats, float]:
         """Return coefficients and intercept for the activations of ``data``."""
-        return self.scaling.undo(np.array(found.support), found.coef, found.intercept)
+        return self.scaling.undo(np.array(found.support), found.coef, found.intercept + self._offset)

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Single neurons: a probe of every neuron with corrected p-values, and of the 30 best-ranked ones.
+#
+#   sbatch --array=0-7 experiments/batch_scripts/monosemantic.sh
+#
+# Needs MODEL and FEATURE_DATASET; knows PROBE_LOCATION, AGGREGATION and EXPERIMENT_NAME. Flags may follow.
+#SBATCH --job-name=monosemantic
+#SBATCH --output=%x-%A_%a.log
+#SBATCH --open-mode=append
+#SBATCH --requeue
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=16G
+#SBATCH --time=08:00:00
+set -euo pipefail
+export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes rarely reach the hub: download the model beforehand
+
+python probing_experiment.py \
+    --experiment_type all_neurons enumerate_monosemantic \
+    --model "${MODEL:?set MODEL, for example pythia-70m}" \
+    --feature_dataset "${FEATURE_DATASET:?set FEATURE_DATASET, the name of a feature data set}" \
+    --probe_location "${PROBE_LOCATION:-mlp.hook_post}" \
+    --activation_aggregation "${AGGREGATION:-none}" \
+    --experiment_name "${EXPERIMENT_NAME:-default}" \
+    "$@"
