@@ -1,22 +1,24 @@
-"""Command line: ``python -m probing_datasets {list,make,describe}``."""
+"""Command line: ``python -m probing_datasets {list,make,describe,import}``."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from probing_datasets.config import MakeConfig
-from probing_datasets.feature_dataset import FeatureDataset, dataset_names, load_feature_dataset
+from probing_datasets.describing import describe
+from probing_datasets.feature_dataset import dataset_names, load_feature_dataset
 from probing_datasets.foundation.command_line import run_command
 from probing_datasets.foundation.settings import read_settings
 from probing_datasets.make import COLLECTIONS, make_dataset
-from probing_datasets.tokenization import load_tokenizer
+from probing_datasets.paper_format import ImportConfig, import_dataset
 
 console = Console()
 
@@ -33,67 +35,50 @@ class Describe:
     dataset: tyro.conf.Positional[str]
     """Name or path of a data set."""
     examples: int = 2
-    """Positive examples of each feature."""
+    """Examples of each feature: positive ones, or from the lowest label to the highest."""
 
 
-Command = (
-    Annotated[List, tyro.conf.subcommand("list")]
-    | Annotated[MakeConfig, tyro.conf.subcommand("make", description="Make a feature data set.")]
-    | Annotated[Describe, tyro.conf.subcommand("describe")]
-)
+def command_type() -> Any:
+    """Return the type of all commands; defaults are those in force now (FEATURE_DATASET_DIR)."""
+    make = tyro.extras.subcommand_type_from_defaults(
+        {name: collection.config(name) for name, collection in COLLECTIONS.items()},  # type: ignore[arg-type]
+        descriptions={name: f"Label {collection.summary}." for name, collection in COLLECTIONS.items()},
+        prefix_names=False,
+    )
+    commands: list[Any] = [
+        Annotated[List, tyro.conf.subcommand("list")],
+        Annotated[make, tyro.conf.subcommand("make", description="Make a feature data set.")],
+        Annotated[Describe, tyro.conf.subcommand("describe")],
+        Annotated[ImportConfig, tyro.conf.subcommand("import")],
+    ]
+    return reduce(or_, commands)
 
 
 def list_datasets() -> None:
     """Print collections and data sets."""
     root = read_settings().feature_dataset_dir
-    console.print("Collections:", ", ".join(COLLECTIONS))
-    console.print(f"Data sets in {root}:", ", ".join(dataset_names(root)) or "none", markup=False)
-
-
-def describe(dataset: FeatureDataset, examples: int) -> None:
-    """Print the description of a data set and examples with the probed token marked."""
-    d = dataset.description
-    console.print(f"[bold]{d.name}[/bold]: {d.n_sequences:,} sequences, {d.n_tokens:,} tokens,", end=" ")
-    console.print(f"{len(set(dataset.group_codes)):,} groups, context {d.context_length}, tokenizer {d.tokenizer}")
-    console.print(f"source {d.source['name']}, licence {d.source['licence'] or 'not given'}, seed {d.seed}")
-    for note in d.dropped:
-        console.print(f"[yellow]note:[/yellow] {note}")
-    table = Table("feature", "kind", "rows", "counts", "examples (the probed token between ⟦⟧)")
-    tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision")) if examples else None
-    for name, info in d.features.items():
-        counts = ", ".join(f"{label}: {n:,}" for label, n in info.counts.items())
-        shown = [_example(dataset, tokenizer, name, i) for i in range(examples)] if tokenizer else []
-        table.add_row(escape(name), info.kind, f"{info.stop - info.start:,}", counts, "\n".join(filter(None, shown)))
+    table = Table("collection", "labels")
+    for name, collection in COLLECTIONS.items():
+        table.add_row(name, collection.summary)
     console.print(table)
+    console.print(f"Data sets in {root}:", ", ".join(dataset_names(root)) or "none", markup=False, soft_wrap=True)
 
 
-def _example(dataset: FeatureDataset, tokenizer, feature: str, index: int) -> str:
-    probes = dataset.feature_probes(feature)
-    positives = (probes.label == probes.label.max()).nonzero()[0]
-    if index >= len(positives):
-        return ""
-    chosen = positives[index * len(positives) // (index + 1) if index else 0]
-    (tokens,) = dataset.tokens(probes.sequence[[chosen]])
-    at = int(probes.position[chosen])
-    before = tokenizer.decode(tokens[max(dataset.description.n_prefix, at - 8) : at])
-    after = tokenizer.decode(tokens[at + 1 : at + 5])
-    return escape(f"{before}⟦{tokenizer.decode(tokens[at : at + 1])}⟧{after}".replace("\n", "⏎"))
-
-
-def _execute(command: List | MakeConfig | Describe) -> None:
+def _execute(command: List | MakeConfig | Describe | ImportConfig) -> None:
     if isinstance(command, List):
         list_datasets()
-    elif isinstance(command, MakeConfig):
-        dataset = make_dataset(command)
-        describe(dataset, examples=0)
-        console.print(f"saved {command.output_dir / dataset.name}", soft_wrap=True, markup=False)
+    elif isinstance(command, Describe):
+        dataset = load_feature_dataset(command.dataset, read_settings().feature_dataset_dir)
+        describe(dataset, command.examples, console)
     else:
-        describe(load_feature_dataset(command.dataset, read_settings().feature_dataset_dir), command.examples)
+        dataset = make_dataset(command) if isinstance(command, MakeConfig) else import_dataset(command)
+        describe(dataset, 0, console)
+        console.print(f"saved {command.output_dir / dataset.name}", soft_wrap=True, markup=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command(lambda: _execute(tyro.cli(Command, args=arguments, prog="python -m probing_datasets")))
+    return run_command(lambda: _execute(tyro.cli(command_type(), args=arguments, prog="python -m probing_datasets")))
 
 
 if __name__ == "__main__":

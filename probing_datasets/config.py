@@ -6,20 +6,51 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Suppress
 
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.foundation.settings import read_settings
 
-CollectionName = Literal["natural_lang_id", "programming_lang_id", "text_features"]
+CollectionName = Literal[
+    "compound_words",
+    "containment",
+    "counterfact",
+    "distribution_id",
+    "emotional_state",
+    "ewt",
+    "has_prefix",
+    "has_suffix",
+    "labelled_text",
+    "latex",
+    "natural_lang_id",
+    "neuron_stimulus",
+    "next_token",
+    "pile_test",
+    "position",
+    "programming_lang_id",
+    "sentiment",
+    "text_features",
+    "wikidata_country_of_citizenship",
+    "wikidata_is_alive",
+    "wikidata_occupation",
+    "wikidata_occupation_athlete",
+    "wikidata_political_party",
+    "wikidata_sex_or_gender",
+]
+
+NOT_RECORDED = ("num_proc", "output_dir", "overwrite")
+"""Settings that do not decide the content."""
 
 
 @dataclass(frozen=True)
 class MakeConfig:
-    """Everything that decides the content of a feature data set."""
+    """Everything that decides the content of a feature data set.
 
-    collection: Positional[CollectionName]
-    """What to label."""
+    A collection with settings of its own, or other defaults, declares them in a dataclass that inherits this one.
+    """
+
+    collection: Suppress[CollectionName]
+    """What to label; on the command line it is the word after `make`."""
     tokenizer: str = "demo"
     """`demo`, a local model folder, a TransformerLens alias or a hub id."""
     revision: str | None = None
@@ -31,6 +62,7 @@ class MakeConfig:
     licence: str = ""
     """Licence of the source, for the record."""
     text_column: str = "text"
+    """Column of the text; a dotted name reaches into a struct, here and below (`meta.pile_set_name`)."""
     label_column: str = "label"
     group_column: str = "group"
     """What must not be split between training and test rows; empty: every text is a group of its own."""
@@ -49,14 +81,16 @@ class MakeConfig:
     ignore_first: int = 0
     """Text tokens at the start of a sequence that are not probed; a sequence of no more gives its last one."""
     positions_per_sequence: int = 5
-    """Probed positions of a sequence (language collections)."""
+    """Probed positions of a sequence, where the label is that of the whole sequence."""
     rows_per_feature: int = 10_000
-    """Probed positions of a feature (text features)."""
+    """Probed positions of a feature, where labels differ within a sequence."""
     positive_fraction: float = 0.5
-    """Fraction of positives among them."""
+    """Fraction of positives among them; more, up to one half, where more of the text is positive."""
     min_positives: int = 20
-    """Features with fewer positives are left out."""
+    """Features with fewer positives or negatives are left out."""
     seed: int = 0
+    num_proc: int = 1
+    """Processes that tokenize and label; the result is the same."""
     output_dir: Path = field(default_factory=lambda: read_settings().feature_dataset_dir)
     """FEATURE_DATASET_DIR"""
     overwrite: bool = False
@@ -70,6 +104,7 @@ class MakeConfig:
             "min_tokens",
             "positions_per_sequence",
             "rows_per_feature",
+            "num_proc",
         ):
             if getattr(self, name) < 1:
                 raise SettingsError(f"--{name} must be at least 1, not {getattr(self, name)}.")
@@ -82,5 +117,6 @@ class MakeConfig:
             raise SettingsError(f"--positive_fraction must lie between 0 and 1, not {self.positive_fraction}.")
 
     def options(self) -> dict[str, Any]:
-        """Return the settings that decide the content: all but where it is saved."""
-        return {k: v for k, v in asdict(self).items() if k not in {"output_dir", "overwrite"}}
+        """Return the settings that decide the content, as JSON values: all but how and where it is made."""
+        settings = {name: value for name, value in asdict(self).items() if name not in NOT_RECORDED}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

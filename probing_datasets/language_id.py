@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from probing_datasets.assembly import MIN_GROUPS, Labels, assemble
+from probing_datasets.candidates import some_positions
 from probing_datasets.config import MakeConfig
-from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, Probes, build_feature_dataset
+from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import DatasetError
-from probing_datasets.sampling import sample_positions
-from probing_datasets.sequences import LabelledSequences, describe_sequences, make_sequences
-
-MIN_GROUPS = 2
-"""A language in a single group cannot be in training and test rows both."""
+from probing_datasets.sequences import LabelledSequences, cut_texts
+from probing_datasets.texts import read_texts
 
 
 def build(config: MakeConfig) -> FeatureDataset:
@@ -27,19 +26,12 @@ def build(config: MakeConfig) -> FeatureDataset:
     DatasetError
         When fewer than two languages have enough sequences.
     """
-    sequences = _keep_languages(make_sequences(config, config.label_column), config.min_positives)
-    lengths = np.array([len(t) for t in sequences.tokens])
-    first = len(sequences.frame.prefix) + config.ignore_first
-    rng = np.random.default_rng(config.seed)
-    sequence, position = sample_positions(
-        lengths, first, len(sequences.frame.suffix), config.positions_per_sequence, rng
-    )
-    probes: dict[str, tuple[FeatureKind, Probes]] = {}
-    for language in np.unique(sequences.labels):
-        label = np.where(sequences.labels[sequence] == language, 1.0, -1.0)
-        probes[str(language)] = ("binary", Probes(sequence, position, label))
-    description = describe_sequences(config, sequences)
-    return build_feature_dataset(description, sequences.tokens, sequences.groups, probes)
+    sequences = cut_texts(config, read_texts(config, config.label_column))
+    sequences = _keep_languages(sequences, config.min_positives)
+    candidates = some_positions(config, sequences)
+    of_position = sequences.labels[candidates.sequence]
+    labels = ((str(name), Labels("binary", of_position == name)) for name in np.unique(sequences.labels))
+    return assemble(config, sequences, candidates, labels, balanced=False)
 
 
 def _keep_languages(sequences: LabelledSequences, min_positives: int) -> LabelledSequences:

@@ -20,7 +20,7 @@ def sample_feature(
     is_positive : (n,) bool
         Label of every candidate position.
     priority : (n,) int64
-        Candidates from first to last choice; the same for all features of a collection.
+        Candidates from first to last choice, or some of them; the same for all features of a collection.
     n_rows : int
         Rows wanted.
     positive_fraction : float
@@ -36,13 +36,18 @@ def sample_feature(
     """
     ordered = is_positive[priority]
     positives, negatives = priority[ordered], priority[~ordered]
-    negatives_each = (1 - positive_fraction) / positive_fraction
-    n_positive = min(round(n_rows * positive_fraction), len(positives))
-    while round(n_positive * negatives_each) > len(negatives):
-        n_positive -= 1
-    n_negative = round(n_positive * negatives_each)
+    n_positive, n_negative = class_sizes(len(positives), len(negatives), n_rows, positive_fraction)
     chosen = np.sort(np.concatenate([positives[:n_positive], negatives[:n_negative]]))
     return chosen, np.where(is_positive[chosen], 1.0, -1.0)
+
+
+def class_sizes(n_positive: int, n_negative: int, n_rows: int, positive_fraction: float) -> tuple[int, int]:
+    """Return how many positives and negatives to take of those there are, so that the fraction holds."""
+    negatives_each = (1 - positive_fraction) / positive_fraction
+    take = min(round(n_rows * positive_fraction), n_positive)
+    while round(take * negatives_each) > n_negative:
+        take -= 1
+    return take, round(take * negatives_each)
 
 
 def sample_positions(
@@ -68,12 +73,29 @@ def sample_positions(
     return np.concatenate(sequences).astype(np.int64), np.concatenate(positions).astype(np.int64)
 
 
+def positive_share(natural: float, least: float) -> float:
+    """Return the fraction of positives to aim at: the natural one, but at least ``least`` and at most one half."""
+    return max(least, min(natural, 0.5))
+
+
 def subsample_evenly(labels: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return the indices (increasing) of at most ``n`` items, as evenly over labels as they allow."""
-    order = rng.permutation(len(labels))
-    _, codes = np.unique(labels[order], return_inverse=True)
-    turn = np.empty(len(labels), np.int64)
-    for code in np.unique(codes):
-        members = np.flatnonzero(codes == code)
-        turn[members] = np.arange(len(members))
-    return np.sort(order[np.argsort(turn, kind="stable")[:n]])
+    return first_evenly(labels, rng.permutation(len(labels)), n)
+
+
+def first_evenly(labels: np.ndarray, priority: np.ndarray, n: int) -> np.ndarray:
+    """Return the indices (increasing) of the first ``n`` items by priority, as evenly over labels as they allow.
+
+    Parameters
+    ----------
+    labels : (m,) array
+    priority : (p,) int64
+        Items from first to last choice; may leave out some.
+    n : int
+    """
+    _, codes = np.unique(labels[priority], return_inverse=True)
+    by_label = np.argsort(codes, kind="stable")
+    sizes = np.bincount(codes)
+    turn = np.empty(len(codes), np.int64)
+    turn[by_label] = np.arange(len(codes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.sort(priority[np.argsort(turn, kind="stable")[:n]])

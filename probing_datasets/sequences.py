@@ -1,33 +1,36 @@
-"""From labelled texts to token sequences: bounded random sampling, tokenization, chunks."""
+"""From texts to token sequences: tokenized, annotated, and cut to the context of the model."""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 
+from probing_datasets.annotation import AnnotatedText, Annotator, annotate_texts
 from probing_datasets.config import MakeConfig
 from probing_datasets.feature_dataset import Description
 from probing_datasets.foundation.errors import SettingsError, SourceError
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.model_names import model_slug
 from probing_datasets.sampling import subsample_evenly
-from probing_datasets.sources import SourceColumns, TextRow, digest_rows, read_source
-from probing_datasets.tokenization import (
-    SpecialFrame,
-    load_tokenizer,
-    special_frame,
-    tokenize_in_chunks,
-    tokenizer_hash,
-)
+from probing_datasets.sources import TextRow
+from probing_datasets.texts import Texts
+from probing_datasets.tokenization import SpecialFrame, load_tokenizer, special_frame, tokenizer_hash
 
 MAX_DEFAULT_CONTEXT = 512
-TOKENIZER_BATCH = 256
+NAMED_PROBLEMS = 3
+"""Texts that could not be parsed are named up to this number."""
+
+
+class OpenTokenizer(NamedTuple):
+    """A tokenizer and the frame of its sequences."""
+
+    tokenizer: PreTrainedTokenizerFast
+    frame: SpecialFrame
+    context_length: int
 
 
 @dataclass(frozen=True)
@@ -38,89 +41,145 @@ class LabelledSequences:
     frame: SpecialFrame
     context_length: int
     tokens: list[np.ndarray]
+    """(length,) int32 each, special tokens included."""
     labels: np.ndarray
     """(n,) str."""
     groups: list[str]
     source_digest: str
     dropped: tuple[str, ...]
+    texts: list[TextRow] = field(default_factory=list)
+    origin: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """(n,) int64: index into ``texts`` of the text that a sequence was cut from."""
+    annotations: list[np.ndarray] = field(default_factory=list)
+    """(length,) or (length, columns) each: what the annotator said of every token, zero for special tokens."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(n,) int64: tokens of each sequence, special ones counted."""
+        return np.array([len(tokens) for tokens in self.tokens], np.int64)
 
     def select(self, keep: np.ndarray, dropped: tuple[str, ...] = ()) -> LabelledSequences:
         """Return the sequences at the given indices, with further notes on what was left out."""
-        return LabelledSequences(
-            self.tokenizer,
-            self.frame,
-            self.context_length,
-            [self.tokens[i] for i in keep],
-            self.labels[keep],
-            [self.groups[i] for i in keep],
-            self.source_digest,
-            self.dropped + dropped,
+        return replace(
+            self,
+            tokens=[self.tokens[i] for i in keep],
+            labels=self.labels[keep],
+            groups=[self.groups[i] for i in keep],
+            dropped=self.dropped + dropped,
+            origin=self.origin[keep] if len(self.origin) else self.origin,
+            annotations=[self.annotations[i] for i in keep] if self.annotations else [],
         )
 
 
-def make_sequences(config: MakeConfig, label_column: str) -> LabelledSequences:
-    """Read the source of a configuration and cut it into token sequences.
+class _Piece(NamedTuple):
+    """A stretch of a text that becomes a sequence."""
+
+    text: int
+    ids: np.ndarray
+    values: np.ndarray | None
+
+
+def open_tokenizer(config: MakeConfig) -> OpenTokenizer:
+    """Load the tokenizer of a configuration, and decide the context length.
+
+    Raises
+    ------
+    ModelError
+        When there is no such tokenizer.
+    SettingsError
+        When the context has no room for text.
+    """
+    tokenizer = load_tokenizer(config.tokenizer, config.revision)
+    frame = special_frame(tokenizer, config.prepend_bos)
+    default = min(MAX_DEFAULT_CONTEXT, tokenizer.model_max_length)
+    length = int(default if config.context_length is None else config.context_length)
+    if length < frame.size + 1:
+        raise SettingsError(f"--context_length {length} leaves no room beside {frame.size} special tokens.")
+    return OpenTokenizer(tokenizer, frame, length)
+
+
+def cut_texts(config: MakeConfig, texts: Texts, annotate: Annotator | None = None) -> LabelledSequences:
+    """Tokenize texts, annotate their tokens, and cut them into sequences.
 
     Parameters
     ----------
     config : MakeConfig
-        Settings.
-    label_column : str
-        Column of the label; empty when the collection needs none.
+        Of a text longer than the context, ``sequences_per_text`` pieces are drawn, and of all sequences
+        ``n_sequences``, evenly over labels.
+    texts : Texts
+    annotate : Annotator, optional
+        Says something of every token of a text, before the text is cut.
 
     Raises
     ------
     SourceError
-        When the source cannot be read, or has no text that is long enough.
+        When no text is long enough and can be annotated.
     """
-    tokenizer = load_tokenizer(config.tokenizer, config.revision)
-    frame = special_frame(tokenizer, config.prepend_bos)
-    context = _context_length(config, tokenizer, frame)
-    columns = SourceColumns(config.text_column, label_column, config.group_column)
-    rows = read_source(config.source, config.collection, columns, config.source_split)
-    texts, n_read = sample_texts(rows, config.texts_per_label, config.seed)
-    if not texts:
-        raise SourceError(f"{config.source} holds no text.")
+    opened = open_tokenizer(config)
     rng = np.random.default_rng(config.seed)
-    tokens, origin, n_short = _cut(config, tokenizer, frame, texts, context, rng)
-    if not tokens:
-        raise SourceError(f"{config.source} holds no text of {config.min_tokens} tokens or more (--min_tokens).")
-    dropped = _left_out(n_read - len(texts), n_short, config)
-    labels = np.array([texts[i].label for i in origin])
-    sequences = LabelledSequences(
-        tokenizer,
-        frame,
-        context,
-        tokens,
-        labels,
-        [texts[i].group for i in origin],
-        digest_rows(texts),
-        dropped,
-    )
-    if 0 <= config.n_sequences < len(tokens):
-        sequences = sequences.select(subsample_evenly(labels, config.n_sequences, rng))
+    pieces: list[_Piece] = []
+    problems: list[str] = []
+    n_short = 0
+    annotated = annotate_texts(opened.tokenizer, texts.rows, annotate, config.num_proc)
+    for index, text in enumerate(annotated):
+        if text.problem:
+            problems.append(f"{texts.rows[index].group}: {text.problem}")
+            continue
+        drawn = list(_draw_pieces(config, index, text, opened.context_length - opened.frame.size, rng))
+        n_short += not drawn
+        pieces += drawn
+    notes = _left_out(n_short, problems, config)
+    if not pieces:
+        raise SourceError(
+            f"{config.source} holds no text of {config.min_tokens} tokens or more (--min_tokens). {' '.join(notes)}"
+        )
+    sequences = _sequences(opened, replace(texts, dropped=texts.dropped + notes), pieces)
+    if 0 <= config.n_sequences < len(pieces):
+        sequences = sequences.select(subsample_evenly(sequences.labels, config.n_sequences, rng))
     return sequences
 
 
-def sample_texts(rows: Iterable[TextRow], per_label: int, seed: int) -> tuple[list[TextRow], int]:
-    """Keep at most ``per_label`` texts of each label from a stream, and count what was read.
+def _draw_pieces(
+    config: MakeConfig, index: int, text: AnnotatedText, room: int, rng: np.random.Generator
+) -> Iterator[_Piece]:
+    starts = np.arange(0, len(text.ids), room)
+    starts = starts[np.minimum(len(text.ids) - starts, room) >= config.min_tokens]
+    size = min(config.sequences_per_text, len(starts))
+    if size:
+        for start in np.sort(rng.choice(len(starts), size, replace=False)) * room:
+            stretch = slice(start, start + room)
+            yield _Piece(index, text.ids[stretch], None if text.values is None else text.values[stretch])
 
-    The texts with the smallest hashes of (seed, index, text) are kept, in the order in which
-    they were read: a uniform sample, the same for the same stream, in bounded memory.
-    """
-    heaps: dict[str, list[tuple[int, int, TextRow]]] = {}
-    n_read = 0
-    for index, row in enumerate(tqdm(rows, desc="reading texts", unit=" texts", disable=None)):
-        n_read += 1
-        heap = heaps.setdefault(row.label, [])
-        key = f"{seed} {index} ".encode() + row.text[:1000].encode("utf-8", errors="surrogatepass")
-        entry = (-int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big"), index, row)
-        if len(heap) < per_label:
-            heapq.heappush(heap, entry)
-        else:
-            heapq.heappushpop(heap, entry)
-    kept = sorted(entry[1:] for heap in heaps.values() for entry in heap)
-    return [row for _, row in kept], n_read
+
+def _sequences(opened: OpenTokenizer, texts: Texts, pieces: list[_Piece]) -> LabelledSequences:
+    frame = opened.frame
+    origin = np.array([piece.text for piece in pieces], np.int64)
+    return LabelledSequences(
+        *opened,
+        tokens=[frame.around(piece.ids) for piece in pieces],
+        labels=np.array([texts.rows[i].label for i in origin]),
+        groups=[texts.rows[i].group for i in origin],
+        source_digest=texts.digest,
+        dropped=texts.dropped,
+        texts=texts.rows,
+        origin=origin,
+        annotations=[_framed(piece.values, frame) for piece in pieces if piece.values is not None],
+    )
+
+
+def _framed(values: np.ndarray, frame: SpecialFrame) -> np.ndarray:
+    around = [(len(frame.prefix), len(frame.suffix)), *[(0, 0)] * (values.ndim - 1)]
+    return np.pad(values, around)
+
+
+def _left_out(n_short: int, problems: list[str], config: MakeConfig) -> tuple[str, ...]:
+    notes = []
+    if n_short:
+        notes.append(f"{n_short:,} texts are shorter than --min_tokens {config.min_tokens}.")
+    if problems:
+        more = ", ..." if len(problems) > NAMED_PROBLEMS else ""
+        notes.append(f"{len(problems):,} texts could not be parsed ({'; '.join(problems[:NAMED_PROBLEMS])}{more}).")
+    return tuple(notes)
 
 
 def describe_sequences(config: MakeConfig, sequences: LabelledSequences) -> Description:
@@ -140,43 +199,3 @@ def describe_sequences(config: MakeConfig, sequences: LabelledSequences) -> Desc
         dropped=sequences.dropped,
         provenance=provenance(),
     )
-
-
-def _context_length(config: MakeConfig, tokenizer: PreTrainedTokenizerFast, frame: SpecialFrame) -> int:
-    default = min(MAX_DEFAULT_CONTEXT, tokenizer.model_max_length)
-    length = default if config.context_length is None else config.context_length
-    if length < frame.size + 1:
-        raise SettingsError(f"--context_length {length} leaves no room beside {frame.size} special tokens.")
-    return int(length)
-
-
-def _cut(
-    config: MakeConfig,
-    tokenizer: PreTrainedTokenizerFast,
-    frame: SpecialFrame,
-    texts: list[TextRow],
-    context: int,
-    rng: np.random.Generator,
-) -> tuple[list[np.ndarray], np.ndarray, int]:
-    tokens: list[np.ndarray] = []
-    origin: list[int] = []
-    n_short = 0
-    for start in tqdm(range(0, len(texts), TOKENIZER_BATCH), desc="tokenizing", unit=" batches", disable=None):
-        batch = [row.text for row in texts[start : start + TOKENIZER_BATCH]]
-        for index, chunks in enumerate(tokenize_in_chunks(tokenizer, frame, batch, context), start):
-            long_enough = [c for c in chunks if len(c) - frame.size >= config.min_tokens]
-            n_short += not long_enough
-            size = min(config.sequences_per_text, len(long_enough))
-            chosen = np.sort(rng.choice(len(long_enough), size, replace=False)) if size else []
-            tokens += [long_enough[i] for i in chosen]
-            origin += [index] * size
-    return tokens, np.array(origin, dtype=np.int64), n_short
-
-
-def _left_out(n_unsampled: int, n_short: int, config: MakeConfig) -> tuple[str, ...]:
-    notes = []
-    if n_unsampled:
-        notes.append(f"{n_unsampled:,} texts beyond --texts_per_label {config.texts_per_label} were not drawn.")
-    if n_short:
-        notes.append(f"{n_short:,} texts are shorter than --min_tokens {config.min_tokens}.")
-    return tuple(notes)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +23,17 @@ TABLE_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv
 MAX_FILE_BYTES = 1_000_000
 BLOCK_BYTES = 32_000_000
 """CSV and JSONL files are read in blocks of this size; a row must fit into one."""
+BATCH_ROWS = 256
 
 
 class TextRow(NamedTuple):
-    """One labelled text and the group that must not be split between training and test rows."""
+    """One text, its label, and the group that must not be split between training and test rows."""
 
     text: str
-    label: str
-    group: str
+    label: str = ""
+    group: str = ""
+    extra: tuple = ()
+    """Further values (JSON) that a collection needs, such as the subject of a statement."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,21 @@ class SourceColumns:
     text: str = "text"
     label: str = "label"
     group: str = "group"
+    further: tuple[str, ...] = ()
+    """Columns whose values become ``TextRow.extra``."""
+
+    def names(self) -> list[str]:
+        """Return the columns that are read."""
+        return [name for name in (self.text, self.label, self.group, *self.further) if name]
 
 
-def read_source(source: str, collection: str, columns: SourceColumns, split: str = "train") -> Iterator[TextRow]:
+def read_source(
+    source: str,
+    collection: str,
+    columns: SourceColumns,
+    split: str = "train",
+    skipped: Counter[str] | None = None,
+) -> Iterator[TextRow]:
     """Stream the labelled texts of a source.
 
     Parameters
@@ -52,29 +69,46 @@ def read_source(source: str, collection: str, columns: SourceColumns, split: str
     collection : str
         Name of the collection, which decides the bundled texts.
     columns : SourceColumns
-        Columns of a table or hub data set. An empty group column makes every row its own group.
+        Columns of a table or hub data set. An empty group column makes every row its own group; a dotted
+        name reaches into a struct (``meta.pile_set_name``).
     split : str
         Split of a hub data set.
+    skipped : Counter, optional
+        Counts what is passed over, by reason.
 
     Raises
     ------
     SourceError
         When the source does not exist, cannot be read, or lacks a column.
     """
+    skipped = Counter() if skipped is None else skipped
     if source == "demo":
-        return _read_table(DEMO_TEXTS[collection], SourceColumns())
+        return _read_table(demo_texts(collection), SourceColumns(), skipped)
     path = Path(source).expanduser()
     if path.is_dir():
-        return read_source_files(path)
+        return read_source_files(path, skipped)
     if path.suffix.lower() in TABLE_FORMATS:
-        return _read_table(path, columns)
+        return _read_table(path, columns, skipped)
     if path.exists():
         formats = ", ".join(sorted(TABLE_FORMATS))
         raise SourceError(f"{path} has no known table format. Give a file that ends in one of {formats}.")
-    return read_hub(source, columns, split)
+    return read_hub(source, columns, split, skipped)
 
 
-def _read_table(path: Path, columns: SourceColumns) -> Iterator[TextRow]:
+def demo_texts(collection: str) -> Path:
+    """Return the bundled texts of a collection.
+
+    Raises
+    ------
+    SourceError
+        When there are none.
+    """
+    if collection not in DEMO_TEXTS:
+        raise SourceError(f"No texts are bundled for {collection}. Give --source; docs/collections says which.")
+    return DEMO_TEXTS[collection]
+
+
+def _read_table(path: Path, columns: SourceColumns, skipped: Counter[str]) -> Iterator[TextRow]:
     if not path.is_file():
         raise SourceError(f"There is no file {path}. Check --source.")
     try:
@@ -83,8 +117,8 @@ def _read_table(path: Path, columns: SourceColumns) -> Iterator[TextRow]:
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
         raise SourceError(f"{path} cannot be read as a table: {error}") from error
     wanted = _check_columns(columns, names, str(path))
-    batches = table.to_batches(columns=wanted)
-    return _rows(_table_dicts(batches, path), columns)
+    batches = table.to_batches(columns=wanted, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
+    return _rows(_table_dicts(batches, path), columns, skipped)
 
 
 def _table_format(path: Path, columns: SourceColumns) -> pyarrow.dataset.FileFormat:
@@ -93,13 +127,15 @@ def _table_format(path: Path, columns: SourceColumns) -> pyarrow.dataset.FileFor
         return pyarrow.dataset.JsonFileFormat(read_options=pyarrow.json.ReadOptions(block_size=BLOCK_BYTES))
     if name == "csv":
         # Types guessed from the first block fail on later ones, and bytes that are no UTF-8 pass as binary.
-        strings = {column: pyarrow.string() for column in (columns.text, columns.label, columns.group)}
+        strings = {column: pyarrow.string() for column in columns.names()}
         return pyarrow.dataset.CsvFileFormat(
             read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(column_types=strings),
         )
-    return pyarrow.dataset.ParquetFileFormat()
+    # Without these options a scan holds all the column that it will ever need, as it comes in.
+    options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+    return pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
 
 
 def _table_dicts(batches: Iterable, path: Path) -> Iterator[dict]:
@@ -110,7 +146,7 @@ def _table_dicts(batches: Iterable, path: Path) -> Iterator[dict]:
         raise SourceError(f"{path} is damaged or not a table: {error}") from error
 
 
-def read_hub(name: str, columns: SourceColumns, split: str) -> Iterator[TextRow]:
+def read_hub(name: str, columns: SourceColumns, split: str, skipped: Counter[str]) -> Iterator[TextRow]:
     """Stream a data set of the Hugging Face hub (``owner/name`` or ``owner/name:configuration``)."""
     import datasets  # slow to import
 
@@ -126,7 +162,7 @@ def read_hub(name: str, columns: SourceColumns, split: str) -> Iterator[TextRow]
             "a hub data set needs the network or a filled HF_HOME cache."
         ) from error
     _check_columns(columns, names, name)
-    return _rows(_hub_records(table, name, columns.label), columns)
+    return _rows(_hub_records(table, name, columns.label), columns, skipped)
 
 
 def _hub_records(table: Any, name: str, label_column: str) -> Iterator[dict]:
@@ -143,36 +179,57 @@ def _hub_records(table: Any, name: str, label_column: str) -> Iterator[dict]:
 
 
 def _check_columns(columns: SourceColumns, names: list[str], where: str) -> list[str]:
+    """Return the columns to read: where a dotted name reaches into a struct, the struct."""
     flags = {"text": columns.text, "label": columns.label, "group": columns.group}
-    for role, column in flags.items():
-        if column and column not in names:
+    flags |= {f"field {name}": name for name in columns.further}
+    roots = {role: column if column in names else column.partition(".")[0] for role, column in flags.items()}
+    for role, root in roots.items():
+        if root and root not in names:
+            flag = f"--{role}_column" if role in ("text", "label", "group") else "the flag of its column"
             raise SourceError(
-                f"{where} has no column {column!r} for the {role}; it has: {', '.join(names)}. "
-                f"Name the right one with --{role}_column"
+                f"{where} has no column {flags[role]!r} for the {role}; it has: {', '.join(names)}. "
+                f"Name the right one with {flag}"
                 + (" (empty: every row is a group of its own)." if role == "group" else ".")
             )
-    return [column for column in flags.values() if column]
+    return list(dict.fromkeys(filter(None, roots.values())))
 
 
-def _rows(records: Iterable[dict], columns: SourceColumns) -> Iterator[TextRow]:
+def _rows(records: Iterable[dict], columns: SourceColumns, skipped: Counter[str]) -> Iterator[TextRow]:
     for index, record in enumerate(records):
-        text = record[columns.text]
-        label = record[columns.label] if columns.label else ""
-        group = record[columns.group] if columns.group else None
+        text = _value(record, columns.text)
+        label = _value(record, columns.label) if columns.label else ""
+        group = _value(record, columns.group) if columns.group else None
         has_label = not columns.label or label not in (None, "")
-        if text and has_label:
-            yield TextRow(str(text), str(label), str(group) if group not in (None, "") else f"row {index}")
+        if not (text and has_label):
+            skipped["rows have no text or no label"] += 1
+            continue
+        extra = tuple(_value(record, name) for name in columns.further)
+        yield TextRow(str(text), str(label), str(group) if group not in (None, "") else f"row {index}", extra)
 
 
-def read_source_files(root: Path) -> Iterator[TextRow]:
+def _value(record: Any, column: str) -> Any:
+    """Look up a column, or a field of a struct by its dotted name."""
+    if column in record:
+        return record[column]
+    root, _, field = column.partition(".")
+    inner = record.get(root)
+    return _value(inner, field) if field and isinstance(inner, dict) else None
+
+
+def read_source_files(root: Path, skipped: Counter[str]) -> Iterator[TextRow]:
     """Stream the source files below a folder: label by extension, group by first sub-folder (package)."""
     for path in _walk(root):
         label = LANGUAGE_OF_EXTENSION.get(path.suffix.lower())
-        if label is None or path.is_symlink() or path.stat().st_size > MAX_FILE_BYTES:
+        if label is None or path.is_symlink():
+            continue
+        if path.stat().st_size > MAX_FILE_BYTES:
+            skipped[f"files are larger than {MAX_FILE_BYTES:,} bytes"] += 1
             continue
         text = path.read_bytes().decode("utf-8", errors="ignore").strip()
         if text:
             yield TextRow(text, label, path.relative_to(root).parts[0])
+        else:
+            skipped["files hold no text"] += 1
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -182,10 +239,10 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def digest_rows(rows: list[TextRow]) -> str:
-    """Return the SHA-256 (hex) of the texts, labels and groups that were read."""
+    """Return the SHA-256 (hex) of the rows that were read."""
     state = hashlib.sha256()
     for row in rows:
-        for value in row:
+        for value in (row.text, row.label, row.group, *(json.dumps(v, sort_keys=True) for v in row.extra)):
             data = value.encode("utf-8", errors="surrogatepass")
             state.update(len(data).to_bytes(8, "little") + data)
     return state.hexdigest()

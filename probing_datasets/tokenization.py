@@ -1,15 +1,16 @@
-"""Tokenizers by model name, their identity, and texts cut into token sequences."""
+"""Tokenizers by model name, their identity, and the token ids and spans of texts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from probing_datasets.alignment import trim_spans
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
 
@@ -68,6 +69,10 @@ class SpecialFrame:
         """Number of special tokens in a sequence."""
         return len(self.prefix) + len(self.suffix)
 
+    def around(self, ids: np.ndarray) -> np.ndarray:
+        """Return ids (int32) with the special tokens around them."""
+        return np.concatenate([self.prefix, ids, self.suffix], dtype=np.int32, casting="unsafe")
+
 
 def special_frame(tokenizer: PreTrainedTokenizerFast, prepend_bos: bool) -> SpecialFrame:
     """Find the special tokens that the tokenizer, and ``prepend_bos``, put around a text."""
@@ -81,23 +86,26 @@ def special_frame(tokenizer: PreTrainedTokenizerFast, prepend_bos: bool) -> Spec
     return SpecialFrame(prefix, suffix)
 
 
-def tokenize_in_chunks(
-    tokenizer: PreTrainedTokenizerFast, frame: SpecialFrame, texts: list[str], context_length: int
-) -> Iterator[list[np.ndarray]]:
-    """Yield, for each text, its sequences: consecutive chunks of at most ``context_length`` ids.
+def token_ids(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[np.ndarray]:
+    """Return the token ids (int32) of each text, without special tokens around it.
 
-    Each chunk is an int32 array with the special tokens of ``frame`` around it. A special token that
-    is spelt out in a text (``<|endoftext|>`` in a web page) is text.
+    A special token that is spelt out in a text (``<|endoftext|>`` in a web page) is text.
     """
-    room = context_length - frame.size
-    cut = [text[:MAX_CHARACTERS] for text in texts]
-    for ids in _token_ids(tokenizer, cut):
-        chunks = [ids[start : start + room] for start in range(0, len(ids), room)]
-        yield [np.array([*frame.prefix, *chunk, *frame.suffix], dtype=np.int32) for chunk in chunks]
+    return [np.array(ids, np.int32) for ids in _encode(tokenizer, texts)["input_ids"]]
 
 
-def _token_ids(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+def token_spans(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return token ids (int32) and spans ((m, 2) int32, see `alignment`) of each text."""
+    encoded = _encode(tokenizer, texts, return_offsets_mapping=True)
+    offsets = (np.array(pairs, np.int32).reshape(-1, 2) for pairs in encoded["offset_mapping"])
+    return [
+        (np.array(ids, np.int32), trim_spans(text, spans))
+        for text, ids, spans in zip(texts, encoded["input_ids"], offsets, strict=True)
+    ]
+
+
+def _encode(tokenizer: PreTrainedTokenizerFast, texts: list[str], **options: Any) -> Any:
+    return tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False, **options)
 
 
 def decoded_vocabulary(tokenizer: PreTrainedTokenizerFast) -> list[str]:
@@ -106,7 +114,7 @@ def decoded_vocabulary(tokenizer: PreTrainedTokenizerFast) -> list[str]:
     Alone, an id is decoded as the start of a text, where SentencePiece drops the leading space and
     WordPiece keeps its ``##``; so each id is decoded behind a letter, which is then taken away.
     """
-    (before,) = _token_ids(tokenizer, ["a"])
+    before = token_ids(tokenizer, ["a"])[0].tolist()
     texts = tokenizer.batch_decode(
         [before, *([*before, i] for i in range(len(tokenizer)))],
         skip_special_tokens=False,

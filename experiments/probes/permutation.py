@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from experiments.probes.controls import shuffled_labels
 from experiments.probes.inputs import Floats, check_activations, check_labels, column_blocks
@@ -94,6 +93,8 @@ def distance_from_chance(X: ArrayLike) -> Callable[[NDArray], Floats]:
     ProbeError
         If ``X`` is no finite, non-empty matrix; from the function, if labels do not fit.
     """
+    from scipy.stats import rankdata  # here: importing it costs most of a second, in every job of a cluster
+
     activations = check_activations(X)
     centred = np.empty((activations.shape[1], len(activations)))
     for columns, block in column_blocks(activations):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from experiments.probes.inputs import Floats, column_blocks
 from probing_datasets.foundation.errors import ProbeError
@@ -49,6 +48,8 @@ def _checked(y: ArrayLike, predictions: ArrayLike) -> tuple[Floats, NDArray]:
 
 def _of_block(targets: Floats, predicted: Floats) -> dict[str, Floats]:
     """Return the metrics of predictions (b, n)."""
+    from scipy.stats import rankdata  # here: importing it costs most of a second, in every job of a cluster
+
     residuals = predicted - targets
     squares = np.einsum("ij,ij->i", residuals, residuals)
     return {

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 
 from experiments.config import ProbingConfig
 from experiments.probes.controls import exchangeable_units
@@ -72,6 +71,10 @@ def _inference(problem: Problem, scores: NDArray, level: float) -> tuple[dict[st
 
 
 def _corrected(p_values: Floats) -> Floats:
+    from scipy.stats import (
+        false_discovery_control,
+    )  # here: importing it costs most of a second, in every job of a cluster
+
     known = np.isfinite(p_values)
     corrected = np.full(len(p_values), np.nan)
     if known.any():

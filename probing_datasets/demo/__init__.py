@@ -5,9 +5,17 @@ from pathlib import Path
 DEMO_MODEL_PATH = Path(__file__).parent / "model"
 """Folder of the demo language model and its tokenizer."""
 
+_NATURAL, _PROGRAMMING = Path(__file__).parent / "natural_lang.jsonl", Path(__file__).parent / "programming_lang.jsonl"
+
 DEMO_TEXTS = {
-    "natural_lang_id": Path(__file__).parent / "natural_lang.jsonl",
-    "programming_lang_id": Path(__file__).parent / "programming_lang.jsonl",
-    "text_features": Path(__file__).parent / "natural_lang.jsonl",
+    "containment": _PROGRAMMING,
+    "distribution_id": _PROGRAMMING,
+    "has_prefix": _NATURAL,
+    "has_suffix": _NATURAL,
+    "natural_lang_id": _NATURAL,
+    "pile_test": _PROGRAMMING,
+    "position": _NATURAL,
+    "programming_lang_id": _PROGRAMMING,
+    "text_features": _NATURAL,
 }
-"""The bundled texts of each collection (columns text, label, group)."""
+"""The bundled texts of the collections that have some (columns text, label, group)."""

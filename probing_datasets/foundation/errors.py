@@ -19,6 +19,10 @@ class SourceError(SparseProbingError):
     """The text behind a feature data set is missing or has the wrong columns."""
 
 
+class AnnotationError(SourceError):
+    """One text cannot be parsed; it is left out of the data set, counted and named."""
+
+
 class DatasetError(SparseProbingError):
     """A feature data set is missing, invalid, or cannot be used as asked."""
 
@@ -53,6 +57,10 @@ class SplitError(SparseProbingError):
 
 class ProbeError(SparseProbingError, ValueError):
     """A probe cannot be fitted to the given rows; a ValueError, as scikit-learn's estimators raise."""
+
+
+class SolverUnavailableError(ProbeError):
+    """A solver is not installed, or its licence is missing or does not take the problem."""
 
 
 class TaskError(SparseProbingError):

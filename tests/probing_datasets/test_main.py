@@ -7,7 +7,7 @@ import pytest
 
 from probing_datasets.__main__ import main
 from probing_datasets.config import MakeConfig
-from probing_datasets.make import make_dataset
+from probing_datasets.make import COLLECTIONS, make_dataset
 
 
 def table(path: Path, languages: dict[str, int], text: str = "some words of a text that is long enough") -> str:
@@ -41,7 +41,7 @@ def test_make_list_describe(make, tmp_path, capsys):
     assert err == ""
     assert main(["list"]) == 0
     out = capsys.readouterr().out
-    assert "natural_lang_id, programming_lang_id, text_features" in out
+    assert all(name in out for name in COLLECTIONS)
     assert out.rstrip().endswith("natural_lang_id.tiny.64.-1")
     for name in (folder.name, str(folder)):
         assert main(["describe", name, "--examples", "1"]) == 0
@@ -162,7 +162,7 @@ def test_a_file_in_the_way_of_the_output_folder(make, tmp_path):
 
 def test_unknown_collection(capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["make", "sentiment"])
+        main(["make", "no_such_collection"])
     assert stop.value.code == 2
     assert "natural_lang_id" in capsys.readouterr().err
 

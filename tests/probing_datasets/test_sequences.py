@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from probing_datasets.config import MakeConfig
-from probing_datasets.foundation.errors import SettingsError, SourceError
-from probing_datasets.sequences import describe_sequences, make_sequences, sample_texts
+from probing_datasets.foundation.errors import AnnotationError, DatasetError, SettingsError, SourceError
+from probing_datasets.sequences import LabelledSequences, cut_texts, describe_sequences
 from probing_datasets.sources import TextRow, digest_rows
+from probing_datasets.texts import Texts, read_texts
 from probing_datasets.tokenization import load_tokenizer, tokenizer_hash
 
 
@@ -25,6 +26,10 @@ def config(tokenizer_dirs, tmp_path):
         return MakeConfig("natural_lang_id", **{**defaults, **options})
 
     return make
+
+
+def make_sequences(config: MakeConfig, label_column: str) -> LabelledSequences:
+    return cut_texts(config, read_texts(config, label_column))
 
 
 def numbers_in(sequences) -> list[set[int]]:
@@ -115,36 +120,82 @@ def test_description(config):
     assert MakeConfig(**description.options) == MakeConfig(**settings.options())  # replays the run
 
 
-def rows_of(n: int, label: str = "a") -> list[TextRow]:
-    return [TextRow(f"text {i}", label, str(i)) for i in range(n)]
-
-
-def test_sampled_texts_keep_their_order_and_bound():
-    rows = rows_of(50, "a") + rows_of(3, "b")
-    kept, n_read = sample_texts(iter(rows), 10, seed=0)
-    assert n_read == 53
-    assert [row.label for row in kept] == ["a"] * 10 + ["b"] * 3
-    assert [rows.index(row) for row in kept] == sorted(rows.index(row) for row in kept)
-    assert sample_texts(iter(rows), 10, seed=0)[0] == kept
-    assert sample_texts(iter(rows), 10, seed=1)[0] != kept
-
-
-def test_sampled_texts_are_a_uniform_sample():
-    rows, draws, per_label = rows_of(20), 600, 5
-    counts = Counter(row.group for seed in range(draws) for row in sample_texts(rows, per_label, seed)[0])
-    expected = draws * per_label / len(rows)
-    assert all(abs(counts[row.group] - expected) < 5 * np.sqrt(expected) for row in rows)
-
-
-def test_equal_texts_are_drawn_apart():
-    rows = [TextRow("same", "a", str(i)) for i in range(20)]
-    kept, _ = sample_texts(rows, 7, seed=0)
-    assert len({row.group for row in kept}) == 7
-
-
 def test_source_digest_is_that_of_the_texts_that_were_drawn(config):
     settings = config(texts_per_label=5)
     first = make_sequences(settings, "label").source_digest
     assert first == make_sequences(settings, "label").source_digest
     assert first != make_sequences(config(texts_per_label=5, seed=1), "label").source_digest
     assert first != digest_rows([])
+
+
+TEXTS = {
+    "emoji": "😀👩‍👩‍👧🏽 the end",
+    "right to left": "שלום עולם, مرحبا بالعالم",
+    "no spaces": "x" * 500,
+    "nul": "a\x00b",
+}
+
+
+def first_characters(row: TextRow, spans: np.ndarray) -> np.ndarray:
+    """An annotation that a test can check: the code of the first character of a token, and its place."""
+    codes = [ord(row.text[start]) if start < stop else 0 for start, stop in spans.tolist()]
+    return np.stack([codes, spans[:, 0]], axis=1).reshape(-1, 2)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_pieces_are_the_ids_of_the_text_with_their_annotations(tokenizer_dir, name):
+    config = MakeConfig("text_features", str(tokenizer_dir), context_length=11, min_tokens=1, sequences_per_text=1000)
+    sequences = cut_texts(config, Texts([TextRow(TEXTS[name])], ""), first_characters)
+    frame = sequences.frame
+    inner = [tokens[len(frame.prefix) : len(tokens) - len(frame.suffix)].tolist() for tokens in sequences.tokens]
+    whole = sequences.tokenizer(TEXTS[name], add_special_tokens=False, return_offsets_mapping=True)
+    assert [i for piece in inner for i in piece] == whole["input_ids"]
+    assert all(len(tokens) == 11 for tokens in sequences.tokens[:-1])
+    assert sequences.lengths.tolist() == [len(tokens) for tokens in sequences.tokens]
+    place = 0
+    for tokens, annotation in zip(sequences.tokens, sequences.annotations, strict=True):
+        assert tuple(tokens[: len(frame.prefix)]) == frame.prefix
+        assert tuple(tokens[len(tokens) - len(frame.suffix) :]) == frame.suffix
+        assert annotation.shape == (len(tokens), 2)
+        assert not annotation[: len(frame.prefix)].any()
+        for code, start in annotation[len(frame.prefix) : len(tokens) - len(frame.suffix)].tolist():
+            assert whole["offset_mapping"][place][0] <= start < len(TEXTS[name])
+            assert chr(code) == TEXTS[name][start]
+            place += 1
+
+
+def refuse_odd(row: TextRow, spans: np.ndarray) -> np.ndarray:
+    if int(row.group.removeprefix("g")) % 2:
+        raise AnnotationError("it is odd")
+    return np.zeros(len(spans))
+
+
+def test_texts_that_cannot_be_parsed_are_counted_and_named(config):
+    sequences = cut_texts(config(min_tokens=1), read_texts(config(min_tokens=1), "label"), refuse_odd)
+    assert set(sequences.labels) == {"even"}
+    expected = "20 texts could not be parsed (g1: it is odd; g3: it is odd; g5: it is odd, ...)."
+    assert sequences.dropped == (expected,)
+    with pytest.raises(SourceError, match=r"holds no text of 1 tokens or more .*1 texts could not be parsed \(g1"):
+        cut_texts(config(min_tokens=1), Texts([TextRow("a", group="g1")], ""), refuse_odd)
+
+
+def test_an_annotator_says_one_thing_of_every_token(config):
+    with pytest.raises(DatasetError, match="gave 3 values for 4 tokens of group g"):
+        cut_texts(config(), Texts([TextRow("abcd", group="g")], ""), lambda row, spans: np.zeros(3))
+
+
+@pytest.mark.slow
+def test_several_processes_give_the_same(config):
+    texts = read_texts(config(), "label")
+    one, two = (cut_texts(config(num_proc=n, sequences_per_text=2), texts, first_characters) for n in (1, 2))
+    assert [t.tolist() for t in one.tokens] == [t.tolist() for t in two.tokens]
+    assert [a.tolist() for a in one.annotations] == [a.tolist() for a in two.annotations]
+    assert one.dropped == two.dropped
+
+
+def test_select_keeps_what_belongs_to_a_sequence(config):
+    sequences = cut_texts(config(sequences_per_text=2), read_texts(config(), "label"), first_characters)
+    some = sequences.select(np.array([5, 11]))
+    assert some.origin.tolist() == sequences.origin[[5, 11]].tolist()
+    assert [some.texts[i].group for i in some.origin] == some.groups
+    assert [a.tolist() for a in some.annotations] == [sequences.annotations[i].tolist() for i in (5, 11)]

@@ -1,5 +1,6 @@
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import datasets
@@ -60,11 +61,36 @@ def test_without_label_or_group_column(table_path):
     assert rows == [TextRow(r["body"], "", f"row {i}") for i, r in enumerate(ROWS)]
 
 
+NESTED = [{"text": "a", "meta": {"pile_set_name": "ArXiv", "deep": {"id": 7}}, "a.b": "dotted", "a": {"b": "inner"}}]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_dotted_names_reach_into_structs(tmp_path, suffix):
+    path = write_table(tmp_path / f"t.{suffix}", NESTED)
+    columns = SourceColumns("text", "meta.pile_set_name", "meta.deep.id", ("a.b", "meta.missing"))
+    assert list(read_source(str(path), "pile_test", columns)) == [TextRow("a", "ArXiv", "7", ("dotted", None))]
+    with pytest.raises(SourceError, match="no column 'other.name' for the label; it has: text, meta, a.b, a"):
+        read_source(str(path), "pile_test", SourceColumns("text", "other.name", ""))
+
+
+def test_further_columns_must_be_there(table_path):
+    write_table(table_path, ROWS)
+    with pytest.raises(SourceError, match="no column 'subject' for the field subject"):
+        read_source(str(table_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
+
+
+def test_a_collection_without_bundled_texts():
+    with pytest.raises(SourceError, match="No texts are bundled for compound_words. Give --source"):
+        read_source("demo", "compound_words", SourceColumns())
+
+
 def test_rows_without_text_or_label_are_passed_over(table_path):
     empty = [{**ROWS[0], "body": ""}, {**ROWS[0], "body": None}, {**ROWS[0], "lang": None}, {**ROWS[0], "lang": ""}]
     write_table(table_path, [*empty, ROWS[1]])
-    rows = list(read_source(str(table_path), "natural_lang_id", COLUMNS))
+    skipped = Counter()
+    rows = list(read_source(str(table_path), "natural_lang_id", COLUMNS, skipped=skipped))
     assert [row.label for row in rows] == ["he"]
+    assert skipped == {"rows have no text or no label": 4}
 
 
 def test_gigantic_row(table_path):
@@ -154,7 +180,9 @@ def test_tree_of_source_files(tmp_path):
         },
     )
     (tmp_path / "pkg_a" / "link.py").symlink_to(tmp_path / "pkg_a" / "m.py")
-    rows = list(read_source(str(tmp_path), "programming_lang_id", SourceColumns("ignored", "ignored", "ignored")))
+    skipped, ignored = Counter(), SourceColumns("ignored", "ignored", "ignored")
+    rows = list(read_source(str(tmp_path), "programming_lang_id", ignored, skipped=skipped))
+    assert skipped == {"files hold no text": 1, f"files are larger than {MAX_FILE_BYTES:,} bytes": 1}
     assert sorted(rows) == sorted(
         [
             TextRow("int main() {}", "C++", "pkg_b"),
@@ -164,7 +192,7 @@ def test_tree_of_source_files(tmp_path):
             TextRow("fn main() {}", "Rust", "top.rs"),
         ]
     )
-    assert rows == list(read_source_files(tmp_path))  # the order is fixed
+    assert rows == list(read_source_files(tmp_path, Counter()))  # the order is fixed
 
 
 def test_extensions_are_lower_case_and_headers_are_left_out():
@@ -183,15 +211,15 @@ def hub_dataset(tmp_path: Path) -> str:
 
 def test_hub_dataset(hub_dataset):
     expected = [TextRow(r["body"], r["lang"], r["doc"]) for r in ROWS]
-    assert list(read_hub(hub_dataset, COLUMNS, "train")) == expected
-    assert list(read_hub(f"{hub_dataset}:default", COLUMNS, "test")) == expected[:1]
+    assert list(read_hub(hub_dataset, COLUMNS, "train", Counter())) == expected
+    assert list(read_hub(f"{hub_dataset}:default", COLUMNS, "test", Counter())) == expected[:1]
 
 
 def test_hub_class_numbers_become_names_and_rows_without_one_are_left_out(tmp_path):
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     table = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=features)
     table.to_parquet(tmp_path / "train.parquet")
-    rows = list(read_hub(str(tmp_path), SourceColumns(group=""), "train"))
+    rows = list(read_hub(str(tmp_path), SourceColumns(group=""), "train", Counter()))
     assert [(row.text, row.label) for row in rows] == [("a", "pos"), ("b", "neg")]
 
 
@@ -204,16 +232,16 @@ def test_rows_without_a_group_are_groups_of_their_own(tmp_path):
 
 def test_hub_dataset_is_what_no_file_is(hub_dataset, monkeypatch):
     monkeypatch.setattr("probing_datasets.sources.read_hub", lambda *a: a)
-    assert read_source("owner/name:config", "x", COLUMNS, "dev") == ("owner/name:config", COLUMNS, "dev")
+    assert read_source("owner/name:config", "x", COLUMNS, "dev")[:3] == ("owner/name:config", COLUMNS, "dev")
 
 
 def test_hub_dataset_bad_split_configuration_and_column(hub_dataset):
     with pytest.raises(SourceError, match=r"split 'dev'.*Available splits: "):
-        read_hub(hub_dataset, COLUMNS, "dev")
+        read_hub(hub_dataset, COLUMNS, "dev", Counter())
     with pytest.raises(SourceError, match="could be read.*'other'"):
-        read_hub(f"{hub_dataset}:other", COLUMNS, "train")
+        read_hub(f"{hub_dataset}:other", COLUMNS, "train", Counter())
     with pytest.raises(SourceError, match="no column 'text' for the text"):
-        read_hub(hub_dataset, SourceColumns(), "train")
+        read_hub(hub_dataset, SourceColumns(), "train", Counter())
 
 
 def test_unknown_hub_dataset_offline():
@@ -221,7 +249,10 @@ def test_unknown_hub_dataset_offline():
         read_source("owner/nothing", "natural_lang_id", COLUMNS)
 
 
-row_lists = st.lists(st.builds(TextRow, st.text(max_size=5), st.text(max_size=3), st.text(max_size=3)), max_size=4)
+extras = st.lists(st.none() | st.integers(0, 3) | st.text(max_size=3), max_size=1).map(tuple)
+row_lists = st.lists(
+    st.builds(TextRow, st.text(max_size=5), st.text(max_size=3), st.text(max_size=3), extras), max_size=4
+)
 
 
 @settings(deadline=None, max_examples=30)

@@ -57,7 +57,7 @@ def test_features_of_a_token(token):
 
 
 def test_feature_table_is_one_column_per_token():
-    table = feature_table(list(CASES))
+    table = feature_table(TEXT_FEATURES, list(CASES))
     assert set(table) == set(TEXT_FEATURES)
     for name, column in table.items():
         assert column.dtype == bool

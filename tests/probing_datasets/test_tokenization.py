@@ -10,12 +10,12 @@ from transformers import ByT5Tokenizer
 
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.tokenization import (
-    MAX_CHARACTERS,
     SpecialFrame,
     decoded_vocabulary,
     load_tokenizer,
     special_frame,
-    tokenize_in_chunks,
+    token_ids,
+    token_spans,
     tokenizer_hash,
 )
 
@@ -102,32 +102,60 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_chunks_are_the_ids_of_the_text(tokenizer, name):
-    frame = special_frame(tokenizer, prepend_bos=True)
-    (chunks,) = tokenize_in_chunks(tokenizer, frame, [TEXTS[name]], context_length=11)
-    inner = [c[len(frame.prefix) : len(c) - len(frame.suffix)] for c in chunks]
-    assert [i for c in inner for i in c] == tokenizer(TEXTS[name], add_special_tokens=False)["input_ids"]
-    for chunk in chunks:
-        assert chunk.dtype == np.int32
-        assert tuple(chunk[: len(frame.prefix)]) == frame.prefix
-        assert tuple(chunk[len(chunk) - len(frame.suffix) :]) == frame.suffix
-    assert all(len(c) == 11 for c in chunks[:-1])
-    assert all(frame.size < len(c) <= 11 for c in chunks[-1:])
+def test_token_ids_with_and_without_spans(tokenizer, name):
+    (ids,) = token_ids(tokenizer, [TEXTS[name]])
+    ((with_spans, spans),) = token_spans(tokenizer, [TEXTS[name]])
+    assert ids.dtype == with_spans.dtype == spans.dtype == np.int32
+    assert ids.tolist() == with_spans.tolist() == tokenizer(TEXTS[name], add_special_tokens=False)["input_ids"]
+    assert spans.shape == (len(ids), 2)
 
 
-def test_chunk_laws(tokenizer_dirs):
+def test_byte_level_ids_give_the_text_back(tokenizer_dirs):
     tokenizer = load_kind(tokenizer_dirs, "byte_level_bpe")
 
     @settings(deadline=None, max_examples=30)
-    @given(st.lists(st.text(max_size=30), min_size=1, max_size=5), st.integers(1, 9))
-    def law(texts, room):
-        chunked = list(tokenize_in_chunks(tokenizer, SpecialFrame((0,), (0,)), texts, room + 2))
-        assert len(chunked) == len(texts)
-        for text, chunks in zip(texts, chunked, strict=True):
-            assert all(c[0] == 0 and c[-1] == 0 and 3 <= len(c) <= room + 2 for c in chunks)
-            assert tokenizer.decode([i for c in chunks for i in c[1:-1]]) == text
+    @given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
+    def law(texts):
+        assert [tokenizer.decode(ids) for ids in token_ids(tokenizer, texts)] == texts
 
     law()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_spans_lie_in_the_text_in_order(tokenizer, name):
+    text = TEXTS[name]
+    ((_, spans),) = token_spans(tokenizer, [text])
+    assert ((spans >= 0) & (spans <= len(text))).all()
+    assert (spans[:, 0] <= spans[:, 1]).all()
+    assert (np.diff(spans[:, 0]) >= 0).all()
+
+
+def test_spans_cover_every_character_but_white_space(tokenizer):
+    @settings(deadline=None, max_examples=30)
+    @given(st.text(alphabet="ab1. (é😀ש\u0301\n", max_size=30))
+    def law(text):
+        ((_, spans),) = token_spans(tokenizer, [text])
+        covered = {character for start, stop in spans.tolist() for character in range(start, stop)}
+        dropped = "\u0301" if tokenizer.unk_token == "[UNK]" else ""  # WordPiece cleans some marks away
+        assert {i for i, c in enumerate(text) if not c.isspace() and c not in dropped} <= covered
+
+    law()
+
+
+@pytest.mark.parametrize(
+    ("kind", "strings"),
+    [
+        ("byte_level_bpe", ["t", "he", "c", "a", "t", "😀", "😀", "😀", "the"]),  # three tokens of one character
+        ("unigram", ["the", "c", "a", "t", "😀", "😀", "😀", "😀", "the"]),
+        ("wordpiece", ["the", "c", "a", "t", "😀", "the"]),
+    ],
+)
+def test_spans_say_which_characters_a_token_stands_for(tokenizer_dirs, kind, strings):
+    text = "the cat 😀 the"
+    ((ids, spans),) = token_spans(load_kind(tokenizer_dirs, kind), [text])
+    found = [text[start:stop] for start, stop in spans.tolist()]
+    assert [string for string in found if string.strip()] == strings
+    assert len(found) == len(ids)
 
 
 @pytest.mark.parametrize(
@@ -138,16 +166,15 @@ def test_special_tokens_spelt_out_in_a_text_are_text(tokenizer_dirs, kind, text)
     tokenizer = load_kind(tokenizer_dirs, kind)
     special = set(tokenizer.all_special_ids)
     assert special & set(tokenizer(text, add_special_tokens=False)["input_ids"])  # what a plain call gives
-    (chunks,) = tokenize_in_chunks(tokenizer, SpecialFrame((), ()), [text], 100)
-    assert not special & set(chunks[0].tolist())
+    (ids,) = token_ids(tokenizer, [text])
+    assert not special & set(ids.tolist())
 
 
-@pytest.mark.parametrize("unit", ["x", "x y "])
-def test_gigantic_text_is_cut(tokenizer_dirs, unit):
-    tokenizer = load_kind(tokenizer_dirs, "byte_level_bpe")  # one token per character here
-    text = unit * (2 * MAX_CHARACTERS // len(unit))
-    (chunks,) = tokenize_in_chunks(tokenizer, SpecialFrame((0,), ()), [text], context_length=512)
-    assert sum(len(c) - 1 for c in chunks) == MAX_CHARACTERS
+def test_special_tokens_go_around():
+    around = SpecialFrame((1, 2), (3,)).around(np.array([7, 8], np.int32))
+    assert around.dtype == np.int32
+    assert around.tolist() == [1, 2, 7, 8, 3]
+    assert SpecialFrame((), ()).around(np.array([7], np.int32)).tolist() == [7]
 
 
 def test_saved_truncation_and_padding_change_neither_tokens_nor_hash(tokenizer_dirs, tmp_path):
@@ -160,10 +187,8 @@ def test_saved_truncation_and_padding_change_neither_tokens_nor_hash(tokenizer_d
     frame = special_frame(bounded, prepend_bos=True)
     assert frame == special_frame(plain, prepend_bos=True)
     texts = ["the singing cats", "a"]
-    for ours, expected in zip(
-        tokenize_in_chunks(bounded, frame, texts, 40), tokenize_in_chunks(plain, frame, texts, 40), strict=True
-    ):
-        assert [c.tolist() for c in ours] == [c.tolist() for c in expected]
+    for ours, expected in zip(token_ids(bounded, texts), token_ids(plain, texts), strict=True):
+        assert ours.tolist() == expected.tolist()
     assert tokenizer_hash(bounded) == tokenizer_hash(plain)
 
 

@@ -8,16 +8,13 @@ import numpy as np
 
 from experiments.probes.optimal.problem import SparseProblem
 from experiments.probes.optimal.proof_log import Claim, ProofLog
-from experiments.probes.optimal.relaxation import ROOT, Effort, Point, Relaxation, relax
+from experiments.probes.optimal.relaxation import Relaxation
 from experiments.probes.optimal.result import MARGIN, Clock, Limits, OptimalFit, Status, relative_gap
-from experiments.probes.optimal.search import Support, SupportFits, as_support, exchange, greedy, restarts
-from experiments.probes.optimal.support_fit import FINAL_TOLERANCE, WIDEST, fit_support
-from experiments.probes.optimal.tree import SMOOTHING, Best, Tree
-from probing_datasets.foundation.errors import ProbeError
+from experiments.probes.optimal.search import Support, SupportFits, as_support, restarts
+from experiments.probes.optimal.start import checked_starts, first_support, search_near, solve_root
+from experiments.probes.optimal.support_fit import FINAL_TOLERANCE, fit_support
+from experiments.probes.optimal.tree import Best, Tree
 
-FIRST_WORKING = 120
-"""Neurons of the root's first working set."""
-ROUGH_ROOT = Effort(newton_steps=12, rounds=12, gap=2e-3, share_of_target=0.0)
 FIRST_NODES = 32
 """Nodes before the first random restarts; the tree then doubles between them."""
 NODES_PER_RESTART = 64
@@ -50,47 +47,14 @@ def branch_and_bound(
         Find all supports whose objective is larger by this share at most.
     """
     clock, fits = Clock(limits), SupportFits(problem)
-    support = _first_support(fits, k, _checked(problem, k, starts), clock)
+    support = first_support(fits, k, checked_starts(problem, k, starts), clock)
     best = Best(fits.fit(support), limits.gap, tolerance, clock.seconds)
     tree = Tree(problem, k, best, clock, ProofLog() if proof else None)
-    root = _root(problem, k, best, fits)
-    _search_near(root, k, best, fits, clock)
+    root = solve_root(problem, k, best, fits)
+    search_near(root, k, best, fits, clock)
     kept = tree.plant(root)
     _grow(tree, fits, limits, np.random.default_rng(seed))
     return _result(problem, k, tree, kept, root)
-
-
-def _checked(problem: SparseProblem, k: int, starts: Sequence[Support]) -> list[Support]:
-    if not 1 <= k <= problem.width:
-        raise ProbeError(f"k must lie between 1 and the {problem.width} neurons of the problem, not {k}.")
-    for start in starts:
-        if len(set(start)) != len(start) or len(start) > k or not set(start) <= set(range(problem.width)):
-            raise ProbeError(f"{start} is no start for supports of {k} of {problem.width} neurons.")
-    return [as_support(start) for start in starts]
-
-
-def _first_support(fits: SupportFits, k: int, starts: Sequence[Support], clock: Clock) -> Support:
-    grown = [greedy(fits, k, start) for start in [(), *starts]]
-    return min((exchange(fits, s, clock.is_over) for s in grown), key=lambda s: fits.fit(s).objective)
-
-
-def _root(problem: SparseProblem, k: int, best: Best, fits: SupportFits) -> Relaxation:
-    """Solve the relaxation of all supports, roughly and then well."""
-    free = np.arange(problem.width)
-    working = np.union1d(fits.candidates((), FIRST_WORKING), best.fit.support)
-    start = Point(free[:0], working, np.zeros(len(working)), 0.0)
-    rough = relax(problem, start, free, k, WIDEST, best.target, ROUGH_ROOT)
-    if rough.bound.value >= best.target:
-        return rough
-    return relax(problem, rough.point, free, k, SMOOTHING, best.target, ROOT)
-
-
-def _search_near(root: Relaxation, k: int, best: Best, fits: SupportFits, clock: Clock) -> None:
-    """Offer the neurons of the largest shares at the root, after exchanges."""
-    if root.bound.value >= best.target or len(root.point.working) < k:
-        return
-    rounded = root.point.working[np.argsort(-root.shares, kind="stable")[:k]]
-    best.offer(fits.fit(exchange(fits, as_support(rounded), clock.is_over)), clock.seconds)
 
 
 def _grow(tree: Tree, fits: SupportFits, limits: Limits, rng: np.random.Generator) -> None:

@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from experiments.probes.optimal.branch_and_bound import _checked, _first_support, _root, _search_near
-from experiments.probes.optimal.gurobi_master import ANOTHER_SOLVER, Master, SolverUnavailableError
+from experiments.probes.optimal.gurobi_master import ANOTHER_SOLVER, Master
 from experiments.probes.optimal.problem import SparseProblem
 from experiments.probes.optimal.relaxation import Relaxation
 from experiments.probes.optimal.result import MARGIN, Clock, Limits, OptimalFit, Status, relative_gap
 from experiments.probes.optimal.search import Support, SupportFits, as_support
+from experiments.probes.optimal.start import checked_starts, first_support, search_near, solve_root
 from experiments.probes.optimal.support_fit import FINAL_TOLERANCE, fit_support
 from experiments.probes.optimal.tree import Best
-from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.foundation.errors import ProbeError, SolverUnavailableError
 
 NO_LICENCE = 10009
 """Number of Gurobi's error."""
@@ -65,10 +65,10 @@ def gurobi(
         raise ProbeError(f"Gurobi {wanted}. Leave it out, or {ANOTHER_SOLVER}.")
     clock, fits = Clock(limits), SupportFits(problem)
     with _empty_model(verbose) as model:
-        support = _first_support(fits, k, _checked(problem, k, starts), clock)
+        support = first_support(fits, k, checked_starts(problem, k, starts), clock)
         best = Best(fits.fit(support), limits.gap, seconds=clock.seconds)
-        root = _root(problem, k, best, fits)
-        _search_near(root, k, best, fits, clock)
+        root = solve_root(problem, k, best, fits)
+        search_near(root, k, best, fits, clock)
         master = None
         if root.bound.value < best.target:
             master = Master(model, fits, k, best, root, clock, seed)

@@ -17,14 +17,14 @@ import numpy as np
 
 from experiments.probes.inputs import Booleans, Floats, Integers
 from experiments.probes.optimal.bounds import exact_correlations, screen
-from experiments.probes.optimal.losses import all_points, balanced, dual_value
+from experiments.probes.optimal.losses import dual_value
 from experiments.probes.optimal.problem import SparseProblem
 from experiments.probes.optimal.relaxation import Relaxation
 from experiments.probes.optimal.result import MARGIN, Clock
 from experiments.probes.optimal.search import SupportFits, as_support
 from experiments.probes.optimal.support_fit import TOLERANCE, Certificate
 from experiments.probes.optimal.tree import Best
-from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.foundation.errors import SolverUnavailableError
 
 MASTER_TOLERANCE = 1e-9
 """Of Gurobi, for rows, reduced costs and integers: the smallest that it takes."""
@@ -33,10 +33,6 @@ ALLOWANCE = 5 * MASTER_TOLERANCE
 SIZE_LIMIT = 10010
 """Number of Gurobi's error."""
 ANOTHER_SOLVER = "take another solver: --osp_solver branch_and_bound"
-
-
-class SolverUnavailableError(ProbeError):
-    """A solver is not installed, or its licence is missing or does not take the problem."""
 
 
 class Master:
@@ -134,7 +130,7 @@ class Master:
     def bound_by(self, certificate: Certificate) -> Any:
         """Return the bound of all supports that a certificate's duals give, as an expression of Gurobi in z."""
         problem = self.fits.problem
-        duals = _duals(problem, certificate)
+        duals = certificate.duals(problem)
         constant = dual_value(problem.code, duals, problem.y, problem.weight)
         taken = problem.ridge / 2 * exact_correlations(problem.columns, self.kept, duals) ** 2
         return constant / self.unit - taken / self.unit @ self.z
@@ -145,10 +141,3 @@ def _screened(root: Relaxation, problem: SparseProblem, k: int, best: Best) -> t
     out, must = screen(root.bound, problem.ridge, k, best.fit.objective * (1 + MARGIN))
     kept = np.flatnonzero(~out)
     return kept, must[kept]
-
-
-def _duals(problem: SparseProblem, certificate: Certificate) -> Floats:
-    decisions = certificate.coef @ problem.columns[certificate.columns] + certificate.intercept
-    v, h = np.empty(problem.n_rows), np.empty(problem.n_rows)
-    all_points(problem.code, decisions, problem.y, problem.weight, certificate.delta, v, h)
-    return balanced(problem.code, v, problem.weight)

@@ -8,7 +8,6 @@ import numpy as np
 
 from experiments.probes.inputs import Floats
 from experiments.probes.optimal.bounds import rough_correlations
-from experiments.probes.optimal.losses import all_points, balanced
 from experiments.probes.optimal.problem import SparseProblem
 from experiments.probes.optimal.support_fit import SupportFit, fit_support
 
@@ -63,20 +62,13 @@ class SupportFits:
 
     def candidates(self, support: Support, n: int) -> list[int]:
         """Return neurons outside a support that correlate most with what it leaves unexplained, best first."""
-        correlations = np.abs(rough_correlations(self.problem, self.duals(support), self._neurons))
+        correlations = np.abs(
+            rough_correlations(self.problem, self.fit(support).certificate.duals(self.problem), self._neurons)
+        )
         correlations[list(support)] = -1.0
         n = min(n, self.problem.width - len(support))
         best = np.argpartition(-correlations, max(n - 1, 0))[:n]
         return [int(j) for j in best[np.argsort(-correlations[best], kind="stable")]]
-
-    def duals(self, support: Support) -> Floats:
-        """Return the balanced duals (n,) of a support; those of the intercept alone when it is empty."""
-        problem = self.problem
-        certificate = self.fit(support).certificate
-        decisions = certificate.coef @ problem.columns[certificate.columns] + certificate.intercept
-        v, h = np.empty(problem.n_rows), np.empty(problem.n_rows)
-        all_points(problem.code, decisions, problem.y, problem.weight, certificate.delta, v, h)
-        return balanced(problem.code, v, problem.weight)
 
 
 def greedy(fits: SupportFits, k: int, start: Support = ()) -> Support:

@@ -3,6 +3,7 @@ import pytest
 
 from experiments.activations.batches import part_batches
 from probing_datasets.probed_rows import probed_rows
+from probing_datasets.spans import POOLED, with_spans
 
 
 def collect(dataset, rows, span, batch_size):
@@ -42,6 +43,7 @@ def test_special_tokens_and_padding_are_not_pooled(tiny_dataset):
     for batch in part_batches(tiny_dataset, rows, 0, len(rows), 16):
         assert not batch.poolable[:, 0].any()
         assert (batch.poolable[:, 1:] == (batch.mask[:, 1:] == 1)).all()
+        assert (batch.pooled == batch.poolable).all()
         assert (batch.position == -1).all()
 
 
@@ -49,3 +51,16 @@ def test_sequences_of_one_batch_have_similar_lengths(tiny_dataset):
     rows = probed_rows(tiny_dataset, "mean")
     padded = sum(b.tokens.numel() for b in part_batches(tiny_dataset, rows, 0, len(rows), 16))
     assert padded < 1.2 * tiny_dataset.description.n_tokens
+
+
+def test_a_named_span_is_pooled(tiny_dataset):
+    lengths = tiny_dataset.lengths
+    dataset = with_spans(tiny_dataset, {POOLED: np.stack([lengths - 3, lengths - 1], axis=1)})
+    rows = probed_rows(dataset, "mean")
+    for batch in part_batches(dataset, rows, 0, len(rows), 16):
+        assert (batch.pooled.sum(1) == 2).all()
+        assert all(
+            pooled[length - 3 : length - 1].all()
+            for pooled, length in zip(batch.pooled, batch.mask.sum(1), strict=True)
+        )
+        assert (batch.poolable.sum(1) == batch.mask.sum(1) - 1).all()

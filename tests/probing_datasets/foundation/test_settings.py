@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import read_settings
+from probing_datasets.foundation.settings import outside_any_job, read_settings
 
 VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR", "SLURM_CPUS_PER_TASK")
+VARIABLES += ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +74,30 @@ def test_waiting_threads_sleep_unless_the_user_decided(given, expected):
     root = Path(__file__).parents[3]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [expected, "False"]
+
+
+def test_a_job_submitted_from_a_job_does_not_inherit_it(monkeypatch):
+    inherited = {"SLURM_MEM_PER_CPU": "10", "SBATCH_PARTITION": "gpu", "SUBMITIT_EXECUTOR": "slurm", "SRUN_DEBUG": "3"}
+    for variable, value in {**inherited, "SLURM_JOB_ID": "12", "SLURM_CONF": "/etc/slurm.conf"}.items():
+        monkeypatch.setenv(variable, value)
+    before = dict(os.environ)
+    with outside_any_job():
+        assert not set(os.environ) & {*inherited, "SLURM_JOB_ID"}
+        assert os.environ["SLURM_CONF"] == "/etc/slurm.conf"
+    assert dict(os.environ) == before
+
+
+def test_outside_a_job_what_the_user_set_is_kept(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setenv("SBATCH_ACCOUNT", "mine")
+    with outside_any_job():
+        assert os.environ["SBATCH_ACCOUNT"] == "mine"
+
+
+def test_the_job_and_its_place_in_an_array(monkeypatch):
+    assert read_settings().job_id is None
+    monkeypatch.setenv("SLURM_JOB_ID", "15")
+    assert read_settings().job_id == "15"
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    assert read_settings().job_id == "12_3"

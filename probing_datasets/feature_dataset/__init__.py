@@ -1,0 +1,28 @@
+"""The feature data set: token sequences, and which of their positions have which labels."""
+
+from probing_datasets.feature_dataset.building import build_feature_dataset
+from probing_datasets.feature_dataset.dataset import FeatureDataset
+from probing_datasets.feature_dataset.loading import dataset_names, load_feature_dataset
+from probing_datasets.feature_dataset.types import (
+    FORMAT_VERSION,
+    Aggregation,
+    Description,
+    FeatureInfo,
+    FeatureKind,
+    Probes,
+)
+from probing_datasets.feature_dataset.validation import validate
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Aggregation",
+    "Description",
+    "FeatureDataset",
+    "FeatureInfo",
+    "FeatureKind",
+    "Probes",
+    "build_feature_dataset",
+    "dataset_names",
+    "load_feature_dataset",
+    "validate",
+]

@@ -1,0 +1,99 @@
+"""The feature data set: token sequences, and which of their positions have which labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from probing_datasets.feature_dataset.types import Description, Probes
+from probing_datasets.foundation.atomic_files import atomic_folder
+from probing_datasets.foundation.errors import DatasetError
+
+datasets.disable_progress_bars()  # saving is instant; its bars would drown our own
+
+
+@dataclass(frozen=True)
+class FeatureDataset:
+    """Token sequences with labelled positions.
+
+    Attributes
+    ----------
+    description : Description
+        Origin and contents.
+    sequences : datasets.Dataset
+        One row per sequence: ``tokens`` (list of int32, special tokens included, no padding)
+        and ``group`` (string): what must not be split between training and test rows.
+    probes : datasets.Dataset
+        One row per labelled position: ``sequence`` (int64), ``position`` (int32), ``label``
+        (float32); the rows of a feature are contiguous.
+    """
+
+    description: Description
+    sequences: datasets.Dataset
+    probes: datasets.Dataset
+
+    @property
+    def name(self) -> str:
+        """Name of the data set: ``<collection>.<tokenizer>.<context length>.<number of sequences>``."""
+        return self.description.name
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features."""
+        return tuple(self.description.features)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """(n_sequences,) int64: tokens of each sequence, special tokens counted."""
+        return pc.list_value_length(_column(self.sequences, "tokens")).to_numpy().astype(np.int64)
+
+    @cached_property
+    def group_codes(self) -> np.ndarray:
+        """(n_sequences,) int64: number of the group of each sequence."""
+        groups = pc.dictionary_encode(_column(self.sequences, "group")).combine_chunks()
+        return np.asarray(groups.indices).astype(np.int64)
+
+    def tokens(self, indices: np.ndarray) -> list[np.ndarray]:
+        """Return the token ids (int32) of the given sequences."""
+        rows = self.sequences.with_format("arrow")[np.asarray(indices).tolist()]
+        return [row.values.to_numpy().astype(np.int32) for row in rows.column("tokens")]
+
+    def feature_probes(self, feature: str) -> Probes:
+        """Return the labelled positions of one feature.
+
+        Raises
+        ------
+        DatasetError
+            When there is no such feature; the message lists those that exist.
+        """
+        self.check_features([feature])
+        info = self.description.features[feature]
+        table = self.probes.with_format("arrow")[info.start : info.stop]
+        sequence, position, label = (table.column(name).to_numpy() for name in ("sequence", "position", "label"))
+        return Probes(sequence.astype(np.int64), position.astype(np.int64), label.astype(np.float64))
+
+    def check_features(self, names: Iterable[str]) -> None:
+        """Raise DatasetError when a feature of these names does not exist."""
+        unknown = sorted(set(names) - set(self.features))
+        if unknown:
+            raise DatasetError(f"{self.name} has no feature {', '.join(unknown)}; it has: {', '.join(self.features)}.")
+
+    def save(self, path: Path) -> None:
+        """Write the data set as a folder, atomically; a data set that stands there is replaced."""
+        with atomic_folder(path) as folder:
+            self.sequences.save_to_disk(folder / "sequences")
+            self.probes.save_to_disk(folder / "probes")
+            text = json.dumps(asdict(self.description), indent=1, sort_keys=True)
+            (folder / "description.json").write_text(text + "\n")
+
+
+def _column(table: datasets.Dataset, name: str) -> pa.ChunkedArray:
+    return table.data.column(name)

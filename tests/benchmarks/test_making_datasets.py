@@ -1,0 +1,33 @@
+import json
+
+import pytest
+
+from benchmarks.making_datasets import MakingConfig, compare, compare_memory
+from probing_datasets.demo import DEMO_TEXTS
+from probing_datasets.foundation.errors import SettingsError
+
+
+@pytest.mark.slow
+def test_every_row_says_what_was_made() -> None:
+    config = MakingConfig(collections=("text_features", "distribution_id"), n_sequences=150, context_length=64)
+    rows = compare(config)
+    texts = [json.loads(line)["text"] for line in DEMO_TEXTS["natural_lang_id"].open(encoding="utf-8")]
+    for row in rows:
+        assert row["sequences"] == "150"
+        assert row["text, MB"] == f"{sum(len(text.encode()) for text in texts) / 1e6:.1f}"
+        assert float(str(row["MB / CPU s"])) > 0
+        assert float(str(row["peak, MB"])) > 0
+    assert [row["features"] for row in rows][1] == 3
+
+
+@pytest.mark.slow
+def test_memory_is_measured_of_growing_sources() -> None:
+    config = MakingConfig(collections=("position",), n_sequences=40, context_length=64, copies=(1, 3))
+    small, large = compare_memory(config)
+    assert (small["source, MB of text"], large["source, MB of text"]) == ("0.1", "0.3")
+    assert float(str(large["peak, MB"])) < 2 * float(str(small["peak, MB"]))
+
+
+def test_unknown_collection() -> None:
+    with pytest.raises(SettingsError, match="There is no collection nothing; there are: natural_lang_id"):
+        compare(MakingConfig(collections=("nothing",)))
