@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset.content_hash import content_hash
 
 POOLED = "pooled"
 """Name of the span over which activations of a sequence are aggregated, where that is not its whole text."""
@@ -29,7 +30,9 @@ def with_spans(dataset: FeatureDataset, spans: Mapping[str, np.ndarray]) -> Feat
     for name, span in spans.items():
         for end, positions in zip(("start", "stop"), span.T, strict=True):
             table = table.append_column(f"{name}_{end}", pa.array(positions, pa.int32()))
-    return replace(dataset, sequences=datasets.Dataset(table, fingerprint=dataset.description.content_hash[:16]))
+    digest = content_hash(dataset.description, table, dataset.probes.data.table)
+    description = replace(dataset.description, content_hash=digest)
+    return replace(dataset, description=description, sequences=datasets.Dataset(table, fingerprint=digest[:16]))
 
 
 def read_span(dataset: FeatureDataset, name: str, sequences: np.ndarray) -> np.ndarray:

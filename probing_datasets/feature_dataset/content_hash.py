@@ -19,9 +19,11 @@ def content_hash(d: Description, sequences: pa.Table, probes: pa.Table) -> str:
     """Checksum of all columns and of their reading; how a table is cut into chunks does not matter."""
     reading = [d.tokenizer_hash, d.context_length, d.n_prefix, d.n_suffix, d.n_sequences, d.n_tokens]
     features = {name: _reading(info) for name, info in d.features.items()}
-    columns = [sequences.column("tokens"), sequences.column("group"), *probes.columns]
-    data = (piece for column in columns for piece in _column_bytes(column))
-    return checksum(chain([digest_json([reading, features]).encode()], data))
+    # Further columns, such as spans, and their names are hashed where there are some: older data sets have none.
+    further = sorted(set(sequences.column_names) - {"tokens", "group"})
+    columns = [sequences.column(name) for name in ("tokens", "group", *further)]
+    data = (piece for column in [*columns, *probes.columns] for piece in _column_bytes(column))
+    return checksum(chain([digest_json([reading, features, *further]).encode()], data))
 
 
 def _column_bytes(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:

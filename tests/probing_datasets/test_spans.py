@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,16 @@ def test_spans_survive_the_disk(tiny_dataset, tmp_path: Path):
     loaded = load_feature_dataset(dataset.name, tmp_path)
     assert np.array_equal(read_span(loaded, "subject", np.arange(n)), subject)
     assert np.array_equal(read_span(loaded, "target", np.array([5, 2])), subject[[5, 2]] + 1)
-    assert loaded.description == tiny_dataset.description
+    assert replace(loaded.description, content_hash=tiny_dataset.description.content_hash) == tiny_dataset.description
     assert loaded.sequences["group"] == tiny_dataset.sequences["group"]
+
+
+def test_spans_are_part_of_what_activations_depend_on(tiny_dataset):
+    lengths = tiny_dataset.lengths
+    spans = [np.stack([lengths - n, lengths], axis=1) for n in (1, 2)]
+    datasets = [tiny_dataset, *(with_spans(tiny_dataset, {POOLED: span}) for span in spans)]
+    datasets.append(with_spans(tiny_dataset, {"subject": spans[0]}))
+    assert len({dataset.description.content_hash for dataset in datasets}) == 4
 
 
 def test_all_of_a_text_is_pooled_unless_a_span_is_named(tiny_dataset):
