@@ -14,6 +14,9 @@ from probing_datasets.foundation.errors import TaskError
 
 logger = logging.getLogger(__name__)
 
+LOGS = ("proof",)
+"""Columns for the verifier alone."""
+
 
 def load_results(run: Run | Path | str) -> pd.DataFrame:
     """Load every finished task of a run.
@@ -26,7 +29,8 @@ def load_results(run: Run | Path | str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per probe; `experiments.results.COLUMNS` says what each column means.
+        One row per probe; `experiments.results.COLUMNS` says what each column means. The logs of proofs
+        are left out, which can be megabytes each: `probing_experiment.py verify` reads them.
 
     Raises
     ------
@@ -42,4 +46,4 @@ def load_results(run: Run | Path | str) -> pd.DataFrame:
         raise TaskError(f"No task of {run.path} is finished. Run probing_experiment.py with the same settings.")
     if len(finished) < len(run.tasks):
         logger.warning("%d of %d tasks of %s are finished", len(finished), len(run.tasks), run.path)
-    return read_rows([task_folder(run.path, key) / ROWS for key in finished])
+    return read_rows([task_folder(run.path, key) / ROWS for key in finished], without=LOGS)

@@ -33,7 +33,7 @@ def report(run: Run, console: Console) -> list[Path]:
     if results.empty:
         return []
     written = _report_neurons(results, run.path, console)
-    for study, rows in results.groupby("study", sort=False):
+    for study, rows in results[~_stands_beside(results)].groupby("study", sort=False):
         _report_study(rows, str(study), console)
         if _sweeps(rows):
             name = "f1_over_k.png" if len(run.config.experiment_type) == 1 else f"f1_over_k.{study}.png"
@@ -42,6 +42,12 @@ def report(run: Run, console: Console) -> list[Path]:
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True, markup=False)
     return written
+
+
+def _stands_beside(results: pd.DataFrame) -> pd.Series:
+    """Whether a probe is there to compare: a logistic refit of an optimal support, or of a ridge not chosen."""
+    refit = results["proof_status"].notna() & results["loss"].isna()
+    return refit | results["chosen"].isin([False])
 
 
 def _report_neurons(results: pd.DataFrame, folder: Path, console: Console) -> list[Path]:
@@ -61,7 +67,7 @@ def _report_study(rows: pd.DataFrame, study: str, console: Console) -> None:
     score, name = next((c, n) for c, n in SCORES.items() if plain[c].notna().any())
     best = _best_in_training(plain, score).pivot_table(index="feature", columns="layer", values=score)
     console.print(layer_table(best, f"{study}: {name} on held-out groups of the probe that is best in training"))
-    ways = plain["ranking"].replace("", "no ranking") + ", " + plain["basis"]
+    ways = _rankings(plain) + ", " + plain["basis"]
     if ways.nunique() > 1 or rows["control"].nunique() > 1:
         rows = rows.assign(way=rows["control"].where(rows["control"] != "", ways), up_to=_rounded_up(rows["k"]))
         console.print(_k_table(rows.pivot_table(index="up_to", columns="way", values=score), f"{study}: mean {name}"))
@@ -71,6 +77,13 @@ def _best_in_training(rows: pd.DataFrame, score: str) -> pd.DataFrame:
     """Return, for each feature, layer, fold and trial, the probe with the best training score, the smallest of them."""
     order = rows.sort_values([score.replace("test_", "train_"), "k"], ascending=[False, True], kind="stable")
     return order.drop_duplicates(["feature", "layer", "fold", "trial"])
+
+
+def _rankings(rows: pd.DataFrame) -> pd.Series:
+    """Name the ranking of each probe, and how many of it a search had to choose from."""
+    rankings = rows["ranking"].replace("", "no ranking")
+    n_candidates = rows["n_candidates"].where(rows["step"].isna() & (rows["ranking"] != "")).astype("Int64")
+    return rankings.where(n_candidates.isna(), "best " + n_candidates.astype(str) + " by " + rankings)
 
 
 def _rounded_up(k: pd.Series) -> pd.Series:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -64,14 +65,14 @@ def compare(config: SupportsConfig) -> pd.DataFrame:
 
 def _rows_of_run(run: Run, config: SupportsConfig) -> Iterator[dict[str, object]]:
     found = read_rows([task_folder(run.path, key) / ROWS for key in finished_tasks(run.path, run.tasks)])
-    found = found[(found["proof_status"] != "") & (found["control"] == "") & found["lower_bound"].notna()]
-    known = {place: group for place, group in found.groupby(["feature", "layer"])}
-    bar = tqdm(total=config.limit or len(known), disable=None)
+    found = found[found["lower_bound"].notna() & (found["control"] == "") & (found["fold"] == 0)]
+    known = dict(islice(found.groupby(["feature", "layer"]), config.limit or None))
+    bar = tqdm(total=len(known), disable=None)
     for task in run.tasks.values():
-        for (feature, _, control, _, _), problem in problems_of(run, task):
-            if control or (feature, task.layer) not in known or (config.limit and bar.n >= config.limit):
+        for (feature, fold, control, _, _), problem in problems_of(run, task):
+            if control or fold or (feature, task.layer) not in known:
                 continue
-            rows = known[feature, task.layer]
+            rows = known.pop((feature, task.layer))
             chosen = Candidates(run.config, problem, problem.columns())
             sparse = chosen.sparse_problem(run.config.osp_ridge)
             finders = _finders(chosen.data, sparse, max(config.ks))

@@ -150,7 +150,8 @@ def write_rows(rows: list[dict[str, Any]], path: Path) -> None:
     pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
 
 
-def read_rows(paths: list[Path]) -> pd.DataFrame:
-    """Read parquet files of rows into one DataFrame with all columns, even when there are none."""
-    tables = [pq.read_table(path, schema=SCHEMA) for path in paths]
-    return pa.concat_tables([SCHEMA.empty_table(), *tables]).to_pandas()
+def read_rows(paths: list[Path], without: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read parquet files of rows into one DataFrame with all columns but some, even when there are no rows."""
+    names = [name for name in SCHEMA.names if name not in without]
+    tables = [pq.read_table(path, schema=SCHEMA, columns=names) for path in paths]
+    return pa.concat_tables([SCHEMA.empty_table().select(names), *tables]).to_pandas()

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, Positional
 
 from experiments.cluster.plan import PLAN, Run, find_run, harvest_folder, one_key, settings_folder
+from experiments.cluster.publish import finished_tasks
 from experiments.cluster.slurm_queue import cancel_jobs
 from experiments.cluster.status import run_status
 from experiments.cluster.status_table import describe_submissions, show_status
@@ -89,7 +90,9 @@ def cancel_command(config: Flags, run: Path | None = None) -> None:
 
 
 def verify_command(config: Flags, run: Path | None = None) -> None:
-    """Prove the lower bounds of optimal probes again, from the logs of --proof; the exit status is 0 when all hold.
+    """Prove the lower bounds of optimal probes again, from the logs of --proof.
+
+    The exit status is 0 when all tasks are done and all bounds hold.
 
     Parameters
     ----------
@@ -100,16 +103,23 @@ def verify_command(config: Flags, run: Path | None = None) -> None:
     """
     from experiments.cluster.proofs import check_proofs  # here: it imports all studies
 
-    n_proved, refuted = 0, []
-    for checked in tqdm(check_proofs(_existing(config, run)), unit=" proofs", disable=None):
+    found, n_proved, refuted = _existing(config, run), 0, []
+    for checked in tqdm(check_proofs(found), unit=" proofs", disable=None):
         n_proved += checked.verdict.proved
         if not checked.verdict.proved:
             refuted.append(f"task {checked.key}, {checked.name}: {checked.verdict.reason}")
     for line in refuted:
         console.out(line, highlight=False)
     console.print(f"{n_proved:,} of {n_proved + len(refuted):,} lower bounds are proved.")
-    if refuted or not n_proved:
-        raise TaskError("Not every bound is proved." if refuted else "No finished task kept proofs: run with --proof.")
+    if refuted:
+        raise TaskError("Not every bound is proved.")
+    if n_missing := len(found.tasks) - len(finished_tasks(found.path, found.tasks)):
+        raise TaskError(
+            f"{n_missing} of {len(found.tasks)} tasks of {found.path} are not finished, or their rows are damaged: "
+            "there was nothing of them to check. Run probing_experiment.py with the same settings."
+        )
+    if not n_proved:
+        raise TaskError("No task kept proofs: run with --proof.")
 
 
 RUN_COMMANDS: dict[str, Callable[..., None]] = {

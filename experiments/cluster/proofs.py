@@ -39,8 +39,9 @@ class CheckedProof:
         """What the proof is about."""
         row = self.row
         step = "" if row["step"] is None else f", step {row['step']}"
-        control = f", {row['control']}" if row["control"] else ""
-        return f"{row['feature']}, layer {row['layer']}, k = {row['k']}{step}{control}"
+        about = f"{row['n_candidates']} candidates, m = {row['ridge_multiplier']:g}, fold {row['fold']}{step}"
+        where = ", ".join(filter(None, [row["control"], f"{row['basis']} {row['trial']}"]))
+        return f"{row['feature']}, layer {row['layer']}, k = {row['k']} of {about}, {where}"
 
 
 def check_proofs(run: Run) -> Iterator[CheckedProof]:

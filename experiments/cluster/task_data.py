@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from experiments.cluster.inputs import Inputs, open_inputs
 from experiments.cluster.plan import Run, Task
@@ -64,4 +65,7 @@ def layers_of(inputs: Inputs, layer: int, variants: list[Variant], seed: int) ->
         source = stored
         if variant.random_init and inputs.random_init is not None:
             source = inputs.random_init.read(layer, dtype=None, order="F")
-        yield variant, BASES[variant.basis](source, np.random.default_rng((seed, layer, variant.trial)))
+        # One thread: several add up in another order, and proofs are about the last bits of a turned layer too.
+        with threadpool_limits(1):
+            turned = BASES[variant.basis](source, np.random.default_rng((seed, layer, variant.trial)))
+        yield variant, turned

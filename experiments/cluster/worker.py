@@ -6,6 +6,7 @@ import logging
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from experiments.cluster.plan import Run, Task, load_run
 from experiments.cluster.publish import publish, read_record
 from experiments.cluster.task_data import features_of, inputs_of, layers_of, variants_of
 from experiments.config import ProbingConfig
-from experiments.interruption import deliver, interrupted
+from experiments.interruption import deliver, interrupted, signals_noted
 from experiments.studies import STUDIES, Study
 from experiments.studies.fitting import Fitted, ask, fit_variant
 from experiments.studies.problems import Question
@@ -77,7 +78,9 @@ def _do(run: Run, key: str) -> tuple[list[Row], Failed]:
             if name and (earlier := kept.read(name)) is not None:
                 rows += earlier
                 continue
-            fittings = fit_variant(config, study, some, layer, variant, task.layer)
+            # Not only while it searches: a signal between two searches must not lose what the first one found.
+            with signals_noted() if study.slow else nullcontext():
+                fittings = fit_variant(config, study, some, layer, variant, task.layer)
             for feature, reason in fittings.failed.items():
                 failed[feature] = f"{failed[feature]}; {reason}" if feature in failed else reason
             found = [_row(config, task, variant, fitted) for fitted in fittings.done]

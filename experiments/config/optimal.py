@@ -33,14 +33,15 @@ class OptimalConfig:
     """branch_and_bound needs nothing else; gurobi needs gurobipy, and a full licence for wide layers."""
     osp_gap: float = 1e-4
     """Relative gap between objective and lower bound at which a support counts as proved."""
-    osp_timeout: Annotated[float, arg(aliases=["--gurobi_timeout"])] = 60.0
+    osp_timeout: Annotated[float, arg(aliases=["--gurobi-timeout"])] = 60.0
     """Seconds for the whole solve of one probe, whichever solver runs."""
     gurobi_verbose: bool = False
     """Show Gurobi's log."""
     osp_near_gap: float = 0.0
     """Also list all supports whose objective is larger by this share at most (branch_and_bound)."""
     osp_resamples: int = 0
-    """Times that training groups are drawn again to see how stable a support is; each is a solve of its own."""
+    """Times that training groups are drawn again to see how stable a support is; each is a solve of its own
+    (optimal_sparse_probing, optimal_sparse_regression)."""
     proof: bool = False
     """Keep a log of every search, from which `verify` proves its lower bound again (branch_and_bound)."""
 
@@ -54,6 +55,8 @@ class OptimalConfig:
                 raise SettingsError(f"--{name} must be positive and finite, not {getattr(self, name)}.")
         if not all(0 < m < math.inf for m in self.osp_ridge_grid):
             raise SettingsError("Every value of --osp_ridge_grid must be positive and finite.")
+        if len(set(self.osp_ridge_grid)) < len(self.osp_ridge_grid):
+            raise SettingsError("Name each value of --osp_ridge_grid once.")
         if not 1e-5 <= self.osp_gap < 1 or not 0 <= self.osp_near_gap < 1:
             raise SettingsError("--osp_gap must be at least 1e-5 and below 1, --osp_near_gap at least 0 and below 1.")
         if self.osp_resamples < 0:

@@ -13,7 +13,6 @@ from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, SettingsError
 from probing_datasets.make import make_dataset
 
-
 LABELLED = ("natural_lang_id", "programming_lang_id", "text_features")
 
 

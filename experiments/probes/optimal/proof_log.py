@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -45,9 +46,10 @@ class ProofLog:
         """Return the log and what it is to prove as the bytes of an ``.npz`` file."""
         kept = [self.certificates.get(node) for node in range(len(self.nodes))]
         nothing = Certificate(np.empty(0, np.int64), np.empty(0), 0.0, -1.0)
-        buffer = io.BytesIO()
+        buffer, packed = io.BytesIO(), _packed("node", [c or nothing for c in kept]) | _packed("support", self.supports)
         np.savez_compressed(
             buffer,
+            allow_pickle=False,
             format=FORMAT,
             loss=claim.loss,
             ridge=claim.ridge,
@@ -62,8 +64,7 @@ class ProofLog:
             neuron=np.array([n[2] for n in self.nodes], np.int64),
             branch=np.array([self.branched.get(n, -1) for n in range(len(self.nodes))], np.int64),
             enumerated=np.array([n in self.enumerated for n in range(len(self.nodes))]),
-            **_packed("node", [c or nothing for c in kept]),
-            **_packed("support", self.supports),
+            **packed,
         )
         return buffer.getvalue()
 
@@ -82,7 +83,7 @@ class Claim:
     lower_bound: float
 
 
-def _packed(name: str, certificates: Iterable[Certificate]) -> dict[str, np.ndarray]:
+def _packed(name: str, certificates: Iterable[Certificate]) -> dict[str, Any]:
     """Return certificates one behind the other."""
     all_of = list(certificates)
     return {

@@ -156,7 +156,7 @@ def _objective(problem: SparseProblem, point: Point, decisions: Floats, k: int) 
 
 def _penalty(coef: Floats, n_fixed: int, k: int, shares: Floats, ridge: float) -> float:
     fixed = coef[:n_fixed]
-    return (fixed @ fixed + k_support(coef[n_fixed:], k, shares)) / (2 * ridge)
+    return float(fixed @ fixed + k_support(coef[n_fixed:], k, shares)) / (2 * ridge)
 
 
 def _newton(problem: SparseProblem, point: Point, k: int, delta: float, effort: Effort) -> tuple[Point, Floats]:

@@ -37,7 +37,7 @@ def candidates(config: ProbingConfig, problem: Problem) -> Candidates:
         return Candidates(config, problem, problem.columns())
     ranking = REGRESSION_RANKING if problem.kind == "regression" else config.heuristic_feature_selection_method
     best = np.sort(problem.top(ranking, config.osp_heuristic_filter_size))
-    return Candidates(config, problem, problem.columns(best))
+    return Candidates(config, problem, problem.columns(best), ranking)
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Candidates:
     config: ProbingConfig
     problem: Problem
     data: Columns
+    ranking: str = ""
+    """By which they were chosen from the layer; empty when they are all of it."""
 
     @property
     def width(self) -> int:
@@ -108,7 +110,7 @@ class Candidates:
 
     def among(self, within: Integers) -> Candidates:
         """Return some of the candidates."""
-        return Candidates(self.config, self.problem, self.problem.columns(self.data.neurons[within]))
+        return Candidates(self.config, self.problem, self.problem.columns(self.data.neurons[within]), self.ranking)
 
     def stored(self, found: OptimalFit) -> tuple[Floats, float]:
         """Return coefficients and intercept for the activations of ``data``."""

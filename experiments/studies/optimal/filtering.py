@@ -19,12 +19,13 @@ SIZES = (10, 25, 50, 100, 250, 1000)
 def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Search the whole layer, and then ever more of the best-ranked neurons; ``excess`` compares the objectives."""
     best: dict[int, float] = {}
+    ranking = config.heuristic_feature_selection_method
     probes = _probes(Candidates(config, problem, problem.columns()), best)
     for size in _sizes(config, problem.width):
         if interrupted():
             break
-        ranked = np.sort(problem.top(config.heuristic_feature_selection_method, size))
-        probes += _probes(Candidates(config, problem, problem.columns(ranked)), best)
+        ranked = np.sort(problem.top(ranking, size))
+        probes += _probes(Candidates(config, problem, problem.columns(ranked), ranking), best)
     return probes
 
 

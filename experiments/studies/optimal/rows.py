@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,16 +41,20 @@ class OptimalLinear:
 
 def probes_of(candidates: Candidates, found: OptimalFit, multiplier: float, **further: Any) -> list[FittedProbe]:
     """Return the probe of a support, and beside it a logistic refit where classes are predicted."""
-    within = np.array(found.support)
-    of_support = {"density": len(within) / candidates.problem.width, **further}
+    of_support = {"density": len(found.support) / candidates.problem.width, **further}
     own = _optimal_probe(candidates, found, multiplier, of_support)
-    if candidates.loss == "squared":
-        return [own]
+    probes = [own] if candidates.loss == "squared" else [own, _refit(candidates, found, multiplier, of_support)]
+    return [replace(probe, ranking=candidates.ranking) for probe in probes]
+
+
+def _refit(candidates: Candidates, found: OptimalFit, multiplier: float, further: dict[str, Any]) -> FittedProbe:
+    """Return the logistic probe of the same neurons; its ``proof_status`` is about the support."""
+    within = np.array(found.support)
     data, C = candidates.data, candidates.config.regularization
     fits = fit_nested_top_k(data.x_train[:, within], data.y_train, [len(within)], C=C)
     (metrics,) = data.metrics(lambda x: nested_scores(fits, x[:, within]), classification(data))
     scores = nested_scores(fits, data.x_test[:, within])
-    refit = logistic_probe(
+    return logistic_probe(
         data,
         within,
         fits[len(within)],
@@ -59,9 +63,8 @@ def probes_of(candidates: Candidates, found: OptimalFit, multiplier: float, **fu
         n_candidates=candidates.width,
         ridge_multiplier=multiplier,
         proof_status=found.status,
-        **of_support,
+        **further,
     )
-    return [own, refit]
 
 
 def _optimal_probe(
@@ -91,6 +94,7 @@ def _diagnostics(candidates: Candidates, found: OptimalFit, multiplier: float) -
     names = candidates.data.neurons
     return {
         "loss": candidates.loss,
+        "regularization": None,
         "class_weight": "none" if candidates.loss == "squared" else "balanced",
         "scaling": SCALING,
         "ridge_multiplier": multiplier,

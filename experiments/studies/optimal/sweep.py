@@ -49,6 +49,8 @@ def _stability(chosen: Candidates, found: OptimalFit) -> Floats | None:
     for _ in range(n):
         rows = _resample(group, chosen.data.y_train, rng)
         again = chosen.search(chosen.sparse_problem(chosen.config.osp_ridge, rows), len(found.support), record=False)
+        if interrupted():
+            return None
         counts += np.isin(found.support, again.support)
     return counts / n
 

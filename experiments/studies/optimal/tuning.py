@@ -25,14 +25,14 @@ def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     folds = grouped_folds(chosen.data.y_train, problem.train.group, config.tuning_folds, config.seed)
     grid = sorted(config.osp_ridge_grid)
     validation = np.array([_validation(chosen, folds, multiplier) for multiplier in grid])
-    best = validation[:, :, 0].argmax(axis=0)
+    best, complete = validation[:, :, 0].argmax(axis=0), not interrupted()
     probes = []
     for i, multiplier in enumerate(grid):
         for found in growing(chosen, chosen.sparse_problem(multiplier)):
             k = len(found.support)
             f1, area = validation[i, k - 1].tolist()
             further = {"validation_f1_score": f1, "validation_roc_auc": area, "chosen": bool(best[k - 1] == i)}
-            probes += probes_of(chosen, found, multiplier, **further)
+            probes += probes_of(chosen, found, multiplier, **(further if complete else {}))
         if interrupted():
             break
     return probes

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.config import ProbingConfig
+from experiments.probes.optimal.result import relative_gap
 from experiments.probes.optimal.verify import Verdict, verify
 from experiments.studies.optimal.candidates import Candidates
 from experiments.studies.problem import Problem
@@ -40,6 +41,9 @@ def verify_row(config: ProbingConfig, problem: Problem, row: Mapping[str, Any]) 
     same_support = np.array_equal(columns.neurons[claimed["support"]], np.asarray(row["support"]))
     said = [float(claimed[name]) for name in ("ridge", "upper_bound", "lower_bound")]
     numbers = np.allclose(said, [sparse.ridge, row["objective"], row["lower_bound"]], rtol=AGREEMENT, atol=0)
+    numbers &= np.isclose(row["optimality_gap"], relative_gap(*said[1:]), rtol=0, atol=AGREEMENT)
     if not (same_support and numbers and str(claimed["loss"]) == row["loss"]):
         return Verdict(False, "The proof is sound, but of another probe than the row's.")
+    if row["proof_status"] == "proved" and row["optimality_gap"] > config.osp_gap + AGREEMENT:
+        return Verdict(False, f"The row says proved, but its gap is {row['optimality_gap']:.3g}.")
     return verdict
