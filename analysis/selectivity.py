@@ -5,9 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 KEYS = ["study", "feature", "layer", "basis", "trial", "fold", "ranking", "probe", "rank", "step", "k"]
+KEYS += ["ridge_multiplier", "n_candidates"]
 """What a probe and its control have in common. A single neuron is compared with the control's of the same rank."""
 
 CHANGED_BY = {"rotation": "basis", "random_neurons": "ranking"}
+SOMETIMES = ("step", "ridge_multiplier", "n_candidates")
+"""Keys that only some studies have."""
 PATHS = ("l1_logistic", "lasso")
 
 
@@ -32,7 +35,8 @@ def selectivity(results: pd.DataFrame, score: str = "test_f1_score") -> pd.DataF
     ----------
     Hewitt and Liang, Designing and Interpreting Probes with Control Tasks (EMNLP 2019).
     """
-    results = results[~results["probe"].isin(PATHS)].assign(step=results["step"].fillna(-1))
+    results = results[~results["probe"].isin(PATHS)]
+    results = results.fillna(dict.fromkeys(SOMETIMES, -1))
     plain = results[results["control"] == ""].rename(columns={score: "score"})
     controls = results[results["control"] != ""].rename(columns={score: "control_score"})
     parts = []

@@ -88,7 +88,8 @@ def _rows_of_run(run: Run, config: SupportsConfig) -> Iterator[dict[str, object]
 def _finders(data: Columns, sparse: SparseProblem, most: int) -> dict[str, Callable[[int], NDArray]]:
     """Return what each other method gives for k neurons."""
     x, y, rng = data.x_train, data.y_train, np.random.default_rng(0)
-    ranked = {name: top_neurons(rank_neurons(x, y, name, rng), FILTER) for name in ("mean_dif", "f_stat")}
+    n = min(FILTER, len(data.neurons))
+    ranked = {name: top_neurons(rank_neurons(x, y, name, rng), n) for name in ("mean_dif", "f_stat")}
     few = np.sort(ranked["mean_dif"])
     filtered = sparse.restricted(few)
     path = fit_l1_path(x, y, max_support=4 * most)

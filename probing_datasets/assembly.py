@@ -18,7 +18,7 @@ from probing_datasets.config import MakeConfig
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, Probes, build_feature_dataset
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.sampling import first_evenly, positive_share, sample_feature
-from probing_datasets.sequences import LabelledSequences, describe_sequences
+from probing_datasets.sequences import LabelledSequences, describe_sequences, is_copy
 
 MIN_GROUPS = 2
 """What occurs in a single group cannot be in training and test rows both."""
@@ -67,7 +67,7 @@ def assemble(
     priority = np.random.default_rng(config.seed).permutation(len(candidates)) if balanced else None
     probes: dict[str, tuple[FeatureKind, Probes]] = {}
     classes: dict[str, tuple[str, ...]] = {}
-    notes: list[str] = []
+    notes = _copies(sequences)
     for name, labels in features:
         common, note = _without_rare_classes(config, labels, groups)
         notes += [f"{name} {note}"] if note else []
@@ -81,6 +81,13 @@ def assemble(
         raise DatasetError(f"No feature is left. {' '.join([*sequences.dropped, *notes])} Use more text.")
     description = describe_sequences(config, replace(sequences, dropped=sequences.dropped + tuple(notes)))
     return build_feature_dataset(description, sequences.tokens, sequences.groups, probes, classes)
+
+
+def _copies(sequences: LabelledSequences) -> list[str]:
+    """Say how many sequences no split by groups can keep apart from a copy."""
+    n_copies = int(is_copy(sequences.tokens, sequences.groups).sum())
+    note = f"{n_copies:,} sequences are copies of one in another group: they may be in training and test rows both."
+    return [note] if n_copies else []
 
 
 def _choose(config: MakeConfig, labels: Labels, priority: np.ndarray | None) -> np.ndarray:

@@ -104,6 +104,7 @@ class MakeConfig:
             "min_tokens",
             "positions_per_sequence",
             "rows_per_feature",
+            "min_positives",
             "num_proc",
         ):
             if getattr(self, name) < 1:

@@ -60,7 +60,7 @@ def emotional_state(cell: Any) -> str:
 
 
 def _state(value: Any) -> str:
-    if isinstance(value, int) and 0 <= value < len(STATE_OF_EMOTION):
-        return list(STATE_OF_EMOTION.values())[value]
     name = text_of(value)
+    if name.isdecimal() and int(name) < len(STATE_OF_EMOTION):
+        return list(STATE_OF_EMOTION.values())[int(name)]
     return STATE_OF_EMOTION.get(name, name)

@@ -53,7 +53,7 @@ class LabelledTextConfig(MakeConfig):
     """The `last` token of a text, whose end is kept where it is longer than the context, or `some`:
     --positions_per_sequence of pieces of it, at random. For stage 1 with aggregation either will do."""
     texts_per_label: int = 10_000
-    """At most this many texts of each label (in regression: in all), drawn at random."""
+    """At most this many texts of each label, drawn at random; in all, where --label_kind is given as regression."""
     min_tokens: int = 1
     """Shorter sequences are left out."""
 

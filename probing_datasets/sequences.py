@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+import xxhash
 from transformers import PreTrainedTokenizerFast
 
 from probing_datasets.annotation import AnnotatedText, Annotator, annotate_texts
@@ -69,6 +70,13 @@ class LabelledSequences:
             origin=self.origin[keep] if len(self.origin) else self.origin,
             annotations=[self.annotations[i] for i in keep] if self.annotations else [],
         )
+
+
+def is_copy(tokens: list[np.ndarray], groups: list[str]) -> np.ndarray:
+    """Return which sequences have the tokens of an earlier one of another group: (n,) bool."""
+    first_group: dict[bytes, str] = {}
+    digests = (xxhash.xxh3_128_digest(sequence.tobytes()) for sequence in tokens)
+    return np.array([first_group.setdefault(d, group) != group for d, group in zip(digests, groups, strict=True)], bool)
 
 
 class _Piece(NamedTuple):
@@ -148,7 +156,9 @@ def _draw_pieces(
     if size:
         for start in np.sort(rng.choice(len(starts), size, replace=False)) * room:
             stretch = slice(start, start + room)
-            yield _Piece(index, text.ids[stretch], None if text.values is None else text.values[stretch])
+            # Copied: a view would keep all of a long text in memory.
+            values = None if text.values is None else text.values[stretch].copy()
+            yield _Piece(index, text.ids[stretch].copy(), values)
 
 
 def _sequences(opened: OpenTokenizer, texts: Texts, pieces: list[_Piece]) -> LabelledSequences:

@@ -86,12 +86,13 @@ def read_source(
         return _read_table(demo_texts(collection), SourceColumns(), skipped)
     path = Path(source).expanduser()
     if path.is_dir():
+        if columns.further:
+            raise SourceError(f"{path} holds source files, without a column {columns.further[0]!r}. Give a table.")
         return read_source_files(path, skipped)
     if path.suffix.lower() in TABLE_FORMATS:
         return _read_table(path, columns, skipped)
     if path.exists():
-        formats = ", ".join(sorted(TABLE_FORMATS))
-        raise SourceError(f"{path} has no known table format. Give a file that ends in one of {formats}.")
+        raise SourceError(f"{path} has no known table format. Give a file that ends in {', '.join(TABLE_FORMATS)}.")
     return read_hub(source, columns, split, skipped)
 
 

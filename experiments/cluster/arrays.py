@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cluster.plan import Run, settings_folder
-from experiments.cluster.slurm import Array, max_array_size, submit
-from experiments.cluster.submissions import Submission, new_submission, record_submission, submission_folder
+from experiments.cluster.slurm import Array, max_array_size, require_sbatch, submit
+from experiments.cluster.submissions import (
+    Submission,
+    ask_about,
+    new_submission,
+    record_submission,
+    submission_folder,
+)
 from experiments.config import ProbingConfig
 from probing_datasets.foundation.errors import SparseProbingError
 
@@ -66,13 +72,16 @@ def hand_over(draft: Draft, config: ProbingConfig) -> Submission:
     Raises
     ------
     SettingsError
-        When there is no Slurm here, or it refuses; no record is then left.
+        When there is no Slurm here, or it refuses. A record is left only where Slurm has the array all the same,
+        or does not say.
     """
+    require_sbatch()
     record_submission(draft.folder, draft.submission)
     try:
         job_id = submit(draft.array, config, draft.place)
     except SparseProbingError:
-        shutil.rmtree(draft.place)
+        if ask_about([draft.submission]) == {}:
+            shutil.rmtree(draft.place)
         raise
     submitted = replace(draft.submission, phase="submitted", job_id=job_id)
     record_submission(draft.folder, submitted)

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from experiments.cluster.locks import is_locked
 from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX, write_json
 from probing_datasets.foundation.errors import SparseProbingError
 from probing_datasets.foundation.settings import read_settings
@@ -49,6 +50,11 @@ def begin_attempt(run_path: Path, key: str, submission: str) -> Path:
     path = run_path / ATTEMPTS / f"{key}.{time.time_ns()}.json"
     write_json(path, asdict(attempt))
     return path
+
+
+def is_attempted(run_path: Path, key: str) -> bool:
+    """Whether a process is at a task now; a copy of this one on a node that Slurm gave up, for example."""
+    return any(is_locked(path) for path in (run_path / ATTEMPTS).glob(f"{key}.*.json"))
 
 
 def fail_attempt(path: Path, error: Exception) -> None:

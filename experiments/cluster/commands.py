@@ -17,7 +17,7 @@ from experiments.cluster.publish import finished_tasks
 from experiments.cluster.slurm_queue import cancel_jobs
 from experiments.cluster.status import run_status
 from experiments.cluster.status_table import describe_submissions, show_status
-from experiments.cluster.submissions import ask_about, live_submissions, read_submissions
+from experiments.cluster.submissions import SUBMISSIONS, ask_about, live_submissions, read_submissions
 from experiments.cluster.task_logs import log_of_submission, log_of_task
 from experiments.config import ProbingConfig
 from probing_datasets.foundation.errors import TaskError
@@ -152,7 +152,11 @@ def _unplanned(config: ProbingConfig, folder: Path) -> str:
     queued = describe_submissions(submissions, ask_about(submissions))
     if queued:
         return "\n".join(["The run is planned by its jobs when its store is complete:", *queued])
-    return f"No run of these settings is planned in {folder}. Launch it, or name another with --run."
+    nothing = f"No run of these settings is planned in {folder}."
+    if read_submissions(folder):
+        logs = f"`logs harvest` shows those of stage 1, and {folder / SUBMISSIONS} holds those of stage 2"
+        return f"{nothing} Its jobs have ended before they could do it: {logs}. Mend the cause, and launch it again."
+    return f"{nothing} Launch it, or name another with --run."
 
 
 def _harvest_folders(config: ProbingConfig) -> list[Path]:

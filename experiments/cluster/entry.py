@@ -8,7 +8,8 @@ from typing import Any
 
 from submitit.core.utils import UncompletedJobError
 
-from experiments.cluster.attempts import begin_attempt, end_attempt, fail_attempt
+from experiments.cluster.attempts import begin_attempt, end_attempt, fail_attempt, is_attempted
+from experiments.cluster.locks import locked
 from experiments.cluster.plan import config_of_record
 from experiments.cluster.publish import read_record
 from experiments.cluster.run import plan_run
@@ -19,15 +20,19 @@ from probing_datasets.foundation.settings import read_settings
 
 
 def run_entry(run_path: str, keys: list[str], submission: str) -> None:
-    """Do those of the tasks that are not done, one after the other.
+    """Do those of the tasks that are not done, one after the other; those that another process is at come last.
 
     Raises
     ------
     TaskError
         When some failed; the others are done.
     """
-    open_keys = [key for key in keys if read_record(Path(run_path), key) is None]
-    failed = [key for key in open_keys if not attempt_task(run_path, key, submission)]
+    run, left, failed = Path(run_path), list(keys), []
+    while left:
+        key = next((key for key in left if not is_attempted(run, key)), left[0])
+        left.remove(key)
+        if read_record(run, key) is None and not attempt_task(run_path, key, submission):
+            failed.append(key)
     if failed:
         raise TaskError(f"{len(failed)} of {len(keys)} tasks of {run_path} failed: {', '.join(failed)}.")
 
@@ -55,15 +60,16 @@ def attempt_task(run_path: str, key: str, submission: str) -> bool:
         Of the disk. Nothing is recorded as failed then: the next launch does the task again.
     """
     attempt = begin_attempt(Path(run_path), key, submission)
-    try:
-        run_task(run_path, key)
-    except (OSError, UncompletedJobError):
-        raise
-    except Exception as error:
-        fail_attempt(attempt, error)
-        return False
-    except BaseException:
+    with locked(attempt):
+        try:
+            run_task(run_path, key)
+        except (OSError, UncompletedJobError):
+            raise
+        except Exception as error:
+            fail_attempt(attempt, error)
+            return False
+        except BaseException:
+            end_attempt(attempt)
+            raise
         end_attempt(attempt)
-        raise
-    end_attempt(attempt)
-    return True
+        return True

@@ -64,10 +64,8 @@ def submit(array: Array, config: ClusterConfig, folder: Path) -> str:
     Raises
     ------
     SettingsError
-        When there is no Slurm here, or it refuses the array.
+        When sbatch refuses the array; it also says so of one that Slurm has taken and was slow to answer for.
     """
-    if shutil.which("sbatch") is None:
-        raise SettingsError("There is no sbatch here. Run this where Slurm is, or use --cluster local.")
     max_timeouts = array.tasks_per_entry + SPARE_TIMEOUTS
     Calls(array.function, array.arguments, array.resources.time, max_timeouts).write(folder)
     write_bytes(folder / SCRIPT, batch_script(array, config, folder).encode())
@@ -76,6 +74,12 @@ def submit(array: Array, config: ClusterConfig, folder: Path) -> str:
     if asked.returncode:
         raise SettingsError(f"sbatch refused {array.name}: {_last_line(asked.stderr)}")
     return asked.stdout.strip().split(";")[0]
+
+
+def require_sbatch() -> None:
+    """Raise SettingsError when there is no Slurm here."""
+    if shutil.which("sbatch") is None:
+        raise SettingsError("There is no sbatch here. Run this where Slurm is, or use --cluster local.")
 
 
 def batch_script(array: Array, config: ClusterConfig, folder: Path) -> str:

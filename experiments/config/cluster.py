@@ -12,6 +12,9 @@ from probing_datasets.foundation.settings import read_settings
 
 Cluster = Literal["debug", "local", "slurm"]
 
+OF_HARVEST = ("harvest_time", "harvest_cpus_per_task")
+"""Numbers that may be left out, and then are those of stage 2."""
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -84,6 +87,7 @@ class ClusterConfig:
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range, and for flags that contradict one another."""
         at_least_one(self, "workers", "world_size", "tasks_per_job", "time", "cpus_per_task", "harvest_jobs")
+        at_least_one(self, *(name for name in OF_HARVEST if getattr(self, name) is not None))
         if min(self.throttle, self.gpus, self.harvest_gpus) < 0:
             raise SettingsError("--throttle, --gpus and --harvest_gpus must be at least 0.")
         if not 0 <= self.rank < self.world_size:

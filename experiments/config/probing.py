@@ -77,7 +77,7 @@ class ProbingConfig(OptimalConfig, ClusterConfig, StoreConfig):
     regularization_grid: tuple[float, ...] = ()
     """Values from which C is chosen instead, on validation folds of the training rows."""
     tuning_folds: int = 5
-    """Validation folds for that choice."""
+    """Validation folds for that choice, and for the ridge of osp_tuning."""
     test_folds: int = 0
     """Cross-validate: each of so many folds is the test set once. 0: one test set."""
     controls: tuple[ControlName, ...] = ("shuffled_labels",)
@@ -87,11 +87,11 @@ class ProbingConfig(OptimalConfig, ClusterConfig, StoreConfig):
     n_permutations: int = 0
     """Permutations of the maximum-statistic test for the best of all neurons (all_neurons); 0: no test."""
     confidence: float = 0.95
-    """Level of the intervals of ROC-AUC (all_neurons)."""
+    """Level of the intervals of held-out scores (all_neurons, optimal probes)."""
     iterative_pruning_fixed_k: int = 5
-    """Neurons of each probe (iterative_pruning)."""
+    """Neurons of each probe (iterative_pruning, osp_iterative_pruning)."""
     iterative_pruning_n_prune_steps: int = 10
-    """Times that the best neuron is taken away (iterative_pruning)."""
+    """Times that the best neuron is taken away (iterative_pruning, osp_iterative_pruning)."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""

@@ -16,7 +16,7 @@ from probing_datasets.feature_dataset import Description, FeatureDataset, build_
 from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.foundation.settings import read_settings
-from probing_datasets.paper_format.layouts import Features, read_features
+from probing_datasets.paper_format.layouts import TEXT_LENGTH, Features, read_features
 from probing_datasets.saving import save_dataset
 from probing_datasets.tokenization import load_tokenizer, tokenizer_hash
 
@@ -61,11 +61,12 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
         When tokens lie outside the vocabulary of the tokenizer.
     """
     table = _read_table(config.path)
-    features = read_features(table, str(config.path))
     tokenizer = load_tokenizer(config.tokenizer, config.revision)
     padded = [row.astype(np.int32) for row in table.column("tokens").to_numpy(zero_copy_only=False)]
     ends: tuple[Any, ...] = (tokenizer.pad_token_id, tokenizer.eos_token_id)
-    tokens = _without_padding(padded, features, [i for i in ends if i is not None], len(tokenizer))
+    lengths = _text_lengths(padded, [i for i in ends if i is not None], len(tokenizer))
+    features = read_features(table.append_column(TEXT_LENGTH, pa.array(lengths)), str(config.path))
+    tokens = _without_padding(padded, lengths, features)
     if max(int(row.max()) for row in tokens) >= len(tokenizer):
         raise SettingsError(f"{config.path} has tokens beyond the vocabulary of {config.tokenizer}. Check --tokenizer.")
     starts_with_bos = all(row[0] == tokenizer.bos_token_id for row in tokens)
@@ -85,19 +86,21 @@ def _read_table(path: Path) -> pa.Table:
     return dataset.with_format("arrow")[:]  # type: ignore[return-value]
 
 
-def _without_padding(
-    padded: list[np.ndarray], features: Features, pad_ids: list[int], vocabulary_size: int
-) -> list[np.ndarray]:
-    """Cut each sequence behind its last token that is no padding, or is probed.
+def _text_lengths(padded: list[np.ndarray], pad_ids: list[int], vocabulary_size: int) -> np.ndarray:
+    """Return how many tokens of each sequence stand before its padding, at least one.
 
     The paper pads with the tokenizer's padding token, or with an id that it adds to the vocabulary.
     """
-    needed = np.ones(len(padded), np.int64)
+    is_text = (~np.isin(row, pad_ids) & (row < vocabulary_size) for row in padded)
+    return np.array([int(np.flatnonzero(text).max(initial=0)) + 1 for text in is_text], np.int64)
+
+
+def _without_padding(padded: list[np.ndarray], lengths: np.ndarray, features: Features) -> list[np.ndarray]:
+    """Cut the padding off each sequence, but for tokens that are probed."""
+    needed = lengths.copy()
     for _, probes in features.values():
         np.maximum.at(needed, probes.sequence, probes.position + 1)
-    is_text = (~np.isin(row, pad_ids) & (row < vocabulary_size) for row in padded)
-    ends = [int(np.flatnonzero(text).max(initial=-1)) + 1 for text in is_text]
-    return [row[: max(end, least)] for row, end, least in zip(padded, ends, needed.tolist(), strict=True)]
+    return [row[:length] for row, length in zip(padded, needed.tolist(), strict=True)]
 
 
 def _groups(config: ImportConfig, table: pa.Table) -> list[str]:

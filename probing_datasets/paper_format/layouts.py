@@ -20,6 +20,8 @@ Features = dict[str, tuple[FeatureKind, Probes]]
 
 POSITION_COLUMNS = ("abs_pos", "norm_abs_pos", "rel_pos", "norm_rel_pos", "log_pos")
 POSITIVE_LABELS = ("bigram", "positive")
+TEXT_LENGTH = "tokens that are no padding"
+"""Column that a table must have beside its own: the number of tokens of each sequence, padding not counted."""
 
 
 class Layout(NamedTuple):
@@ -36,7 +38,7 @@ def read_features(table: pa.Table, where: str) -> Features:
     Parameters
     ----------
     table : pyarrow.Table
-        All its columns.
+        All its columns, and `TEXT_LENGTH`.
     where : str
         For the message.
 
@@ -45,7 +47,7 @@ def read_features(table: pa.Table, where: str) -> Features:
     DatasetError
         When its columns are those of no layout.
     """
-    names = table.column_names
+    names = [name for name in table.column_names if name != TEXT_LENGTH]
     if any(name.endswith("|probe_indices") for name in names):
         return read_marked(table)
     for layout in LAYOUTS:
@@ -84,7 +86,7 @@ def read_by_value(column: str) -> Callable[[pa.Table], Features]:
 
 def read_bigrams(table: pa.Table) -> Features:
     """Read short contexts that end at the probed token, with ``feature_name`` and ``label``."""
-    last = _lengths(table) - 1
+    last = _last_positions(table)
     names, is_positive = (
         np.array(table.column("feature_name").to_pylist()),
         np.isin(table.column("label"), POSITIVE_LABELS),
@@ -117,7 +119,7 @@ def read_positions(table: pa.Table) -> Features:
 def read_sub_corpora(table: pa.Table) -> Features:
     """Read sequences with a sub-corpus and nothing to probe: their last tokens stand for them."""
     value = np.array(table.column("distribution").to_pylist())
-    last = _lengths(table) - 1
+    last = _last_positions(table)
     return {str(name): _of_sequences(np.arange(len(table)), last, value == name) for name in np.unique(value)}
 
 
@@ -139,8 +141,8 @@ def _flat(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(np.arange(len(lengths)), lengths), pc.list_flatten(column).to_numpy()
 
 
-def _lengths(table: pa.Table) -> np.ndarray:
-    return pc.list_value_length(table.column("tokens")).to_numpy().astype(np.int64)
+def _last_positions(table: pa.Table) -> np.ndarray:
+    return table.column(TEXT_LENGTH).to_numpy().astype(np.int64) - 1
 
 
 def _of_sequences(sequence: np.ndarray, position: np.ndarray, is_positive: np.ndarray) -> tuple[FeatureKind, Probes]:

@@ -4,7 +4,8 @@ import io
 import pytest
 from rich.console import Console
 
-from analysis.report import report
+from analysis.load_results import load_results
+from analysis.report import _stands_beside, report
 from experiments.cluster.launch import run_probing
 
 
@@ -40,6 +41,27 @@ def test_dense_probes_give_a_table_by_layer(config):
     assert "layer 1" in text
     strong = next(line for line in text.splitlines() if "strong" in line)
     assert float(strong.split()[5]) > 0.95 > float(strong.split()[3])
+
+
+def test_optimal_probes_are_shown_without_their_refits_and_ridges_not_chosen(config):
+    config = dataclasses.replace(config, layers=(1,), osp_upto_k=2, controls=(), features_per_task=2)
+    tuning = dataclasses.replace(config, experiment_type=("osp_tuning",), osp_ridge_grid=(0.01, 3.0), tuning_folds=2)
+    rows = load_results(run_probing(tuning))
+    shown = rows[~_stands_beside(rows)]
+    assert len(rows) == 16
+    assert set(shown["probe"]) == {"optimal_hinge"}
+    assert (shown.groupby(["feature", "k"]).size() == 1).all()
+    assert shown["chosen"].all()
+    assert len(shown) == 4
+
+
+def test_filters_of_several_sizes_are_told_apart(config):
+    study = ("test_osp_heuristic_filtering",)
+    written, text = reported(dataclasses.replace(config, experiment_type=study, layers=(1,), osp_upto_k=2))
+    assert written == ["ranked_neurons.csv"]
+    table = text[text.index("mean F1") :]
+    assert "best 10 by mean_dif, neurons" in table
+    assert "no ranking, neurons" in table
 
 
 def test_without_the_control_its_column_is_empty(config):

@@ -21,7 +21,7 @@ def config(tiny_model_dir):
 
 @pytest.fixture
 def sequences(config):
-    rows = [TextRow("a few words of text " * 20, group=f"group {i // 2}") for i in range(N_TEXTS)]
+    rows = [TextRow(f"a few words of text {i} " * 20, group=f"group {i // 2}") for i in range(N_TEXTS)]
     return cut_texts(config, Texts(rows, "digest"))
 
 
@@ -159,3 +159,16 @@ def test_rare_classes_and_single_groups_are_left_out(config, sequences, candidat
         DatasetError, match="c was left out: it has 1 classes .* r was left out: its rows are in 1 groups"
     ):
         assemble(config, sequences, candidates, [("c", one_class), ("r", one_group)])
+
+
+def test_copies_in_other_groups_are_noted(config):
+    texts = [("a", "one and two"), ("b", "three and four"), ("c", "one and two"), ("a", "one and two")]
+    rows = [TextRow(text, group=group) for group, text in texts]
+    sequences = cut_texts(replace(config, min_tokens=1), Texts(rows, "digest"))
+    candidates = last_position(sequences)
+    labels = [("x", Labels("regression", np.arange(4.0)))]
+    note = "1 sequences are copies of one in another group: they may be in training and test rows both."
+    assert assemble(config, sequences, candidates, labels).description.dropped == (note,)
+    kept = sequences.select(np.array([0, 1, 3]))
+    labels = [("x", Labels("regression", np.arange(3.0)))]
+    assert assemble(config, kept, last_position(kept), labels).description.dropped == ()

@@ -20,6 +20,7 @@ def test_every_collection_can_be_asked_for():
         ("min_tokens", 0),
         ("positions_per_sequence", -1),
         ("rows_per_feature", 0),
+        ("min_positives", 0),
         ("num_proc", 0),
         ("n_sequences", 0),
         ("n_sequences", -2),

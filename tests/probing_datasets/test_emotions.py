@@ -20,6 +20,7 @@ from probing_datasets.emotions import STATE_OF_EMOTION, emotional_state
         (0, "joy"),  # admiration
         ([2, 3], "anger"),  # anger and annoyance
         (27, "neutral"),
+        ("27", "neutral"),  # a CSV file knows texts alone
         (28, "28"),
         ("boredom", "boredom"),
     ],

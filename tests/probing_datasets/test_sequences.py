@@ -3,10 +3,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from probing_datasets.annotation import AnnotatedText
 from probing_datasets.config import MakeConfig
 from probing_datasets.foundation.errors import AnnotationError, DatasetError, SettingsError, SourceError
-from probing_datasets.sequences import LabelledSequences, cut_texts, describe_sequences
+from probing_datasets.sequences import LabelledSequences, _draw_pieces, cut_texts, describe_sequences, is_copy
 from probing_datasets.sources import TextRow, digest_rows
 from probing_datasets.texts import Texts, read_texts
 from probing_datasets.tokenization import load_tokenizer, tokenizer_hash
@@ -199,3 +202,21 @@ def test_select_keeps_what_belongs_to_a_sequence(config):
     assert some.origin.tolist() == sequences.origin[[5, 11]].tolist()
     assert [some.texts[i].group for i in some.origin] == some.groups
     assert [a.tolist() for a in some.annotations] == [sequences.annotations[i].tolist() for i in (5, 11)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.lists(st.integers(0, 1), max_size=2), st.sampled_from("abc"))))
+def test_no_tokens_are_in_two_groups_without_copies(pairs):
+    tokens, groups = [np.array(ids, np.int32) for ids, _ in pairs], [group for _, group in pairs]
+    copies = is_copy(tokens, groups)
+    group_of = {tuple(ids): group for (ids, group), copy in zip(pairs, copies, strict=True) if not copy}
+    assert all((group_of[tuple(ids)] != group) == copy for (ids, group), copy in zip(pairs, copies, strict=True))
+    assert len(group_of) == len({tuple(ids) for ids, _ in pairs})
+
+
+def test_pieces_do_not_hold_the_whole_text(config):
+    text = AnnotatedText(np.arange(100_000, dtype=np.int32), np.zeros((100_000, 16), np.int16))
+    (piece,) = _draw_pieces(config(), 0, text, 40, np.random.default_rng(0))
+    assert piece.ids.base is None
+    assert piece.values is not None
+    assert piece.values.base is None

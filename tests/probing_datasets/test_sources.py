@@ -79,6 +79,11 @@ def test_further_columns_must_be_there(table_path):
         read_source(str(table_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
 
 
+def test_source_files_have_no_columns(tmp_path):
+    with pytest.raises(SourceError, match=r"holds source files, without a column 'subject'. Give a table"):
+        read_source(str(tmp_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
+
+
 def test_a_collection_without_bundled_texts():
     with pytest.raises(SourceError, match="No texts are bundled for compound_words. Give --source"):
         read_source("demo", "compound_words", SourceColumns())
@@ -146,7 +151,7 @@ def test_missing_file_and_unknown_format(tmp_path):
     with pytest.raises(SourceError, match=r"There is no file .*nowhere\.csv. Check --source"):
         read_source(str(tmp_path / "nowhere.csv"), "natural_lang_id", COLUMNS)
     (tmp_path / "notes.txt").write_text("text")
-    with pytest.raises(SourceError, match=r"no known table format. .* \.csv, \.json, \.jsonl, \.parquet"):
+    with pytest.raises(SourceError, match=r"no known table format. .* \.parquet, \.jsonl, \.json, \.csv"):
         read_source(str(tmp_path / "notes.txt"), "natural_lang_id", COLUMNS)
 
 

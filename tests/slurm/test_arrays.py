@@ -126,6 +126,25 @@ def test_what_a_launcher_submitted_before_it_was_killed_is_not_submitted_again(
     assert states(*ONE_LAYER) == {"done": 2}
 
 
+def test_an_array_that_slurm_took_and_sbatch_gave_up_on_is_not_submitted_again(
+    slurm, probe, states, plant, tmp_path, monkeypatch
+):
+    """A controller under load answers too late: sbatch says so, and the jobs are there."""
+    plant()
+    hasty = tmp_path / "sbatch"
+    hasty.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@"\necho Socket timed out >&2\nexit 1\n')
+    hasty.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        status, _, err = probe(*ONE_LAYER)
+    assert status == 1
+    assert "Socket timed out" in err
+    assert probe(*ONE_LAYER)[0] == 0
+    assert len(slurm.queue()) == 2
+    assert slurm.wait_for_end() == {"COMPLETED": 2}
+    assert states(*ONE_LAYER) == {"done": 2}
+
+
 def test_a_task_killed_in_the_middle_of_a_write_is_lost_and_done_again_alone(
     slurm, probe, states, plant, mid_write, results
 ):

@@ -41,6 +41,7 @@ def test_when_stage_one_fails_stage_two_is_cancelled_and_a_rerun_goes_on(slurm, 
     status, _, err = probe(command=["status"])
     assert status == 1
     assert "No run of these settings is planned" in err
+    assert "ended before they could do it: `logs harvest` shows those of stage 1" in err
     assert probe("--harvest", "--wait")[0] == 0
     assert states() == {"done": 2}
 

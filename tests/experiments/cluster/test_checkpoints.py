@@ -43,15 +43,13 @@ SCRIPT = """
 import signal, sys
 from experiments.cluster import worker
 from experiments.studies.optimal.candidates import Candidates
-from experiments.interruption import signals_noted
 
 search, calls = Candidates.search, []
 
 def interrupted_search(self, *arguments, **options):
     calls.append(1)
-    with signals_noted():
-        if len(calls) == 3:  # the second feature's first support
-            signal.raise_signal(signal.{signal})
+    if len(calls) == 3:  # between two searches, before the second feature's first support
+        signal.raise_signal(signal.{signal})
     return search(self, *arguments, **options)
 
 Candidates.search = interrupted_search

@@ -6,9 +6,11 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import tyro
 from sklearn.linear_model import LogisticRegression
 
-from experiments.interruption import deliver, interrupted
+from experiments.config import ProbingConfig
+from experiments.interruption import deliver, interrupted, signals_noted
 from experiments.probes.optimal.problem import class_weights, ridge_of, scaled_columns
 from experiments.probes.optimal.support_fit import fit_support
 from experiments.studies import STUDIES
@@ -78,7 +80,12 @@ def test_every_proof_is_accepted_and_belongs_to_its_row(name, config, planted, f
     problem = planted(shift=1.0)
     rows = [row_of(p) for p in optimal(fit(STUDIES[name], config, problem))]
     assert all(verify_row(config, problem, row).proved for row in rows)
+    assert all(row["regularization"] is None for row in rows)
     first, second = rows[:2]
+    assert not verify_row(config, problem, first | {"optimality_gap": 0.0}).proved
+    strict = verify_row(dataclasses.replace(config, osp_gap=1e-5), problem, first)
+    assert strict.proved == (first["optimality_gap"] <= 1e-5)
+    assert strict.proved or "says proved, but its gap is" in strict.reason
     other = verify_row(config, problem, second | {"lower_bound": second["lower_bound"] * 1.001})
     assert not other.proved
     assert "of another probe" in other.reason
@@ -92,6 +99,7 @@ def test_a_filter_keeps_the_best_ranked_neurons_and_says_so(config, planted, fit
     for probe in optimal(fit(SWEEP, config, problem)):
         assert probe.further["n_candidates"] == 5
         assert set(probe.support) <= set(probe.further["candidates"])
+        assert (probe.ranking, probe.rank) == ("mean_dif", 0)
         assert verify_row(config, problem, row_of(probe)).proved
 
 
@@ -160,27 +168,48 @@ def test_squares_are_the_ridge_regression_of_the_best_neuron(config, planted, fi
     assert one.objective == pytest.approx(best.min(), rel=1e-6)
 
 
-def test_a_signal_ends_the_search_and_keeps_what_was_found(config, planted, fit, monkeypatch):
-    config = dataclasses.replace(config, osp_upto_k=5)
+@pytest.fixture
+def ctrl_c_at_the_second_search(monkeypatch):
     solve, calls = Candidates.search, []
 
-    def interrupt_the_second(self, *arguments, **options):
+    def search(self, *arguments, **options):
         calls.append(1)
         found = solve(self, *arguments, **options)
         if len(calls) == 2:
-            from experiments.interruption import signals_noted
-
             with signals_noted():
                 signal.raise_signal(signal.SIGINT)
         return found
 
-    monkeypatch.setattr(Candidates, "search", interrupt_the_second)
-    probes = optimal(fit(SWEEP, config, planted()))
-    assert [len(p.support) for p in probes] == [1, 2]
-    assert interrupted()
+    monkeypatch.setattr(Candidates, "search", search)
+    yield
     with pytest.raises(KeyboardInterrupt):
         deliver()
     assert not interrupted()
+
+
+@pytest.mark.usefixtures("ctrl_c_at_the_second_search")
+def test_a_signal_ends_the_search_and_keeps_what_was_found(config, planted, fit):
+    probes = optimal(fit(SWEEP, dataclasses.replace(config, osp_upto_k=5), planted()))
+    assert [len(p.support) for p in probes] == [1, 2]
+    assert interrupted()
+
+
+@pytest.mark.usefixtures("ctrl_c_at_the_second_search")
+def test_a_signal_leaves_no_share_of_unfinished_resamples(config, planted, fit):
+    (probe,) = optimal(fit(SWEEP, dataclasses.replace(config, osp_resamples=4), planted()))
+    assert probe.further["support_stability"] is None
+
+
+@pytest.mark.usefixtures("ctrl_c_at_the_second_search")
+def test_a_signal_leaves_no_choice_by_unfinished_folds(config, planted, fit):
+    probes = optimal(fit(STUDIES["osp_tuning"], config, planted()))
+    assert probes
+    assert all("chosen" not in p.further and "validation_f1_score" not in p.further for p in probes)
+
+
+@pytest.mark.parametrize("flag", ["--osp_timeout", "--gurobi_timeout", "--gurobi-timeout"])
+def test_the_time_limit_has_the_papers_name_too(flag):
+    assert tyro.cli(ProbingConfig, args=[flag, "5"]).osp_timeout == 5
 
 
 @pytest.mark.parametrize(
@@ -191,6 +220,7 @@ def test_a_signal_ends_the_search_and_keeps_what_was_found(config, planted, fit,
         {"osp_ridge": np.inf},
         {"osp_ridge_grid": ()},
         {"osp_ridge_grid": (1.0, -1.0)},
+        {"osp_ridge_grid": (1.0, 1.0)},
         {"osp_timeout": 0.0},
         {"osp_gap": 1e-7},
         {"osp_near_gap": -0.1},

@@ -95,6 +95,12 @@ def test_plain_sequences_stand_for_their_sub_corpus(published):
     assert rows(dataset, "a") == [(0, 7, 1), (1, 7, -1), (2, 7, 1)]
 
 
+def test_the_last_token_of_a_padded_sequence_is_its_last_of_text(published):
+    dataset = published("pile_test.pyth.8.-1", columns={"distribution": ["a", "b", "a"]})
+    assert rows(dataset, "a") == [(0, 7, 1), (1, 3, -1), (2, 5, 1)]
+    assert dataset.lengths.tolist() == [8, 4, 6]
+
+
 def test_padding_that_is_probed_is_kept(published):
     dataset = published(
         columns={"x|probe_indices": [[1], [5], [2]], "x|probe_classes": [[1], [-1], [1]]},
