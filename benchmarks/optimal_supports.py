@@ -102,8 +102,9 @@ def _finders(data: Columns, sparse: SparseProblem, most: int) -> dict[str, Calla
 
 
 def _of_l1_path(path: SparsePath, x: NDArray, k: int) -> NDArray:
-    """Return the k largest coefficients of the sparsest probe of a path that has as many."""
-    fit = min((f for f in path.fits if len(f.support) >= k), key=lambda f: len(f.support))
+    """Return the k largest coefficients of the sparsest probe of a path that has as many, or all of its densest one."""
+    enough = [f for f in path.fits if len(f.support) >= k]  # none where few neurons separate the classes
+    fit = min(enough or path.fits, key=lambda f: len(f.support) if enough else -len(f.support))
     size = np.abs(fit.coef) * x[:, fit.support].std(axis=0, dtype=np.float64)
     return fit.support[np.argsort(-size, kind="stable")[:k]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,12 @@ from probing_datasets.model_names import model_identity
 from probing_datasets.probed_rows import probed_rows
 
 END_OF_TEXT = "<|endoftext|>"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_works() -> None:
+    """Take Ctrl-C as a terminal gives it: a shell starts what it puts into the background without it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

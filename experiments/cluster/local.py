@@ -74,7 +74,17 @@ def _interrupts_held_back() -> Iterator[None]:
 def _start_worker(threads: int) -> None:
     """Divide the CPUs among the workers, and let Ctrl-C end a task without a traceback of every worker."""
     threadpool_limits(threads)
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(INTERRUPTED))
+    for number in (signal.SIGINT, signal.SIGALRM):
+        signal.signal(number, lambda *_: sys.exit(INTERRUPTED))
+    sys.unraisablehook = _exit_a_little_later
+
+
+def _exit_a_little_later(unraisable: sys.UnraisableHookArgs) -> None:
+    """Ask to exit once more when Ctrl-C came in the middle of a callback, which Python lets survive it."""
+    if unraisable.exc_type is SystemExit:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _attempt_in_worker(run_path: str, key: str, submission: str) -> bool:

@@ -15,9 +15,9 @@ def test_the_demo_finds_language_neurons_that_its_controls_lack(tmp_path: Path, 
     printed = capsys.readouterr().out
     for collection, floor, margin in (("natural_lang_id", 0.95, 0.3), ("programming_lang_id", 0.7, 0.1)):
         rows = Path(f"{collection}.demo.256.-1") / "mlp.hook_post.mean"
-        (trained,) = (tmp_path / "results/probing/demo/demo" / rows).glob("enumerate_monosemantic-*")
-        (control,) = (tmp_path / "results/probing/demo/demo+random0" / rows).glob("enumerate_monosemantic-*")
-        (sweep,) = (tmp_path / "results/probing/demo/demo" / rows).glob("heuristic_sparsity_sweep-*")
+        (trained,) = (tmp_path / "results/probing/demo/demo" / rows).glob("enumerate_monosemantic-*/????????")
+        (control,) = (tmp_path / "results/probing/demo/demo+random0" / rows).glob("enumerate_monosemantic-*/????????")
+        (sweep,) = (tmp_path / "results/probing/demo/demo" / rows).glob("heuristic_sparsity_sweep-*/????????")
         best = best_neurons(load_results(trained))
         random_f1 = best_neurons(load_results(control))["test_f1_score"].mean()
         assert len(best) == 9
