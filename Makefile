@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-PACKAGES := probing_datasets experiments analysis
+PACKAGES := probing_datasets sparse_probing
 SCRIPTS := get_activations.py probing_experiment.py
 
 .DEFAULT_GOAL := help
@@ -14,7 +14,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z -]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 demo: $(INSTALLED) ## Run both stages on the bundled model and data, offline
-	$(BIN)/python -m analysis.demo
+	$(BIN)/python -m sparse_probing.demo
 
 test check: lint ## All that CI demands: format, lint, types, floors, docstrings, tests
 	$(BIN)/pytest

@@ -16,8 +16,8 @@ from functools import partial
 import tyro
 from rich.console import Console
 
-from experiments.config import HarvestConfig
 from probing_datasets.foundation.command_line import run_command
+from sparse_probing.config import HarvestConfig
 
 console = Console()
 
@@ -27,14 +27,14 @@ STORE_COMMAND_NAMES = ("verify", "describe", "convert", "merge")
 def harvest_command(arguments: list[str]) -> None:
     """Harvest with the settings of a command line."""
     config = tyro.cli(HarvestConfig, args=arguments, description=__doc__)
-    from experiments.activations.experiment_types import EXPERIMENTS  # here, so that --help stays fast
+    from sparse_probing.activations.experiment_types import EXPERIMENTS  # here, so that --help stays fast
 
     EXPERIMENTS[config.experiment_type](config, partial(console.print, soft_wrap=True, markup=False))
 
 
 def store_command(name: str, arguments: list[str]) -> None:
     """Verify, describe, convert or merge stores."""
-    from experiments.activations.commands import STORE_COMMANDS  # here, so that --help stays fast
+    from sparse_probing.activations.commands import STORE_COMMANDS  # here, so that --help stays fast
 
     tyro.cli(STORE_COMMANDS[name], args=arguments, prog=f"get_activations.py {name}")
 

@@ -16,8 +16,8 @@ from functools import partial
 import tyro
 from rich.console import Console
 
-from experiments.config import ProbingConfig
 from probing_datasets.foundation.command_line import run_command
+from sparse_probing.config import ProbingConfig
 
 RUN_COMMAND_NAMES = ("status", "logs", "cancel", "verify")
 
@@ -28,12 +28,12 @@ def probe_command(arguments: list[str]) -> None:
     """Run the study of a command line and print its best neurons, or submit it."""
     config = tyro.cli(ProbingConfig, args=arguments, description=__doc__)
     if config.dry_run:
-        from experiments.cluster.dry_run import dry_run  # here, so that --help stays fast
+        from sparse_probing.runs.dry_run import dry_run  # here, so that --help stays fast
 
         console.out(dry_run(config), highlight=False)
         return
-    from analysis.report import report  # here, so that --help stays fast
-    from experiments.cluster.launch import launch, raise_problems
+    from sparse_probing.reporting.report import report  # here, so that --help stays fast
+    from sparse_probing.runs.launch import launch, raise_problems
 
     launched = launch(config, partial(console.out, highlight=False))
     if launched.run is not None and launched.can_report:
@@ -43,7 +43,7 @@ def probe_command(arguments: list[str]) -> None:
 
 def run_command_of(name: str, arguments: list[str]) -> None:
     """Look after a run: status, logs, cancel, verify."""
-    from experiments.cluster.commands import RUN_COMMANDS  # here, so that --help stays fast
+    from sparse_probing.runs.commands import RUN_COMMANDS  # here, so that --help stays fast
 
     tyro.cli(RUN_COMMANDS[name], args=arguments, prog=f"probing_experiment.py {name}")
 

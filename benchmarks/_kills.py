@@ -16,19 +16,19 @@ from threading import RLock
 
 from tqdm import tqdm
 
-from experiments.activations.stores import open_store
-from experiments.activations.stores.header import HEADER
-from experiments.activations.stores.ledger import PARTS
-from experiments.activations.stores.provenance import PROVENANCE
 from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from sparse_probing.activations.stores import open_store
+from sparse_probing.activations.stores.manifest.header import HEADER
+from sparse_probing.activations.stores.manifest.part_records import PARTS
+from sparse_probing.activations.stores.manifest.provenance import PROVENANCE
 
 FORKS = multiprocessing.get_context("forkserver")
 """Processes are forked from one that has imported everything once, and has no threads."""
 
 PRELOADED = [
     "benchmarks._language_models",
-    "experiments.activations.harvest",
+    "sparse_probing.activations.harvest",
     "transformers.models.gpt_neox.modeling_gpt_neox",
 ]
 

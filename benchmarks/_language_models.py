@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPTNeoXConfig, PreTrainedTokenizerFast
 
-from experiments.config import HarvestConfig
-from probing_datasets.config import MakeConfig
+from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.demo import DEMO_MODEL_PATH, DEMO_TEXTS
 from probing_datasets.feature_dataset import Aggregation
 from probing_datasets.make import make_dataset
-from probing_datasets.tokenization import load_tokenizer
+from probing_datasets.make_config import MakeConfig
+from sparse_probing.config import HarvestConfig
 
 ModelSize = Literal["tiny", "demo", "pythia-70m"]
 

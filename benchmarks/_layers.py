@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks._synthetic import planted_layer
-from experiments.activations.stores import open_store
-from experiments.config import ProbingConfig
-from experiments.results import FittedProbe
-from experiments.studies import STUDIES
-from experiments.studies.problem import Problem
-from experiments.studies.problems import make_problem, questions, ranked
-from experiments.studies.variants import NEURONS
 from probing_datasets.feature_dataset import load_feature_dataset
-from probing_datasets.probed_rows import FeatureRows, ProbedRows, feature_rows
+from probing_datasets.feature_dataset.probed_rows import FeatureRows, ProbedRows, feature_rows
+from sparse_probing.activations.stores import open_store
+from sparse_probing.config import ProbingConfig
+from sparse_probing.results import FittedProbe
+from sparse_probing.studies import STUDIES
+from sparse_probing.studies.base.prepare import make_problem, questions, ranked
+from sparse_probing.studies.base.problem import Problem
+from sparse_probing.studies.base.variants import NEURONS
 
 TEST_FRACTION = 0.3
 

@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks._report import print_table
 from benchmarks._synthetic import planted_layer
-from experiments.probes.metrics import classification_metrics
-from experiments.probes.single_neuron import SingleNeuronFit, fit_single_neurons
+from sparse_probing.probes.l2.single_neuron import SingleNeuronFit, fit_single_neurons
+from sparse_probing.probes.metrics.classification import classification_metrics
 
 TEST_FRACTION = 0.3
 METRICS_BLOCK = 128

@@ -23,14 +23,14 @@ import tyro
 
 import probing_experiment
 from benchmarks._report import print_table, seconds
-from experiments.activations.harvest import harvest
-from experiments.cluster.launch import run_probing
-from experiments.cluster.plan import Run, Task, name_run, write_plan
-from experiments.cluster.publish import publish, read_record, task_folder
-from experiments.cluster.status import run_status
-from experiments.config import HarvestConfig, ProbingConfig, StoreConfig
-from probing_datasets.config import MakeConfig
 from probing_datasets.make import make_dataset
+from probing_datasets.make_config import MakeConfig
+from sparse_probing.activations.harvest import harvest
+from sparse_probing.config import HarvestConfig, ProbingConfig, StoreConfig
+from sparse_probing.runs.launch import run_probing
+from sparse_probing.runs.planning.run import Run, Task, name_run, write_plan
+from sparse_probing.runs.status.status import run_status
+from sparse_probing.runs.tasks.results import publish, read_record, task_folder
 
 SCRIPT = Path(probing_experiment.__file__)
 Rows = list[dict[str, object]]
@@ -108,7 +108,7 @@ def all_spans(jobs: Collection[str]) -> dict[str, Span]:
 
 def import_seconds() -> float:
     """Return how long a new process takes to import what an entry runs."""
-    command = [sys.executable, "-c", "import experiments.cluster.entry"]
+    command = [sys.executable, "-c", "import sparse_probing.runs.tasks.attempt_task"]
     return seconds(partial(subprocess.run, command, check=True, cwd=SCRIPT.parent)).wall
 
 

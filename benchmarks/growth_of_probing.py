@@ -22,11 +22,6 @@ from benchmarks._layers import fit_together, rows_in_all, synthetic_problems
 from benchmarks._memory import Resident, resident_memory
 from benchmarks._report import Seconds, alternate, median_ratio, median_seconds, print_table
 from benchmarks._synthetic import planted_layer
-from experiments.activations.plan import StorePlan, choose_part_rows
-from experiments.activations.stores import ZarrStore
-from experiments.cluster.run import plan_run
-from experiments.cluster.worker import run_task
-from experiments.config import ProbingConfig, StudyName
 from probing_datasets.feature_dataset import (
     Description,
     FeatureDataset,
@@ -34,6 +29,11 @@ from probing_datasets.feature_dataset import (
     Probes,
     build_feature_dataset,
 )
+from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.activations.stores.plan import StorePlan, choose_part_rows
+from sparse_probing.config import ProbingConfig, StudyName
+from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.tasks.run_task import run_task
 
 MEASURED: tuple[StudyName, ...] = ("heuristic_sparsity_sweep", "all_neurons")
 GROWTHS = (2, 4)

@@ -1,6 +1,6 @@
 """Stage 1 against the forward pass alone, on the same batches.
 
-Ours is `experiments.activations.harvest.run_harvest`: all layers of ``mlp.hook_post`` in float16,
+Ours is `sparse_probing.activations.harvest.run_harvest`: all layers of ``mlp.hook_post`` in float16,
 checksummed and durable on the disk. The peer is the Hugging Face base model (no unembedding, no
 cache of keys and values, inference mode, scaled-dot-product attention) with nothing stored.
 """
@@ -19,12 +19,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from benchmarks._language_models import EVERY_TOKEN, ModelSize, harvest_config
 from benchmarks._report import alternate, median_ratio, median_seconds, print_table
-from experiments.activations.batches import Batch, part_batches
-from experiments.activations.harvest import Harvest, prepare_harvest, run_harvest
-from experiments.activations.pooling import pool
-from experiments.activations.stores import ActivationStore, open_store
-from experiments.activations.stores.files import remove_tree
 from probing_datasets.feature_dataset import Aggregation
+from sparse_probing.activations.harvest import Harvest, prepare_harvest, run_harvest
+from sparse_probing.activations.model_pass.batches import Batch, part_batches
+from sparse_probing.activations.model_pass.pooling import pool
+from sparse_probing.activations.stores import ActivationStore, open_store
+from sparse_probing.activations.stores.storage.files import remove_tree
 
 
 @dataclass(frozen=True)

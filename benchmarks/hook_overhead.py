@@ -25,8 +25,8 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from benchmarks._language_models import ModelSize, save_random_model
 from benchmarks._report import Contender, alternate, median_ratio, median_seconds, print_table
-from experiments.models import LanguageModel, load_model
-from experiments.models.hook_points import build_bridge
+from sparse_probing.models import LanguageModel, load_model
+from sparse_probing.models.hook_points import build_bridge
 
 LastTokens = dict[str, torch.Tensor]
 """Activation (sequences, width) of the last token by hook point."""

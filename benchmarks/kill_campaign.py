@@ -26,14 +26,14 @@ import tyro
 from benchmarks._kills import Tally, Work, files_of, import_once, is_complete, run
 from benchmarks._language_models import save_random_model
 from benchmarks._report import print_table
-from experiments.activations import harvest as stage_one
-from experiments.activations.compute import PartBuffers, compute_parts
-from experiments.activations.pipeline import LARGEST_NUMBER_OF_BUFFERS
-from experiments.activations.stores import open_store
-from experiments.activations.stores.conversion import convert
-from experiments.config import HarvestConfig, StoreKind
+from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.feature_dataset import Description, Probes, build_feature_dataset
-from probing_datasets.tokenization import load_tokenizer, tokenizer_hash
+from sparse_probing.activations import harvest as stage_one
+from sparse_probing.activations.harvesting.compute_parts import PartBuffers, compute_parts
+from sparse_probing.activations.harvesting.part_writer import LARGEST_NUMBER_OF_BUFFERS
+from sparse_probing.activations.stores import open_store
+from sparse_probing.activations.stores.convert import convert
+from sparse_probing.config import HarvestConfig, StoreKind
 
 CONTEXT_LENGTH = 128
 STORES: tuple[StoreKind, ...] = ("zarr", "hdf5")

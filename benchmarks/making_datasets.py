@@ -21,12 +21,12 @@ import tyro
 
 from benchmarks._memory import resident_memory
 from benchmarks._report import print_table, seconds
-from probing_datasets.config import MakeConfig
-from probing_datasets.describing import sharing
+from probing_datasets.building.sources import SourceColumns, TextRow, read_source
+from probing_datasets.describe import sharing
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make import COLLECTIONS
-from probing_datasets.sources import SourceColumns, TextRow, read_source
+from probing_datasets.make_config import MakeConfig
 
 COLLECTIONS_OF_RUNNING_TEXT = (
     "text_features",

@@ -16,8 +16,8 @@ import tyro
 
 from benchmarks._language_models import EVERY_TOKEN, ModelSize, harvest_config
 from benchmarks._report import print_table
-from experiments.activations.harvest import prepare_harvest, run_harvest
-from experiments.config import HarvestConfig
+from sparse_probing.activations.harvest import prepare_harvest, run_harvest
+from sparse_probing.config import HarvestConfig
 
 GROWTHS = (1, 4, 16)
 

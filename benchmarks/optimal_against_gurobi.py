@@ -23,13 +23,13 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks._report import print_table
 from benchmarks.optimal_probes import Feature, Solver, percent, planted_features, solve_in, warm_up
-from experiments.probes.inputs import Floats
-from experiments.probes.optimal.branch_and_bound import branch_and_bound
-from experiments.probes.optimal.gurobi import gurobi
-from experiments.probes.optimal.problem import SparseProblem
-from experiments.probes.optimal.result import Clock, Limits, OptimalFit, relative_gap
-from experiments.probes.optimal.search import as_support
-from experiments.probes.optimal.support_fit import FINAL_TOLERANCE, fit_support
+from sparse_probing.probes.optimal.branch_and_bound.local_search import as_support
+from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
+from sparse_probing.probes.optimal.gurobi.solver import gurobi
+from sparse_probing.probes.optimal.problem import SparseProblem
+from sparse_probing.probes.optimal.result import Clock, Limits, OptimalFit, relative_gap
+from sparse_probing.probes.optimal.support_fit import FINAL_TOLERANCE, fit_support
+from sparse_probing.probes.validation import Floats
 
 FREE_VARIABLES = 200
 """That the free licence takes where anything is quadratic."""

@@ -22,22 +22,22 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks._report import print_table
-from experiments.cluster.plan import Run, load_run
-from experiments.cluster.proofs import problems_of
-from experiments.cluster.publish import ROWS, finished_tasks, task_folder
-from experiments.probes.bootstrap import group_bootstrap
-from experiments.probes.l1_path import fit_l1_path
-from experiments.probes.logistic import fit_nested_top_k, nested_scores
-from experiments.probes.metrics import classification_metrics
-from experiments.probes.optimal.branch_and_bound import branch_and_bound
-from experiments.probes.optimal.problem import SparseProblem
-from experiments.probes.optimal.result import Limits
-from experiments.probes.optimal.support_fit import fit_support
-from experiments.probes.rankings import rank_neurons, top_neurons
-from experiments.probes.sparse_path import SparsePath
-from experiments.results import read_rows
-from experiments.studies.optimal.candidates import Candidates
-from experiments.studies.problem import Columns
+from sparse_probing.probes.inference.group_bootstrap import group_bootstrap
+from sparse_probing.probes.l1.l1_path import fit_l1_path
+from sparse_probing.probes.l1.path_following import SparsePath
+from sparse_probing.probes.l2.logistic import fit_nested_top_k, nested_scores
+from sparse_probing.probes.metrics.classification import classification_metrics
+from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
+from sparse_probing.probes.optimal.problem import SparseProblem
+from sparse_probing.probes.optimal.result import Limits
+from sparse_probing.probes.optimal.support_fit import fit_support
+from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from sparse_probing.results import read_rows
+from sparse_probing.runs.planning.run import Run, load_run
+from sparse_probing.runs.tasks.check_proofs import problems_of
+from sparse_probing.runs.tasks.results import ROWS, finished_tasks, task_folder
+from sparse_probing.studies.base.problem import Columns
+from sparse_probing.studies.optimal.candidates import Candidates
 
 FILTER = 50
 MEASURES = ("f1_score", "roc_auc")

@@ -23,11 +23,11 @@ import zarr
 from zarr.codecs import Crc32cCodec
 
 from benchmarks._report import Contender, Seconds, alternate, median_ratio, median_seconds, print_table
-from experiments.activations.plan import StorePlan, choose_part_rows
-from experiments.activations.stores import STORES, ActivationStore
-from experiments.activations.stores.blocks import choose_block_columns
-from experiments.config import Precision
 from probing_datasets.foundation.atomic_files import fsync_path
+from sparse_probing.activations.stores import STORES, ActivationStore
+from sparse_probing.activations.stores.format.blocks import choose_block_columns
+from sparse_probing.activations.stores.plan import StorePlan, choose_part_rows
+from sparse_probing.config import Precision
 
 HOOK = "mlp.hook_post"
 LAYER_NAME = f"{HOOK}/layer_00"

@@ -30,9 +30,9 @@ from transformer_lens.tools.analysis.sparse_probing import sweep_sparse_probe
 from benchmarks._layers import TEST_FRACTION, fit_together, stored_problems, synthetic_problems
 from benchmarks._report import Seconds, alternate, median_ratio, median_seconds, print_table
 from benchmarks.all_neurons import PEERS, sklearn_metrics
-from experiments.config import ProbingConfig
-from experiments.studies.problem import Problem
-from experiments.studies.sparsity_levels import sparsity_levels
+from sparse_probing.config import ProbingConfig
+from sparse_probing.studies.base.problem import Problem
+from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from probing_datasets import (
+from probing_datasets.collections import (
     affixes,
     compound_words,
     containment,
@@ -22,11 +22,11 @@ from probing_datasets import (
     text_features,
     wikidata,
 )
-from probing_datasets.collection import Collection
-from probing_datasets.config import MakeConfig
+from probing_datasets.collections.collection import Collection
 from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset.saving import save_dataset
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.saving import save_dataset
+from probing_datasets.make_config import MakeConfig
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,6 @@ import torch
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from experiments.activations.plan import StorePlan
-from experiments.activations.stores import ZarrStore
-from experiments.config import HarvestConfig, ProbingConfig
-from probing_datasets.config import MakeConfig
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import (
     Description,
@@ -25,9 +21,13 @@ from probing_datasets.feature_dataset import (
     build_feature_dataset,
     load_feature_dataset,
 )
+from probing_datasets.feature_dataset.probed_rows import probed_rows
 from probing_datasets.make import make_dataset
+from probing_datasets.make_config import MakeConfig
 from probing_datasets.model_names import model_identity
-from probing_datasets.probed_rows import probed_rows
+from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.activations.stores.plan import StorePlan
+from sparse_probing.config import HarvestConfig, ProbingConfig
 
 END_OF_TEXT = "<|endoftext|>"
 

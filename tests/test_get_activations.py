@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import get_activations
-from experiments.activations.stores import ZarrStore
-from experiments.config import HarvestConfig
-from probing_datasets.config import MakeConfig
 from probing_datasets.make import make_dataset
+from probing_datasets.make_config import MakeConfig
+from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.config import HarvestConfig
 
 SCRIPT = Path(get_activations.__file__)
 

@@ -16,12 +16,12 @@ import pytest
 
 import get_activations
 import probing_experiment
-from analysis.load_results import load_results
-from experiments.activations.stores import ZarrStore
-from experiments.cluster.publish import read_record, task_folder
-from experiments.cluster.run import plan_run
-from experiments.config import ProbingConfig
-from experiments.results import METRICS
+from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.config import ProbingConfig
+from sparse_probing.results import METRICS
+from sparse_probing.runs.load_results import load_results
+from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.tasks.results import read_record, task_folder
 
 SCRIPT = Path(probing_experiment.__file__)
 PLANTED = ["--model", "tiny", "--feature_dataset", "made.tiny.16.-1", "--cluster", "debug", "--max_k", "4"]

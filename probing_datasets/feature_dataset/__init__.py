@@ -1,9 +1,8 @@
 """The feature data set: token sequences, and which of their positions have which labels."""
 
-from probing_datasets.feature_dataset.building import build_feature_dataset
+from probing_datasets.feature_dataset.construction import build_feature_dataset
 from probing_datasets.feature_dataset.dataset import FeatureDataset
-from probing_datasets.feature_dataset.loading import dataset_names, load_feature_dataset
-from probing_datasets.feature_dataset.types import (
+from probing_datasets.feature_dataset.description import (
     FORMAT_VERSION,
     Aggregation,
     Description,
@@ -11,6 +10,7 @@ from probing_datasets.feature_dataset.types import (
     FeatureKind,
     Probes,
 )
+from probing_datasets.feature_dataset.loading import dataset_names, load_feature_dataset
 from probing_datasets.feature_dataset.validation import validate
 
 __all__ = [

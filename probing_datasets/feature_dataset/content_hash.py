@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from probing_datasets.feature_dataset.types import Description, FeatureInfo
+from probing_datasets.feature_dataset.description import Description, FeatureInfo
 from probing_datasets.foundation.hashing import checksum, digest_json
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from probing_datasets.feature_dataset.types import Description, Probes
+from probing_datasets.feature_dataset.description import Description, Probes
 from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DatasetError
 

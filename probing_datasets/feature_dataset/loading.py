@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from probing_datasets.feature_dataset.content_hash import content_hash
 from probing_datasets.feature_dataset.dataset import FeatureDataset
-from probing_datasets.feature_dataset.types import FORMAT_VERSION, Description, FeatureInfo
+from probing_datasets.feature_dataset.description import FORMAT_VERSION, Description, FeatureInfo
 from probing_datasets.feature_dataset.validation import validate
 from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import DatasetError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probing_datasets.feature_dataset.dataset import FeatureDataset
-from probing_datasets.feature_dataset.types import FeatureKind
+from probing_datasets.feature_dataset.description import FeatureKind
 from probing_datasets.foundation.errors import DatasetError
 
 

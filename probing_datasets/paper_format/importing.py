@@ -12,13 +12,13 @@ import pyarrow as pa
 import xxhash
 from tyro.conf import Positional
 
+from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.feature_dataset import Description, FeatureDataset, build_feature_dataset
+from probing_datasets.feature_dataset.saving import save_dataset
 from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.foundation.settings import read_settings
 from probing_datasets.paper_format.layouts import TEXT_LENGTH, Features, read_features
-from probing_datasets.saving import save_dataset
-from probing_datasets.tokenization import load_tokenizer, tokenizer_hash
 
 UNGROUPED = (
     "Nothing says which sequences are of one document: each is a group of its own, and scores may be too good. "

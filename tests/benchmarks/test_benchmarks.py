@@ -13,7 +13,7 @@ from benchmarks.harvest_overhead import OverheadConfig, bare_model, largest_diff
 from benchmarks.harvest_overhead import compare as compare_harvest
 from benchmarks.memory_of_harvest import MemoryConfig
 from benchmarks.memory_of_harvest import compare as compare_memory
-from experiments.activations.harvest import prepare_harvest, run_harvest
+from sparse_probing.activations.harvest import prepare_harvest, run_harvest
 
 
 def test_contenders_take_turns_and_the_first_turn_is_not_timed() -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from benchmarks._memory import resident_memory
 from benchmarks.growth_of_probing import MEASURED, GrowthConfig, Size, compare_time, save_planted, settings
-from experiments.activations.stores import open_store
-from experiments.cluster.publish import ROWS, task_folder
-from experiments.cluster.run import plan_run
-from experiments.cluster.worker import run_task
-from experiments.results import read_rows
+from sparse_probing.activations.stores import open_store
+from sparse_probing.results import read_rows
+from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.tasks.results import ROWS, task_folder
+from sparse_probing.runs.tasks.run_task import run_task
 
 
 def test_every_dimension_is_doubled_twice() -> None:

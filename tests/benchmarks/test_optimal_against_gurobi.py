@@ -11,10 +11,10 @@ pytest.importorskip("gurobipy")
 
 from benchmarks.optimal_against_gurobi import ALL, AgainstConfig, _row, compare, paper_formulation
 from benchmarks.optimal_probes import planted_features
-from experiments.probes.optimal.branch_and_bound import branch_and_bound
-from experiments.probes.optimal.result import Limits
-from tests.experiments.probes.optimal.instances import correlated, problem_of
-from tests.experiments.probes.optimal.reference import assert_honest, brute_force
+from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
+from sparse_probing.probes.optimal.result import Limits
+from tests.sparse_probing.probes.optimal.instances import correlated, problem_of
+from tests.sparse_probing.probes.optimal.reference import assert_honest, brute_force
 
 
 @pytest.mark.parametrize("multiplier", [1.0, 30.0])

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks._language_models import harvest_config
 from benchmarks.optimal_probes import FILTER, Feature, TableConfig, _solve, compare, planted_features, solve_in
-from experiments.activations.harvest import prepare_harvest, run_harvest
-from experiments.probes.optimal.branch_and_bound import branch_and_bound
+from sparse_probing.activations.harvest import prepare_harvest, run_harvest
+from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 
 
 def number(value: object) -> float:

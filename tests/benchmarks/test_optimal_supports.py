@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from benchmarks.optimal_supports import SupportsConfig, compare, summary
-from experiments.cluster.launch import run_probing
-from experiments.config import ProbingConfig
+from sparse_probing.config import ProbingConfig
+from sparse_probing.runs.launch import run_probing
 
 
 def test_no_other_support_has_a_smaller_objective_and_the_limit_holds(plant: Callable[..., ProbingConfig]) -> None:

@@ -9,8 +9,8 @@ from benchmarks.all_neurons import PEERS, AllNeuronsConfig, objective
 from benchmarks.all_neurons import compare as compare_probes
 from benchmarks.rankings import RankingsConfig, make_problems
 from benchmarks.rankings import compare as compare_rankings
-from experiments.probes.rankings import RANKINGS
-from experiments.probes.single_neuron import fit_single_neurons
+from sparse_probing.probes.l2.single_neuron import fit_single_neurons
+from sparse_probing.probes.rankings import RANKINGS
 
 
 def test_rankings_agree_with_their_peers() -> None:

@@ -18,7 +18,7 @@ from benchmarks.store_speed import (
     synthetic_values,
     write_store,
 )
-from experiments.activations.stores import STORES
+from sparse_probing.activations.stores import STORES
 
 CONFIG = SpeedConfig(n_rows=256, width=64, n_layers=2, repeats=1)
 

@@ -23,7 +23,7 @@ from benchmarks.sweep_against_peers import (
     sklearn_sweep,
     transformer_lens_sweep,
 )
-from experiments.activations.harvest import prepare_harvest, run_harvest
+from sparse_probing.activations.harvest import prepare_harvest, run_harvest
 
 
 def test_contenders_reach_the_same_objective() -> None:

@@ -11,11 +11,11 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from probing_datasets.config import CollectionName, MakeConfig
+from probing_datasets.building.tokenization import MAX_CHARACTERS, load_tokenizer
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset, validate
 from probing_datasets.make import COLLECTIONS, make_dataset
-from probing_datasets.tokenization import MAX_CHARACTERS, load_tokenizer
+from probing_datasets.make_config import CollectionName, MakeConfig
 
 SOURCES = Path(__file__).parent / "sources"
 

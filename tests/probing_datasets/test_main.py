@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from probing_datasets.__main__ import main
-from probing_datasets.config import MakeConfig
 from probing_datasets.make import COLLECTIONS, make_dataset
+from probing_datasets.make_config import MakeConfig
 
 
 def table(path: Path, languages: dict[str, int], text: str = "some words of a text that is long enough") -> str:

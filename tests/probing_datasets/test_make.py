@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from probing_datasets.config import MakeConfig
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, SettingsError
 from probing_datasets.make import make_dataset
+from probing_datasets.make_config import MakeConfig
 
 LABELLED = ("natural_lang_id", "programming_lang_id", "text_features")
 

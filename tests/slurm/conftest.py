@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import probing_experiment
-from experiments.cluster.plan import load_run
-from experiments.cluster.publish import ROWS, read_record, task_folder
+from sparse_probing.runs.planning.run import load_run
+from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
 
 ONE_MACHINE = Path(__file__).with_name("one_machine.py")
 REPOSITORY = ONE_MACHINE.parents[2]

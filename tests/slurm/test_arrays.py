@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import probing_experiment
-from experiments.cluster.publish import ROWS, task_folder
+from sparse_probing.runs.tasks.results import ROWS, task_folder
 
 SCRIPT = Path(probing_experiment.__file__)
 ONE_LAYER = ("--layers", "0")

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from experiments.activations.stores import open_store
+from sparse_probing.activations.stores import open_store
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.activations.harvest import harvest
-from experiments.activations.stores import open_store
+from sparse_probing.activations.harvest import harvest
+from sparse_probing.activations.stores import open_store
 
 REPOSITORY = Path(__file__).parents[2]
 SCRIPTS = Path("experiments/batch_scripts")

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
+from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.demo.train_model import (
     Batches,
@@ -25,7 +26,6 @@ from probing_datasets.demo.train_model import (
     train,
     train_tokenizer,
 )
-from probing_datasets.tokenization import load_tokenizer
 
 sizes = st.dictionaries(st.sampled_from(["a", "b", "code:C", "code:Python"]), st.integers(1, 10**6), min_size=1)
 

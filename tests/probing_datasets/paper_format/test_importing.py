@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from probing_datasets.__main__ import main
+from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
 from probing_datasets.paper_format import ImportConfig, import_dataset
-from probing_datasets.tokenization import load_tokenizer
 
 CONTEXT = 8
 BOS, PAD = 0, 600  # the paper adds a padding token behind the vocabulary where there is none

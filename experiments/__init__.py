@@ -1,1 +1,0 @@
-"""The pipeline: harvest activations, fit probes, run studies on a cluster."""

@@ -1,1 +1,0 @@
-"""Stage 2 as tasks: plan, run, publish."""

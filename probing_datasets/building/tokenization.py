@@ -1,0 +1,123 @@
+"""Tokenizers by model name, their identity, and the token ids and spans of texts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from probing_datasets.building.alignment import trim_spans
+from probing_datasets.foundation.errors import ModelError
+from probing_datasets.model_names import resolve_model_name
+
+MAX_CHARACTERS = 200_000
+"""Longer texts are cut here before tokenization, so that one gigantic document costs bounded time."""
+
+
+def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+    """Load the fast tokenizer of a model.
+
+    Raises
+    ------
+    ModelError
+        When there is no such tokenizer, or it is not a fast one.
+    """
+    path = resolve_model_name(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+    except Exception as error:  # a damaged file makes `tokenizers` raise a bare Exception
+        raise ModelError(
+            f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {_first_line(error)} "
+            "Give `demo`, a local model folder, a TransformerLens alias or a hub id; a hub id needs the network "
+            "or a filled HF_HOME cache."
+        ) from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ModelError(f"The tokenizer of {name!r} is not a fast one; convert it with `tokenizers` first.")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        # transformers makes up an empty one where a model folder has no tokenizer files.
+        raise ModelError(f"There is no tokenizer beside the model {name!r} ({path}). Save one there.")
+    return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerFast) -> str:
+    """Return a SHA-256 (hex) of what maps text to ids; padding and truncation settings left out."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state.pop("padding", None)
+    state.pop("truncation", None)
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class SpecialFrame:
+    """Special tokens put around every sequence."""
+
+    prefix: tuple[int, ...]
+    """Ids before the text: [CLS], or the beginning-of-sequence token."""
+    suffix: tuple[int, ...]
+    """Ids after the text: [SEP], where the tokenizer has one."""
+
+    @property
+    def size(self) -> int:
+        """Number of special tokens in a sequence."""
+        return len(self.prefix) + len(self.suffix)
+
+    def around(self, ids: np.ndarray) -> np.ndarray:
+        """Return ids (int32) with the special tokens around them."""
+        return np.concatenate([self.prefix, ids, self.suffix], dtype=np.int32, casting="unsafe")
+
+
+def special_frame(tokenizer: PreTrainedTokenizerFast, prepend_bos: bool) -> SpecialFrame:
+    """Find the special tokens that the tokenizer, and ``prepend_bos``, put around a text."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    ids, special = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
+    first = special.index(0)
+    last = len(special) - special[::-1].index(0)
+    prefix, suffix = tuple(ids[:first]), tuple(ids[last:])
+    if prepend_bos and not prefix and tokenizer.bos_token_id is not None:
+        prefix = (int(tokenizer.bos_token_id),)  # type: ignore[arg-type] (a list only for several tokens)
+    return SpecialFrame(prefix, suffix)
+
+
+def token_ids(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[np.ndarray]:
+    """Return the token ids (int32) of each text, without special tokens around it.
+
+    A special token that is spelt out in a text (``<|endoftext|>`` in a web page) is text.
+    """
+    return [np.array(ids, np.int32) for ids in _encode(tokenizer, texts)["input_ids"]]
+
+
+def token_spans(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return token ids (int32) and spans ((m, 2) int32, see `alignment`) of each text."""
+    encoded = _encode(tokenizer, texts, return_offsets_mapping=True)
+    offsets = (np.array(pairs, np.int32).reshape(-1, 2) for pairs in encoded["offset_mapping"])
+    return [
+        (np.array(ids, np.int32), trim_spans(text, spans))
+        for text, ids, spans in zip(texts, encoded["input_ids"], offsets, strict=True)
+    ]
+
+
+def _encode(tokenizer: PreTrainedTokenizerFast, texts: list[str], **options: Any) -> Any:
+    return tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False, **options)
+
+
+def decoded_vocabulary(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """Return what each token id adds to a running text, for all ids below the length of the tokenizer.
+
+    Alone, an id is decoded as the start of a text, where SentencePiece drops the leading space and
+    WordPiece keeps its ``##``; so each id is decoded behind a letter, which is then taken away.
+    """
+    before = token_ids(tokenizer, ["a"])[0].tolist()
+    texts = tokenizer.batch_decode(
+        [before, *([*before, i] for i in range(len(tokenizer)))],
+        skip_special_tokens=False,
+        clean_up_tokenization_spaces=False,
+    )
+    return [text[len(texts[0]) :] for text in texts[1:]]

@@ -1,0 +1,1 @@
+"""The feature collections: one file or folder for each name of ``make``."""

@@ -1,0 +1,164 @@
+"""Sentences of a treebank: CoNLL-U files, or a table with one row per sentence.
+
+A CoNLL-U file says more than a table: paragraphs, spaces, and which words a multi-word token
+(Spanish *dámelo*) is made of. Empty nodes, words that a sentence only implies, are passed over.
+
+References
+----------
+de Marneffe, Manning, Nivre, Zeman, "Universal Dependencies", Computational Linguistics 47(2), 2021;
+the format is described at https://universaldependencies.org/format.html.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+import conllu
+import zstandard
+from conllu.exceptions import ParseException
+from conllu.models import Token, TokenList
+from conllu.parser import DEFAULT_FIELDS, parse_dict_value
+
+from probing_datasets.building.sources import SourceColumns, read_source
+from probing_datasets.foundation.errors import SourceError
+
+CONLLU_NAMES = ("*.conllu", "*.conllu.zst")
+
+TABLE_COLUMNS = SourceColumns("text", "", "", ("idx", "tokens", "lemmas", "upos", "feats", "deprel"))
+"""Columns of the data set `universal_dependencies` on the hub."""
+
+HUB_UPOS = (
+    *("NOUN", "PUNCT", "ADP", "NUM", "SYM", "SCONJ", "ADJ", "PART", "DET"),
+    *("CCONJ", "PROPN", "PRON", "X", "_", "ADV", "INTJ", "VERB", "AUX"),
+)
+"""What its numbers for the part of speech mean."""
+
+
+class Word(NamedTuple):
+    """A syntactic word and what is annotated of it."""
+
+    form: str
+    upos: str
+    deprel: str
+    feats: dict[str, str]
+
+
+class SurfaceToken(NamedTuple):
+    """What stands in the text, and the words it is made of: one, or several of a multi-word token."""
+
+    form: str
+    words: tuple[Word, ...]
+    space_after: bool = True
+
+
+class Sentence(NamedTuple):
+    """A sentence of a treebank."""
+
+    name: str
+    text: str
+    """As written; empty where the treebank does not say."""
+    tokens: tuple[SurfaceToken, ...]
+    new_document: str | None = None
+    """Name of the document that begins here, where the treebank says so."""
+    new_paragraph: bool = False
+
+
+def read_sentences(source: str, split: str = "train") -> Iterator[Sentence]:
+    """Stream the sentences of a treebank.
+
+    Parameters
+    ----------
+    source : str
+        A ``.conllu`` or ``.conllu.zst`` file, a folder of such files, or a table or hub data set with the columns of
+        `TABLE_COLUMNS`.
+    split : str
+        Split of a hub data set.
+
+    Raises
+    ------
+    SourceError
+        When the source does not exist, or is not in one of these formats.
+    """
+    path = Path(source).expanduser()
+    files = sorted(file for name in CONLLU_NAMES for file in path.glob(name)) if path.is_dir() else [path]
+    if not files:
+        raise SourceError(f"{path} holds no {' or '.join(CONLLU_NAMES)} file. Check --source.")
+    if all(any(file.match(name) for name in CONLLU_NAMES) for file in files):
+        return (sentence for file in files for sentence in _read_conllu(file))
+    return (_table_sentence(row.text, *row.extra) for row in read_source(source, "ewt", TABLE_COLUMNS, split))
+
+
+def _read_conllu(path: Path) -> Iterator[Sentence]:
+    try:
+        with _open_text(path) as file:
+            for number, sentence in enumerate(conllu.parse_incr(file), 1):
+                yield _conllu_sentence(sentence, f"sentence {number} of {path.name}")
+    except FileNotFoundError as error:
+        raise SourceError(f"There is no file {path}. Check --source.") from error
+    except (OSError, UnicodeDecodeError, ParseException, zstandard.ZstdError) as error:
+        raise SourceError(f"{path} cannot be read as CoNLL-U: {error}") from error
+
+
+def _open_text(path: Path) -> TextIO:
+    binary = zstandard.open(path, "rb") if path.suffix == ".zst" else path.open("rb")
+    return io.TextIOWrapper(binary, encoding="utf-8")  # type: ignore[arg-type] (zstandard's reader has no stub)
+
+
+def _conllu_sentence(sentence: TokenList, otherwise: str) -> Sentence:
+    says = sentence.metadata
+    name = says.get("sent_id") or otherwise
+    if short := [token for token in sentence if len(token) < len(DEFAULT_FIELDS)]:
+        raise ParseException(f"{name}: the line of {short[0].get('form')!r} has fewer than ten columns")
+    begins = "newdoc" in says or "newdoc id" in says
+    return Sentence(
+        name,
+        says.get("text") or "",
+        tuple(_surface_tokens(sentence)),
+        (says.get("newdoc id") or name) if begins else None,
+        "newpar" in says or "newpar id" in says,
+    )
+
+
+def _surface_tokens(sentence: TokenList) -> Iterator[SurfaceToken]:
+    """Yield single words, and multi-word tokens with the words in their range (identifiers such as 3-4)."""
+    words = {token["id"]: _word(token) for token in sentence if isinstance(token["id"], int)}
+    covered_to = 0
+    for token in sentence:
+        number = token["id"]
+        space_after = (token["misc"] or {}).get("SpaceAfter") != "No"
+        if isinstance(number, int):
+            if number > covered_to:
+                yield SurfaceToken(token["form"], (words[number],), space_after)
+        elif number[1] == "-":
+            covered_to = number[2]
+            parts = tuple(words[i] for i in range(number[0], covered_to + 1) if i in words)
+            yield SurfaceToken(token["form"], parts, space_after)
+
+
+def _word(token: Token) -> Word:
+    feats = {name: value or "" for name, value in (token["feats"] or {}).items()}
+    return Word(token["form"], token["upos"] or "_", token["deprel"] or "_", feats)
+
+
+def _table_sentence(text: str, name: Any, *columns: Iterable[Any]) -> Sentence:
+    """Read a row of a table; a multi-word token has no lemma there, and its words follow it."""
+    tokens = [
+        SurfaceToken(form, (Word(form, _upos_name(upos), deprel or "_", _feats(feats)),))
+        for form, lemma, upos, feats, deprel in zip(*columns, strict=True)
+        if lemma != "_" or form == "_"
+    ]
+    return Sentence(str(name), text, tuple(tokens))
+
+
+def _upos_name(upos: int | str) -> str:
+    return HUB_UPOS[upos] if isinstance(upos, int) else upos
+
+
+def _feats(feats: str | None) -> dict[str, str]:
+    """Read ``Number=Sing|Person=3``, or the same as the hub data set prints it: ``{'Number': 'Sing', ...}``."""
+    plain = (feats or "_").strip("{}").replace("'", "").replace(": ", "=").replace(", ", "|")
+    pairs = parse_dict_value(plain) if plain != "None" else None
+    return {name: value or "" for name, value in (pairs or {}).items()}

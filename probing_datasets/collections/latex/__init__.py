@@ -1,0 +1,5 @@
+"""Where a token stands in a LaTeX source: in a formula, a script, a fraction, a title, a reference."""
+
+from probing_datasets.collections.latex.collection import LatexConfig, build
+
+__all__ = ["LatexConfig", "build"]

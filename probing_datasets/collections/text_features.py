@@ -1,0 +1,72 @@
+"""String properties of the probed token itself: the paper's eleven (Gurnee et al. 2023, table of features)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from probing_datasets.building.assembly import Labels, assemble
+from probing_datasets.building.candidate_positions import every_position
+from probing_datasets.building.sequences import cut_texts
+from probing_datasets.building.text_sampling import read_texts
+from probing_datasets.building.tokenization import decoded_vocabulary
+from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.make_config import MakeConfig
+
+ONE_LETTER_WORDS = frozenset({"I", "A"})
+
+
+def _leading_capital(token: str) -> bool:
+    start = token[1:] if token.startswith(" ") else token
+    return start[:1].isupper()
+
+
+def _all_capitals(token: str) -> bool:
+    return re.fullmatch(r"\s*[A-Z]+", token) is not None and token.removeprefix(" ") not in ONE_LETTER_WORDS
+
+
+TEXT_FEATURES: dict[str, Callable[[str], bool]] = {
+    "contains_digit": lambda token: re.search(r"\d", token) is not None,
+    "all_digits": lambda token: re.fullmatch(r"\s?\d+", token) is not None,
+    "contains_capital": lambda token: re.search("[A-Z]", token) is not None,
+    "leading_capital": _leading_capital,
+    "all_capitals": _all_capitals,
+    "contains_whitespace": lambda token: re.search(r"\s", token) is not None,
+    "has_leading_space": lambda token: token.startswith(" "),
+    "no_leading_space_and_loweralpha": lambda token: token.isalpha() and token.islower(),
+    "contains_all_whitespace": lambda token: token != "" and token.isspace(),
+    "is_not_alphanumeric": lambda token: re.fullmatch(r"\W+", token) is not None,
+    "is_not_ascii": lambda token: not token.isascii(),
+}
+"""What a token must satisfy, as a function of the string it decodes to alone."""
+
+
+def build(config: MakeConfig) -> FeatureDataset:
+    """Build the token-string features on any text; no label column is needed."""
+    return build_string_features(config, TEXT_FEATURES)
+
+
+def build_string_features(config: MakeConfig, features: Mapping[str, Callable[[str], bool]]) -> FeatureDataset:
+    """Build features that the string of a token decides alone.
+
+    Raises
+    ------
+    DatasetError
+        When no feature has enough positives.
+    """
+    sequences = cut_texts(config, read_texts(config))
+    candidates = every_position(config, sequences)
+    token = candidates.take(sequences.tokens)
+    table = feature_table(features, decoded_vocabulary(sequences.tokenizer))
+    labels = ((name, Labels("binary", of_token[token])) for name, of_token in table.items())
+    return assemble(config, sequences, candidates, labels)
+
+
+def feature_table(features: Mapping[str, Callable[[str], bool]], vocabulary: list[str]) -> dict[str, np.ndarray]:
+    """Return for each feature a bool array over token ids."""
+    return {
+        name: np.fromiter((holds(token) for token in vocabulary), dtype=bool, count=len(vocabulary))
+        for name, holds in features.items()
+    }

@@ -1,0 +1,135 @@
+"""Properties of people, probed on the tokens of their names: the collections ``wikidata_*``.
+
+A table says of people whether they are female or male, what they do, which party they belong to and
+so on; a text names them. A sequence is what comes before a name, and the name, whose last token is
+probed; all tokens of the name are kept as the span to aggregate over. A person with no class of the
+property, or with several, is left out. All sequences with one name are one group.
+
+References
+----------
+Gurnee et al. (2023), appendix on the Wikidata features.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from tyro.conf import Suppress
+
+from probing_datasets.building.alignment import tokens_within
+from probing_datasets.building.annotation import annotate_texts
+from probing_datasets.building.assembly import Labels, assemble
+from probing_datasets.building.candidate_positions import last_position
+from probing_datasets.building.sequences import LabelledSequences, open_tokenizer
+from probing_datasets.building.sources import SourceColumns, TextRow, read_source
+from probing_datasets.building.text_endings import keep_ends
+from probing_datasets.building.text_sampling import Texts, draw_texts
+from probing_datasets.collections.wikidata.contexts import TEMPLATES, in_running_text, in_templates
+from probing_datasets.collections.wikidata.people import is_specific, read_people
+from probing_datasets.collections.wikidata.properties import PROPERTIES
+from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset.spans import POOLED, with_spans
+from probing_datasets.foundation.errors import SettingsError, SourceError
+from probing_datasets.make_config import MakeConfig
+
+FROM_TEMPLATES = "templates"
+
+
+@dataclass(frozen=True)
+class WikidataConfig(MakeConfig):
+    """A property of the people whose names stand in a text."""
+
+    people: str = ""
+    """Table of people: a file, the CSV result of a Wikidata query, or a hub data set. Columns: name, and gender,
+    occupation, party, citizenship, is_alive, death_year as far as the property needs them."""
+    source: str = FROM_TEMPLATES
+    """Texts in which the names are looked for; `templates`: sentences made for each name."""
+    templates: tuple[str, ...] = TEMPLATES
+    """Sentences with `{name}`; what follows the name is left out."""
+    group_column: Suppress[str] = "name"
+    sequences_per_name: int = 1
+    """At most this many sequences of each name."""
+    min_tokens: int = 1
+    """Shorter sequences are left out."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        super().__post_init__()
+        if self.sequences_per_name < 1:
+            raise SettingsError(f"--sequences_per_name must be at least 1, not {self.sequences_per_name}.")
+        if wrong := [template for template in self.templates if "{name}" not in template]:
+            raise SettingsError(f"--templates must say where the name stands, by {{name}}: {wrong[0]!r}.")
+        if not self.templates and self.source == FROM_TEMPLATES:
+            raise SettingsError("--templates is empty; give sentences with {name}, or texts as --source.")
+
+
+def build(config: WikidataConfig) -> FeatureDataset:
+    """Build a binary feature for each class of a property and, where there are more than two, a multiclass one.
+
+    Raises
+    ------
+    SettingsError
+        When no table of people is given.
+    SourceError
+        When a table cannot be read or lacks a column, or no name is found.
+    DatasetError
+        When fewer than two classes have enough people.
+    """
+    texts = name_texts(config)
+    opened = open_tokenizer(config)
+    tokenized = list(annotate_texts(opened.tokenizer, texts.rows, mark_name, config.num_proc))
+    sequences = keep_ends(config, opened, texts, tokenized)
+    dataset = assemble(config, sequences, last_position(sequences), _features(config, sequences))
+    n_of_name = np.array([tokenized[i].values.sum() for i in sequences.origin])
+    stop = sequences.lengths - len(sequences.frame.suffix)
+    first = np.maximum(stop - n_of_name, len(sequences.frame.prefix))  # a long name may be cut in front
+    return with_spans(dataset, {POOLED: np.stack([first, stop], axis=1)})
+
+
+def name_texts(config: WikidataConfig) -> Texts:
+    """Draw texts that end with the name of a person: label the class, group the name, ``extra`` where it starts."""
+    skipped = Counter[str]()
+    class_of_name = classes_of_names(config, skipped)
+    if config.source == FROM_TEMPLATES:
+        rows = in_templates(class_of_name, config.templates, config.sequences_per_name, config.seed)
+    else:
+        columns = SourceColumns(config.text_column, "", "")
+        texts = read_source(config.source, config.collection, columns, config.source_split, skipped)
+        rows = in_running_text(class_of_name, texts, config.sequences_per_name)
+    return draw_texts(config, rows, skipped)
+
+
+def classes_of_names(config: WikidataConfig, skipped: Counter[str]) -> dict[str, str]:
+    """Return the class of each person of the table who has one, and a name by which one is known."""
+    if not config.people:
+        raise SettingsError(f"{config.collection} needs a table of people. Give --people; docs/collections says which.")
+    wanted = PROPERTIES[config.collection]
+    people = read_people(config.people, wanted.columns).values()
+    specific = [person for person in people if is_specific(person.name)]
+    skipped["names are too short, or of one word"] += len(people) - len(specific)
+    classes = {person.name: wanted.class_of(person) for person in specific}
+    known = {name: label for name, label in classes.items() if label is not None}
+    skipped["people have no class, or several"] += len(classes) - len(known)
+    if not known:
+        raise SourceError(f"{config.people} has nobody with one of the classes: {', '.join(wanted.classes)}.")
+    return known
+
+
+def mark_name(row: TextRow, spans: np.ndarray) -> np.ndarray:
+    """Return (m,) bool: the tokens of the name, which ends the text."""
+    (start,) = row.extra
+    marks = np.zeros(len(spans), bool)
+    marks[tokens_within(spans, start, len(row.text))] = True
+    return marks
+
+
+def _features(config: WikidataConfig, sequences: LabelledSequences) -> list[tuple[str, Labels]]:
+    classes = PROPERTIES[config.collection].classes
+    if len(classes) == 2:
+        return [(classes[1], Labels("binary", sequences.labels == classes[1]))]
+    one_each = [(name, Labels("binary", sequences.labels == name)) for name in classes]
+    numbers = np.array([classes.index(label) for label in sequences.labels], np.int64)
+    together = config.collection.removeprefix("wikidata_")
+    return [*one_each, (together, Labels("multiclass", numbers, classes=classes))]

@@ -1,0 +1,81 @@
+"""A data set as a person sees it: origin, class balance, and examples with the probed token marked."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+from transformers import PreTrainedTokenizerFast
+
+from probing_datasets.building.tokenization import load_tokenizer
+from probing_datasets.feature_dataset import FeatureDataset, FeatureInfo
+from probing_datasets.feature_dataset.probed_rows import probed_rows
+
+TOKENS_BEFORE, TOKENS_AFTER = 8, 4
+
+
+def describe(dataset: FeatureDataset, examples: int, console: Console) -> None:
+    """Print where a data set came from, its class balance, and examples of every feature."""
+    d = dataset.description
+    console.print(f"[bold]{d.name}[/bold]: {d.n_sequences:,} sequences, {d.n_tokens:,} tokens,", end=" ")
+    console.print(f"{len(set(dataset.group_codes)):,} groups, context {d.context_length}, tokenizer {d.tokenizer}")
+    console.print(f"source {d.source['name']}, licence {d.source['licence'] or 'not given'}, seed {d.seed}")
+    console.print(sharing(dataset))
+    for note in d.dropped:
+        console.print(f"[yellow]note:[/yellow] {escape(note)}")
+    table = Table(
+        Column("feature", overflow="fold"), "kind", "rows", "balance", "examples (the probed token between ⟦⟧)"
+    )
+    tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision")) if examples else None
+    for name, info in d.features.items():
+        shown = [_example(dataset, tokenizer, name, row) for row in _rows_to_show(dataset, name, examples)]
+        rows = f"{info.stop - info.start:,}"
+        table.add_row(escape(name), info.kind, rows, escape(_balance(dataset, name)), escape("\n".join(shown)))
+    console.print(table)
+
+
+def sharing(dataset: FeatureDataset) -> str:
+    """Return a sentence on how many positions the features share: activations are stored once for each."""
+    n_labels = sum(info.stop - info.start for info in dataset.description.features.values())
+    n_rows = len(probed_rows(dataset, "none"))
+    return f"{n_labels:,} labels on {n_rows:,} positions: shared positions save {1 - n_rows / n_labels:.0%} of the rows"
+
+
+def _balance(dataset: FeatureDataset, feature: str) -> str:
+    info = dataset.description.features[feature]
+    if info.kind == "regression":
+        label = dataset.feature_probes(feature).label
+        return f"{label.min():.3g} to {label.max():.3g}, mean {label.mean():.3g}"
+    n_rows = sum(info.counts.values())
+    return ", ".join(f"{_label_name(info, label)}: {n:,} ({n / n_rows:.0%})" for label, n in info.counts.items())
+
+
+def _label_name(info: FeatureInfo, label: str) -> str:
+    return info.classes[int(label)] if info.classes else label
+
+
+def _rows_to_show(dataset: FeatureDataset, feature: str, n: int) -> np.ndarray:
+    """Return rows evenly spread: over the positives when binary, otherwise from the lowest label to the highest."""
+    label = dataset.feature_probes(feature).label
+    if dataset.description.features[feature].kind == "binary":
+        rows = np.flatnonzero(label == 1)
+    else:
+        rows = np.argsort(label, kind="stable")
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows)), dtype=np.int64))]
+
+
+def _example(dataset: FeatureDataset, tokenizer: PreTrainedTokenizerFast | None, feature: str, row: int) -> str:
+    info, probes = dataset.description.features[feature], dataset.feature_probes(feature)
+    (tokens,) = dataset.tokens(probes.sequence[[row]])
+    at = int(probes.position[row])
+    stretches = (
+        tokens[max(dataset.description.n_prefix, at - TOKENS_BEFORE) : at],
+        tokens[at : at + 1],
+        tokens[at + 1 : at + 1 + TOKENS_AFTER],
+    )
+    before, probed, after = (tokenizer.decode(ids) if tokenizer else "" for ids in stretches)
+    label = "" if info.kind == "binary" else f"{_label_name(info, f'{probes.label[row]:g}')}: "
+    if info.kind == "regression":
+        label = f"{probes.label[row]:.3g}: "
+    return f"{label}{before}⟦{probed}⟧{after}".replace("\n", "⏎")

@@ -1,5 +1,0 @@
-"""Where a token stands in a LaTeX source: in a formula, a script, a fraction, a title, a reference."""
-
-from probing_datasets.latex.collection import LatexConfig, build
-
-__all__ = ["LatexConfig", "build"]

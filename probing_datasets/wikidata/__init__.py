@@ -1,5 +1,0 @@
-"""Properties of people, probed on the tokens of their names."""
-
-from probing_datasets.wikidata.collection import WikidataConfig, build
-
-__all__ = ["WikidataConfig", "build"]

@@ -1,0 +1,1 @@
+"""Plan a harvest, resume an existing store, compute and write its parts."""

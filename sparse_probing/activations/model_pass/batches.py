@@ -1,0 +1,121 @@
+"""Which sequences are run together, and which of their activations become which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset.probed_rows import ProbedRows, token_rows
+from probing_datasets.feature_dataset.spans import pooled_span
+
+NO_SEQUENCE = -1
+"""In place of the sequence of a row of padding."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of one forward pass."""
+
+    tokens: torch.Tensor
+    """(batch, length) int64, padded on the right."""
+    mask: torch.Tensor
+    """(batch, length) int64: 1 where there is a token."""
+    poolable: torch.Tensor
+    """(batch, length) bool: tokens that are neither padding nor special."""
+    pooled: torch.Tensor
+    """(batch, length) bool: those of them that are aggregated, all where the data set names no span."""
+    members: np.ndarray
+    """(batch,) int64: number of each sequence in the data set."""
+    row: np.ndarray
+    """(m,) int64: rows within the part that this batch fills."""
+    sequence: torch.Tensor
+    """(m,) int64: index into the batch of each row."""
+    position: torch.Tensor
+    """(m,) int64: position of each row (-1 when aggregated)."""
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch with its tensors on a device."""
+        names = ("tokens", "mask", "poolable", "pooled", "sequence", "position")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in names})
+
+    def split(self, size: int) -> list[Batch]:
+        """Return batches of at most ``size`` sequences, each with its own rows."""
+        return [self._sequences(start, start + size) for start in range(0, len(self.tokens), size)]
+
+    def _sequences(self, start: int, stop: int) -> Batch:
+        length = int(self.mask[start:stop].sum(1).max())
+        kept = (self.sequence >= start) & (self.sequence < stop)
+        return Batch(
+            tokens=self.tokens[start:stop, :length],
+            mask=self.mask[start:stop, :length],
+            poolable=self.poolable[start:stop, :length],
+            pooled=self.pooled[start:stop, :length],
+            members=self.members[start:stop],
+            row=self.row[kept.numpy()],
+            sequence=self.sequence[kept] - start,
+            position=self.position[kept],
+        )
+
+
+def part_batches(dataset: FeatureDataset, rows: ProbedRows, start: int, stop: int, batch_size: int) -> Iterator[Batch]:
+    """Yield the batches that fill rows ``start`` to ``stop``; rows behind the end of a sequence are in none.
+
+    Sequences are sorted by length, so that little padding is computed. The order depends on
+    the part alone: a part that is harvested again gets the same bytes.
+    """
+    sequence, position = rows.sequence[start:stop], rows.position[start:stop]
+    sequence = np.where(position < dataset.lengths[sequence], sequence, NO_SEQUENCE)
+    distinct = np.setdiff1d(sequence, [NO_SEQUENCE])
+    order = distinct[np.argsort(-dataset.lengths[distinct], kind="stable")]
+    for first in range(0, len(order), batch_size):
+        members = order[first : first + batch_size]
+        yield _make_batch(dataset, members, sequence, position)
+
+
+def sequence_batches(dataset: FeatureDataset, sequences: np.ndarray, batch_size: int) -> Iterator[Batch]:
+    """Yield batches of whole sequences, with a row for every token of theirs, special tokens included.
+
+    Parameters
+    ----------
+    dataset : FeatureDataset
+    sequences : (n,) int64
+        Increasing.
+    batch_size : int
+        Sequences of one batch.
+    """
+    rows = token_rows(dataset, sequences)
+    return part_batches(dataset, rows, 0, len(rows), batch_size)
+
+
+def _make_batch(dataset: FeatureDataset, members: np.ndarray, sequence: np.ndarray, position: np.ndarray) -> Batch:
+    lengths = dataset.lengths[members]
+    tokens = np.zeros((len(members), int(lengths.max())), dtype=np.int64)
+    for target, ids in zip(tokens, dataset.tokens(members), strict=True):
+        target[: len(ids)] = ids
+    columns = np.arange(tokens.shape[1])
+    stop = lengths - dataset.description.n_suffix
+    poolable = (columns >= dataset.description.n_prefix) & (columns < stop[:, None])
+    first, end = pooled_span(dataset, members).T
+    row, of_member = _rows_of(members, sequence)
+    return Batch(
+        tokens=torch.from_numpy(tokens),
+        mask=torch.from_numpy((columns < lengths[:, None]).astype(np.int64)),
+        poolable=torch.from_numpy(poolable),
+        pooled=torch.from_numpy((columns >= first[:, None]) & (columns < end[:, None])),
+        members=members,
+        row=row,
+        sequence=torch.from_numpy(of_member),
+        position=torch.from_numpy(position[row]),
+    )
+
+
+def _rows_of(members: np.ndarray, sequence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (increasing) that belong to the members, and the member of each."""
+    sorter = np.argsort(members)
+    at = np.minimum(np.searchsorted(members, sequence, sorter=sorter), len(members) - 1)
+    row = np.flatnonzero(members[sorter[at]] == sequence)
+    return row, sorter[at[row]]

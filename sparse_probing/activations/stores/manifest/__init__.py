@@ -1,0 +1,1 @@
+"""What a store records about itself: plan, parts, rows, provenance, checksums."""

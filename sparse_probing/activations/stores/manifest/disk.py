@@ -1,0 +1,73 @@
+"""Room on the disk, failures to write, and what killed processes left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
+from probing_datasets.foundation.errors import StoreError
+from sparse_probing.activations.stores.manifest.part_records import PARTS
+from sparse_probing.activations.stores.plan import StorePlan
+from sparse_probing.activations.stores.storage.files import file_sizes, free_space
+from sparse_probing.activations.stores.storage.locations import StorePath, local_path
+
+OVERHEAD = 1.01
+"""Checksums and shard indices, relative to the values."""
+ROW_INDEX_BYTES = 17
+METADATA_BYTES = 2**20
+STALE_SECONDS = 3600
+
+
+def required_bytes(plan: StorePlan, n_parts: int | None = None) -> int:
+    """Return an upper estimate of the disk space for ``n_parts`` parts (default all) with their metadata."""
+    n_parts = plan.n_parts if n_parts is None else n_parts
+    part_bytes = plan.part_rows * plan.bytes_per_row
+    return int(n_parts * part_bytes * OVERHEAD) + plan.n_rows * ROW_INDEX_BYTES + METADATA_BYTES
+
+
+def check_free_space(path: StorePath, needed: int) -> None:
+    """Raise StoreError unless the disk that ``path`` will lie on has ``needed`` bytes free; a URL has no disk."""
+    free = free_space(path)
+    if free is not None and free < needed:
+        raise StoreError(
+            f"{path} needs {needed / 1e9:.2f} GB, but only {free / 1e9:.2f} GB are free there. "
+            "Free space, set RESULTS_DIR to a larger disk, or store fewer layers or a lower precision."
+        )
+
+
+@contextmanager
+def storage_errors(root: StorePath, path: StorePath) -> Iterator[None]:
+    """Turn an OSError while writing ``path`` of the store at ``root`` into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        finished = sum(name[0].isdigit() for name in file_sizes(root / PARTS))
+        raise StoreError(
+            f"Cannot write {path}: {error.strerror or error}. Finished parts of the store are kept "
+            f"({finished} so far). Free space or mend the cause, and run the same command again."
+        ) from error
+
+
+def leftovers(root: StorePath) -> dict[StorePath, list[Path]]:
+    """Return the temporary files below a local ``root``, grouped by the file that they were to become."""
+    found: dict[StorePath, list[Path]] = {}
+    if (folder := local_path(root)) is None:
+        return found
+    for temporary in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+        name = temporary.name.removeprefix(TEMPORARY_PREFIX).rsplit("-", 2)[0]
+        found.setdefault(temporary.with_name(name), []).append(temporary)
+    return found
+
+
+def remove_stale_leftovers(root: StorePath) -> None:
+    """Remove temporary files older than an hour: a younger one may belong to a live process."""
+    oldest_live = time.time() - STALE_SECONDS
+    for temporary in [path for paths in leftovers(root).values() for path in paths]:
+        try:
+            if temporary.stat().st_mtime < oldest_live:
+                temporary.unlink()
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,95 @@
+"""Which parts of a store are finished: one sealed record per part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict
+from typing import Any
+
+from probing_datasets.foundation.hashing import digest_json
+from sparse_probing.activations.stores.storage.checksums import FileRecord, seal, unseal
+from sparse_probing.activations.stores.storage.files import read_files, remove_file, write_file
+from sparse_probing.activations.stores.storage.locations import StorePath
+
+PARTS = "parts"
+
+PartRecord = dict[str, FileRecord]
+"""Name of every file of a part -> its length and checksum."""
+
+
+class PartLedger:
+    """The records in ``parts/``; a part without a valid one is not finished.
+
+    Parameters
+    ----------
+    root : StorePath
+        Folder of the store.
+    plan_digest : str
+        Digest of the store's header; a record with another one is not valid.
+    names_of : Callable[[int], Collection[str]]
+        The files that a part must have.
+    """
+
+    def __init__(self, root: StorePath, plan_digest: str, names_of: Callable[[int], Collection[str]]) -> None:
+        self._root = root
+        self._plan_digest = plan_digest
+        self._names_of = names_of
+        self._known: dict[int, PartRecord] = {}
+
+    def path(self, part: int) -> StorePath:
+        """Return the file of a record."""
+        return self._root / PARTS / f"{part:06d}.json"
+
+    def get(self, part: int) -> PartRecord | None:
+        """Return the valid record of a part, or None; a record once read is remembered."""
+        self._load([part])
+        return self._known.get(part)
+
+    def missing(self, parts: Iterable[int]) -> list[int]:
+        """Return those of the parts that have no valid record."""
+        parts = list(parts)
+        self._load(parts)
+        return [part for part in parts if part not in self._known]
+
+    def read(self, part: int) -> PartRecord | None:
+        """Return the record of a part as it is on the disk now, or None when missing or not valid."""
+        return self._decode(part, *read_files([self.path(part)]))
+
+    def _load(self, parts: Iterable[int]) -> None:
+        unknown = [part for part in parts if part not in self._known]
+        found = zip(unknown, read_files([self.path(part) for part in unknown]), strict=True)
+        records = {part: self._decode(part, data) for part, data in found}
+        self._known |= {part: record for part, record in records.items() if record is not None}
+
+    def _decode(self, part: int, data: bytes | None) -> PartRecord | None:
+        try:
+            content = unseal(data or b"")
+        except ValueError:
+            return None
+        files = content.get("files", {})
+        if content != self._content(part, files) or set(files) != set(self._names_of(part)):
+            return None
+        return {name: FileRecord(**record) for name, record in files.items()}
+
+    def digest(self, n_parts: int) -> str:
+        """Return the SHA-256 over the plan and the records of all parts."""
+        self._load(range(n_parts))
+        records = [_to_json(self.get(part) or {}) for part in range(n_parts)]
+        return digest_json([self._plan_digest, records])
+
+    def write(self, part: int, record: PartRecord) -> None:
+        """Write the record of a part durably: from now on the part is finished."""
+        write_file(self.path(part), seal(self._content(part, _to_json(record))))
+        self._known[part] = record
+
+    def discard(self, part: int) -> None:
+        """Remove the record of a part, if there is one, durably."""
+        self._known.pop(part, None)
+        remove_file(self.path(part))
+
+    def _content(self, part: int, files: dict[str, Any]) -> dict[str, Any]:
+        return {"plan": self._plan_digest, "part": part, "files": files}
+
+
+def _to_json(record: PartRecord) -> dict[str, Any]:
+    return {name: asdict(file) for name, file in record.items()}

@@ -1,0 +1,46 @@
+"""Who made a store, with which settings and versions: for people, nothing is decided by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from probing_datasets.foundation.errors import CorruptStoreError
+from probing_datasets.foundation.provenance import provenance
+from sparse_probing.activations.stores.storage.checksums import seal, unseal
+from sparse_probing.activations.stores.storage.files import file_exists, read_file, write_file
+from sparse_probing.activations.stores.storage.locations import StorePath
+
+PROVENANCE = "provenance.json"
+
+
+def write_provenance(root: StorePath, config: dict[str, Any]) -> None:
+    """Record the settings and the versions in force beside a store, unless that was done before."""
+    if not file_exists(root / PROVENANCE):
+        write_file(root / PROVENANCE, seal({"config": config, "versions": provenance()}))
+
+
+def read_provenance(root: StorePath) -> dict[str, Any] | None:
+    """Return ``{"config": ..., "versions": ...}`` of a store, or None when nothing was recorded.
+
+    Raises
+    ------
+    CorruptStoreError
+        When the record is not as it was written.
+    """
+    try:
+        return unseal(read_file(root / PROVENANCE))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CorruptStoreError(
+            f"{root / PROVENANCE} was edited or damaged ({error}). Delete it: nothing is decided by it."
+        ) from error
+
+
+def provenance_stands(root: StorePath) -> bool:
+    """Whether the record of a store, if there is one, is as it was written."""
+    try:
+        read_provenance(root)
+    except (OSError, CorruptStoreError):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Result tables of stage 1 and the folders that hold them."""

@@ -1,0 +1,107 @@
+"""The whole pipeline, offline, on the bundled model and texts: ``python -m sparse_probing.demo``.
+
+It does what these commands do, for natural and for programming languages, and does it a
+second time for the same model with random weights, the control that matters.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from probing_datasets.foundation.command_line import run_command
+from probing_datasets.make import make_dataset
+from probing_datasets.make_config import CollectionName, MakeConfig
+from sparse_probing.activations.harvest import harvest
+from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
+from sparse_probing.neurons.ranked_neurons import best_neurons, write_ranked_neurons
+from sparse_probing.reporting.figures.f1_over_k import save_f1_over_k
+from sparse_probing.runs.launch import run_probing
+from sparse_probing.runs.load_results import load_results
+from sparse_probing.runs.planning.plan_run import Run
+
+COLLECTIONS: tuple[CollectionName, ...] = ("natural_lang_id", "programming_lang_id")
+COMMANDS = """  python -m probing_datasets make {collection}
+  python get_activations.py --feature_dataset {dataset} --activation_aggregation mean
+  python probing_experiment.py --feature_dataset {dataset} --activation_aggregation mean \\
+      --experiment_type enumerate_monosemantic    (and heuristic_sparsity_sweep)"""
+
+console = Console()
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Settings of the demo."""
+
+    output_dir: Path = Path("demo_output")
+    """Folder for data sets, activations and results."""
+    model: str = "demo"
+    """Model to probe."""
+
+
+def demo(config: DemoConfig) -> None:
+    """Run both stages for both collections; print the best neurons and write CSVs and figures."""
+    for collection in COLLECTIONS:
+        make = MakeConfig(collection, tokenizer=config.model, output_dir=config.output_dir / "feature_datasets")
+        dataset = make_dataset(make).name
+        console.print(f"\n[bold]{collection}[/bold]: what follows is what these commands do")
+        commands = COMMANDS.format(collection=collection, dataset=dataset)
+        console.print(commands, highlight=False, soft_wrap=True, markup=False)
+        trained = _probe(config, dataset, "enumerate_monosemantic", random_init=False)
+        control = _probe(config, dataset, "enumerate_monosemantic", random_init=True)
+        sweep = _probe(config, dataset, "heuristic_sparsity_sweep", random_init=False)
+        _show(trained, control, sweep)
+
+
+def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool) -> Run:
+    """Harvest, unless that is done, and probe."""
+    where = {
+        "model": config.model,
+        "random_init": random_init,
+        "feature_dataset": dataset,
+        "activation_aggregation": "mean",
+        "results_dir": config.output_dir / "results",
+        "feature_dataset_dir": config.output_dir / "feature_datasets",
+    }
+    harvest(HarvestConfig(**where))
+    return run_probing(ProbingConfig(**where, experiment_name="demo", experiment_type=(study,), cluster="debug"))
+
+
+def _show(trained: Run, control: Run, sweep: Run) -> None:
+    csv, png = trained.path / "ranked_neurons.csv", sweep.path / "f1_over_k.png"
+    write_ranked_neurons(load_results(trained), csv)
+    save_f1_over_k(load_results(sweep), png)
+    console.print(_table(best_neurons(load_results(trained)), best_neurons(load_results(control))))
+    console.print(f"ranked neurons  {csv}\nF1 over k       {png}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:
+    title = "The neuron that knows each language best: chosen on training rows, scored on held-out groups"
+    table = Table("language", "neuron", title=title)
+    for name in ("F1", "ROC-AUC", "F1, shuffled labels", "F1, random weights", "positives"):
+        table.add_column(name, justify="right")
+    random_f1 = control.set_index("feature")["test_f1_score"]
+    for _, row in trained.iterrows():
+        scores = [row["test_f1_score"], row["test_roc_auc"], row["control_f1_score"], random_f1[row["feature"]]]
+        numbers = [*(f"{score:.2f}" for score in scores), str(row["n_positive_test"])]
+        table.add_row(row["feature"], f"L{row['layer']}.{row['neuron']}", *numbers)
+    columns = ["test_f1_score", "test_roc_auc", "control_f1_score"]
+    table.add_section()
+    means = [*trained[columns].mean(), random_f1.mean()]
+    table.add_row("mean", "", *(f"{m:.2f}" for m in means))
+    return table
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    return run_command(lambda: demo(tyro.cli(DemoConfig, description=__doc__)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""A language model that hands out its activations at named hook points."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import chain
+from typing import cast
+
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from probing_datasets.foundation.errors import ModelError, ModelMemoryError
+from sparse_probing.models.hook_points import (
+    TRACE_SHAPE,
+    HookPoint,
+    Site,
+    build_bridge,
+    find_hook_points,
+    forward_options,
+)
+from sparse_probing.models.hooks import Hook, LastHookFired, OneShotHooks, hook_site
+
+MAIN_HOOK_POINTS = (
+    "mlp.hook_post",
+    "mlp.hook_pre",
+    "hook_resid_pre",
+    "hook_resid_mid",
+    "hook_resid_post",
+    "hook_attn_out",
+    "hook_mlp_out",
+    "attn.hook_z",
+)
+"""Hook points named in error messages, where the model has them."""
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A Hugging Face model with its tokenizer and the hook points that TransformerLens gives it."""
+
+    name: str
+    model: PreTrainedModel
+    """As transformers loads it; on the meta device when loaded without weights."""
+    tokenizer: PreTrainedTokenizerFast
+    weight_hash: str
+    """Checksum of all parameters, and of the configuration that they are run with; empty without weights."""
+    context_length: int
+    """Longest sequence the model takes, in tokens."""
+
+    @cached_property
+    def hook_points(self) -> dict[str, HookPoint]:
+        """All hook points by full name, such as ``blocks.0.mlp.hook_post``."""
+        return find_hook_points(self.model.config)
+
+    @cached_property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return len({name.split(".")[1] for name in self.hook_points if name.startswith("blocks.")})
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model takes its tokens."""
+        embeddings = self.model.get_input_embeddings()
+        offloaded = getattr(getattr(embeddings, "_hf_hook", None), "execution_device", None)
+        return self.model.device if offloaded is None else torch.device(offloaded)
+
+    def check_layers(self, layers: Iterable[int]) -> tuple[int, ...]:
+        """Return the layers in order, all of them when none is given; ModelError when one does not exist."""
+        chosen = tuple(sorted(set(layers))) or tuple(range(self.n_layers))
+        wrong = [layer for layer in chosen if not 0 <= layer < self.n_layers]
+        if wrong:
+            raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; there is no layer {wrong[0]}.")
+        return chosen
+
+    def check_hook_point(self, hook_point: str, layers: Sequence[int] = (0,)) -> None:
+        """Raise ModelError, naming the usual ones, when a block has no such hook point."""
+        for layer in layers:
+            if f"blocks.{layer}.{hook_point}" not in self.hook_points:
+                self._refuse_hook_point(hook_point, layer)
+
+    def _refuse_hook_point(self, hook_point: str, layer: int) -> None:
+        exist = [h for h in MAIN_HOOK_POINTS if f"blocks.{layer}.{h}" in self.hook_points]
+        n = sum(name.startswith(f"blocks.{layer}.") for name in self.hook_points)
+        raise ModelError(
+            f"The blocks of {self.name} (block {layer}) have no hook point {hook_point!r}; they have "
+            f"{', '.join(exist)} and others ({n} in all)."
+        )
+
+    def width(self, hook_point: str) -> int:
+        """Return the number of neurons at a hook point of the first layer."""
+        return self.widths([hook_point])[hook_point]
+
+    def widths(self, hook_points: Iterable[str], layers: Sequence[int] = (0,)) -> dict[str, int]:
+        """Return the number of neurons at hook points, as the model computes them.
+
+        Raises
+        ------
+        ModelError
+            When a block lacks a hook point, when it has no single vector per position, or
+            when its width differs between the layers.
+        """
+        return {hook_point: self._common_width(hook_point, layers) for hook_point in hook_points}
+
+    def _common_width(self, hook_point: str, layers: Sequence[int]) -> int:
+        self.check_hook_point(hook_point, layers)
+        found = {layer: self._width(f"blocks.{layer}.{hook_point}") for layer in layers}
+        if len(set(found.values())) > 1:
+            raise ModelError(
+                f"{hook_point} of {self.name} has another width in other layers: {found}. "
+                "Harvest layers of one width at a time with --layers."
+            )
+        return found[layers[0]]
+
+    def _width(self, name: str) -> int:
+        shape = self.hook_points[name].shape
+        if shape is None:
+            return self._measured_width(name)
+        self._check_shape(name, shape, TRACE_SHAPE)
+        return math.prod(shape[2:])
+
+    def _measured_width(self, name: str) -> int:
+        """Run one token where the shapes could not be found without weights."""
+        widths: list[int] = []
+        token = torch.zeros((1, 1), dtype=torch.long)
+        self.run(token, torch.ones_like(token), {name: lambda activation: widths.append(activation.shape[-1])})
+        return widths[0]
+
+    def run(self, tokens: torch.Tensor, mask: torch.Tensor, hooks: dict[str, Hook]) -> None:
+        """Run the model until the last of the named activations is there, and call a hook on each.
+
+        Where every activation is an input or output of a module of the Hugging Face model,
+        this model runs with its own attention; where one is not (attention patterns),
+        TransformerLens' bridge runs over the same weights.
+
+        Parameters
+        ----------
+        tokens : (batch, length) int64
+            Token ids, padded on either side.
+        mask : (batch, length) int64
+            1 where there is a token, 0 where there is padding.
+        hooks : dict
+            Full hook name to a function of the activation (batch, length, width), where axes
+            behind the second are flattened into one.
+
+        Raises
+        ------
+        ModelMemoryError
+            When the batch does not fit into memory; a smaller one may. Nothing of the
+            batch is kept.
+        ModelError
+            When a hook point does not exist, is not reached, or has no vector per position.
+        """
+        if not self.weight_hash:
+            raise ModelError(f"{self.name} was loaded without weights and cannot run.")
+        if not self._fits(tokens, mask, hooks):
+            # Raised outside of any `except`, so that no traceback holds the activations of this batch.
+            raise ModelMemoryError(
+                f"A batch of {len(tokens)} sequences of {self.name} does not fit into the memory of {self.device}. "
+                "Lower --batch_size; finished parts are kept."
+            )
+
+    def _fits(self, tokens: torch.Tensor, mask: torch.Tensor, hooks: dict[str, Hook]) -> bool:
+        """Run a batch; return False when memory runs out."""
+        try:
+            self._forward(tokens, mask, hooks)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            return False
+        return True
+
+    def _forward(self, tokens: torch.Tensor, mask: torch.Tensor, hooks: dict[str, Hook]) -> None:
+        if missing := hooks.keys() - self.hook_points.keys():
+            raise ModelError(f"{self.name} has no hook point {min(missing)!r}.")
+        once = OneShotHooks(hooks)
+        tokens, mask = tokens.to(self.device), mask.to(self.device)
+        with torch.inference_mode(), self._attached(once, tokens.shape) as body, contextlib.suppress(LastHookFired):
+            body(input_ids=tokens, attention_mask=mask, **forward_options(self.model), **_position_ids(body, mask))
+        if once.pending:
+            raise ModelError(f"A forward pass of {self.name} does not reach {', '.join(sorted(once.pending))}.")
+
+    @contextlib.contextmanager
+    def _attached(self, once: OneShotHooks, shape: torch.Size) -> Iterator[torch.nn.Module]:
+        """Attach hooks to the model, or to the bridge; yield the module to run, which has no unembedding."""
+        sites = {name: site for name in once.hooks if (site := self.hook_points[name].site)}
+        if len(sites) < len(once.hooks):
+            taps = [(name, partial(self._tap_bridge, once, name, shape)) for name in once.hooks]
+            with self._bridge.hooks(fwd_hooks=taps):
+                yield cast(torch.nn.Module, self._bridge.original_model.base_model)
+        else:
+            with contextlib.ExitStack() as stack:
+                for name, site in sites.items():
+                    stack.callback(self._tap_model(once, name, site, shape).remove)
+                yield cast(torch.nn.Module, self.model.base_model)
+
+    def _tap_model(
+        self, once: OneShotHooks, name: str, site: Site, shape: torch.Size
+    ) -> torch.utils.hooks.RemovableHandle:
+        self._check_shape(name, self.hook_points[name].shape or (), TRACE_SHAPE)
+        # Some modules take all tokens of a batch along one axis.
+        return hook_site(self.model.get_submodule(site.module), site, lambda a: once.fire(name, a.reshape(*shape, -1)))
+
+    def _tap_bridge(
+        self,
+        once: OneShotHooks,
+        name: str,
+        shape: torch.Size,
+        activation: torch.Tensor,
+        hook: object,  # noqa: ARG002
+    ) -> None:
+        self._check_shape(name, activation.shape, shape)
+        once.fire(name, activation.flatten(2))
+
+    @cached_property
+    def _bridge(self) -> TransformerBridge:
+        """The bridge over a copy of the modules that shares the weights, so that the model stays as it is."""
+        shared = {id(t): t for t in chain(self.model.parameters(), self.model.buffers())}
+        return build_bridge(deepcopy(self.model, shared))
+
+    def _check_shape(self, name: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+        if len(shape) < 3 or shape[:2] != expected:
+            raise ModelError(
+                f"{name} of {self.name} has shape {tuple(shape)} for {expected[0]} sequences of {expected[1]} tokens, "
+                "not (batch, position, width); choose a hook point with one vector per position."
+            )
+
+
+def _position_ids(body: torch.nn.Module, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return position ids that count from the first token, where there is padding on its left."""
+    if bool(mask[:, 0].all()) or "position_ids" not in inspect.signature(body.forward).parameters:
+        return {}
+    return {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: of a GPU, or (a bare RuntimeError) of the processor or an Apple GPU."""
+    text = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "can't allocate memory" in text
+        or "out of memory" in text
+    )

@@ -1,0 +1,1 @@
+"""Ranked neurons: choose them from results and export them as CSV."""

@@ -1,0 +1,88 @@
+"""Ranked neurons for others to download: ``python -m sparse_probing.neurons.export RUN_FOLDER ...``.
+
+Writes ``<INTERPRETABLE_NEURONS_DIR>/<model>/<data set>.<hook point>.<aggregation>.<study>.csv`` for
+every run and renews ``SHA256SUMS``, which ``sha256sum --check`` reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+
+from probing_datasets.foundation.atomic_files import write_bytes
+from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.errors import SettingsError, TaskError
+from probing_datasets.foundation.settings import read_settings
+from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
+from sparse_probing.runs.load_results import load_results
+from sparse_probing.runs.planning.plan_run import load_run
+from sparse_probing.runs.tasks.results import finished_tasks
+
+CHECKSUMS = "SHA256SUMS"
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What is exported."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of runs."""
+    top: int = 100
+    """Best neurons of each feature that are written; 0: all."""
+
+
+def export_neurons(run_path: Path, root: Path, top: int = 100) -> Path:
+    """Write the ``top`` best neurons (0: all) of every feature of a run below ``root`` and return the CSV.
+
+    Raises
+    ------
+    TaskError
+        When the folder holds no run, or a task of it is not finished.
+    """
+    results, run = load_results(run_path), load_run(run_path)
+    missing = len(run.tasks) - len(finished_tasks(run_path, run.tasks))
+    if missing:
+        raise TaskError(
+            f"{missing} of {len(run.tasks)} tasks of {run_path} are not finished, and the ranking is over all layers. "
+            "Run probing_experiment.py with the same settings first."
+        )
+    config = run.config
+    rows = f"{config.probe_location}.{config.activation_aggregation}.{'+'.join(config.experiment_type)}"
+    path = root / config.model_name / f"{config.dataset_name}.{rows}.csv"
+    write_ranked_neurons(results, path, top)
+    write_checksums(root)
+    return path
+
+
+def write_checksums(root: Path) -> None:
+    """Write the SHA-256 of every CSV below ``root``."""
+    lines = [f"{_sha256(path)}  {path.relative_to(root).as_posix()}\n" for path in sorted(root.rglob("*.csv"))]
+    write_bytes(root / CHECKSUMS, "".join(lines).encode())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _export(config: ExportConfig) -> None:
+    if not config.runs or config.top < 0:
+        raise SettingsError("Name at least one folder of a run (results/probing/<experiment>/<model>/...), --top >= 0.")
+    for run in config.runs:
+        path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top)
+        Console().print(f"wrote {path}", soft_wrap=True, markup=False)
+
+
+def main() -> int:
+    """Run the command line; return the exit status."""
+    return run_command(
+        lambda: _export(tyro.cli(ExportConfig, prog="python -m sparse_probing.neurons.export", description=__doc__))
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

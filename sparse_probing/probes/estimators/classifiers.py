@@ -1,0 +1,217 @@
+"""Sparse logistic probes: top-k, single neuron, dense, L1."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.estimators.binary import BinaryProbe
+from sparse_probing.probes.l1.l1_path import fit_l1_path
+from sparse_probing.probes.l2.logistic import LogisticFit, fit_dense, fit_nested_top_k
+from sparse_probing.probes.l2.single_neuron import SingleNeuronFit, fit_single_neurons
+from sparse_probing.probes.metrics.classification import classification_metrics
+from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from sparse_probing.probes.validation import Integers
+
+
+class TopKProbe(BinaryProbe):
+    """A logistic probe of the best-ranked neurons; fitted attributes as of :class:`BinaryProbe`.
+
+    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+
+    Parameters
+    ----------
+    k : int
+        Neurons of the probe; all where there are fewer.
+    ranking : str
+        A name in :data:`sparse_probing.probes.rankings.RANKINGS`, learned on the rows of ``fit``.
+    C : float
+        Weight of the loss against the ridge.
+    balanced : bool
+        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other.
+    standardize : bool
+        Rank and fit neurons of mean 0 and deviation 1; the coefficients are for neurons as they come.
+    random_state : int, RandomState or None
+        Of rankings that draw.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(200, 50)), np.repeat(["code", "prose"], 100)
+    >>> X[y == "prose", 7] += 3
+    >>> probe = TopKProbe(k=1).fit(X, y)
+    >>> probe.support_.tolist(), probe.score(X, y) > 0.9
+    ([7], True)
+    """
+
+    def __init__(
+        self,
+        k: int = 8,
+        ranking: str = "mean_dif",
+        C: float = 1.0,
+        balanced: bool = True,
+        standardize: bool = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.k = k
+        self.ranking = ranking
+        self.C = C
+        self.balanced = balanced
+        self.standardize = standardize
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Rank the neurons of ``X`` (n, d) and fit the best of them together."""
+        activations, labels = self._training_rows(X, y)
+        rows, scale = self._scaled(activations)
+        rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
+        support = top_neurons(rank_neurons(rows, labels, self.ranking, rng), min(self.k, rows.shape[1]))
+        fits = fit_nested_top_k(rows[:, support], labels, [len(support)], self.C, self._class_weight)
+        return self._keep(support, fits[len(support)], scale)
+
+
+class SingleNeuronProbe(BinaryProbe):
+    """A logistic probe of one neuron; fitted attributes as of :class:`BinaryProbe`.
+
+    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+
+    Parameters
+    ----------
+    neuron : int or None
+        Which; None for the one with the best F1 score on the rows of ``fit``, of all neurons.
+    C : float
+        Weight of the loss against the ridge.
+    balanced : bool
+        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(200, 50)), np.repeat([0, 1], 100)
+    >>> X[y == 1, 7] -= 3
+    >>> probe = SingleNeuronProbe().fit(X, y)
+    >>> probe.support_.tolist(), bool(probe.coef_[0, 7] < 0)
+    ([7], True)
+    """
+
+    def __init__(self, neuron: int | None = None, C: float = 1.0, balanced: bool = True) -> None:
+        self.neuron = neuron
+        self.C = C
+        self.balanced = balanced
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit the neuron of ``X`` (n, d), or every neuron alone to keep the best."""
+        activations, labels = self._training_rows(X, y)
+        candidates = self._candidates(activations.shape[1])
+        columns = activations[:, candidates]
+        fits = fit_single_neurons(columns, labels, self.C, self._class_weight)
+        f1 = classification_metrics(labels, columns * fits.coef + fits.intercept, only=["f1_score"])["f1_score"]
+        best = int(np.argmax(f1))
+        return self._keep(candidates[[best]], _fit_of_one(fits, best))
+
+    def _candidates(self, d: int) -> Integers:
+        if self.neuron is None:
+            return np.arange(d)
+        if not 0 <= self.neuron < d:
+            raise ProbeError(f"There is no neuron {self.neuron} among {d}. Choose from 0 to {d - 1}.")
+        return np.array([self.neuron])
+
+
+class DenseProbe(BinaryProbe):
+    """A logistic probe of all neurons; fitted attributes as of :class:`BinaryProbe`.
+
+    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+
+    Parameters
+    ----------
+    C : float
+        Weight of the loss against the ridge.
+    balanced : bool
+        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other.
+    standardize : bool
+        Fit neurons of mean 0 and deviation 1; the coefficients are for neurons as they come.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(200, 5)), np.repeat([False, True], 100)
+    >>> X[y] += 1
+    >>> DenseProbe().fit(X, y).predict_proba(X).shape
+    (200, 2)
+    """
+
+    def __init__(self, C: float = 1.0, balanced: bool = True, standardize: bool = False) -> None:
+        self.C = C
+        self.balanced = balanced
+        self.standardize = standardize
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit all neurons of ``X`` (n, d) together."""
+        activations, labels = self._training_rows(X, y)
+        rows, scale = self._scaled(activations)
+        fit = fit_dense(rows, labels, self.C, self._class_weight)
+        return self._keep(np.arange(rows.shape[1]), fit, scale)
+
+
+class L1Probe(BinaryProbe):
+    """A logistic probe that an L1 penalty makes sparse; fitted attributes as of :class:`BinaryProbe`.
+
+    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+
+    Parameters
+    ----------
+    C : float
+        Weight of the loss against the penalty: the smaller, the fewer neurons.
+    l1_ratio : float
+        Share of the penalty that is L1, above 0 and up to 1; the rest is a ridge.
+    balanced : bool
+        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other.
+    standardize : bool
+        Penalise the coefficients of neurons of deviation 1; the coefficients are for neurons as they come.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(200, 50)), np.repeat([0, 1], 100)
+    >>> X[y == 1, 7] += 3
+    >>> L1Probe(C=0.02).fit(X, y).support_.tolist()
+    [7]
+    """
+
+    def __init__(self, C: float = 1.0, l1_ratio: float = 1.0, balanced: bool = True, standardize: bool = True) -> None:
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.balanced = balanced
+        self.standardize = standardize
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit the neurons of ``X`` (n, d) that the penalty leaves."""
+        activations, labels = self._training_rows(X, y)
+        path = fit_l1_path(
+            activations,
+            labels,
+            [self.C],
+            l1_ratio=self.l1_ratio,
+            class_weight=self._class_weight,
+            standardize=self.standardize,
+        )
+        return self._keep(path.fits[0].support, path.fits[0])
+
+
+def _fit_of_one(fits: SingleNeuronFit, i: int) -> LogisticFit:
+    return LogisticFit(
+        coef=fits.coef[[i]],
+        intercept=float(fits.intercept[i]),
+        objective=float(fits.objective[i]),
+        decrement=float(fits.decrement[i]),
+        iterations=int(fits.iterations[i]),
+        status=fits.status[i],
+    )

@@ -1,0 +1,1 @@
+"""Tests and intervals of held-out scores."""

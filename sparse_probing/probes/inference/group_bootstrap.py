@@ -1,0 +1,94 @@
+"""Confidence intervals of any metric by drawing whole groups again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.validation import Floats, Integers
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval; fields of the shape of the metric."""
+
+    low: Floats
+    high: Floats
+
+
+def group_bootstrap(
+    metric: Callable[[Integers], ArrayLike],
+    groups: ArrayLike,
+    rng: np.random.Generator,
+    labels: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+) -> Interval:
+    """Return the percentile bootstrap interval of a metric of independent groups of rows.
+
+    Parameters
+    ----------
+    metric : callable
+        From row indices, in which a group drawn twice is twice, to one or more numbers.
+    groups : (n,) array of int
+        Rows of one group may depend on each other; any codes.
+    rng : numpy.random.Generator
+    labels : (n,) array, optional
+        With it, groups are drawn among those that hold the same classes, so that no draw
+        lacks a class.
+    n_resamples : int
+    level : float
+
+    Raises
+    ------
+    ProbeError
+        If there are fewer than two groups, the lengths differ, or ``n_resamples`` or ``level``
+        make no interval.
+
+    References
+    ----------
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3; Field and Welsh,
+    Bootstrapping Clustered Data (JRSS B 2007), for whole groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> values, groups = np.repeat(np.arange(50.0), 4), np.repeat(np.arange(50), 4)
+    >>> interval = group_bootstrap(lambda rows: values[rows].mean(), groups, np.random.default_rng(0))
+    >>> bool(interval.low < values.mean() < interval.high)
+    True
+    """
+    groups = np.asarray(groups)
+    strata, rows_of_group = _strata(groups, labels), _rows_by_group(groups)
+    if len(rows_of_group) < 2 or n_resamples < 2 or not 0 < level < 1:
+        raise ProbeError(
+            f"{len(rows_of_group)} groups, {n_resamples} resamples and level {level} make no interval: "
+            "at least two groups, two resamples and a level between 0 and 1 are needed."
+        )
+    draws = (np.concatenate([rng.choice(stratum, len(stratum)) for stratum in strata]) for _ in range(n_resamples))
+    values = [np.asarray(metric(np.concatenate([rows_of_group[g] for g in drawn]))) for drawn in draws]
+    low, high = np.quantile(np.stack(values).astype(np.float64), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return Interval(low, high)
+
+
+def _rows_by_group(groups: Integers) -> list[Integers]:
+    codes, counts = np.unique(groups, return_inverse=True, return_counts=True)[1:]
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
+
+
+def _strata(groups: Integers, labels: ArrayLike | None) -> list[Integers]:
+    """Return lists of groups; with labels, one for every set of classes that groups hold."""
+    codes = np.unique(groups, return_inverse=True)[1]
+    if labels is None:
+        return [np.arange(codes.max() + 1)]
+    if np.shape(labels) != groups.shape:
+        raise ProbeError(f"Groups {groups.shape} and labels {np.shape(labels)} must be vectors of one length.")
+    classes = np.unique(labels, return_inverse=True)[1]
+    present = np.zeros((codes.max() + 1, classes.max() + 1), dtype=bool)
+    present[codes, classes] = True
+    kinds = np.unique(present, axis=0, return_inverse=True)[1].ravel()
+    return [np.flatnonzero(kinds == kind) for kind in range(kinds.max() + 1)]

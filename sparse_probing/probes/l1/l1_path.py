@@ -1,0 +1,159 @@
+"""L1-regularised probes along a path of strengths: logistic, lasso and, with ``l1_ratio`` below 1, elastic net.
+
+Every fit starts where the last one ended, and ends on its duality gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.l1.losses import LogisticLoss, Loss, SquaredLoss
+from sparse_probing.probes.l1.path_following import SparsePath, follow_path
+from sparse_probing.probes.l1.proximal_newton import Penalty, null_correlation
+from sparse_probing.probes.l2.logistic import ClassWeight
+from sparse_probing.probes.scaling import Columns
+from sparse_probing.probes.validation import Floats, check_rows, check_targets, class_weights
+
+RANGE = 100.0
+"""The last strength of a default path over that of the null model."""
+
+
+def fit_l1_path(
+    X: ArrayLike,
+    y: ArrayLike,
+    Cs: Sequence[float] | None = None,
+    n_Cs: int = 20,
+    max_support: int | None = None,
+    l1_ratio: float = 1.0,
+    class_weight: ClassWeight = "balanced",
+    standardize: bool = True,
+    tolerance: float = 1e-6,
+    max_iter: int = 100,
+) -> SparsePath:
+    """Fit L1-regularised logistic probes for growing C.
+
+    Each minimises ``C sum_i w_i log(1 + exp(-y_i f_i)) + l1_ratio |beta|_1 +
+    (1 - l1_ratio) |beta|^2 / 2`` with a free intercept.
+
+    Parameters
+    ----------
+    X : (n, d) array of any real dtype
+    y : (n,) array of -1 and +1
+    Cs : sequence of float, optional
+        In any order. By default ``n_Cs`` above the null model's, up to 100 times it, in ever larger steps.
+    n_Cs : int
+        Length of the default path.
+    max_support : int, optional
+        The path ends before the first probe with more neurons.
+    l1_ratio : float
+        Share of the L1 penalty, above 0 and up to 1.
+    class_weight : {"balanced", "none"}
+        "balanced" weighs rows by n / (2 n_class).
+    standardize : bool
+        Whether ``beta`` in the penalty is that of columns of deviation 1. Reported coefficients
+        are always those of ``X``, objectives those of ``beta``.
+    tolerance : float
+        Relative duality gap at which a fit stops.
+    max_iter : int
+        Proximal Newton steps per fit.
+
+    Returns
+    -------
+    SparsePath
+        In increasing order of C.
+
+    Raises
+    ------
+    ProbeError
+        If ``X`` is empty, not finite or constant, if a class is missing, if an argument is out of
+        its range, or if the first probe has more than ``max_support`` neurons.
+    """
+    X, y = check_rows(X, y)
+    _check_range(l1_ratio, tolerance, max_support)
+    weights = class_weights((y > 0).astype(np.int64), class_weight)
+    columns = Columns.of(X, standardize)
+    null_C = l1_ratio / null_correlation(columns, LogisticLoss(y, weights))
+    chosen = _strengths(Cs, null_C, _multiples(n_Cs))
+
+    def problem(C: float) -> tuple[Loss, Penalty]:
+        return LogisticLoss(y, C * weights), Penalty(l1_ratio, 1 - l1_ratio)
+
+    fits = follow_path(columns, null_C, sorted(chosen), problem, max_support, tolerance, max_iter)
+    return SparsePath(null_C, tuple(fits))
+
+
+def fit_lasso_path(
+    X: ArrayLike,
+    y: ArrayLike,
+    alphas: Sequence[float] | None = None,
+    n_alphas: int = 20,
+    max_support: int | None = None,
+    l1_ratio: float = 1.0,
+    standardize: bool = True,
+    tolerance: float = 1e-6,
+    max_iter: int = 100,
+) -> SparsePath:
+    """Fit lasso or elastic-net regression probes for falling alpha.
+
+    Each minimises scikit-learn's ``sum_i (y_i - f_i)^2 / (2 n) + alpha (l1_ratio |beta|_1 +
+    (1 - l1_ratio) |beta|^2 / 2)`` with a free intercept.
+
+    Parameters
+    ----------
+    X : (n, d) array of any real dtype
+    y : (n,) array of float
+    alphas : sequence of float, optional
+        In any order. By default ``n_alphas`` in geometric steps below the null model's, down to a hundredth.
+    n_alphas : int
+        Length of the default path.
+    max_support, l1_ratio, standardize, tolerance, max_iter
+        As in :func:`fit_l1_path`.
+
+    Returns
+    -------
+    SparsePath
+        In decreasing order of alpha.
+
+    Raises
+    ------
+    ProbeError
+        As :func:`fit_l1_path`, or if the targets are all equal or not finite.
+    """
+    X, y = check_targets(X, y)
+    _check_range(l1_ratio, tolerance, max_support)
+    loss, columns = SquaredLoss(y, np.full(len(y), 1 / len(y))), Columns.of(X, standardize)
+    null_alpha = null_correlation(columns, loss) / l1_ratio
+    chosen = _strengths(alphas, null_alpha, 1 / _multiples(n_alphas))
+
+    def problem(alpha: float) -> tuple[Loss, Penalty]:
+        return loss, Penalty(alpha * l1_ratio, alpha * (1 - l1_ratio))
+
+    fits = follow_path(columns, null_alpha, sorted(chosen, reverse=True), problem, max_support, tolerance, max_iter)
+    return SparsePath(null_alpha, tuple(fits))
+
+
+def _multiples(n: int) -> Floats:
+    """Return multiples up to ``RANGE``, close to one another at first, where the first neurons enter."""
+    return RANGE ** ((np.arange(1, n + 1) / n) ** 2)
+
+
+def _check_range(l1_ratio: float, tolerance: float, max_support: int | None) -> None:
+    if not 0 < l1_ratio <= 1:
+        raise ProbeError(f"l1_ratio is {l1_ratio}; it must be above 0 and at most 1. Without L1 use a dense probe.")
+    if not tolerance > 0:
+        raise ProbeError(f"The tolerance is {tolerance}; it must be positive. Try 1e-6.")
+    if max_support is not None and max_support < 0:
+        raise ProbeError(f"max_support is {max_support}; it must not be negative.")
+
+
+def _strengths(asked: Sequence[float] | None, null: float, multiples: Floats) -> list[float]:
+    """Return the strengths that were asked for, without repetitions, or multiples of the null model's."""
+    if asked is None:
+        return [float(null * multiple) for multiple in multiples]
+    if not len(asked) or not all(0 < s < np.inf for s in asked):
+        raise ProbeError(f"Cannot fit a path of strengths {list(asked)}. Choose one or more positive numbers.")
+    return [float(s) for s in set(asked)]

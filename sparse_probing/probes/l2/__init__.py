@@ -1,0 +1,1 @@
+"""L2-regularised probes: logistic, multinomial, ridge, single neurons."""

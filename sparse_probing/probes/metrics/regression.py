@@ -1,0 +1,75 @@
+"""Regression metrics of many probes at once, equal to scikit-learn's and SciPy's."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.validation import Floats, column_blocks
+
+
+def regression_metrics(y: ArrayLike, predictions: ArrayLike) -> dict[str, NDArray]:
+    """Return the metrics of m probes on the same rows.
+
+    Parameters
+    ----------
+    y : (n,) array of float
+        Targets, at least two different ones.
+    predictions : (n, m) array of any real dtype
+        One column per probe.
+
+    Returns
+    -------
+    dict of (m,) float64 arrays
+        ``r2``, ``rmse``, ``mae``, and the correlations ``pearson`` and ``spearman`` (ties get
+        their average rank), which are NaN where all predictions of a probe are equal.
+
+    Raises
+    ------
+    ProbeError
+        If the shapes do not fit, a value is not finite, or all targets are equal.
+    """
+    targets, predicted = _checked(y, predictions)
+    blocks = [_of_block(targets, block) for _, block in column_blocks(predicted)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+
+def _checked(y: ArrayLike, predictions: ArrayLike) -> tuple[Floats, NDArray]:
+    targets, predicted = np.asarray(y, dtype=np.float64), np.asarray(predictions)
+    if targets.ndim != 1 or predicted.ndim != 2 or len(targets) != len(predicted) or predicted.size == 0:
+        raise ProbeError(f"Targets {targets.shape} and predictions {predicted.shape} must be (n,) and (n, m).")
+    if not (np.isfinite(targets).all() and np.isfinite(predicted).all()):
+        raise ProbeError("A target or a prediction is NaN or infinite. Leave such rows out.")
+    if (targets == targets[0]).all():
+        raise ProbeError(f"All {len(targets)} targets are {targets[0]}: there is nothing to explain.")
+    return targets, predicted
+
+
+def _of_block(targets: Floats, predicted: Floats) -> dict[str, Floats]:
+    """Return the metrics of predictions (b, n)."""
+    from scipy.stats import rankdata  # here: importing it costs most of a second, in every job of a cluster
+
+    residuals = predicted - targets
+    squares = np.einsum("ij,ij->i", residuals, residuals)
+    return {
+        "r2": 1 - squares / ((targets - targets.mean()) ** 2).sum(),
+        "rmse": np.sqrt(squares / len(targets)),
+        "mae": np.abs(residuals).mean(axis=1),
+        "pearson": _correlation(targets, predicted),
+        "spearman": _correlation(rankdata(targets), rankdata(predicted, axis=1)),
+    }
+
+
+def _correlation(targets: Floats, predicted: Floats) -> Floats:
+    """Return Pearson's r (b,); NaN where a row of ``predicted`` (b, n) is constant."""
+    varies = (predicted != predicted[:, :1]).any(axis=1)
+    r = np.full(len(predicted), np.nan)
+    r[varies] = _unit(predicted[varies]) @ _unit(targets[None])[0]
+    return np.clip(r, -1, 1)
+
+
+def _unit(rows: Floats) -> Floats:
+    """Centre rows (b, n) and bring them to length 1."""
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    return centred / np.linalg.norm(centred, axis=1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Branch and bound over supports: the solver that proves."""

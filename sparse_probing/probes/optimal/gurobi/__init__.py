@@ -1,0 +1,1 @@
+"""Optimal supports by a Gurobi master problem with lazy cuts."""

@@ -1,0 +1,133 @@
+"""The problem that an optimal sparse probe solves, stated on scaled activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.optimal.losses import CODES, LossName
+from sparse_probing.probes.validation import Floats, Integers, check_activations
+
+DEVIATIONS = 10.0
+"""Neurons are divided by so many standard deviations (the paper's convention)."""
+BLOCK_COLUMNS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class SparseProblem:
+    """The best linear function of k neurons.
+
+    Minimise over supports S of k neurons, coefficients u and an intercept b::
+
+        sum_i w_i loss(y_i, b + sum_{j in S} u_j x_ji) + |u|^2 / (2 ridge)
+
+    The numbers of ``columns`` are the problem: they are rounded to float32 once, and every bound is a
+    bound for exactly these.
+    """
+
+    columns: NDArray[np.float32]
+    """(d, n) scaled neurons, of mean zero over the rows."""
+    y: Floats
+    """(n,) labels -1/+1 (hinge, logistic) or targets (squared)."""
+    weight: Floats
+    """(n,) positive weights of the rows."""
+    ridge: float
+    """The g of the objective; larger is a weaker penalty."""
+    loss: LossName = "hinge"
+
+    @property
+    def width(self) -> int:
+        """Number of neurons d."""
+        return self.columns.shape[0]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows n."""
+        return self.columns.shape[1]
+
+    @property
+    def code(self) -> int:
+        """Number of the loss, for compiled code."""
+        return CODES[self.loss]
+
+    @cached_property
+    def norms(self) -> Floats:
+        """(d,) Euclidean norm of every neuron, a little above the exact one."""
+        return np.sqrt(np.einsum("ij,ij->i", self.columns, self.columns, dtype=np.float64)) * (1 + 1e-9)
+
+    def rows_of(self, support: Integers) -> Floats:
+        """Return (n, k) float64 rows of some neurons."""
+        return np.ascontiguousarray(self.columns[support].T, dtype=np.float64)
+
+    def restricted(self, neurons: Integers) -> SparseProblem:
+        """Return the problem with these neurons alone."""
+        return SparseProblem(self.columns[neurons], self.y, self.weight, self.ridge, self.loss)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What makes scaled neurons of stored ones: ``(x - mean) / scale``."""
+
+    mean: Floats
+    """(d,)"""
+    scale: Floats
+    """(d,) ten standard deviations; 1 for a constant neuron, which then is zero."""
+
+    def undo(self, support: Integers, coef: Floats, intercept: float) -> tuple[Floats, float]:
+        """Return coefficients (k,) and intercept for activations as they are stored."""
+        stored = coef / self.scale[support]
+        return stored, float(intercept - stored @ self.mean[support])
+
+
+def scaled_columns(X: NDArray) -> tuple[NDArray[np.float32], Scaling]:
+    """Centre and scale activations.
+
+    Parameters
+    ----------
+    X : (n, d) array
+        Activations in any precision.
+
+    Returns
+    -------
+    columns : (d, n) float32
+        One scaled neuron in each row.
+    scaling : Scaling
+
+    Raises
+    ------
+    ProbeError
+        When an activation is not finite.
+    """
+    X = check_activations(X)
+    n, d = X.shape
+    columns, mean, scale = np.empty((d, n), np.float32), np.empty(d), np.empty(d)
+    for first in range(0, d, BLOCK_COLUMNS):
+        block = slice(first, first + BLOCK_COLUMNS)
+        x = X[:, block].T.astype(np.float64)
+        mean[block] = x.mean(axis=1)
+        x -= mean[block, None]
+        deviation = np.sqrt((x * x).mean(axis=1))
+        constant = deviation <= 1e-12 * np.maximum(1.0, np.abs(mean[block]))
+        scale[block] = np.where(constant, 1.0, DEVIATIONS * deviation)
+        columns[block] = np.where(constant[:, None], 0.0, x / scale[block, None])
+    return columns, Scaling(mean, scale)
+
+
+def class_weights(y: Floats, balanced: bool = True) -> Floats:
+    """Return weights (n,) of rows: n / (2 n_class) when balanced, otherwise 1; their sum is n."""
+    if not balanced:
+        return np.ones(len(y))
+    positive = y > 0
+    n_positive = int(positive.sum())
+    if n_positive in (0, len(y)):
+        raise ProbeError("All labels are of one class. A probe needs rows of both classes.")
+    return np.where(positive, len(y) / (2 * n_positive), len(y) / (2 * (len(y) - n_positive)))
+
+
+def ridge_of(n_rows: int, multiplier: float) -> float:
+    """Return the ridge g = m / sqrt(n); m = 1 is the paper's."""
+    return multiplier / np.sqrt(n_rows)

@@ -1,0 +1,15 @@
+"""A random order of neurons: what any informative ranking has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparse_probing.probes.validation import Floats, LabelledRows
+
+
+def random_order(X: NDArray, _problems: Sequence[LabelledRows], rngs: Sequence[np.random.Generator]) -> Floats:
+    """Uniform random scores."""
+    return np.array([rng.random(X.shape[1]) for rng in rngs])

@@ -1,0 +1,1 @@
+"""Stage 2 as runs: plan a run, do its tasks here or on Slurm, follow it."""

@@ -1,0 +1,1 @@
+"""Cut a configuration of stage 2 into tasks, and check its inputs."""

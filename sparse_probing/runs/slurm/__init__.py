@@ -1,0 +1,1 @@
+"""Runs on Slurm: batch scripts, arrays, the queue, jobs."""

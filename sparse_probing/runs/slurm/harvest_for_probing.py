@@ -1,0 +1,67 @@
+"""Stage 1 as stage 2 asks for it with ``--harvest``."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import fields, replace
+
+import tyro
+
+from probing_datasets.foundation.errors import SettingsError
+from sparse_probing.activations.harvest import harvest
+from sparse_probing.activations.harvesting.harvest_plan import prepare_harvest
+from sparse_probing.activations.stores import open_store
+from sparse_probing.activations.stores.manifest.header import HEADER
+from sparse_probing.activations.stores.storage.files import file_exists
+from sparse_probing.config import HarvestConfig, ProbingConfig, StoreConfig
+from sparse_probing.runs.planning.plan_run import cut_tasks
+
+
+def harvest_configs(config: ProbingConfig) -> list[HarvestConfig]:
+    """Return the settings of stage 1 for the stores that stage 2 reads: its own, and that of the random control."""
+    configs = [config]
+    if "random_init" in config.controls and not config.random_init:
+        configs.append(replace(config, random_init=True))
+    return [_harvest_config(each) for each in configs]
+
+
+def open_harvests(config: ProbingConfig) -> list[HarvestConfig]:
+    """Return those whose store is not complete."""
+    return [harvest for harvest in harvest_configs(config) if not _is_complete(harvest)]
+
+
+def harvest_here(config: ProbingConfig) -> None:
+    """Make the stores that are not complete in this process."""
+    for lacking in open_harvests(config):
+        harvest(lacking)
+
+
+def expected_tasks(config: ProbingConfig, harvest: HarvestConfig) -> int:
+    """Return how many tasks there will be when the store is complete; the model is looked at, without its weights.
+
+    Raises
+    ------
+    DatasetError, ModelError, StoreError
+        When stage 1 cannot work.
+    """
+    job = prepare_harvest(harvest, weights=False)
+    return len(cut_tasks(config, config.layers or job.plan.layers, job.dataset))
+
+
+def _harvest_config(config: ProbingConfig) -> HarvestConfig:
+    shared = {field.name: getattr(config, field.name) for field in fields(StoreConfig)}
+    on_gpu = config.cluster == "slurm" and config.harvest_gpus > 0
+    # Said here, since the defaults are those of the array this process may be a task of.
+    base = HarvestConfig(**shared, rank=0, world_size=1, device="cuda" if on_gpu else "cpu")
+    asked = tyro.cli(HarvestConfig, args=shlex.split(config.harvest_flags), default=base, prog="--harvest_flags")
+    if asked.store_path != config.store_path:
+        raise SettingsError(
+            f"--harvest_flags {config.harvest_flags!r} would make {asked.store_path}, and stage 2 reads "
+            f"{config.store_path}. Say on the command line itself what both stages share."
+        )
+    return asked
+
+
+def _is_complete(config: HarvestConfig) -> bool:
+    path = config.store_path
+    return file_exists(path / HEADER) and open_store(path).is_complete

@@ -1,0 +1,85 @@
+"""The program of a job: ``python -m sparse_probing.runs.slurm.job FOLDER`` makes the call that FOLDER holds for it.
+
+submitit looks after signals: before a time-out it requeues the job, which then makes the same call again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from submitit import JobEnvironment
+from submitit.core.submission import process_job
+from submitit.core.utils import DelayedSubmission, JobPaths
+
+from probing_datasets.foundation.atomic_files import write_json
+from sparse_probing.runs.slurm.submissions import LOGS
+from sparse_probing.runs.tasks.attempt_task import harvest_share, run_entry, run_share
+
+CALLS = "calls.json"
+
+FUNCTIONS: dict[str, Callable[..., None]] = {
+    "run_entry": run_entry,
+    "run_share": run_share,
+    "harvest_share": harvest_share,
+}
+"""What a job may call; safe to call again at any time."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of the entries of an array; written before it is submitted, and never changed."""
+
+    function: str
+    """One of FUNCTIONS."""
+    arguments: list[list[Any]]
+    """Plain values, for each entry."""
+    time: int
+    """Minutes of a job."""
+    max_timeouts: int
+    """How often a job is requeued before a time-out."""
+
+    def write(self, folder: Path) -> None:
+        """Write the calls into the folder of a submission."""
+        (folder / LOGS).mkdir(parents=True)
+        write_json(folder / CALLS, asdict(self))
+
+
+@dataclass(frozen=True)
+class Resumable:
+    """A function that goes on where it was when it is called again."""
+
+    function: Callable[..., None]
+
+    def __call__(self, *arguments: Any) -> None:
+        """Call the function."""
+        self.function(*arguments)
+
+    def checkpoint(self, *arguments: Any) -> DelayedSubmission:
+        """Return the call to be made after a time-out: the same."""
+        return DelayedSubmission(self, *arguments)
+
+
+def main(folder: Path) -> None:
+    """Make the call of this entry."""
+    environment = JobEnvironment()
+    paths = JobPaths(folder / LOGS, environment.job_id)
+    for path in (paths.submitted_pickle, paths.result_pickle):  # submitit stops at what a killed process left
+        path.with_name(f"{path.name}.save_tmp").unlink(missing_ok=True)
+    if not paths.submitted_pickle.exists():
+        _hand_over(Calls(**json.loads((folder / CALLS).read_text())), int(environment.array_task_id or 0), paths)
+    process_job(folder / LOGS)
+
+
+def _hand_over(calls: Calls, entry: int, paths: JobPaths) -> None:
+    call = DelayedSubmission(Resumable(FUNCTIONS[calls.function]), *calls.arguments[entry])
+    call.set_timeout(calls.time, calls.max_timeouts)
+    call.dump(paths.submitted_pickle)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,1 @@
+"""The state of every task of a run, its logs, and waiting for it."""

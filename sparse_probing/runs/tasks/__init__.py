@@ -1,0 +1,1 @@
+"""Run one task, record attempts at it, and publish its result."""

@@ -1,0 +1,97 @@
+"""Attempts: which tasks were begun, by whom, and why they failed.
+
+The record of an attempt is written when it begins and removed when the task is done or is interrupted
+in good order. One that stands holds the error that ended the attempt, or no error: then the process
+is still at it, or was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import traceback
+from collections.abc import Container
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX, write_json
+from probing_datasets.foundation.errors import SparseProbingError
+from probing_datasets.foundation.settings import read_settings
+from sparse_probing.runs.locks import is_locked
+
+ATTEMPTS = "attempts"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a task."""
+
+    key: str
+    submission: str
+    job: str | None
+    """The Slurm job it ran in."""
+    host: str
+    pid: int
+    started: str
+    """ISO 8601, UTC."""
+    message: str = ""
+    """Why the task failed; empty when it has not."""
+    traceback: str = ""
+
+
+def begin_attempt(run_path: Path, key: str, submission: str) -> Path:
+    """Record that a task is begun; return the file of the record."""
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    attempt = Attempt(key, submission, read_settings().job_id, socket.gethostname(), os.getpid(), started)
+    path = run_path / ATTEMPTS / f"{key}.{time.time_ns()}.json"
+    write_json(path, asdict(attempt))
+    return path
+
+
+def is_attempted(run_path: Path, key: str) -> bool:
+    """Whether a process is at a task now; a copy of this one on a node that Slurm gave up, for example."""
+    return any(is_locked(path) for path in (run_path / ATTEMPTS).glob(f"{key}.*.json"))
+
+
+def fail_attempt(path: Path, error: Exception) -> None:
+    """Record why an attempt failed."""
+    text = str(error) if isinstance(error, SparseProbingError) else f"{type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    write_json(path, asdict(replace(read_attempt(path), message=text or type(error).__name__, traceback=trace)))
+
+
+def end_attempt(path: Path) -> None:
+    """Forget an attempt whose task is done, or which was interrupted in good order."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def read_attempt(path: Path) -> Attempt:
+    """Read the record of an attempt."""
+    return Attempt(**json.loads(path.read_text()))
+
+
+def attempts_of(run_path: Path, key: str) -> list[Attempt]:
+    """Return the attempts at a task that are on record, from the first to the last."""
+    return [read_attempt(path) for path in sorted((run_path / ATTEMPTS).glob(f"{key}.*.json"))]
+
+
+def last_attempts(run_path: Path, keys: Container[str]) -> dict[str, Attempt]:
+    """Return the last attempt at each of the tasks that has one on record."""
+    last = {name.split(".")[0]: name for name in sorted(_names(run_path)) if not name.startswith(TEMPORARY_PREFIX)}
+    attempts = {}
+    for key in filter(keys.__contains__, last):
+        with suppress(FileNotFoundError):  # done since the folder was listed
+            attempts[key] = read_attempt(run_path / ATTEMPTS / last[key])
+    return attempts
+
+
+def _names(run_path: Path) -> list[str]:
+    try:
+        return os.listdir(run_path / ATTEMPTS)
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,1 @@
+"""What the studies share: preparing the data of a feature, fitting, metrics, controls."""

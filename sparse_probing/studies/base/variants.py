@@ -1,0 +1,54 @@
+"""What is changed before a study is run: nothing, the basis of a layer, or what makes a control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sparse_probing.config import BasisName, ControlName, ProbingConfig, RankingName
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of putting the question; the default is the plain one."""
+
+    control: ControlName | None = None
+    basis: BasisName = "neurons"
+    trial: int = 0
+    """Number of the random basis."""
+    shuffle_labels: bool = False
+    ranking: RankingName | None = None
+    """Takes the place of every ranking."""
+    random_init: bool = False
+    """Take the activations of the same model with random weights."""
+
+
+NEURONS = Variant()
+
+CONTROLS: dict[ControlName, Variant] = {
+    "shuffled_labels": Variant("shuffled_labels", shuffle_labels=True),
+    "random_neurons": Variant("random_neurons", ranking="random"),
+    "rotation": Variant("rotation", basis="rotation"),
+    "random_init": Variant("random_init", random_init=True),
+}
+"""Controls by the value of ``--controls``."""
+
+
+def control_in_basis(name: ControlName, basis: BasisName) -> Variant:
+    """Return a control for probes in a basis: it changes one thing, and leaves the basis unless that is it."""
+    control = CONTROLS[name]
+    return control if control.basis != "neurons" else replace(control, basis=basis)
+
+
+def the_chosen_basis(config: ProbingConfig) -> tuple[Variant, ...]:
+    """Return the basis of ``--basis``."""
+    return (Variant(basis=config.basis),)
+
+
+def rotations(config: ProbingConfig) -> tuple[Variant, ...]:
+    """Return ``n_trials`` random orthogonal rotations of the layer."""
+    return tuple(Variant(basis="rotation", trial=trial) for trial in range(config.n_trials))
+
+
+def neurons_and_rotations(config: ProbingConfig) -> tuple[Variant, ...]:
+    """Return the neurons themselves and then ``n_trials`` rotations."""
+    return (NEURONS, *rotations(config))

@@ -1,0 +1,117 @@
+"""The neurons among which an optimal support is sought, and the search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from sparse_probing.config import ProbingConfig, RankingName
+from sparse_probing.interruption import interrupted, signals_noted
+from sparse_probing.probes.optimal.branch_and_bound.local_search import Support
+from sparse_probing.probes.optimal.losses import LossName
+from sparse_probing.probes.optimal.problem import Scaling, SparseProblem, class_weights, ridge_of, scaled_columns
+from sparse_probing.probes.optimal.result import Limits, OptimalFit
+from sparse_probing.probes.optimal.solve import solve
+from sparse_probing.probes.validation import Floats, Integers
+from sparse_probing.studies.base.problem import Columns, Problem
+from sparse_probing.studies.regression import RANKING as REGRESSION_RANKING
+
+
+def filter_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
+    """Return the ranking that filters the layer; none where the whole layer is searched."""
+    return (config.heuristic_feature_selection_method,) if config.osp_heuristic_filter_size > 0 else ()
+
+
+def regression_filter_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
+    """Return the same for features of numbers, of which there is one ranking."""
+    return (REGRESSION_RANKING,) if config.osp_heuristic_filter_size > 0 else ()
+
+
+def candidates(config: ProbingConfig, problem: Problem) -> Candidates:
+    """Return the neurons of ``--osp_heuristic_filter_size``, or all."""
+    if config.osp_heuristic_filter_size <= 0:
+        return Candidates(config, problem, problem.columns())
+    ranking = REGRESSION_RANKING if problem.kind == "regression" else config.heuristic_feature_selection_method
+    best = np.sort(problem.top(ranking, config.osp_heuristic_filter_size))
+    return Candidates(config, problem, problem.columns(best), ranking)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Neurons of a problem, scaled once, for any number of searches."""
+
+    config: ProbingConfig
+    problem: Problem
+    data: Columns
+    ranking: str = ""
+    """By which they were chosen from the layer; empty when they are all of it."""
+
+    @property
+    def width(self) -> int:
+        """Number of candidates."""
+        return len(self.data.neurons)
+
+    @property
+    def loss(self) -> LossName:
+        """Loss of the probes."""
+        return "squared" if self.problem.kind == "regression" else self.config.osp_loss
+
+    @cached_property
+    def _scaled(self) -> tuple[np.ndarray, Scaling]:
+        return scaled_columns(self.data.x_train)
+
+    @property
+    def scaling(self) -> Scaling:
+        """How neurons were scaled."""
+        return self._scaled[1]
+
+    @cached_property
+    def _offset(self) -> float:
+        """Mean of the targets, without which squares are sought: the intercept takes it up."""
+        return float(self.data.y_train.mean()) if self.loss == "squared" else 0.0
+
+    @property
+    def n_train(self) -> int:
+        """Training rows."""
+        return len(self.data.y_train)
+
+    def sparse_problem(self, multiplier: float, rows: Integers | None = None) -> SparseProblem:
+        """Return the problem of all training rows, or of some, at a ridge of ``multiplier / sqrt(rows)``."""
+        columns, y = self._scaled[0], self.data.y_train - self._offset
+        if rows is not None:
+            columns, y = np.ascontiguousarray(columns[:, rows]), y[rows]
+        weight = np.ones(len(y)) if self.loss == "squared" else class_weights(y)
+        return SparseProblem(columns, y, weight, ridge_of(len(y), multiplier), self.loss)
+
+    def search(self, sparse: SparseProblem, k: int, starts: Sequence[Support] = (), record: bool = True) -> OptimalFit:
+        """Search for the best k neurons; a signal ends the search, not the process.
+
+        Without ``record``, no proof is kept and no near-optimal supports are listed.
+        """
+        config = self.config
+        limits = Limits(config.osp_timeout, config.osp_gap, interrupted=interrupted)
+        # One thread: the matrices of a node are small, and threads that wait for one another cost more than they do.
+        with signals_noted(), threadpool_limits(1):
+            return solve(
+                sparse,
+                k,
+                limits,
+                config.osp_solver,
+                starts,
+                config.seed,
+                proof=config.proof and record,
+                tolerance=config.osp_near_gap if record and config.osp_near_gap else None,
+                verbose=config.gurobi_verbose,
+            )
+
+    def among(self, within: Integers) -> Candidates:
+        """Return some of the candidates."""
+        return Candidates(self.config, self.problem, self.problem.columns(self.data.neurons[within]), self.ranking)
+
+    def stored(self, found: OptimalFit) -> tuple[Floats, float]:
+        """Return coefficients and intercept for the activations of ``data``."""
+        return self.scaling.undo(np.array(found.support), found.coef, found.intercept + self._offset)

@@ -1,0 +1,201 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probing_datasets.building.context_windows import POSITIVE
+from probing_datasets.building.sources import TextRow
+from probing_datasets.building.tokenization import load_tokenizer, token_spans
+from probing_datasets.collections.compound_words import (
+    FIRST_ALONE,
+    SECOND_ALONE,
+    TERMS,
+    CompoundWordsConfig,
+    build,
+    find_terms,
+)
+from probing_datasets.collections.neuron_stimulus import OTHER_PREFIX, NeuronStimulusConfig, find_stimuli
+from probing_datasets.collections.neuron_stimulus import build as build_stimuli
+from probing_datasets.collections.next_token import SECOND_COMES_NEXT, NextTokenConfig, find_pairs
+from probing_datasets.collections.next_token import build as build_pairs
+from probing_datasets.foundation.errors import DatasetError, SettingsError
+
+
+def found(find, folder: Path, text: str, *arguments) -> dict[int, int]:
+    """What is found in the first column: the kind by the last character of the token."""
+    ((_, spans),) = token_spans(load_tokenizer(str(folder)), [text])
+    column = find(TextRow(text), spans, *arguments)[:, 0]
+    return {int(spans[token, 1]): int(column[token]) for token in np.flatnonzero(column)}
+
+
+COMPOUNDS = [
+    ("the living room was", {"the living room": POSITIVE}),
+    ("LIVING\n  Room", {"LIVING\n  Room": POSITIVE}),
+    ("a big room", {"a big room": SECOND_ALONE}),
+    ("living, room", {"living, room": SECOND_ALONE}),  # a comma parts them
+    ("a living cat", {"a living cat": FIRST_ALONE}),
+    ("living living room", {"living living": FIRST_ALONE, "living living room": POSITIVE}),
+    ("bedroom livings roomy", {}),
+    ("room", {"room": SECOND_ALONE}),
+    ("living", {}),
+    ("", {}),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), COMPOUNDS)
+def test_terms(tokenizer_dir, text, expected):
+    kinds = {len(start): kind for start, kind in expected.items()}
+    assert found(find_terms, tokenizer_dir, text, (("living", "room"),)) == kinds
+
+
+def test_terms_that_share_words(tokenizer_dir):
+    text = "social media security"
+    ((_, spans),) = token_spans(load_tokenizer(str(tokenizer_dir)), [text])
+    values = find_terms(TextRow(text), spans, (("social", "media"), ("social", "security")))
+    rows = {int(spans[token, 1]): values[token].tolist() for token in np.flatnonzero(values.any(axis=1))}
+    assert rows == {12: [POSITIVE, FIRST_ALONE], 21: [0, SECOND_ALONE]}
+
+
+def test_there_are_21_terms():
+    assert len(set(TERMS)) == 21
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("at the end of the way", {"at the": OTHER_PREFIX, "at the end of the": POSITIVE}),
+        ("the of", {}),  # no space before it
+        ("of the, of then", {"of the": POSITIVE, "of the, of the": POSITIVE}),  # a token, whatever the word is
+        ("roof the", {"roof the": POSITIVE}),  # letters are tokens here: the prefix begins at one
+    ],
+)
+def test_stimuli(tokenizer_dirs, text, expected):
+    kinds = {len(start): kind for start, kind in expected.items()}
+    assert found(find_stimuli, tokenizer_dirs["byte_level_bpe"], text, ((" the", ("of",)),)) == kinds
+
+
+def test_a_prefix_begins_at_a_token():
+    text = "bark bark dark"
+    spans = np.array([[0, 1], [1, 4], [5, 9], [10, 11], [11, 14]], np.int32)
+    assert find_stimuli(TextRow(text), spans, (("ark", ("b",)),))[:, 0].tolist() == [0, POSITIVE, 0, 0, OTHER_PREFIX]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I see the cat", {"I see": POSITIVE}),
+        ("I see a cat", {"I see": SECOND_COMES_NEXT}),
+        ("the cat a", {"the cat": SECOND_COMES_NEXT}),  # nothing is before the first token
+        ("x bathe", {}),
+    ],
+)
+def test_next_tokens(tokenizer_dirs, text, expected):
+    kinds = {len(start): kind for start, kind in expected.items()}
+    assert found(find_pairs, tokenizer_dirs["wordpiece"], text, ((" the", " a"),)) == kinds
+
+
+@pytest.fixture
+def source(tmp_path):
+    def write(*texts: str) -> str:
+        rows = [{"text": text, "group": str(i)} for i, text in enumerate(texts)]
+        path = tmp_path / "texts.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return str(path)
+
+    return write
+
+
+def test_contexts_end_at_the_probed_token(tiny_model_dir, source):
+    text = "of all that was there then she saw the living room and a living cat in a small room once more. "
+    path = source(*[text * 3] * 10)
+    config = CompoundWordsConfig(
+        tokenizer=str(tiny_model_dir), source=path, terms=("living room",), context_length=12, min_positives=5
+    )
+    dataset = build(config)
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    probes = dataset.feature_probes("living-room")
+    assert (dataset.lengths <= 12).all()
+    assert np.array_equal(probes.position, dataset.lengths[probes.sequence] - 1)
+    for sequence, label in zip(probes.sequence, probes.label, strict=True):
+        decoded = tokenizer.decode(dataset.tokens([sequence])[0][1:])
+        assert decoded.endswith(" living room") == (label == 1)
+        assert label == 1 or decoded.endswith((" living cat", "small room"))
+    assert dataset.description.features["living-room"].counts == {"-1": 60, "1": 15}  # one in five
+
+
+def test_kinds_of_negatives_are_even(tiny_model_dir, source):
+    text = "the living room, the living cat, a room, b room, c room, d room, e room, "
+    config = CompoundWordsConfig(
+        tokenizer=str(tiny_model_dir),
+        source=source(*[text] * 20),
+        terms=("living room",),
+        min_tokens=1,
+        min_positives=5,
+        rows_per_feature=40,
+    )
+    dataset = build(config)
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    ends = [tokenizer.decode(tokens).endswith("cat") for tokens in dataset.tokens(np.arange(len(dataset.lengths)))]
+    probes = dataset.feature_probes("living-room")
+    assert dataset.description.features["living-room"].counts == {"-1": 32, "1": 8}
+    assert sum(ends[s] for s in probes.sequence) == 16
+
+
+def test_number_of_contexts(tiny_model_dir, source):
+    path = source(*["she saw the living room and a living cat in a room once more. "] * 40)
+    settings = {"tokenizer": str(tiny_model_dir), "source": path, "terms": ("living room",), "min_positives": 2}
+    assert build(CompoundWordsConfig(**settings, n_sequences=30, min_tokens=2)).description.n_sequences == 30
+
+
+def test_nothing_is_found(tiny_model_dir, source):
+    config = CompoundWordsConfig(tokenizer=str(tiny_model_dir), source=source("nothing of it is in here, at all"))
+    with pytest.raises(DatasetError, match="Nothing of high-school, .* occurs in .*texts.jsonl. Use more text."):
+        build(config)
+
+
+def test_stimuli_of_one_token_are_one_feature(tiny_model_dir, source):
+    path = source(*["all of it in it, on it and at it, of it in it by it of it "] * 10)
+    config = NeuronStimulusConfig(
+        tokenizer=str(tiny_model_dir), source=path, stimuli=("of| it", "in| it"), min_positives=2, min_tokens=1
+    )
+    dataset = build_stimuli(config)
+    assert dataset.features == ("of,in+ it",)
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    probes = dataset.feature_probes("of,in+ it")
+    for sequence, label in zip(probes.sequence, probes.label, strict=True):
+        decoded = tokenizer.decode(dataset.tokens([sequence])[0])
+        assert decoded.endswith((" of it", " in it")) == (label == 1)
+
+
+def test_the_context_ends_before_the_next_token(tiny_model_dir, source):
+    path = source(*["he saw the man in a car and the sea as a man who saw the man in a car "] * 10)
+    config = NextTokenConfig(
+        tokenizer=str(tiny_model_dir), source=path, pairs=(" the| a",), min_positives=2, min_tokens=2
+    )
+    dataset = build_pairs(config)
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    probes = dataset.feature_probes("the-a")
+    for sequence, label in zip(probes.sequence, probes.label, strict=True):
+        decoded = tokenizer.decode(dataset.tokens([sequence])[0])
+        assert decoded.endswith((" saw", " and")) == (label == 1)
+        assert decoded.endswith((" in", " as")) == (label == -1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: CompoundWordsConfig(terms=("high",)),
+            r"--terms must each be two words, as 'high school'; not \['high'\]",
+        ),
+        (lambda: CompoundWordsConfig(terms=()), "not none at all"),
+        (lambda: NeuronStimulusConfig(stimuli=("Harvard",)), "--stimuli must each be PREFIX|TOKEN"),
+        (lambda: build_stimuli(NeuronStimulusConfig()), "neuron_stimulus needs --stimuli"),
+        (lambda: NextTokenConfig(pairs=(" the",)), "--pairs must each be two tokens"),
+        (lambda: NextTokenConfig(pairs=(" a| a",)), "--pairs must each be two tokens"),
+    ],
+)
+def test_bad_settings(make, message):
+    with pytest.raises(SettingsError, match=message):
+        make()

@@ -1,0 +1,270 @@
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probing_datasets.building.sources import (
+    MAX_FILE_BYTES,
+    SourceColumns,
+    TextRow,
+    digest_rows,
+    read_hub,
+    read_source,
+    read_source_files,
+)
+from probing_datasets.demo import DEMO_TEXTS
+from probing_datasets.file_languages import LANGUAGE_OF_EXTENSION
+from probing_datasets.foundation.errors import SourceError
+
+ROWS = [
+    {"body": 'first, "quoted"\nsecond line', "lang": "de", "doc": "1", "extra": 0},
+    {"body": "שלום 😀\ttab", "lang": "he", "doc": "2", "extra": 1},
+    {"body": "NA", "lang": "NA", "doc": "007", "extra": 2},
+]
+COLUMNS = SourceColumns("body", "lang", "doc")
+
+
+def write_table(path: Path, rows: list[dict]) -> Path:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(params=["parquet", "jsonl", "csv", "JSONL"])
+def table_path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return tmp_path / f"table.{request.param}"
+
+
+def test_tables(table_path):
+    write_table(table_path, ROWS)
+    rows = list(read_source(str(table_path), "natural_lang_id", COLUMNS))
+    assert rows == [TextRow(r["body"], r["lang"], r["doc"]) for r in ROWS]
+
+
+def test_without_label_or_group_column(table_path):
+    write_table(table_path, ROWS)
+    rows = list(read_source(str(table_path), "text_features", SourceColumns("body", "", "")))
+    assert rows == [TextRow(r["body"], "", f"row {i}") for i, r in enumerate(ROWS)]
+
+
+NESTED = [{"text": "a", "meta": {"pile_set_name": "ArXiv", "deep": {"id": 7}}, "a.b": "dotted", "a": {"b": "inner"}}]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_dotted_names_reach_into_structs(tmp_path, suffix):
+    path = write_table(tmp_path / f"t.{suffix}", NESTED)
+    columns = SourceColumns("text", "meta.pile_set_name", "meta.deep.id", ("a.b", "meta.missing"))
+    assert list(read_source(str(path), "pile_test", columns)) == [TextRow("a", "ArXiv", "7", ("dotted", None))]
+    with pytest.raises(SourceError, match="no column 'other.name' for the label; it has: text, meta, a.b, a"):
+        read_source(str(path), "pile_test", SourceColumns("text", "other.name", ""))
+
+
+def test_further_columns_must_be_there(table_path):
+    write_table(table_path, ROWS)
+    with pytest.raises(SourceError, match="no column 'subject' for the field subject"):
+        read_source(str(table_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
+
+
+def test_source_files_have_no_columns(tmp_path):
+    with pytest.raises(SourceError, match=r"holds source files, without a column 'subject'. Give a table"):
+        read_source(str(tmp_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
+
+
+def test_a_collection_without_bundled_texts():
+    with pytest.raises(SourceError, match="No texts are bundled for compound_words. Give --source"):
+        read_source("demo", "compound_words", SourceColumns())
+
+
+def test_rows_without_text_or_label_are_passed_over(table_path):
+    empty = [{**ROWS[0], "body": ""}, {**ROWS[0], "body": None}, {**ROWS[0], "lang": None}, {**ROWS[0], "lang": ""}]
+    write_table(table_path, [*empty, ROWS[1]])
+    skipped = Counter()
+    rows = list(read_source(str(table_path), "natural_lang_id", COLUMNS, skipped=skipped))
+    assert [row.label for row in rows] == ["he"]
+    assert skipped == {"rows have no text or no label": 4}
+
+
+def test_gigantic_row(table_path):
+    write_table(table_path, [{**ROWS[0], "body": "long " * 600_000}, *ROWS])
+    rows = list(read_source(str(table_path), "natural_lang_id", COLUMNS))
+    assert [len(row.text) for row in rows] == [3_000_000, *(len(r["body"]) for r in ROWS)]
+
+
+def test_labels_may_look_like_numbers_first(table_path):
+    rows = [{"text": f"text {i} " + "x" * 200, "label": str(i % 3), "group": "g"} for i in range(6000)]
+    write_table(table_path, [*rows, {"text": "last", "label": "none", "group": "g"}])
+    assert list(read_source(str(table_path), "natural_lang_id", SourceColumns()))[-1].label == "none"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (SourceColumns("text", "lang", "doc"), "no column 'text' for the text; it has: body, lang, doc, extra"),
+        (SourceColumns("body", "label", "doc"), "no column 'label' for the label.*--label_column"),
+        (SourceColumns("body", "lang", "group"), r"no column 'group' for the group.*--group_column \(empty:"),
+    ],
+)
+def test_missing_column(table_path, columns, message):
+    write_table(table_path, ROWS)
+    with pytest.raises(SourceError, match=message):
+        read_source(str(table_path), "natural_lang_id", columns)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01 no table", b'{"body": broken\n'])
+def test_not_a_table(table_path, content):
+    table_path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"table\.\w+ (cannot be read as a table|has no column)"):
+        list(read_source(str(table_path), "natural_lang_id", COLUMNS))
+
+
+def test_table_that_breaks_off(tmp_path):
+    path = write_table(tmp_path / "t.parquet", [{**ROWS[0], "body": f"{i}" * 50} for i in range(5000)])
+    data = bytearray(path.read_bytes())
+    data[100 : len(data) // 2] = bytes(len(data) // 2 - 100)
+    path.write_bytes(bytes(data))
+    with pytest.raises(SourceError, match="is damaged or not a table"):
+        list(read_source(str(path), "natural_lang_id", COLUMNS))
+
+
+def test_csv_must_be_utf8(tmp_path):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("body,lang,doc\nÄpfel und Birnen,de,1\n".encode("latin-1"))
+    with pytest.raises(SourceError, match="invalid UTF8 data"):
+        read_source(str(path), "natural_lang_id", COLUMNS)
+
+
+def test_missing_file_and_unknown_format(tmp_path):
+    with pytest.raises(SourceError, match=r"There is no file .*nowhere\.csv. Check --source"):
+        read_source(str(tmp_path / "nowhere.csv"), "natural_lang_id", COLUMNS)
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(SourceError, match=r"no known table format. .* \.parquet, \.jsonl, \.json, \.csv"):
+        read_source(str(tmp_path / "notes.txt"), "natural_lang_id", COLUMNS)
+
+
+@pytest.mark.parametrize("collection", DEMO_TEXTS)
+def test_demo(collection):
+    rows = list(read_source("demo", collection, SourceColumns("ignored", "ignored", "ignored")))
+    raw = [json.loads(line) for line in DEMO_TEXTS[collection].read_text(encoding="utf-8").splitlines()]
+    assert rows == [TextRow(r["text"], r["label"], r["group"]) for r in raw]
+
+
+def write_tree(root: Path, files: dict[str, str | bytes]) -> None:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def test_tree_of_source_files(tmp_path):
+    write_tree(
+        tmp_path,
+        {
+            "pkg_b/deep/down/x.CPP": "int main() {}",
+            "pkg_b/style.css": "a { b: c }",
+            "pkg_a/m.py": "\n  import os\n",
+            "top.rs": "fn main() {}",
+            "pkg_a/bad.py": b"x = '\xff\xfe'",
+            "pkg_a/header.h": "int x;",
+            "pkg_a/README.md": "text",
+            "pkg_a/empty.py": " \n ",
+            "pkg_a/huge.py": "x" * (MAX_FILE_BYTES + 1),
+        },
+    )
+    (tmp_path / "pkg_a" / "link.py").symlink_to(tmp_path / "pkg_a" / "m.py")
+    skipped, ignored = Counter(), SourceColumns("ignored", "ignored", "ignored")
+    rows = list(read_source(str(tmp_path), "programming_lang_id", ignored, skipped=skipped))
+    assert skipped == {"files hold no text": 1, f"files are larger than {MAX_FILE_BYTES:,} bytes": 1}
+    assert sorted(rows) == sorted(
+        [
+            TextRow("int main() {}", "C++", "pkg_b"),
+            TextRow("a { b: c }", "CSS", "pkg_b"),
+            TextRow("import os", "Python", "pkg_a"),
+            TextRow("x = ''", "Python", "pkg_a"),
+            TextRow("fn main() {}", "Rust", "top.rs"),
+        ]
+    )
+    assert rows == list(read_source_files(tmp_path, Counter()))  # the order is fixed
+
+
+def test_extensions_are_lower_case_and_headers_are_left_out():
+    assert all(e == e.lower() and e.startswith(".") for e in LANGUAGE_OF_EXTENSION)
+    assert ".h" not in LANGUAGE_OF_EXTENSION
+
+
+@pytest.fixture
+def hub_dataset(tmp_path: Path) -> str:
+    folder = tmp_path / "hub" / "corpus"
+    folder.mkdir(parents=True)
+    write_table(folder / "train.parquet", ROWS)
+    write_table(folder / "test.parquet", ROWS[:1])
+    return str(folder)
+
+
+def test_hub_dataset(hub_dataset):
+    expected = [TextRow(r["body"], r["lang"], r["doc"]) for r in ROWS]
+    assert list(read_hub(hub_dataset, COLUMNS, "train", Counter())) == expected
+    assert list(read_hub(f"{hub_dataset}:default", COLUMNS, "test", Counter())) == expected[:1]
+
+
+def test_hub_class_numbers_become_names_and_rows_without_one_are_left_out(tmp_path):
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+    table = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=features)
+    table.to_parquet(tmp_path / "train.parquet")
+    rows = list(read_hub(str(tmp_path), SourceColumns(group=""), "train", Counter()))
+    assert [(row.text, row.label) for row in rows] == [("a", "pos"), ("b", "neg")]
+
+
+def test_rows_without_a_group_are_groups_of_their_own(tmp_path):
+    path = write_table(tmp_path / "t.parquet", [{"text": "a", "label": "x", "group": g} for g in ("1", None, None)])
+    groups = [row.group for row in read_source(str(path), "natural_lang_id", SourceColumns())]
+    assert groups[0] == "1"
+    assert len(set(groups)) == 3
+
+
+def test_hub_dataset_is_what_no_file_is(hub_dataset, monkeypatch):
+    monkeypatch.setattr("probing_datasets.building.sources.read_hub", lambda *a: a)
+    assert read_source("owner/name:config", "x", COLUMNS, "dev")[:3] == ("owner/name:config", COLUMNS, "dev")
+
+
+def test_hub_dataset_bad_split_configuration_and_column(hub_dataset):
+    with pytest.raises(SourceError, match=r"split 'dev'.*Available splits: "):
+        read_hub(hub_dataset, COLUMNS, "dev", Counter())
+    with pytest.raises(SourceError, match="could be read.*'other'"):
+        read_hub(f"{hub_dataset}:other", COLUMNS, "train", Counter())
+    with pytest.raises(SourceError, match="no column 'text' for the text"):
+        read_hub(hub_dataset, SourceColumns(), "train", Counter())
+
+
+def test_unknown_hub_dataset_offline():
+    with pytest.raises(SourceError, match=r"No file, folder or hub data set 'owner/nothing'.*HF_HOME cache\."):
+        read_source("owner/nothing", "natural_lang_id", COLUMNS)
+
+
+extras = st.lists(st.none() | st.integers(0, 3) | st.text(max_size=3), max_size=1).map(tuple)
+row_lists = st.lists(
+    st.builds(TextRow, st.text(max_size=5), st.text(max_size=3), st.text(max_size=3), extras), max_size=4
+)
+
+
+@settings(deadline=None, max_examples=30)
+@given(row_lists, row_lists)
+def test_digest_tells_rows_apart(first, second):
+    assert (digest_rows(first) == digest_rows(second)) == (first == second)
+
+
+def test_digest_knows_where_a_value_ends():
+    assert digest_rows([TextRow("ab", "c", "")]) != digest_rows([TextRow("a", "bc", "")])

@@ -1,0 +1,105 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.probing_datasets.test_chat_prompts import CHATML
+
+from probing_datasets.building.tokenization import load_tokenizer
+from probing_datasets.collections.emotional_state.collection import EmotionalStateConfig, build
+from probing_datasets.foundation.errors import SettingsError
+
+WORDS = {"joy": "Such fun", "sadness": "I miss it", "neutral": "It is so"}
+COMPLETION = "I think the emotional state of this user is"
+
+
+def write(path: Path, *further: dict) -> str:
+    rows = [{"text": f"{words} {i}", "labels": [state]} for i in range(20) for state, words in WORDS.items()]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *further]))
+    return str(path)
+
+
+def squeezed(dataset, folder: Path) -> list[str]:
+    d, tokenizer = dataset.description, load_tokenizer(str(folder))
+    tokens = dataset.tokens(np.arange(d.n_sequences))
+    return [tokenizer.decode(t[d.n_prefix : len(t) - d.n_suffix]).replace(" ", "") for t in tokens]
+
+
+def settings(folder: Path, source: str, **options) -> EmotionalStateConfig:
+    return EmotionalStateConfig(tokenizer=str(folder), source=source, context_length=120, **options)
+
+
+def test_labels_and_prompts(tokenizer_dir, tmp_path):
+    dataset = build(settings(tokenizer_dir, write(tmp_path / "messages.jsonl")))
+    info = dataset.description.features["emotional_state"]
+    assert (info.kind, info.classes) == ("multiclass", ("joy", "neutral", "sadness"))
+    probes, texts = dataset.feature_probes("emotional_state"), squeezed(dataset, tokenizer_dir)
+    for sequence, label in zip(probes.sequence, probes.label, strict=True):
+        words = WORDS[info.classes[int(label)]].replace(" ", "")
+        assert texts[sequence].replace("\n", "").startswith(f"User:{words}")
+        assert texts[sequence].endswith("Assistant:" + COMPLETION.replace(" ", ""))
+
+
+def test_the_last_token_is_probed(tokenizer_dir, tmp_path):
+    dataset = build(settings(tokenizer_dir, write(tmp_path / "messages.jsonl")))
+    probes = dataset.feature_probes("emotional_state")
+    assert np.array_equal(probes.position, dataset.lengths[probes.sequence] - dataset.description.n_suffix - 1)
+    assert len(probes.label) == 60
+
+
+@pytest.fixture
+def chat_dir(tokenizer_dirs, tmp_path):
+    """A tokenizer with the template and the special tokens of a chat model."""
+    tokenizer = load_tokenizer(str(tokenizer_dirs["byte_level_bpe"]))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = "{{ bos_token }}" + CHATML
+    tokenizer.save_pretrained(tmp_path / "chat")
+    return tmp_path / "chat"
+
+
+def test_the_template_of_a_chat_model(chat_dir, tmp_path):
+    dataset = build(settings(chat_dir, write(tmp_path / "messages.jsonl")))
+    tokenizer = load_tokenizer(str(chat_dir))
+    start, end, bos = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>", "<|endoftext|>"])
+    for tokens in dataset.tokens(np.arange(60)):
+        assert [t for t in tokens if t in (start, end, bos)] == [bos, start, end, start]  # one bos, though both add it
+        assert tokens[:2].tolist() == [bos, start]
+    text = tokenizer.decode(dataset.tokens(np.array([0]))[0])
+    assert text == ("<|endoftext|><|im_start|>user\nSuch fun 0<|im_end|>\n<|im_start|>assistant\n" + COMPLETION)
+
+
+def test_messages_that_would_break_the_template(chat_dir, tmp_path):
+    rows = [{"text": "The end<|im_end|>", "labels": ["joy"]}, {"text": "long " * 100, "labels": ["joy"]}]
+    dataset = build(settings(chat_dir, write(tmp_path / "messages.jsonl", *rows)))
+    assert dataset.description.n_sequences == 60
+    assert dataset.description.dropped == (
+        "1 messages spell a special token.",
+        "1 messages are too long for the context of 120 tokens.",
+    )
+
+
+def test_a_given_template_and_completion(tokenizer_dir, tmp_path):
+    options = {"template": "[{message}]", "completion": "They feel"}
+    dataset = build(settings(tokenizer_dir, write(tmp_path / "messages.jsonl"), **options))
+    assert {text for text in squeezed(dataset, tokenizer_dir) if text.startswith("[Suchfun")} == {
+        f"[Suchfun{i}]Theyfeel" for i in range(20)
+    }
+
+
+def test_messages_without_one_state(tokenizer_dirs, tmp_path):
+    rows = [{"text": "Well", "labels": labels} for labels in (["joy", "grief"], [], ["joy", "relief"])]
+    dataset = build(settings(tokenizer_dirs["wordpiece"], write(tmp_path / "messages.jsonl", *rows)))
+    assert dataset.description.dropped == ("2 messages have no state, or several.",)
+    assert dataset.description.n_sequences == 61
+
+
+def test_the_same_message_is_one_group(tokenizer_dirs, tmp_path):
+    rows = [{"text": "Such fun 0", "labels": ["joy"]}] * 5
+    dataset = build(settings(tokenizer_dirs["wordpiece"], write(tmp_path / "messages.jsonl", *rows)))
+    assert len(set(dataset.sequences["group"])) == 60
+    assert dataset.description.n_sequences == 65
+
+
+def test_a_template_without_a_place_for_the_message():
+    with pytest.raises(SettingsError, match="--template must say where the message stands, by {message}: 'User:'"):
+        EmotionalStateConfig(template="User:")

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from rich.console import Console
+
+from probing_datasets.building.tokenization import load_tokenizer
+from probing_datasets.collections.distribution_id import PileTestConfig
+from probing_datasets.collections.position import PositionConfig
+from probing_datasets.describe import describe, sharing
+from probing_datasets.feature_dataset import Description, Probes, build_feature_dataset
+from probing_datasets.make import make_dataset
+from probing_datasets.make_config import MakeConfig
+
+
+def described(dataset, examples: int) -> str:
+    console = Console(record=True, width=220)
+    describe(dataset, examples, console)
+    return console.export_text()
+
+
+def test_sharing_counts_positions_once(tiny_model_dir):
+    description = Description("x.tiny.8.-1", "x", str(tiny_model_dir), "", 8, 1, 0, 0, {"name": "", "licence": ""}, {})
+    probes = {
+        "a": ("binary", Probes(np.array([0, 0, 1]), np.array([1, 2, 3]), np.array([1.0, -1, 1]))),
+        "b": ("binary", Probes(np.array([0, 1]), np.array([2, 1]), np.array([1.0, -1]))),
+    }
+    dataset = build_feature_dataset(description, [np.arange(5, dtype=np.int32)] * 2, ["g", "h"], probes)
+    assert sharing(dataset) == "5 labels on 4 positions: shared positions save 20% of the rows"
+
+
+def test_balance_and_marked_examples(tiny_model_dir):
+    dataset = make_dataset(MakeConfig("text_features", str(tiny_model_dir), rows_per_feature=100, min_positives=5))
+    out = described(dataset, 3)
+    assert "-1: 50 (50%), 1: 50 (50%)" in out
+    probes = dataset.feature_probes("contains_capital")
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    first = int(np.flatnonzero(probes.label == 1)[0])
+    token = dataset.tokens(probes.sequence[[first]])[0][probes.position[first]]
+    assert f"⟦{tokenizer.decode([token])}⟧" in out.split("contains_capital")[1].split("contains_whitespace")[0]
+
+
+def test_examples_go_from_the_lowest_label_to_the_highest(tiny_model_dir):
+    out = described(make_dataset(PositionConfig(tokenizer=str(tiny_model_dir), rows_per_feature=300)), 3)
+    row = out.split("absolute")[1].split("log")[0]
+    assert "1 to 63, mean" in row
+    labels = [float(part.split("│")[-1].split(":")[0]) for part in row.split("⟦")[:3] if ":" in part]
+    assert labels == sorted(labels)
+    assert labels[0] == 1
+
+
+def test_classes_are_named(tiny_model_dir):
+    dataset = make_dataset(PileTestConfig(tokenizer=str(tiny_model_dir), min_positives=5))
+    assert "HTML: " in described(dataset, 2)
+
+
+@pytest.mark.parametrize("examples", [0, 1, 10_000])
+def test_any_number_of_examples(tiny_model_dir, examples):
+    dataset = make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), positions_per_sequence=1))
+    assert described(dataset, examples).count("⟦") == 1 + 9 * min(examples, 30)

@@ -1,0 +1,48 @@
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.make import COLLECTIONS
+from probing_datasets.make_config import CollectionName, MakeConfig
+
+
+def test_every_collection_can_be_asked_for():
+    assert set(get_args(CollectionName)) == set(COLLECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("texts_per_label", 0),
+        ("sequences_per_text", 0),
+        ("min_tokens", 0),
+        ("positions_per_sequence", -1),
+        ("rows_per_feature", 0),
+        ("min_positives", 0),
+        ("num_proc", 0),
+        ("n_sequences", 0),
+        ("n_sequences", -2),
+        ("ignore_first", -1),
+        ("positive_fraction", 0.0),
+        ("positive_fraction", 1.0),
+        ("positive_fraction", float("nan")),
+    ],
+)
+def test_values_outside_their_range(name, value):
+    with pytest.raises(SettingsError, match=f"--{name} must .*, not {value}"):
+        MakeConfig("natural_lang_id", **{name: value})
+
+
+def test_output_folder_comes_from_the_environment_and_is_not_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEATURE_DATASET_DIR", str(tmp_path / "there"))
+    config = MakeConfig("text_features")
+    assert config.output_dir == tmp_path / "there"
+    assert "output_dir" not in config.options()
+    assert MakeConfig("text_features", output_dir=Path("flag")).output_dir == Path("flag")
+
+
+def test_options_replay():
+    config = MakeConfig("text_features", seed=7, min_positives=3)
+    assert MakeConfig(**config.options()) == config

@@ -1,0 +1,82 @@
+import dataclasses
+import io
+import json
+import shutil
+
+import pytest
+from rich.console import Console
+
+from probing_datasets.feature_dataset.probed_rows import ProbedRows
+from probing_datasets.foundation.errors import ModelError
+from sparse_probing.activations import planning
+from sparse_probing.activations.harvest import harvest
+from sparse_probing.activations.harvesting.dry_run import dry_run
+
+
+def printed(found, width=80):
+    console = Console(width=width, file=io.StringIO())
+    console.print(found, soft_wrap=True)
+    return console.file.getvalue()
+
+
+@pytest.fixture
+def config(tiny_harvest):
+    return dataclasses.replace(tiny_harvest, further_locations=("hook_resid_post",))
+
+
+@pytest.mark.parametrize(("store", "precision"), [("zarr", "16"), ("hdf5", "32"), ("zarr", "8"), ("hdf5", "8")])
+def test_it_says_what_the_harvest_then_does(config, store, precision):
+    config = dataclasses.replace(config, store=store, output_precision=precision)
+    found = dry_run(config)
+    assert not config.results_dir.exists()
+    harvest(config)
+    for estimate in found.stores:
+        files = [path for path in estimate.path.rglob("*") if path.is_file()]
+        assert estimate.n_files == len(files)
+        assert sum(path.stat().st_size for path in files) <= estimate.needed
+    assert found.fits
+
+
+def test_pythia_6_9b_on_a_million_positions(config, tiny_model_dir, tmp_path, monkeypatch):
+    def million_rows(config, dataset):
+        return ProbedRows(*(column.repeat(741)[: 10**6] for column in dataclasses.astuple(rows(config, dataset))))
+
+    rows = planning.harvest_rows
+    monkeypatch.setattr(planning, "harvest_rows", million_rows)
+    large = tmp_path / "tiny"
+    shutil.copytree(tiny_model_dir, large, ignore=shutil.ignore_patterns("*.safetensors"))
+    settings = json.loads((large / "config.json").read_text())
+    settings |= {"num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 16384, "num_attention_heads": 32}
+    (large / "config.json").write_text(json.dumps(settings))
+    found = dry_run(dataclasses.replace(config, model=str(large)))
+    mlp, residual = found.stores
+    assert (mlp.plan.widths, residual.plan.widths) == ({"mlp.hook_post": 16384}, {"hook_resid_post": 4096})
+    assert mlp.layer_bytes == 10**6 * 16384 * 2
+    assert mlp.plan.nbytes == 32 * mlp.layer_bytes
+    assert mlp.plan.nbytes < mlp.needed < 1.02 * mlp.plan.nbytes
+    text = printed(found)
+    for shown in ("16,384", "1,000,000", "32.768", "8.192", "15,625", "515,6"):
+        assert shown in text, text
+    with pytest.raises(ModelError):
+        harvest(dataclasses.replace(config, model=str(large)))
+
+
+def test_too_little_room_is_said(config, monkeypatch):
+    found = dry_run(config)
+    assert ", which is TOO LITTLE. Nothing was written." in printed(dataclasses.replace(found, free=1000))
+    assert "TOO LITTLE" not in printed(found)
+    assert " GB free" not in printed(dataclasses.replace(found, free=None))
+
+
+def test_names_and_numbers_are_whole_on_a_narrow_terminal(config):
+    text = printed(dry_run(config), width=40)
+    assert f"\nhook_resid_post: {config.store_path_of('hook_resid_post')}\n" in text
+    assert "270 rows" in printed(dry_run(dataclasses.replace(config, activation_aggregation="mean")), width=40)
+
+
+def test_a_store_that_would_be_refused_is_said(config):
+    harvest(dataclasses.replace(config, further_locations=()))
+    assert "ANOTHER STORE" not in printed(dry_run(config))
+    found = dry_run(dataclasses.replace(config, output_precision="32"))
+    assert [store.other_stands for store in found.stores] == [True, False]
+    assert printed(found).count("ANOTHER STORE stands there") == 1

@@ -1,0 +1,169 @@
+"""Processes that share the parts of a harvest."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import get_activations
+from probing_datasets.foundation.errors import SettingsError, StoreError, StoreFormatError
+from sparse_probing.activations import plan
+from sparse_probing.activations.harvest import harvest, prepare_harvest
+from sparse_probing.activations.harvesting.existing_stores import other_stands, outcome
+from sparse_probing.activations.stores import open_store
+
+HOOK = "mlp.hook_post"
+
+
+@pytest.fixture
+def config(tiny_harvest, small_parts):
+    return dataclasses.replace(tiny_harvest, activation_aggregation="mean", layers=(1,))
+
+
+def process(config, rank, **changes):
+    return dataclasses.replace(config, rank=rank, world_size=2, **changes)
+
+
+def files(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def contents(folder):
+    """Bytes of all files but the record of who made them."""
+    return {name: data for name, data in files(folder).items() if name != "provenance.json"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_processes_make_the_bytes_of_one(config, first):
+    whole = contents(harvest(config).path)
+    shutil.rmtree(config.store_path)
+    shares = {0: [0, 2], 1: [1]}
+    store = harvest(process(config, first))
+    assert store.open_parts() == shares[1 - first]
+    job = prepare_harvest(process(config, first))
+    assert outcome(job) == (
+        f"process {first} of 2 has done its share; other processes have {len(shares[1 - first])} of 3 parts "
+        f"to write: {config.store_path}"
+    )
+    harvest(process(config, 1 - first))
+    assert contents(config.store_path) == whole
+    assert outcome(job) == f"complete: {config.store_path}"
+
+
+def test_a_process_looks_at_its_own_parts_alone(config):
+    store = harvest(config)
+    for part in (0, 1):
+        shard = store.path / f"mlp.hook_post/layer_01/c.{part}.0"
+        shard.write_bytes(shard.read_bytes()[::-1])
+    (store.path / "mlp.hook_post/layer_01/c.2.0").unlink()
+    harvest(process(config, 1))
+    assert [damage.part for damage in store.verify()] == [0, 1, 2]
+    harvest(process(config, 1, resume=True))
+    assert [damage.part for damage in store.verify()] == [0, 2]
+    harvest(process(config, 0, resume=True))
+    assert store.verify() == []
+
+
+@pytest.mark.slow
+def test_processes_that_begin_together(config, tiny_model_dir, tiny_dataset_root):
+    script = get_activations.__file__
+    flags = ["--model", str(tiny_model_dir), "--feature_dataset", config.feature_dataset, "--layers", "1"]
+    flags += ["--feature_dataset_dir", str(tiny_dataset_root), "--results_dir", str(config.results_dir)]
+    flags += ["--experiment_type", "all_activations", "--n_threads", "1", "--world_size", "2", "--rank"]
+    started = [
+        subprocess.Popen([sys.executable, script, *flags, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in started]
+    assert [process.returncode for process in started] == [0, 0], outputs
+    together = dataclasses.replace(config, activation_aggregation="none", experiment_type="all_activations")
+    store = open_store(together.store_path)
+    assert store.plan.n_parts > 2
+    assert store.is_complete
+    assert store.verify() == []
+    assert not list(store.path.rglob(".tmp-*"))
+
+
+def test_the_share_comes_from_the_array_of_a_batch_system(config, monkeypatch):
+    for name, value in {"ID": "5", "MIN": "4", "COUNT": "2"}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    assert (type(config)().rank, type(config)().world_size) == (1, 2)
+
+
+@pytest.mark.parametrize("rank", [-1, 2])
+def test_a_rank_that_is_none(config, rank):
+    with pytest.raises(SettingsError, match="--rank must lie from 0 to 1"):
+        process(config, rank)
+
+
+def test_the_share_of_an_array_with_a_step(config, monkeypatch):
+    for name, value in {"ID": "7", "MIN": "1", "COUNT": "3", "STEP": "3"}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    assert (type(config)().rank, type(config)().world_size) == (2, 3)
+
+
+def test_an_array_with_gaps_needs_ranks(config, monkeypatch):
+    for name, value in {"ID": "7", "MIN": "1", "COUNT": "3", "STEP": "1"}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    with pytest.raises(SettingsError, match=r"from 0 to 2, not 6\. .*--rank and --world_size"):
+        type(config)()
+
+
+def test_a_store_of_other_rows_is_another(config):
+    job = prepare_harvest(config)
+    harvest(config)
+    assert not other_stands(job, HOOK)
+    moved = dataclasses.replace(job.rows, position=job.rows.position + 1)
+    assert other_stands(dataclasses.replace(job, rows=moved), HOOK)
+
+
+def test_a_damaged_row_index_is_no_reason_to_delete_a_store(config):
+    store = harvest(config)
+    part = store.path / "parts" / "000000.json"
+    written = part.stat().st_mtime_ns
+    (store.path / "rows.parquet").write_bytes(b"")
+    assert harvest(dataclasses.replace(config, overwrite=True)).verify() == []
+    assert part.stat().st_mtime_ns == written
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_store_that_cannot_be_read_is_not_deleted(config):
+    store = harvest(config)
+    header = store.path / "plan.json"
+    header.chmod(0)
+    with pytest.raises(StoreError, match="Permission denied"):
+        harvest(dataclasses.replace(config, overwrite=True))
+    header.chmod(0o600)
+    assert store.verify() == []
+
+
+def test_a_header_that_is_a_folder_is_not_deleted(config):
+    header = harvest(config).path / "plan.json"
+    header.rename(header.with_suffix(".kept"))
+    header.mkdir()
+    with pytest.raises(StoreError, match="Is a directory"):
+        harvest(dataclasses.replace(config, overwrite=True))
+    assert header.with_suffix(".kept").exists()
+
+
+def test_a_store_of_another_format_is_overwritten(config, monkeypatch):
+    with monkeypatch.context() as another:
+        another.setattr(plan, "FORMAT_VERSION", 0)
+        harvest(config)
+    with pytest.raises(StoreFormatError, match="format version 0"):
+        harvest(config)
+    assert harvest(dataclasses.replace(config, overwrite=True)).verify() == []
+
+
+def test_another_encoding_is_refused_until_overwritten(config):
+    harvest(config)
+    other = dataclasses.replace(config, store="hdf5")
+    with pytest.raises(StoreError, match="is a zarr store, not hdf5"):
+        harvest(other)
+    store = harvest(dataclasses.replace(other, overwrite=True))
+    assert store.kind == "hdf5"
+    assert store.verify() == []
+    assert not (store.path / "zarr.json").exists()

@@ -1,0 +1,17 @@
+import dataclasses
+import functools
+
+import pytest
+
+from sparse_probing.activations import planning
+from sparse_probing.activations.statistics import job
+
+LOAD_ONCE = functools.cache(planning.load_model)
+
+
+@pytest.fixture
+def histogram_config(tiny_harvest, monkeypatch):
+    """Blocks of 50 of the 270 sequences, and a model that is loaded once for all tests."""
+    monkeypatch.setattr(planning, "load_model", LOAD_ONCE)
+    monkeypatch.setattr(job, "BLOCK_SEQUENCES", 50)
+    return dataclasses.replace(tiny_harvest, experiment_type="full_activation_histogram", n_threads=1, top_k=4)

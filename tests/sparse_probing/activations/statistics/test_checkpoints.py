@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from probing_datasets.foundation.errors import StoreError
+from sparse_probing.activations.statistics.bins import Bins
+from sparse_probing.activations.statistics.checkpoints import Share, counted_blocks
+from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
+
+BINS = Bins(3, 0.0, 1.0)
+
+
+@pytest.fixture
+def share():
+    return Share(4, {layer: LayerStatistics.empty(5, BINS, 2, 1) for layer in (0, 10, 2)})
+
+
+def test_a_share_comes_back_whole(share, tmp_path):
+    share.layers[10].all_tokens.mean += torch.tensor(1 / 3, dtype=torch.float64)
+    share.save(tmp_path / "new" / "share", "digest")
+    again = Share.load(tmp_path / "new" / "share", "digest")
+    assert again.n_counted == counted_blocks(tmp_path / "new" / "share", "digest") == 4
+    assert list(again.layers) == [0, 2, 10]
+    for layer, statistics in share.layers.items():
+        for name, tensor in statistics.tensors().items():
+            assert torch.equal(tensor, again.layers[layer].tensors()[name])
+
+
+def test_another_plan_is_refused(share, tmp_path):
+    share.save(tmp_path / "share", "digest")
+    with pytest.raises(StoreError, match=r"share belongs to another plan.*--overwrite"):
+        Share.load(tmp_path / "share", "other")
+
+
+def test_a_damaged_file_is_refused(share, tmp_path):
+    share.save(tmp_path / "share", "digest")
+    (tmp_path / "share").write_bytes((tmp_path / "share").read_bytes()[:-8])
+    with pytest.raises(StoreError, match=r"share is damaged .* Delete it"):
+        counted_blocks(tmp_path / "share", "digest")
+
+
+def test_a_missing_file_is_no_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Share.load(tmp_path / "share", "digest")

@@ -1,0 +1,264 @@
+import dataclasses
+import functools
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from probing_datasets.foundation.errors import (
+    ActivationError,
+    CorruptStoreError,
+    DatasetError,
+    ModelError,
+    SettingsError,
+    StoreError,
+)
+from sparse_probing.activations import planning
+from sparse_probing.activations.subset import activation_subset as module
+from sparse_probing.activations.subset import parts
+from sparse_probing.activations.subset.activation_subset import activation_subset, prepare_subset, run_subset, summary
+from sparse_probing.models import LanguageModel
+
+LOAD_ONCE = functools.cache(planning.load_model)
+NEURONS = ("1,47", "0,3", "1,0", "0,3")
+NAMES = ["L0.N3", "L1.N0", "L1.N47"]
+
+
+@pytest.fixture
+def config(tiny_harvest, monkeypatch):
+    """Parts of 100 of the 270 sequences."""
+    monkeypatch.setattr(planning, "load_model", LOAD_ONCE)
+    monkeypatch.setattr(module, "PART_SEQUENCES", 100)
+    return dataclasses.replace(
+        tiny_harvest, experiment_type="activation_subset", neuron_subset=NEURONS, n_threads=1, save_by_neuron=True
+    )
+
+
+def read(folder):
+    return pd.read_parquet(folder / "parts")
+
+
+def tables(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.parquet"))}
+
+
+def test_every_token_has_the_activation_of_plain_hooks(config, reference, tiny_dataset):
+    table = read(activation_subset(config))
+    lengths = tiny_dataset.lengths
+    assert list(table.columns) == ["sequence", "position", "token", *NAMES]
+    assert np.array_equal(table["sequence"], np.repeat(np.arange(270), lengths))
+    assert np.array_equal(table["position"], np.concatenate([np.arange(n) for n in lengths]))
+    assert np.array_equal(table["token"], np.concatenate(tiny_dataset.sequences["tokens"]))
+    for name, layer, neuron in zip(NAMES, (0, 1, 1), (3, 0, 47), strict=True):
+        expected = np.concatenate(reference[layer])[:, neuron]
+        assert table[name].dtype == np.float32
+        np.testing.assert_allclose(table[name], expected, atol=1e-6)
+        assert np.abs(table[name] - np.concatenate(reference[1 - layer])[:, neuron]).max() > 0.01  # a control
+
+
+def test_positions(config, tiny_dataset):
+    some = read(activation_subset(dataclasses.replace(config, positions=(-1, 3))))
+    other = dataclasses.replace(config, results_dir=config.results_dir / "other")
+    whole = read(activation_subset(other)).query("position == 3 or position == 63").reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, whole, check_exact=False, atol=1e-6)
+
+
+def test_a_part_may_have_no_token(config, tiny_dataset, monkeypatch):
+    monkeypatch.setattr(module, "PART_SEQUENCES", 1)
+    longest = int(tiny_dataset.lengths.max())
+    shorter = np.flatnonzero(tiny_dataset.lengths < longest)
+    assert len(shorter)
+    prepared = prepare_subset(dataclasses.replace(config, positions=(longest - 1,)))
+    sizes = np.diff(prepared.bounds)
+    assert (sizes[shorter] == 0).all()
+    assert len(prepared.tokens(0, 0)) == 0
+    values = parts.compute_part(prepared.subject, prepared.rows, 0, 0, prepared.neurons)
+    assert [len(v) for v in values["mlp.hook_post"].values()] == [0, 0, 0]
+
+
+def test_token_summaries_are_those_of_pandas_on_the_raw_values(config):
+    folder = activation_subset(config)
+    raw, summaries = read(folder), pd.read_parquet(folder / "token_summary.parquet")
+    for name, layer, neuron in zip(NAMES, (0, 1, 1), (3, 0, 47), strict=True):
+        groups = raw[name].astype(np.float64).groupby(raw["token"])
+        expected = groups.describe(percentiles=[0.05, 0.25, 0.5, 0.75, 0.95])
+        found = summaries[(summaries["layer"] == layer) & (summaries["neuron"] == neuron)]
+        assert found["mean"].is_monotonic_decreasing
+        found = found.set_index("token_id").sort_index()
+        for column, theirs in zip(
+            ["count", "mean", "std", "min", "q05", "q25", "q50", "q75", "q95", "max"],
+            ["count", "mean", "std", "min", "5%", "25%", "50%", "75%", "95%", "max"],
+            strict=True,
+        ):
+            np.testing.assert_allclose(found[column], expected[theirs], rtol=1e-9, atol=1e-12)
+
+
+def test_a_file_per_neuron_holds_its_column(config):
+    folder = activation_subset(config)
+    whole = read(folder)
+    for name in NAMES:
+        alone = pd.read_parquet(folder / "by_neuron" / f"{name}.parquet")
+        expected = whole[["sequence", "position", "token", name]].rename(columns={name: "activation"})
+        pd.testing.assert_frame_equal(alone, expected)
+
+
+def test_further_tables_are_made_when_asked_for(config):
+    bare = dataclasses.replace(config, save_by_neuron=False, skip_computing_token_summary_df=True)
+    folder = activation_subset(bare)
+    parts_alone = tables(folder)
+    assert list(parts_alone) == [f"parts/part-00000{i}.parquet" for i in range(3)]
+    activation_subset(config)
+    assert tables(folder).items() > parts_alone.items()
+    files = json.loads((folder / "description.json").read_text())["files"]
+    assert set(files) == set(tables(folder))
+
+
+def test_further_locations_have_folders_of_their_own(config):
+    both = dataclasses.replace(config, further_locations=("mlp.hook_pre",))
+    folder = activation_subset(both)
+    before, after = read(folder.with_name("mlp.hook_pre")), read(folder)
+    np.testing.assert_allclose(
+        torch.nn.functional.gelu(torch.tensor(before["L1.N47"].to_numpy())), after["L1.N47"], atol=1e-6
+    )
+
+
+def test_running_again_does_nothing(config, monkeypatch):
+    folder = activation_subset(config)
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    monkeypatch.setattr(LanguageModel, "run", None)
+    activation_subset(config)
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", ["parts/part-000001.parquet", "token_summary.parquet", "by_neuron/L0.N3.parquet"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped"])
+def test_exactly_the_damaged_files_are_made_again(config, name, damage):
+    folder = activation_subset(config)
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")}
+    unbroken, path = tables(folder), folder / name
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(data[:-9] if damage == "cut" else bytes([*data[:99], data[99] ^ 1, *data[100:]]))
+    activation_subset(dataclasses.replace(config, resume=damage == "flipped"))
+    assert tables(folder) == unbroken
+    assert {p for p, time in before.items() if p.stat().st_mtime_ns != time} == {path}
+    assert (folder / "description.json").exists()
+
+
+def test_a_part_that_cannot_be_read_is_named(config):
+    bare = dataclasses.replace(config, save_by_neuron=False, skip_computing_token_summary_df=True)
+    folder = activation_subset(bare)
+    path = folder / "parts" / "part-000001.parquet"
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(CorruptStoreError, match=r"part-000001.parquet is damaged .* Delete it"):
+        activation_subset(config)
+    path.unlink()
+    other = activation_subset(dataclasses.replace(config, results_dir=config.results_dir / "other"))
+    assert tables(activation_subset(config)) == tables(other)
+
+
+@pytest.mark.parametrize("n_written", [0, 1, 2])
+def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch, n_written):
+    unbroken = tables(activation_subset(dataclasses.replace(config, results_dir=config.results_dir / "unbroken")))
+    written = []
+
+    def stopping(path, *arguments, write=parts.write_part):
+        if len(written) == n_written:
+            raise KeyboardInterrupt
+        write(path, *arguments)
+        written.append(path.name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_part", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            activation_subset(config)
+    folder = prepare_subset(config).subject.folder("mlp.hook_post")
+    assert sorted(tables(folder)) == [f"parts/{name}" for name in written]
+    assert not (folder / "description.json").exists()
+    assert tables(activation_subset(config)) == unbroken
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from sparse_probing.activations.subset import activation_subset as module
+from sparse_probing.config import HarvestConfig
+module.PART_SEQUENCES = 10
+model, root, results = sys.argv[1:]
+module.activation_subset(HarvestConfig(
+    experiment_type="activation_subset", model=model, feature_dataset="natural_lang_id.tiny.64.-1", n_threads=1,
+    feature_dataset_dir=Path(root), results_dir=Path(results), neuron_subset=("1,47", "0,3", "1,0"), batch_size=1,
+))
+"""
+
+
+@pytest.mark.slow
+def test_killed_and_gone_on_with_gives_the_same_bytes(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PART_SEQUENCES", 10)
+    config = dataclasses.replace(config, batch_size=1)
+    unbroken = tables(activation_subset(dataclasses.replace(config, results_dir=tmp_path / "unbroken")))
+    arguments = map(str, [tiny_model_dir, tiny_dataset_root, config.results_dir])
+    killed = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.PIPE)
+    folder = prepare_subset(config).subject.folder("mlp.hook_post")
+    while not (folder / "parts" / "part-000001.parquet").exists():
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.002)
+    killed.kill()
+    assert killed.wait() == -9
+    assert 2 <= len(tables(folder)) < 27
+    assert tables(activation_subset(config)) == unbroken
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_ranks_share_the_parts_and_the_last_one_completes_the_tables(config, order):
+    alone = tables(activation_subset(dataclasses.replace(config, results_dir=config.results_dir / "alone")))
+    done = [run_subset(prepare_subset(dataclasses.replace(config, rank=rank, world_size=2))) for rank in order]
+    assert done == [False, True]
+    assert tables(prepare_subset(config).subject.folder("mlp.hook_post")) == alone
+
+
+def test_other_neurons_are_refused_until_overwritten(config):
+    folder = activation_subset(config)
+    other = dataclasses.replace(config, neuron_subset=("0,1",))
+    with pytest.raises(StoreError, match=r"neurons: \['L0.N3', .*\] -> \['L0.N1'\].*--overwrite"):
+        activation_subset(other)
+    assert list(read(folder).columns[3:]) == NAMES
+    activation_subset(dataclasses.replace(other, overwrite=True))
+    assert list(read(folder).columns[3:]) == ["L0.N1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"neuron_subset": ("0,3", "0,48", "7,1")}, ModelError, "has no neuron L0.N48, L7.N1: it has layers 0 to 1"),
+        ({"neuron_subset": ()}, SettingsError, "No neuron of mlp.hook_post is chosen"),
+        ({"layers": (0,), "neuron_subset": ("1,1",)}, SettingsError, "No neuron of mlp.hook_post is chosen"),
+        ({"positions": (64,)}, DatasetError, "there is no position 64"),
+        ({"activation_aggregation": "mean"}, SettingsError, "single tokens"),
+    ],
+)
+def test_bad_input(config, change, error, message):
+    with pytest.raises(error, match=message):
+        activation_subset(dataclasses.replace(config, **change))
+    assert not config.results_dir.exists()
+
+
+def test_what_is_not_finite_is_refused(config, monkeypatch):
+    def broken(model, tokens, mask, hooks):
+        for hook in hooks.values():
+            hook(torch.full((*tokens.shape, 48), torch.nan))
+
+    prepared = prepare_subset(config)
+    monkeypatch.setattr(LanguageModel, "run", broken)
+    with pytest.raises(ActivationError, match=r"mlp.hook_post, L0.N3: \d+ activations of a part are NaN"):
+        run_subset(prepared)
+
+
+def test_summary(config):
+    assert " tokens, neurons mlp.hook_post 3, 3 parts, in " in summary(prepare_subset(config))

@@ -1,0 +1,90 @@
+import dataclasses
+import functools
+
+import pandas as pd
+import pytest
+
+from probing_datasets.foundation.errors import ModelError, SettingsError
+from sparse_probing.activations.subset.neurons import Neuron, check_neurons, chosen_neurons, parse_neuron
+from sparse_probing.config import HarvestConfig
+
+SUBSET = functools.partial(HarvestConfig, experiment_type="activation_subset")
+HOOK = "mlp.hook_post"
+
+
+@pytest.fixture
+def ranked(tmp_path):
+    path = tmp_path / "ranked.csv"
+    rows = [
+        ("demo", "natural_lang_id.demo.256.-1", HOOK, 2, 12),
+        ("demo", "natural_lang_id.demo.256.-1", "hook_mlp_out", 3, 1),
+        ("EleutherAI/demo", "natural_lang_id.demo.256.-1", HOOK, 0, 30),
+        ("gpt2", "natural_lang_id.demo.256.-1", HOOK, 1, 1),
+        ("demo", "other.demo.256.-1", HOOK, 1, 2),
+        ("demo", "natural_lang_id.demo.256.-1", HOOK, 2, 12),
+    ]
+    pd.DataFrame(rows, columns=["model", "dataset", "hook_loc", "layer", "neuron"]).to_csv(path, index=False)
+    return path
+
+
+def names(config, hook_point=HOOK):
+    return [str(neuron) for neuron in chosen_neurons(config, hook_point)]
+
+
+def test_neurons_of_the_command_line_are_sorted_and_each_is_there_once():
+    assert names(SUBSET(neuron_subset=("2,317", "0,5", "2,317", "2,9"))) == ["L0.N5", "L2.N9", "L2.N317"]
+
+
+def test_neurons_of_a_file_and_of_the_command_line_go_together(ranked):
+    config = SUBSET(neuron_subset_file=ranked, neuron_subset=("9,9",))
+    assert names(config) == ["L0.N30", "L1.N1", "L1.N2", "L2.N12", "L3.N1", "L9.N9"]
+    assert names(dataclasses.replace(config, layers=(1, 9))) == ["L1.N1", "L1.N2", "L9.N9"]
+
+
+def test_a_file_can_be_restricted_to_what_is_run(ranked):
+    config = SUBSET(neuron_subset_file=ranked, auto_restrict_neuron_subset_file=True)
+    assert names(config) == ["L0.N30", "L2.N12"]
+    assert names(config, "hook_mlp_out") == ["L3.N1"]
+    with pytest.raises(SettingsError, match=r"No neuron of mlp.hook_post is chosen.*leave out"):
+        names(dataclasses.replace(config, model="pythia-70m"))
+
+
+@pytest.mark.parametrize("text", ["2", "2,3,4", "2,x", "-1,3", "2.5,3", ""])
+def test_a_neuron_that_is_not_written_as_one(text):
+    with pytest.raises(SettingsError, match=f"LAYER,NEURON.*not '{text}'"):
+        parse_neuron(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("layer\n1\n", "lacks the columns neuron"),
+        ("layer,neuron\n1,2\n1,x\n", "row 3 has no layer and neuron"),
+        ("layer,neuron\n1,2\n\n-1,2\n", "has no layer and neuron"),
+        ("layer,neuron\n1.5,2\n", "row 2 has no layer and neuron"),
+        ("", "cannot be read as CSV"),
+        ("layer,neuron\n", "No neuron of"),
+    ],
+)
+def test_a_bad_file(tmp_path, content, message):
+    (tmp_path / "bad.csv").write_text(content)
+    with pytest.raises(SettingsError, match=message):
+        chosen_neurons(SUBSET(neuron_subset_file=tmp_path / "bad.csv"), HOOK)
+
+
+def test_a_missing_file_and_missing_columns_for_the_restriction(tmp_path):
+    config = SUBSET(neuron_subset_file=tmp_path / "none.csv", auto_restrict_neuron_subset_file=True)
+    with pytest.raises(SettingsError, match="none.csv cannot be read"):
+        chosen_neurons(config, HOOK)
+    (tmp_path / "none.csv").write_text("layer,neuron\n1,2\n")
+    with pytest.raises(SettingsError, match="lacks the columns model, dataset, hook_loc"):
+        chosen_neurons(config, HOOK)
+
+
+def test_missing_layers_and_neurons_are_named():
+    check_neurons([Neuron(3, 511)], "demo", 4, HOOK, 512)
+    wrong = [Neuron(0, 512), Neuron(4, 0), Neuron(3, 5)]
+    with pytest.raises(ModelError, match=r"demo has no neuron L0.N512, L4.N0: it has layers 0 to 3, .* 0 to 511"):
+        check_neurons(wrong, "demo", 4, HOOK, 512)
+    with pytest.raises(ModelError, match="and 4 more"):
+        check_neurons([Neuron(0, 600 + i) for i in range(9)], "demo", 4, HOOK, 512)

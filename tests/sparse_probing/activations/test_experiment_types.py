@@ -1,0 +1,56 @@
+import dataclasses
+from typing import get_args
+
+import pytest
+
+from sparse_probing.activations.experiment_types import EXPERIMENTS
+from sparse_probing.config import HarvestConfig, HarvestType
+
+HOOK = "mlp.hook_post"
+
+
+@pytest.fixture
+def run(tiny_harvest):
+    """A function that runs an experiment type and returns the settings and all that it says."""
+
+    def run_type(experiment_type, **change):
+        said = []
+        neurons = ("1,2",) if experiment_type == "activation_subset" else ()
+        config = dataclasses.replace(tiny_harvest, experiment_type=experiment_type, neuron_subset=neurons, **change)
+        EXPERIMENTS[experiment_type](config, said.append)
+        return config, said
+
+    return run_type
+
+
+def place(config: HarvestConfig):
+    if config.experiment_type in ("activation_probe_dataset", "all_activations"):
+        return config.store_path
+    return config.results_dir / config.experiment_type / config.model_name / config.dataset_name / HOOK
+
+
+def test_every_type_has_an_entry():
+    assert set(EXPERIMENTS) == set(get_args(HarvestType))
+
+
+@pytest.mark.parametrize("experiment_type", get_args(HarvestType))
+def test_each_says_what_it_will_do_and_where_it_is(run, experiment_type):
+    config, said = run(experiment_type)
+    assert str(place(config)) in said[0]
+    assert said[-1] == f"complete: {place(config)}"
+    assert place(config).is_dir()
+
+
+@pytest.mark.parametrize("experiment_type", get_args(HarvestType))
+def test_a_dry_run_writes_nothing(run, experiment_type):
+    config, said = run(experiment_type, dry_run=True)
+    assert len(said) == 1
+    assert not config.results_dir.exists()
+
+
+@pytest.mark.parametrize("experiment_type", ["full_activation_histogram", "activation_subset"])
+def test_a_rank_says_that_others_are_not_done(run, experiment_type):
+    _, said = run(experiment_type, rank=1, world_size=2)
+    assert said[-1].startswith("process 1 of 2 has done its share")
+    config, said = run(experiment_type, rank=0, world_size=2)
+    assert said[-1] == f"complete: {place(config)}"

@@ -1,0 +1,121 @@
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS, best_neurons, ranked_neurons, write_ranked_neurons
+from sparse_probing.runs.launch import run_probing
+from sparse_probing.runs.load_results import load_results
+
+PAPER_COLUMNS = [
+    "model",
+    "dataset",
+    "feature",
+    "layer",
+    "aggregation",
+    "hook_loc",
+    "neuron",
+    "test_mcc",
+    "test_f1_score",
+    "test_precision",
+    "test_recall",
+    "coef",
+]
+
+
+@pytest.fixture
+def results(plant):
+    return load_results(run_probing(dataclasses.replace(plant(), experiment_type=("enumerate_monosemantic",))))
+
+
+def row(layer, neuron, train_f1, test_f1, feature="German", control="", k=1, **further):
+    common = dict.fromkeys(CSV_COLUMNS, 0.5) | {"hook_point": "mlp.hook_post", "coef": [1.0] * k}
+    return common | {
+        "layer": layer,
+        "support": [neuron] * k,
+        "train_f1_score": train_f1,
+        "test_f1_score": test_f1,
+        "feature": feature,
+        "control": control,
+        "k": k,
+        "basis": "neurons",
+        "probe": "single_neuron_logistic",
+        "fold": 0,
+        "ranking": "mean_dif",
+        **further,
+    }
+
+
+def table(*rows):
+    return pd.DataFrame(rows).drop(columns=["neuron", "hook_loc", "rank", "control_f1_score"])
+
+
+def test_training_rows_decide_the_order_and_never_test_rows():
+    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.99), row(1, 3, 0.9, 0.1), row(0, 4, 0.7, 0.5)))
+    assert ranked[["layer", "neuron", "rank"]].values.tolist() == [[1, 3, 1], [0, 4, 2], [0, 7, 3]]
+
+
+def test_ranks_count_within_a_feature_and_ties_go_to_the_earlier_neuron():
+    rows = [row(1, 2, 0.8, 0.1), row(0, 9, 0.8, 0.2), row(0, 5, 0.8, 0.3), row(0, 1, 0.2, 0.4, feature="French")]
+    ranked = ranked_neurons(table(*rows))
+    assert ranked[["feature", "layer", "neuron", "rank"]].values.tolist() == [
+        ["French", 0, 1, 1],
+        ["German", 0, 5, 1],
+        ["German", 0, 9, 2],
+        ["German", 1, 2, 3],
+    ]
+
+
+def test_probes_of_several_neurons_are_left_out():
+    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.5), row(0, 3, 0.9, 0.9, k=2)))
+    assert ranked["neuron"].tolist() == [7]
+
+
+def test_the_control_is_what_the_same_search_finds_on_shuffled_labels():
+    rows = [row(0, 7, 0.9, 0.9), row(1, 7, 0.8, 0.8)]
+    controls = [
+        row(0, 1, 0.4, 0.3, control="shuffled_labels"),
+        row(0, 2, 0.5, 0.2, control="shuffled_labels"),
+        row(1, 4, 0.3, 0.1, control="shuffled_labels"),
+    ]
+    ranked = ranked_neurons(table(*rows, *controls))
+    assert ranked["control_f1_score"].tolist() == [0.2, 0.2]
+    assert ranked_neurons(table(*rows))["control_f1_score"].isna().all()
+
+
+def test_the_planted_neuron_is_first(results):
+    best = best_neurons(results).set_index("feature")
+    assert best.loc["strong", ["layer", "neuron", "rank"]].tolist() == [1, 5, 1]
+    assert best.loc["weak", ["layer", "neuron", "rank"]].tolist() == [0, 7, 1]
+    assert best.loc["strong", "test_f1_score"] > 0.97 > best.loc["strong", "control_f1_score"]
+    by_layer = best_neurons(results, by=("feature", "layer"))
+    assert len(by_layer) == 4
+    assert by_layer["train_f1_score"].is_unique
+
+
+def test_the_csv_has_the_columns_of_the_paper_first(results, tmp_path):
+    written = write_ranked_neurons(results, tmp_path / "ranked.csv")
+    lines = (tmp_path / "ranked.csv").read_text().splitlines()
+    assert lines[0].split(",") == list(CSV_COLUMNS)
+    assert lines[0].split(",")[: len(PAPER_COLUMNS)] == PAPER_COLUMNS
+    assert len(lines) == 1 + 2 * 2 * 6
+    read = pd.read_csv(tmp_path / "ranked.csv")
+    assert read["neuron"].tolist() == written["neuron"].tolist()
+    assert read["test_f1_score"].tolist() == pytest.approx(written["test_f1_score"].tolist(), rel=1e-9)
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_directions_of_a_rotated_layer_are_no_neurons():
+    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 8, 0.99, 0.9, basis="rotation")))
+    assert ranked["neuron"].tolist() == [7]
+
+
+def test_a_neuron_that_two_studies_fitted_is_listed_once():
+    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 7, 0.6, 0.9, probe="logistic", study="sweep")))
+    assert ranked["neuron"].tolist() == [7]
+
+
+def test_of_a_cross_validation_the_first_fold_counts():
+    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 7, 0.99, 0.5, fold=1), row(0, 3, 0.65, 0.1)))
+    assert ranked[["neuron", "rank"]].values.tolist() == [[3, 1], [7, 2]]
+    assert ranked["test_f1_score"].tolist() == pytest.approx([0.1, 0.9])

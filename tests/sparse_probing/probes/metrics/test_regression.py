@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.metrics.regression import regression_metrics
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(3, 80), st.booleans())
+def test_equal_to_scikit_learn_and_scipy(seed, n, tied):
+    rng = np.random.default_rng(seed)
+    y = rng.standard_normal(n) * 3 + 50
+    predictions = y[:, None] + rng.standard_normal((n, 3)) * [0.1, 1, 10]
+    if tied:
+        y, predictions = np.round(y), np.round(predictions)
+    y[:2] = 0, 1
+    predictions[:2] = [[0], [2]]
+    found = regression_metrics(y, predictions)
+    for column, values in enumerate(predictions.T):
+        expected = {
+            "r2": r2_score(y, values),
+            "rmse": root_mean_squared_error(y, values),
+            "mae": mean_absolute_error(y, values),
+            "pearson": pearsonr(y, values).statistic,
+            "spearman": spearmanr(y, values).statistic,
+        }
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            assert found[name][column] == pytest.approx(value, rel=1e-12, abs=1e-12), name
+
+
+def test_constant_predictions_have_no_correlation():
+    found = regression_metrics([1.0, 2.0, 3.0], np.array([[2.0, 1.0], [2.0, 2.0], [2.0, 3.0]]))
+    assert np.isnan(found["pearson"][0])
+    assert np.isnan(found["spearman"][0])
+    assert found["r2"].tolist() == [0, 1]
+    assert found["pearson"][1] == pytest.approx(1)
+
+
+def test_control_shuffled_targets_explain_nothing():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal(2000)
+    found = regression_metrics(rng.permutation(y), np.repeat(y[:, None], 2, axis=1))
+    assert abs(found["pearson"]).max() < 0.1
+    assert found["r2"].max() < -0.5
+
+
+@pytest.mark.parametrize(
+    ("y", "predictions", "message"),
+    [
+        ([1.0, 1.0], [[1.0], [2.0]], "All 2 targets are 1.0"),
+        ([1.0, 2.0], [1.0, 2.0], r"must be \(n,\) and \(n, m\)"),
+        ([1.0, np.nan], [[1.0], [2.0]], "NaN or infinite"),
+    ],
+)
+def test_errors(y, predictions, message):
+    with pytest.raises(ProbeError, match=message):
+        regression_metrics(y, predictions)

@@ -1,0 +1,116 @@
+import logging
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from sparse_probing.probes.rankings import linear_models, rank_layer, rank_neurons, top_neurons
+from sparse_probing.probes.validation import LabelledRows
+
+
+def correlated(n=500, d=30, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 4)) @ rng.standard_normal((4, d)) + rng.standard_normal((n, d))
+    y = np.where(X[:, 0] - X[:, 1] + rng.standard_normal(n) > 1.5, 1, -1)
+    return X * rng.uniform(0.1, 10, d) + 3, y
+
+
+def rank(name, X, y):
+    return rank_neurons(X, y, name, np.random.default_rng(0))
+
+
+def test_l1_coefficients_equal_scikit_learn():
+    X, y = correlated()
+    standard = StandardScaler().fit_transform(X)
+    weight = 0.5 / np.where(y > 0, (y > 0).sum(), (y < 0).sum())
+    strongest = np.abs((weight * y / 2) @ standard).max()
+    # scikit-learn's balanced weights sum to n, ours to 1.
+    model = LogisticRegression(
+        C=1 / (0.1 * strongest * len(y)), l1_ratio=1, solver="saga", class_weight="balanced", tol=1e-8, max_iter=20_000
+    ).fit(standard, y)
+    ours, theirs = rank("lr", X, y), np.abs(model.coef_[0])
+    assert 1 < np.count_nonzero(theirs) < 25
+    assert np.maximum(ours, 0) == pytest.approx(theirs, abs=2e-3 * theirs.max())
+    probability = 1 / (1 + np.exp(y * model.decision_function(standard)))
+    outside = np.abs((weight * y * probability) @ standard) / (0.1 * strongest) - 1
+    assert ours[theirs == 0] == pytest.approx(outside[theirs == 0], abs=5e-3)
+
+
+def test_neurons_outside_the_model_follow_those_inside():
+    X, y = correlated()
+    scores = rank("lr", X, y)
+    assert len(set(scores)) == len(scores)
+    assert (scores[top_neurons(scores, np.count_nonzero(scores > 0))] > 0).all()
+    assert (scores >= -1).all()
+
+
+def test_svm_coefficients_equal_scikit_learn():
+    X, y = correlated()
+    standard = StandardScaler().fit_transform(X)
+    # A large scale makes the penalty on the intercept vanish.
+    model = LinearSVC(
+        C=1 / len(y), class_weight="balanced", intercept_scaling=1e3, dual=False, tol=1e-10, max_iter=100_000
+    ).fit(standard, y)
+    theirs = np.abs(model.coef_[0])
+    assert rank("svm", X, y) == pytest.approx(theirs, abs=2e-3 * theirs.max())
+
+
+def test_opposite_neurons_get_the_same_coefficient():
+    X, y = correlated(d=2)
+    X[:, 1] = -X[:, 0]
+    for name in ("lr", "svm"):
+        scores = rank(name, X, y)
+        assert scores[0] == pytest.approx(scores[1], rel=1e-3)
+
+
+def test_too_few_steps_are_logged(monkeypatch, caplog):
+    X, y = correlated()
+    monkeypatch.setattr(linear_models, "MAX_STEPS", 2)
+    with caplog.at_level(logging.WARNING):
+        rank("svm", X, y)
+    assert "after 2 steps" in caplog.text
+
+
+def eight_features(n=1500, d=150, seed=0):
+    """Features of correlated neurons; every other one has rows of its own."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 8)) @ rng.standard_normal((8, d)) + rng.standard_normal((n, d)) + 3
+    rows = [np.sort(rng.choice(n, n // 2, replace=False)) if i % 2 else np.arange(n) for i in range(8)]
+    noise = rng.standard_normal((8, n))
+    labels = [np.where((X[:, i] - X[:, i + 1] + noise[i])[row] > 1.5, 1.0, -1.0) for i, row in enumerate(rows)]
+    return X.astype(np.float16), [LabelledRows(*pair) for pair in zip(rows, labels, strict=True)]
+
+
+def rank_together(name, X, problems):
+    return rank_layer(X, problems, name, [np.random.default_rng(0)] * len(problems))
+
+
+@pytest.mark.parametrize("name", ["lr", "svm"])
+def test_scores_do_not_depend_on_the_other_features(name):
+    X, problems = eight_features()
+    together = rank_together(name, X, problems)
+    assert np.array_equal(rank_together(name, X, problems[::-1])[::-1], together)
+    for problem, scores in list(zip(problems, together, strict=True))[:4]:
+        assert np.array_equal(rank_together(name, X, [problem])[0], scores)
+    assert not np.array_equal(together[0], together[2])
+
+
+@pytest.mark.parametrize("name", ["lr", "svm"])
+def test_supports_do_not_depend_on_the_rows_of_others(name):
+    X, problems = eight_features()
+    together = rank_together(name, X, problems)
+    for i in (1, 3):
+        alone = rank(name, X[problems[i].row], problems[i].label)
+        assert alone == pytest.approx(together[i], abs=1e-4 * alone.max())
+        for k in (4, 16, 64):
+            assert set(top_neurons(alone, k)) == set(top_neurons(together[i], k))
+            assert set(top_neurons(alone, k)) != set(top_neurons(together[i - 1], k))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["lr", "svm"])
+def test_a_layer_of_constant_neurons(name):
+    y = np.tile([1, -1, -1], 20)
+    assert np.isneginf(rank(name, np.full((60, 5), 0.1), y)).all()

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from sklearn.feature_selection import f_classif, f_regression, r_regression
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from sparse_probing.probes.rankings.regression_and_multiclass import (
+    REGRESSION_RANKINGS,
+    absolute_correlation,
+    anova_f_statistic,
+    best_one_against_rest,
+    regression_f_statistic,
+)
+
+
+def layer(n=300, d=50, seed=0):
+    rng = np.random.default_rng(seed)
+    X = (rng.standard_normal((n, d)) + 3).astype(np.float16)
+    classes = rng.integers(0, 4, n)
+    X[:, 7] += (classes == 2).astype(np.float16)
+    X[:, 5] = 0.1
+    return X, classes, X[:, 3].astype(float) + rng.standard_normal(n)
+
+
+KEPT = np.arange(50) != 5
+
+
+def test_regression_rankings_equal_scikit_learn():
+    X, _, y = layer()
+    wide = X.astype(np.float64)[:, KEPT]
+    assert absolute_correlation(X, y)[KEPT] == pytest.approx(np.abs(r_regression(wide, y)))
+    assert regression_f_statistic(X, y)[KEPT] == pytest.approx(f_regression(wide, y)[0])
+    for ranking in REGRESSION_RANKINGS.values():
+        scores = ranking(X, y)
+        assert scores[5] == -np.inf
+        assert top_neurons(scores, 1).tolist() == [3]
+
+
+def test_perfect_correlation():
+    X, _, _ = layer()
+    y = 2 - 3 * X[:, 9].astype(float)
+    assert absolute_correlation(X, y)[9] == pytest.approx(1, abs=1e-12)
+    assert absolute_correlation(X, y).max() <= 1
+    assert top_neurons(regression_f_statistic(X, y), 1).tolist() == [9]
+
+
+def test_anova_equals_scikit_learn():
+    X, classes, _ = layer()
+    scores = anova_f_statistic(X, np.array(list("wxyz"))[classes])
+    assert scores[KEPT] == pytest.approx(f_classif(X.astype(np.float64)[:, KEPT], classes)[0])
+    assert scores[5] == -np.inf
+    assert top_neurons(scores, 1).tolist() == [7]
+
+
+def test_a_neuron_that_is_its_class_scores_infinity():
+    X, classes, _ = layer()
+    X[:, 1] = classes
+    assert anova_f_statistic(X, classes)[1] > 1e20
+
+
+@pytest.mark.parametrize("ranking", ["mean_dif", "f_stat", "auc"])
+def test_best_against_the_rest_is_the_maximum_over_classes(ranking):
+    X, classes, _ = layer()
+    rng = np.random.default_rng(0)
+    each = [rank_neurons(X, np.where(classes == c, 1, -1), ranking, rng) for c in range(4)]
+    scores = best_one_against_rest(X, classes, ranking, rng)
+    assert scores == pytest.approx(np.max(each, axis=0))
+    assert top_neurons(scores, 1).tolist() == [7]
+
+
+def test_bad_input():
+    X, classes, y = layer()
+    with pytest.raises(ProbeError, match="All 300 rows are of class 1"):
+        anova_f_statistic(X, np.ones(300, int))
+    with pytest.raises(ProbeError, match="finite real numbers"):
+        absolute_correlation(X, np.full(300, np.nan))
+    with pytest.raises(ProbeError, match="There is no ranking 'best'"):
+        best_one_against_rest(X, classes, "best", np.random.default_rng(0))
+    X[2, 2] = np.nan
+    with pytest.raises(ProbeError, match="Row 2, column 2 is nan"):
+        regression_f_statistic(X, y)

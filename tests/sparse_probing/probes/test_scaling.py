@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.scaling import Columns, Standardiser, centred_columns
+
+
+def test_training_rows_get_mean_0_and_deviation_1_and_constant_columns_stay_finite():
+    rows = np.random.default_rng(0).normal(3, 5, (200, 4)).astype(np.float32)
+    rows[:, 2] = 7
+    scaled = Standardiser.of(rows).apply(rows)
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled[:, [0, 1, 3]].std(0), 1, rtol=1e-5)
+    assert (scaled[:, 2] == 0).all()
+
+
+def test_undone_coefficients_give_the_same_scores_on_other_rows():
+    rng = np.random.default_rng(1)
+    train, other = (rng.normal(-2, 3, (100, 6)).astype(np.float32) for _ in range(2))
+    scale, support, coef = Standardiser.of(train), np.array([4, 1]), np.array([0.5, -2.0])
+    stored, intercept = scale.undo(support, coef, 0.3)
+    expected = scale.apply(other)[:, support] @ coef + 0.3
+    np.testing.assert_allclose(other[:, support] @ stored + intercept, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("standardize", [True, False])
+def test_columns_equal_the_plain_formula(dtype, order, standardize):
+    rng = np.random.default_rng(0)
+    X = np.asarray(3 * rng.standard_normal((200, 37)) + 5, dtype=dtype, order=order)
+    X[:, 4] = 0.1
+    wide = X.astype(np.float64)
+    expected = wide - wide.mean(axis=0)
+    expected[:, 4] = 0
+    if standardize:
+        expected /= np.where(np.arange(37) == 4, 1, wide.std(axis=0))
+    columns, vector = Columns.of(X, standardize), rng.standard_normal(200)
+    assert columns.correlate(vector) == pytest.approx(vector @ expected, abs=1e-9)
+    assert columns.take(np.array([9, 4, 0])) == pytest.approx(expected[:, [9, 4, 0]].T, abs=1e-10)
+    means, design = centred_columns(X)
+    assert means == pytest.approx(wide.mean(axis=0))
+    assert design == pytest.approx((wide - wide.mean(axis=0)).T, abs=1e-10)
+
+
+def test_constant_layer_is_refused():
+    with pytest.raises(ProbeError, match="All 3 neurons are constant"):
+        Columns.of(np.full((5, 3), 0.1), True)

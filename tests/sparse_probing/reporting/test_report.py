@@ -1,0 +1,69 @@
+import dataclasses
+import io
+
+import pytest
+from rich.console import Console
+
+from sparse_probing.reporting.report import _stands_beside, report
+from sparse_probing.runs.launch import run_probing
+from sparse_probing.runs.load_results import load_results
+
+
+def reported(config):
+    output = io.StringIO()
+    run = run_probing(config)
+    written = report(run, Console(file=output, width=140))
+    return [path.relative_to(run.path).name for path in written], output.getvalue()
+
+
+@pytest.fixture
+def config(plant):
+    return plant()
+
+
+def test_single_neurons_give_a_table_and_a_csv(config):
+    written, text = reported(dataclasses.replace(config, experiment_type=("enumerate_monosemantic",)))
+    assert written == ["ranked_neurons.csv"]
+    assert [line.split()[1:6:2] for line in text.splitlines() if "L1.5" in line] == [["strong", "L1.5", "+"]]
+    assert "ranked_neurons.csv" in text
+
+
+def test_a_sweep_gives_a_figure_too(config):
+    written, text = reported(config)
+    assert written == ["ranked_neurons.csv", "f1_over_k.png"]
+    assert "L0.7" in text
+
+
+def test_dense_probes_give_a_table_by_layer(config):
+    written, text = reported(dataclasses.replace(config, experiment_type=("dense_probe",)))
+    assert written == []
+    assert "layer 0" in text
+    assert "layer 1" in text
+    strong = next(line for line in text.splitlines() if "strong" in line)
+    assert float(strong.split()[5]) > 0.95 > float(strong.split()[3])
+
+
+def test_optimal_probes_are_shown_without_their_refits_and_ridges_not_chosen(config):
+    config = dataclasses.replace(config, layers=(1,), osp_upto_k=2, controls=(), features_per_task=2)
+    tuning = dataclasses.replace(config, experiment_type=("osp_tuning",), osp_ridge_grid=(0.01, 3.0), tuning_folds=2)
+    rows = load_results(run_probing(tuning))
+    shown = rows[~_stands_beside(rows)]
+    assert len(rows) == 16
+    assert set(shown["probe"]) == {"optimal_hinge"}
+    assert (shown.groupby(["feature", "k"]).size() == 1).all()
+    assert shown["chosen"].all()
+    assert len(shown) == 4
+
+
+def test_filters_of_several_sizes_are_told_apart(config):
+    study = ("test_osp_heuristic_filtering",)
+    written, text = reported(dataclasses.replace(config, experiment_type=study, layers=(1,), osp_upto_k=2))
+    assert written == ["ranked_neurons.csv"]
+    table = text[text.index("mean F1") :]
+    assert "best 10 by mean_dif, neurons" in table
+    assert "no ranking, neurons" in table
+
+
+def test_without_the_control_its_column_is_empty(config):
+    _, text = reported(dataclasses.replace(config, controls=()))
+    assert "nan" in next(line for line in text.splitlines() if "strong" in line)

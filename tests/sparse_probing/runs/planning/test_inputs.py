@@ -1,0 +1,88 @@
+"""Stage 2 reads the activations it was asked for, or says why not."""
+
+import dataclasses
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probing_datasets.feature_dataset import load_feature_dataset
+from probing_datasets.foundation.errors import DatasetError, StoreError
+from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.runs.planning.inputs import open_inputs
+from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.tasks.results import publish, read_record, task_folder
+from sparse_probing.runs.tasks.run_task import run_task
+
+
+@pytest.fixture
+def config(plant):
+    return plant()
+
+
+def test_data_set_and_store_are_opened(config):
+    inputs = open_inputs(config)
+    assert inputs.dataset.features == ("strong", "weak")
+    assert inputs.store.plan.layers == (0, 1)
+    assert inputs.random_init is None
+
+
+def test_a_store_of_another_model_of_the_same_short_name_is_refused(config):
+    with pytest.raises(StoreError, match="holds activations of tiny, not of elsewhere/tiny"):
+        plan_run(dataclasses.replace(config, model="elsewhere/tiny"))
+
+
+def test_a_data_set_that_changed_after_planning_is_not_probed(config, plant):
+    run = plan_run(config)
+    key = next(iter(run.tasks))
+    path = config.feature_dataset_dir / config.feature_dataset
+    store = config.store_path.rename(config.store_path.with_name("aside"))
+    plant(third=np.tile([1.0, -1.0], 40))
+    shutil.rmtree(config.store_path)
+    store.rename(config.store_path)
+    assert load_feature_dataset(str(path), path.parent).features == ("strong", "third", "weak")
+    with pytest.raises(DatasetError, match="was made anew after its activations were stored"):
+        run_task(str(run.path), key)
+    assert read_record(run.path, key) is None
+
+
+def test_a_store_that_changed_after_planning_is_not_probed(config):
+    run = plan_run(config)
+    key = next(iter(run.tasks))
+    store = ZarrStore.open(config.store_path)
+    hook = config.probe_location
+    start, stop = store.plan.part_range(0)
+    zeros = np.zeros((stop - start, store.plan.widths[hook]), np.float32)
+    store.write_part(0, {(hook, layer): zeros for layer in store.plan.layers})
+    with pytest.raises(StoreError, match="was written anew after the run was planned"):
+        run_task(str(run.path), key)
+    assert read_record(run.path, key) is None
+
+
+def test_two_that_publish_one_task_at_once_both_end_well(tmp_path: Path):
+    failures = []
+
+    def work() -> None:
+        try:
+            publish(tmp_path, "key", [], {"task": {}})
+        except OSError as error:
+            failures.append(error)
+
+    for _ in range(20):
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert read_record(tmp_path, "key") is not None
+        assert [p.name for p in (tmp_path / "tasks").iterdir()] == ["key"]
+        shutil.rmtree(task_folder(tmp_path, "key"))
+    assert failures == []
+
+
+def test_a_feature_named_twice_is_probed_once(config):
+    once = plan_run(dataclasses.replace(config, feature_subset=("weak", "strong")))
+    twice = plan_run(dataclasses.replace(config, feature_subset=("strong", "weak", "weak")))
+    assert once.tasks == twice.tasks

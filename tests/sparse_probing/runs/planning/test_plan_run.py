@@ -1,0 +1,161 @@
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+
+from probing_datasets.feature_dataset import Probes, build_feature_dataset, load_feature_dataset
+from probing_datasets.foundation.errors import DatasetError, StoreError
+from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.runs.planning.inputs import open_inputs
+from sparse_probing.runs.planning.plan_run import Task, load_run, plan_run
+
+SWEEP = "heuristic_sparsity_sweep"
+
+
+@pytest.fixture
+def config(plant):
+    return plant()
+
+
+def tasks(config):
+    return list(plan_run(config).tasks.values())
+
+
+def test_every_layer_and_feature_is_in_one_task(config):
+    assert tasks(config) == [Task(SWEEP, i, (f,)) for i in (0, 1) for f in ("strong", "weak")]
+    both = dataclasses.replace(config, features_per_task=2)
+    assert tasks(both) == [Task(SWEEP, i, ("strong", "weak")) for i in (0, 1)]
+    together = dataclasses.replace(config, save_features_together=True)
+    assert tasks(together) == [Task(SWEEP, i, ("strong", "weak")) for i in (0, 1)]
+
+
+def test_layers_and_features_can_be_chosen(config):
+    assert tasks(dataclasses.replace(config, layers=(1,), feature_subset=("weak",))) == [Task(SWEEP, 1, ("weak",))]
+
+
+def test_a_run_is_read_as_it_was_written(config):
+    run = plan_run(dataclasses.replace(config, layers=(1,), feature_subset=("weak",)))
+    assert load_run(run.path) == run
+
+
+def test_the_order_of_tasks_is_kept(config):
+    for seed in range(3):
+        run = plan_run(dataclasses.replace(config, seed=seed))
+        assert list(load_run(run.path).tasks) == list(run.tasks)
+
+
+def test_a_task_keeps_its_key_when_others_are_added(config):
+    alone = plan_run(dataclasses.replace(config, layers=(1,), feature_subset=("weak",))).tasks
+    assert alone.items() < plan_run(config).tasks.items()
+
+
+@pytest.mark.parametrize("change", [{"cluster": "local"}, {"workers": 9}])
+def test_where_it_runs_does_not_change_a_run(config, change):
+    assert plan_run(dataclasses.replace(config, **change)).path == plan_run(config).path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"test_set_frac": 0.2},
+        {"normalize_activations": True},
+        {"max_k": 7},
+        {"regularization": 2.0},
+        {"controls": ()},
+        {"heuristic_feature_selection_method": "auc"},
+        {"experiment_type": ("dense_probe",)},
+        {"experiment_name": "other"},
+    ],
+)
+def test_what_decides_the_numbers_makes_another_run(config, change):
+    first, second = plan_run(config), plan_run(dataclasses.replace(config, **change))
+    assert first.path != second.path
+    assert not first.tasks.keys() & second.tasks.keys()
+
+
+def test_other_activations_make_another_run(config):
+    before = plan_run(config)
+    store = ZarrStore.open(config.store_path)
+    hook = config.probe_location
+    rows = slice(*store.plan.part_range(0))
+    changed = {(hook, i): store.read(i, rows=rows) * np.float32(1 + 1e-6) for i in (0, 1)}
+    store.write_part(0, changed)
+    assert plan_run(config).path != before.path
+
+
+def test_without_a_store_the_message_holds_the_command(config):
+    shutil.rmtree(config.store_path)
+    with pytest.raises(StoreError) as error:
+        plan_run(dataclasses.replace(config, layers=(1,)))
+    assert f"There is no activation store in {config.store_path}. Make it with:" in str(error.value)
+    assert str(error.value).splitlines()[1].strip() == (
+        "python get_activations.py --model tiny --feature_dataset made.tiny.16.-1 "
+        "--probe_location mlp.hook_post --activation_aggregation none"
+    )
+
+
+def test_the_command_names_the_random_control_and_the_revision(config):
+    control = dataclasses.replace(config, random_init=True, seed=3, revision="step 1")
+    with pytest.raises(StoreError, match="--revision 'step 1' --seed 3 --random_init$"):
+        open_inputs(control)
+
+
+def test_the_command_names_folders_that_the_environment_does_not(config, tmp_path):
+    elsewhere = dataclasses.replace(config, results_dir=tmp_path / "else where")
+    with pytest.raises(StoreError, match=f"--results_dir '{tmp_path}/else where'$"):
+        open_inputs(elsewhere)
+
+
+def test_an_unfinished_store(config):
+    ZarrStore.open(config.store_path).discard_part(1)
+    with pytest.raises(StoreError, match=r"lacks 1 of 3 parts. Complete it with:\n  python get_activations.py --model"):
+        plan_run(config)
+
+
+def make_anew(config, **kinds):
+    """Save the data set again with negated labels, features of the given kinds."""
+    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    probes = {}
+    for name in dataset.features:
+        sequence, position, label = dataset.feature_probes(name)
+        probes[name] = (kinds.get(name, "binary"), Probes(sequence, position, -label))
+    tokens, groups = [np.array(t) for t in dataset.sequences["tokens"]], list(dataset.sequences["group"])
+    again = build_feature_dataset(dataset.description, tokens, groups, probes)
+    again.save(config.feature_dataset_dir / dataset.name)
+    return again
+
+
+def test_a_store_of_another_version_of_the_data_set(config):
+    make_anew(config)
+    with pytest.raises(DatasetError, match="was made anew after its activations were stored in .* --overwrite"):
+        plan_run(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"feature_dataset": "none.such"}, DatasetError, "no feature data set 'none.such'.*made.tiny.16.-1"),
+        ({"feature_subset": ("strong", "stong")}, DatasetError, "has no feature stong; it has: strong, weak"),
+        ({"layers": (1, 2)}, StoreError, "has no layer 2; it holds layers 0, 1"),
+    ],
+)
+def test_what_does_not_exist(config, change, error, message):
+    with pytest.raises(error, match=message):
+        plan_run(dataclasses.replace(config, **change))
+    assert not (config.results_dir / "probing").exists()
+
+
+def test_a_store_of_another_model_of_the_same_short_name(config):
+    with pytest.raises(StoreError, match="holds activations of tiny, not of elsewhere/tiny"):
+        plan_run(dataclasses.replace(config, model="elsewhere/tiny"))
+
+
+def test_features_that_are_not_binary(config, monkeypatch):
+    make_anew(config, weak="regression")
+    monkeypatch.setattr("sparse_probing.runs.planning.inputs._check_same_origin", lambda *_: None)
+    message = "takes binary and multiclass features, and weak of .* are not.*--feature_subset"
+    with pytest.raises(DatasetError, match=message):
+        plan_run(dataclasses.replace(config, feature_subset=("strong", "weak")))
+    assert {task.features for task in tasks(config)} == {("strong",)}

@@ -1,0 +1,161 @@
+"""Where tasks stand; what Slurm says is put in its words, and tested on a real one in tests/slurm."""
+
+import json
+from contextlib import ExitStack
+
+import pytest
+from rich.console import Console
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.runs import status as status_module
+from sparse_probing.runs.locks import locked
+from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.slurm.squeue import Job
+from sparse_probing.runs.slurm.submissions import lock_of, new_submission, record_submission
+from sparse_probing.runs.status.status import run_status
+from sparse_probing.runs.status.table import show_status
+from sparse_probing.runs.tasks.attempts import begin_attempt, fail_attempt
+from sparse_probing.runs.tasks.results import ROWS, publish, task_folder
+
+
+@pytest.fixture
+def run(plant):
+    return plan_run(plant())
+
+
+@pytest.fixture
+def keys(run):
+    return list(run.tasks)
+
+
+@pytest.fixture
+def submit(run):
+    def make(cluster, keys):
+        submission = new_submission("probe", cluster, len(keys or run.tasks), keys)
+        record_submission(run.folder, submission)
+        return submission
+
+    return make
+
+
+@pytest.fixture
+def queue(monkeypatch):
+    """A function that sets what Slurm says: states by name and index, or None for no answer."""
+
+    def say(answer):
+        made = answer and {
+            name: {i: Job(f"7_{i}", s, "Priority") for i, s in enumerate(states)} for name, states in answer.items()
+        }
+        monkeypatch.setattr(status_module, "ask_about", lambda _: made)
+
+    return say
+
+
+def states(run):
+    return [task.state for task in run_status(run).tasks.values()]
+
+
+def done(run, key, **record):
+    publish(run.path, key, [], {"seconds": 2.0} | record)
+
+
+def fail(run, key, submission):
+    fail_attempt(begin_attempt(run.path, key, submission.id), ProbeError("no such row"))
+
+
+def test_from_results_and_attempts_alone(run, keys, submit):
+    gone = submit("local", [[key] for key in keys])
+    done(run, keys[0])
+    fail(run, keys[1], gone)
+    begin_attempt(run.path, keys[2], gone.id)
+    assert states(run) == ["done", "failed", "lost", "todo"]
+    assert run_status(run).tasks[keys[1]].message == "no such row"
+    assert run_status(run).seconds == {keys[0]: 2.0}
+
+
+def test_a_damaged_result(run, keys):
+    done(run, keys[0])
+    path = task_folder(run.path, keys[0]) / ROWS
+    path.write_bytes(path.read_bytes()[:-1])
+    assert states(run) == ["corrupt", "todo", "todo", "todo"]
+
+
+def test_workers_of_a_living_launcher(run, keys, submit):
+    submission = submit("local", [[key] for key in keys])
+    with locked(lock_of(run.folder, submission.id)):
+        done(run, keys[0])
+        begin_attempt(run.path, keys[1], submission.id)
+        fail(run, keys[2], submission)
+        assert states(run) == ["done", "running", "failed", "pending"]
+    assert states(run) == ["done", "lost", "failed", "todo"]
+
+
+def test_jobs_by_what_slurm_says(run, keys, submit, queue):
+    submission = submit("slurm", [[keys[0], keys[1]], [keys[2]], [keys[3]]])
+    begin_attempt(run.path, keys[0], submission.id)
+    queue({submission.job_name: ["RUNNING", "PENDING", "CANCELLED"]})
+    assert states(run) == ["running", "pending", "pending", "todo"]
+    assert run_status(run).tasks[keys[2]].message == "Priority"
+    queue({submission.job_name: ["PENDING", "PENDING", "PENDING"]})  # requeued: nobody is at it
+    assert states(run) == ["pending"] * 4
+    queue({submission.job_name: ["TIMEOUT"] * 3})
+    assert states(run) == ["lost", "todo", "todo", "todo"]
+    queue({})
+    assert states(run) == ["lost", "todo", "todo", "todo"]
+
+
+def test_an_earlier_failure_does_not_count_while_a_later_submission_is_at_it(run, keys, submit, queue):
+    first = submit("slurm", [[keys[0]]])
+    fail(run, keys[0], first)
+    queue({first.job_name: ["RUNNING"]})
+    assert states(run)[0] == "failed"
+    second = submit("slurm", [[keys[0]]])
+    queue({first.job_name: ["FAILED"], second.job_name: ["RUNNING"]})
+    assert states(run)[0] == "pending"
+
+
+def test_without_an_answer_what_was_submitted_is_unknown(run, keys, submit, queue):
+    submission = submit("slurm", [[keys[0]], [keys[1]], [keys[2]]])
+    done(run, keys[0])
+    fail(run, keys[1], submission)
+    queue(None)
+    assert states(run) == ["done", "failed", "unknown", "todo"]
+
+
+def test_when_all_is_done_slurm_is_not_asked(run, keys, submit, monkeypatch):
+    submit("slurm", [[key] for key in keys])
+    for key in keys:
+        done(run, key)
+    monkeypatch.setattr(status_module, "ask_about", None)
+    assert run_status(run).all_done
+
+
+def test_jobs_that_plan_for_themselves_have_shares(run, keys, submit, queue):
+    submission = new_submission("probe", "slurm", 2)
+    record_submission(run.folder, submission)
+    queue({submission.job_name: ["PENDING", "FAILED"]})
+    assert states(run) == ["pending", "todo", "pending", "todo"]
+
+
+def test_as_json(run, keys):
+    done(run, keys[0], failed_features={"strong": "one class"})
+    value = json.loads(json.dumps(run_status(run).to_json()))
+    assert value["counts"]["done"] == 1
+    assert value["counts"]["todo"] == 3
+    first = value["tasks"][0]
+    assert (first["key"], first["state"], first["layer"], first["features"]) == (keys[0], "done", 0, ["strong"])
+    assert first["failed_features"] == {"strong": "one class"}
+
+
+def test_as_a_table(run, keys, submit):
+    done(run, keys[0])
+    fail(run, keys[3], submit("local", [[keys[3]]]))
+    console = Console(width=200)
+    with ExitStack() as stack:
+        captured = stack.enter_context(console.capture())
+        show_status(run_status(run), console)
+    lines = [line.split() for line in captured.get().splitlines()]
+    assert ["heuristic_sparsity_sweep,", "layer", "0", "1", "1"] in lines
+    assert ["all", "1", "1", "2"] in lines
+    assert ["weak", "1", "1"] in lines
+    assert f"failed {keys[3]} (heuristic_sparsity_sweep, layer 1): no such row" in captured.get()

@@ -1,0 +1,85 @@
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sparse_probing.runs.tasks.checkpoints import INTERRUPTED, PARTIAL, Checkpoints
+
+ROW = {"feature": "a", "k": 2, "support": [3, 5], "coef": [0.5, np.nan], "proof": b"\x00log", "status": "fine"}
+
+
+def test_rows_come_back_as_they_were_kept(tmp_path):
+    kept = Checkpoints(tmp_path, "key")
+    assert kept.read("one") is None
+    kept.keep("one", [ROW, ROW])
+    first, second = kept.read("one")
+    assert {name: first[name] for name in ROW if name != "coef"} == {n: v for n, v in ROW.items() if n != "coef"}
+    np.testing.assert_array_equal(first["coef"], ROW["coef"])
+    assert first["layer"] is None
+    assert len(second) == len(first)
+
+
+def test_damaged_rows_are_not_read(tmp_path):
+    path = Checkpoints(tmp_path, "key").keep("one", [ROW])
+    path.write_bytes(path.read_bytes()[:-20])
+    assert Checkpoints(tmp_path, "key").read("one") is None
+
+
+def test_tasks_do_not_share_rows_and_are_removed_alone(tmp_path):
+    one, other = Checkpoints(tmp_path, "one"), Checkpoints(tmp_path, "other")
+    one.keep("a", [ROW])
+    other.keep("a", [])
+    one.remove()
+    one.remove()
+    assert one.read("a") is None
+    assert other.read("a") == []
+    assert os.listdir(tmp_path / PARTIAL) == ["other"]
+
+
+SCRIPT = """
+import signal, sys
+from sparse_probing.runs import worker
+from sparse_probing.studies.optimal.candidates import Candidates
+
+search, calls = Candidates.search, []
+
+def interrupted_search(self, *arguments, **options):
+    calls.append(1)
+    if len(calls) == 3:  # between two searches, before the second feature's first support
+        signal.raise_signal(signal.{signal})
+    return search(self, *arguments, **options)
+
+Candidates.search = interrupted_search
+worker.run_task({path!r}, {key!r})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_task_keeps_finished_features_and_what_was_found(name, plant):
+    from dataclasses import replace
+
+    from sparse_probing.results import read_rows
+    from sparse_probing.runs.planning.plan_run import plan_run
+    from sparse_probing.runs.tasks.run_task import run_task
+
+    config = plant()
+    config = replace(config, experiment_type=("optimal_sparse_probing",), osp_upto_k=2, controls=(), layers=(1,))
+    run = plan_run(replace(config, features_per_task=10))
+    (key,) = run.tasks
+    assert len(run.tasks[key].features) >= 2
+    script = SCRIPT.format(signal=name, path=str(run.path), key=key)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == -getattr(signal, name), ended.stderr
+    folder = Checkpoints(run.path, key).folder
+    kept = read_rows(sorted(folder.glob("variant*.parquet")))
+    assert set(kept["feature"]) == {run.tasks[key].features[0]}
+    found = read_rows([folder / f"{INTERRUPTED}.parquet"])
+    assert found.groupby("feature")["k"].max().to_dict() == dict(zip(run.tasks[key].features, (2, 1), strict=True))
+    assert not (run.path / "tasks" / key).exists()
+    record = run_task(str(run.path), key)
+    assert not record["failed_features"]
+    assert not folder.exists()

@@ -1,0 +1,214 @@
+import dataclasses
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
+
+from probing_datasets.feature_dataset import load_feature_dataset
+from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
+from sparse_probing.results import COLUMNS, read_rows
+from sparse_probing.runs.planning.inputs import Inputs
+from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
+from sparse_probing.runs.tasks.run_task import run_task
+
+REPOSITORY = Path(__file__).parents[4]
+
+
+def do(config, layer=1, feature="strong"):
+    """Run one task and return its rows."""
+    run = plan_run(dataclasses.replace(config, layers=(layer,), feature_subset=(feature,)))
+    (key,) = run.tasks
+    run_task(str(run.path), key)
+    return read_rows([task_folder(run.path, key) / ROWS])
+
+
+@pytest.fixture
+def config(plant):
+    return plant()
+
+
+def split_by_hand(config, layer, feature):
+    """Activations, labels and the two sides, from the saved data set and the store."""
+    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    sequence, _, label = dataset.feature_probes(feature)
+    x = ZarrStore.open(config.store_path).read(layer).astype(np.float64)
+    split = grouped_stratified_split(label, sequence // 2, config.test_set_frac, config.seed)
+    return x, label, split
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_rows_agree_with_scikit_learn(config, normalise):
+    config = dataclasses.replace(config, normalize_activations=normalise, regularization=0.3)
+    x, y, split = split_by_hand(config, layer=0, feature="weak")
+    mean, deviation = x[split.train].mean(0), x[split.train].std(0)
+    fitted = (x - mean) / deviation if normalise else x
+    rows = do(config, layer=0, feature="weak")
+    for _, row in rows[rows["control"] == ""].iterrows():
+        chosen = fitted[:, row["support"]]
+        sklearn = LogisticRegression(C=0.3, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
+        sklearn.fit(chosen[split.train], y[split.train])
+        scores = sklearn.decision_function(chosen[split.test])
+        coef_of_stored = sklearn.coef_[0] / deviation[row["support"]] if normalise else sklearn.coef_[0]
+        np.testing.assert_allclose(row["coef"], coef_of_stored, atol=1e-4)
+        stored_scores = x[split.test][:, row["support"]] @ row["coef"] + row["intercept"]
+        np.testing.assert_allclose(stored_scores, scores, atol=1e-3)
+        assert row["test_roc_auc"] == pytest.approx(roc_auc_score(y[split.test], scores), abs=1e-3)
+        predicted = np.where(scores > 0, 1, -1)
+        assert row["test_f1_score"] == pytest.approx(f1_score(y[split.test], predicted), abs=0.02)
+        assert row["test_mcc"] == pytest.approx(matthews_corrcoef(y[split.test], predicted), abs=0.02)
+
+
+def test_rows_say_what_was_fitted_on_what(config):
+    rows = do(config)
+    _, y, split = split_by_hand(config, layer=1, feature="strong")
+    assert list(rows.columns) == list(COLUMNS)
+    same = ["experiment_name", "study", "model", "dataset", "feature", "layer", "hook_point", "aggregation", "seed"]
+    assert rows[same].drop_duplicates().values.tolist() == [
+        ["default", "heuristic_sparsity_sweep", "tiny", "made.tiny.16.-1", "strong", 1, "mlp.hook_post", "none", 0]
+    ]
+    real = rows[rows["control"] == ""]
+    assert set(real["n_train"]) == {len(split.train)}
+    assert set(real["n_test"]) == {len(split.test)}
+    assert set(real["n_positive_train"]) == {(y[split.train] > 0).sum()}
+    assert set(real["n_positive_test"]) == {(y[split.test] > 0).sum()}
+    assert sorted(real["k"]) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_the_planted_neuron_is_found_and_not_in_shuffled_labels(config):
+    rows = do(config)
+    first = rows[rows["k"] == 1].set_index("control")
+    assert first.loc["", "support"].tolist() == [5]
+    assert first.loc["", "test_f1_score"] > 0.97
+
+
+def test_shuffled_labels_are_near_chance(config):
+    areas = []
+    for seed in range(12):
+        rows = do(dataclasses.replace(config, seed=seed))
+        areas.append(rows[(rows["k"] == 1) & (rows["control"] == "shuffled_labels")]["test_roc_auc"].item())
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.1)
+    assert max(areas) < 0.9
+
+
+def test_control_it_is_not_found_where_it_was_not_planted(config):
+    rows = do(config, layer=0, feature="strong")
+    assert rows[rows["control"] == ""]["test_f1_score"].max() < 0.75
+
+
+def test_the_control_of_a_rare_feature_has_both_classes_on_both_sides(plant):
+    rare = np.full(80, -1.0)
+    rare[[0, 40]] = 1
+    config = plant(rare=rare)
+    for seed in range(8):
+        rows = do(dataclasses.replace(config, seed=seed), feature="rare")
+        assert set(rows["control"]) == {"", "shuffled_labels"}
+        assert set(rows["n_positive_test"]) == set(rows["n_positive_train"]) == {3}
+
+
+def test_without_controls_there_are_only_real_rows(config):
+    assert set(do(dataclasses.replace(config, controls=()))["control"]) == {""}
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(config):
+    def content(seed):
+        run = plan_run(dataclasses.replace(config, seed=seed, layers=(1,), feature_subset=("weak",)))
+        (key,) = run.tasks
+        run_task(str(run.path), key)
+        path = task_folder(run.path, key) / ROWS
+        data = path.read_bytes()
+        path.unlink()
+        return data
+
+    assert content(0) == content(0) != content(1)
+
+
+def test_a_finished_task_is_not_done_again(config, monkeypatch):
+    run = plan_run(config)
+    key = next(iter(run.tasks))
+    record = run_task(str(run.path), key)
+    monkeypatch.setattr("sparse_probing.runs.tasks.run_task._do", None)
+    assert run_task(str(run.path), key) == read_record(run.path, key)
+    assert (read_record(run.path, key) or {})["failed_features"] == record["failed_features"] == {}
+
+
+def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
+    one_class, one_group = np.full(80, -1.0), np.full(80, -1.0)
+    one_group[:2] = 1
+    run = plan_run(dataclasses.replace(plant(one_class=one_class, one_group=one_group), save_features_together=True))
+    key = next(iter(run.tasks))
+    failed = run_task(str(run.path), key)["failed_features"]
+    assert set(failed) == {"one_class", "one_group"}
+    assert "0 positive rows in 0 groups: at least 2 groups with positive rows are needed" in failed["one_class"]
+    assert "6 positive rows in 1 groups" in failed["one_group"]
+    assert set(read_rows([task_folder(run.path, key) / ROWS])["feature"]) == {"strong", "weak"}
+
+
+def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypatch):
+    config = plant()
+    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    probes = dataset.feature_probes("strong")
+    varying = probes._replace(label=np.where(probes.position == 1, -probes.label, probes.label))
+    monkeypatch.setattr(type(dataset), "feature_probes", lambda self, name: varying)
+    run = plan_run(config)
+    record_path = run.path / "run.json"
+    record_path.write_text(record_path.read_text().replace('"none"', '"mean"'))
+    inputs = Inputs(dataset, ZarrStore.open(config.store_path), None)
+    monkeypatch.setattr("sparse_probing.runs.tasks.task_data.open_inputs", lambda _: inputs)
+    failed = run_task(str(run.path), next(iter(run.tasks)))["failed_features"]
+    assert "label of 'strong' varies within a sequence" in failed["strong"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip"])
+def test_a_damaged_shard_ends_the_task_and_names_layer_and_part(config, damage):
+    shard = config.store_path / "mlp.hook_post" / "layer_01" / "c.2.0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content[:-50] if damage == "truncate" else content)
+    run = plan_run(config)
+    key = next(key for key, task in run.tasks.items() if task.layer == 1)
+    with pytest.raises(CorruptStoreError, match="^Layer 1, part 2: .* is damaged: .*--resume"):
+        run_task(str(run.path), key)
+    assert read_record(run.path, key) is None
+
+
+def test_a_store_that_was_written_anew_after_planning(config):
+    run = plan_run(config)
+    store = ZarrStore.open(config.store_path)
+    rows = slice(*store.plan.part_range(0))
+    store.write_part(0, {(config.probe_location, i): store.read(i, rows=rows) + 1 for i in (0, 1)})
+    with pytest.raises(StoreError, match="was written anew after the run was planned. Run probing_experiment.py again"):
+        run_task(str(run.path), next(iter(run.tasks)))
+
+
+KILLED = """
+import os, signal, sys
+from dataclasses import replace
+import sparse_probing.runs.tasks.run_task as worker
+study = worker.STUDIES["heuristic_sparsity_sweep"]
+def fit(config, problem, calls=[]):
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return study.fit(config, problem)
+worker.STUDIES["heuristic_sparsity_sweep"] = replace(study, fit=fit)
+worker.run_task(*sys.argv[1:])
+"""
+
+
+def test_a_task_killed_half_way_publishes_nothing_and_is_done_by_the_next_run(config):
+    run = plan_run(dataclasses.replace(config, save_features_together=True, layers=(1,)))
+    (key,) = run.tasks
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(run.path), key], cwd=REPOSITORY, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert read_record(run.path, key) is None
+    assert not (run.path / "tasks").exists()
+    run_task(str(run.path), key)
+    assert (read_record(run.path, key) or {})["failed_features"] == {}

@@ -1,0 +1,131 @@
+import dataclasses
+import json
+import os
+import re
+import shlex
+
+import pytest
+
+from sparse_probing.runs import dry_run as dry_run_module
+from sparse_probing.runs.dry_run import dry_run, estimate
+from sparse_probing.runs.launch import run_probing
+from sparse_probing.runs.planning.plan_run import make_plan, plan_run
+from sparse_probing.runs.tasks.results import RECORD, task_folder
+
+
+@pytest.fixture
+def config(plant):
+    return plant()
+
+
+@pytest.fixture(autouse=True)
+def no_slurm(monkeypatch):
+    """Commands of Slurm are not found; what it says is tested on a real one."""
+    kept = [folder for folder in os.environ["PATH"].split(":") if not os.path.exists(f"{folder}/sbatch")]
+    monkeypatch.setenv("PATH", ":".join(kept))
+
+
+def files(config):
+    return sorted(path for path in config.results_dir.rglob("*") if path.is_file())
+
+
+def last(seconds, run):
+    """Let every finished task have taken so long."""
+    for key in run.tasks:
+        path = task_folder(run.path, key) / RECORD
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": seconds}))
+
+
+def test_the_plan_is_shown_and_nothing_is_written(config):
+    before = files(config)
+    text = dry_run(config)
+    assert text.startswith(f"4 tasks (4 todo) in {make_plan(config).path}\n")
+    assert "estimated hours: unknown" in text
+    assert text.endswith("Nothing was run or submitted.")
+    assert files(config) == before
+
+
+def test_gigabytes_are_those_of_the_store(config, monkeypatch):
+    run = plan_run(config)
+    plan = dry_run_module.open_inputs(config).store.plan
+    layer = plan.n_rows * 20 * 4 / 1e9
+    big = dataclasses.replace(plan, n_rows=plan.n_rows * 1_000_000)
+    monkeypatch.setattr(dry_run_module, "open_inputs", lambda _: _Inputs(big))
+    assert f"each reads a layer of {layer * 1e6:,.3f} GB, together {4e6 * layer:,.3f} GB" in dry_run(config)
+    assert len(run.tasks) == 4
+
+
+class _Inputs:
+    def __init__(self, plan):
+        self.store = self
+        self.plan = plan
+
+
+def test_hours_are_those_of_finished_tasks_of_this_run_or_an_earlier_one(config):
+    earlier = run_probing(config)
+    last(1800.0, earlier)
+    later = dataclasses.replace(config, seed=1, workers=2, cluster="local")
+    assert estimate(make_plan(later), make_plan(later).tasks).hours == pytest.approx(2.0)
+    assert "estimated: 2.00 hours of work, 1.00 hours with 2 at a time (from 4 tasks that are done)" in dry_run(later)
+    last(3600.0, run_probing(later))
+    assert estimate(plan_run(later), make_plan(later).tasks).hours == pytest.approx(4.0)
+    other = make_plan(dataclasses.replace(config, experiment_type=("dense_probe",)))
+    assert estimate(other, other.tasks).hours is None
+
+
+def test_the_batch_script_has_what_was_asked_for(config):
+    asked = dataclasses.replace(
+        config,
+        cluster="slurm",
+        throttle=3,
+        partition="cpu",
+        account="me",
+        qos="low",
+        time=7,
+        mem="3G",
+        cpus_per_task=2,
+        gpus=1,
+        constraint="avx2",
+        after="12:13",
+        sbatch_parameters=("reservation=mine", "exclusive"),
+        setup=("module load python",),
+    )
+    lines = dry_run(asked).splitlines()
+    for flag in (
+        "array=0-3%3",
+        "partition=cpu",
+        "account=me",
+        "qos=low",
+        "time=7",
+        "mem=3G",
+        "cpus-per-task=2",
+        "gpus-per-node=1",
+        "constraint=avx2",
+        "dependency=afterok:12:13",
+        "kill-on-invalid-dep=yes",
+        "reservation=mine",
+        "exclusive",
+        "requeue",
+        "signal=USR2@90",
+    ):
+        assert f"#SBATCH --{flag}" in lines
+    assert "export OMP_NUM_THREADS=2 OPENBLAS_NUM_THREADS=2 MKL_NUM_THREADS=2" in "\n".join(lines)
+    assert "export HF_HUB_OFFLINE=1" in lines
+    assert lines.index("module load python") > lines.index("export HF_HUB_OFFLINE=1")
+    (call,) = [shlex.split(line) for line in lines if line.startswith("srun ")]
+    assert "--cpus-per-task=2" in call
+    assert call[-3:-1] == ["-m", "sparse_probing.runs.slurm.job"]
+    assert re.search(r"There is no sbatch here to ask", dry_run(asked))
+
+
+def test_one_task_is_no_array(config):
+    one = dataclasses.replace(config, cluster="slurm", layers=(0,), feature_subset=("weak",))
+    assert "#SBATCH --array" not in dry_run(one)
+
+
+def test_tasks_of_a_job(config):
+    assert "2 jobs of at most 3 tasks" in dry_run(dataclasses.replace(config, cluster="slurm", tasks_per_job=3))
+
+
+def test_a_short_job_is_told_to_stop_in_its_last_quarter(config):
+    assert "#SBATCH --signal=USR2@15" in dry_run(dataclasses.replace(config, cluster="slurm", time=1))

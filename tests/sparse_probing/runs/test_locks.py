@@ -1,0 +1,54 @@
+import signal
+import subprocess
+import sys
+import threading
+
+from sparse_probing.runs.locks import is_locked, locked
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from sparse_probing.runs.locks import locked
+
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_lock_is_held_and_given_back(tmp_path):
+    path = tmp_path / "below" / "a.lock"
+    assert not is_locked(path)
+    with locked(path):
+        assert is_locked(path)
+    assert not is_locked(path)
+
+
+def test_the_lock_of_a_process_that_is_killed_is_free(tmp_path):
+    path = tmp_path / "a.lock"
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "locked\n"
+    assert is_locked(path)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not is_locked(path)
+
+
+def test_one_at_a_time(tmp_path):
+    inside, most = [], []
+
+    def work() -> None:
+        for _ in range(20):
+            with locked(tmp_path / "a.lock"):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 80
+    assert set(most) == {1}

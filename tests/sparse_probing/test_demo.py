@@ -1,0 +1,30 @@
+"""The demo of the README, on the bundled model: the one place where results, not plumbing, are tested."""
+
+from pathlib import Path
+
+import pytest
+
+from sparse_probing.demo import DemoConfig, demo
+from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS, best_neurons
+from sparse_probing.runs.load_results import load_results
+
+
+@pytest.mark.slow
+def test_the_demo_finds_language_neurons_that_its_controls_lack(tmp_path: Path, capsys):
+    demo(DemoConfig(output_dir=tmp_path))
+    printed = capsys.readouterr().out
+    for collection, floor, margin in (("natural_lang_id", 0.95, 0.3), ("programming_lang_id", 0.7, 0.1)):
+        rows = Path(f"{collection}.demo.256.-1") / "mlp.hook_post.mean"
+        (trained,) = (tmp_path / "results/probing/demo/demo" / rows).glob("enumerate_monosemantic-*/????????")
+        (control,) = (tmp_path / "results/probing/demo/demo+random0" / rows).glob("enumerate_monosemantic-*/????????")
+        (sweep,) = (tmp_path / "results/probing/demo/demo" / rows).glob("heuristic_sparsity_sweep-*/????????")
+        best = best_neurons(load_results(trained))
+        random_f1 = best_neurons(load_results(control))["test_f1_score"].mean()
+        assert len(best) == 9
+        assert best["test_f1_score"].mean() > max(floor, random_f1 + margin)
+        assert best["control_f1_score"].mean() < 0.3
+        assert (trained / "ranked_neurons.csv").read_text().startswith(",".join(CSV_COLUMNS))
+        assert (sweep / "f1_over_k.png").read_bytes().startswith(b"\x89PNG")
+        assert load_results(sweep)["converged"].all()
+        for neuron in best.itertuples():
+            assert f"L{neuron.layer}.{neuron.neuron}" in printed
