@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from probing_datasets.feature_dataset import load_feature_dataset
-from sparse_probing.activations import planning
+from sparse_probing.activations.harvesting import harvest_plan as planning
 
 PART_ROWS = 100
 LOAD_ONCE = functools.cache(planning.load_model)

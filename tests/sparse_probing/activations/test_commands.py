@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import get_activations
-from sparse_probing.activations import result_folder
 from sparse_probing.activations.stores import STORES, open_store
 from sparse_probing.activations.stores.plan import StorePlan
+from sparse_probing.activations.tables import result_folder
 from sparse_probing.config import HarvestConfig
 
 

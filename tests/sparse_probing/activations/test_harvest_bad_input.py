@@ -14,8 +14,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from probing_datasets.foundation.errors import ActivationError, DatasetError, ModelError, StoreError
-from sparse_probing.activations import standing
 from sparse_probing.activations.harvest import harvest
+from sparse_probing.activations.harvesting import existing_stores as standing
 from sparse_probing.activations.stores import ZarrStore
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_rows
 from probing_datasets.foundation.errors import DatasetError, StoreError
-from sparse_probing.activations import planning
 from sparse_probing.activations.harvest import harvest, prepare_harvest
+from sparse_probing.activations.harvesting import harvest_plan as planning
 from sparse_probing.activations.harvesting.existing_stores import other_stands
 from sparse_probing.config import ProbingConfig
 

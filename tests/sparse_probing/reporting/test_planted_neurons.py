@@ -3,9 +3,9 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from analysis import feature_selection
 from scipy.special import erf
 
+from sparse_probing.reporting import planted_neurons as feature_selection
 from sparse_probing.reporting.planted_neurons import FeatureSelectionConfig, run_study, run_trial, synthetic_layer
 
 

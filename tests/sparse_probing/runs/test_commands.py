@@ -7,11 +7,11 @@ import pytest
 
 import probing_experiment
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.runs import entry
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.planning.run import settings_folder
 from sparse_probing.runs.slurm.submissions import LOGS, lock_of, new_submission, record_submission, submission_folder
+from sparse_probing.runs.tasks import attempt_task as entry
 
 PLANTED = ["--model", "tiny", "--feature_dataset", "made.tiny.16.-1", "--cluster", "debug"]
 PLANTED += ["--max_k", "8", "--n_neurons", "6", "--features_per_task", "1"]

@@ -9,12 +9,14 @@ import pytest
 
 from probing_datasets.foundation.errors import SettingsError, TaskError
 from sparse_probing.config import ProbingConfig, StoreConfig
-from sparse_probing.runs import entry, local, stage_one
+from sparse_probing.runs import local_workers as local
 from sparse_probing.runs.launch import launch, run_probing
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.planning.run import load_run
+from sparse_probing.runs.slurm import harvest_for_probing as stage_one
 from sparse_probing.runs.slurm.submissions import new_submission, read_submissions, record_submission
 from sparse_probing.runs.status.status import run_status
+from sparse_probing.runs.tasks import attempt_task as entry
 from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
 
 

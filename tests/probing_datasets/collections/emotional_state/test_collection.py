@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.probing_datasets.test_chat_prompts import CHATML
+from tests.probing_datasets.collections.emotional_state.test_chat_prompts import CHATML
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.emotional_state.collection import EmotionalStateConfig, build

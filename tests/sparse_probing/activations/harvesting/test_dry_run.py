@@ -8,8 +8,8 @@ from rich.console import Console
 
 from probing_datasets.feature_dataset.probed_rows import ProbedRows
 from probing_datasets.foundation.errors import ModelError
-from sparse_probing.activations import planning
 from sparse_probing.activations.harvest import harvest
+from sparse_probing.activations.harvesting import harvest_plan as planning
 from sparse_probing.activations.harvesting.dry_run import dry_run
 
 

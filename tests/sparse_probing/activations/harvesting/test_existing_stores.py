@@ -10,10 +10,9 @@ import pytest
 
 import get_activations
 from probing_datasets.foundation.errors import SettingsError, StoreError, StoreFormatError
-from sparse_probing.activations import plan
 from sparse_probing.activations.harvest import harvest, prepare_harvest
 from sparse_probing.activations.harvesting.existing_stores import other_stands, outcome
-from sparse_probing.activations.stores import open_store
+from sparse_probing.activations.stores import open_store, plan
 
 HOOK = "mlp.hook_post"
 

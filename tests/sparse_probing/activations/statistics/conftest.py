@@ -3,7 +3,7 @@ import functools
 
 import pytest
 
-from sparse_probing.activations import planning
+from sparse_probing.activations.harvesting import harvest_plan as planning
 from sparse_probing.activations.statistics import job
 
 LOAD_ONCE = functools.cache(planning.load_model)

@@ -18,7 +18,7 @@ from probing_datasets.foundation.errors import (
     SettingsError,
     StoreError,
 )
-from sparse_probing.activations import planning
+from sparse_probing.activations.harvesting import harvest_plan as planning
 from sparse_probing.activations.subset import activation_subset as module
 from sparse_probing.activations.subset import parts
 from sparse_probing.activations.subset.activation_subset import activation_subset, prepare_subset, run_subset, summary

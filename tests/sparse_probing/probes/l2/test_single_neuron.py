@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes import single_neuron
+from sparse_probing.probes.l2 import single_neuron
 from sparse_probing.probes.l2.logistic import fit_nested_top_k
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 

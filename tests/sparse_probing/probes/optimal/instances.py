@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from sparse_probing.probes.optimal import branch_and_bound, tree
+from sparse_probing.probes.optimal.branch_and_bound import solver as branch_and_bound
+from sparse_probing.probes.optimal.branch_and_bound import tree
 from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import SparseProblem, class_weights, ridge_of, scaled_columns
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparse_probing.probes.optimal import tree
+from sparse_probing.probes.optimal.branch_and_bound import tree
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.proofs.verify import Verdict, verify

@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.runs import status as status_module
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.slurm.squeue import Job
 from sparse_probing.runs.slurm.submissions import lock_of, new_submission, record_submission
+from sparse_probing.runs.status import status as status_module
 from sparse_probing.runs.status.status import run_status
 from sparse_probing.runs.status.table import show_status
 from sparse_probing.runs.tasks.attempts import begin_attempt, fail_attempt

@@ -1,8 +1,8 @@
 import multiprocessing
 
-from sparse_probing.runs import entry
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.tasks import attempt_task as entry
 from sparse_probing.runs.tasks.attempts import begin_attempt, is_attempted
 from sparse_probing.runs.tasks.results import read_record
 

@@ -41,7 +41,7 @@ def test_tasks_do_not_share_rows_and_are_removed_alone(tmp_path):
 
 SCRIPT = """
 import signal, sys
-from sparse_probing.runs import worker
+from sparse_probing.runs.tasks import run_task as worker
 from sparse_probing.studies.optimal.candidates import Candidates
 
 search, calls = Candidates.search, []

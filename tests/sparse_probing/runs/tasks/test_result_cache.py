@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from sparse_probing.runs import verdicts
+from sparse_probing.runs.tasks import result_cache as verdicts
 from sparse_probing.runs.tasks.result_cache import VERDICTS, judge_results
 from sparse_probing.runs.tasks.results import RECORD, ROWS, publish, task_folder
 

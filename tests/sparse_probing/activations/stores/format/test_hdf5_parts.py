@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import StoreError
-from sparse_probing.activations.stores import hdf5_parts
+from sparse_probing.activations.stores.format import hdf5_parts
 from sparse_probing.activations.stores.format.hdf5_parts import encode_hdf5, hdf5_layout
 
 REPOSITORY = Path(__file__).parents[5]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from upath import UPath
 
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
-from sparse_probing.activations.stores import files
+from sparse_probing.activations.stores.storage import files
 from sparse_probing.activations.stores.storage.files import (
     file_exists,
     file_size,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparse_probing.probes.optimal import bounds
+from sparse_probing.probes.optimal.branch_and_bound import bounds
 from sparse_probing.probes.optimal.branch_and_bound.bounds import (
     correlation_bound,
     exact_correlations,

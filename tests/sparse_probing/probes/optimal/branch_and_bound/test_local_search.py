@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparse_probing.probes.optimal import search
+from sparse_probing.probes.optimal.branch_and_bound import local_search as search
 from sparse_probing.probes.optimal.branch_and_bound.local_search import (
     SupportFits,
     as_support,

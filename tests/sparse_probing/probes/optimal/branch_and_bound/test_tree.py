@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sparse_probing.probes.optimal import tree
+from sparse_probing.probes.optimal.branch_and_bound import tree
 from sparse_probing.probes.optimal.branch_and_bound.relaxation import ROOT, Point, relax
 from sparse_probing.probes.optimal.branch_and_bound.tree import Best, Tree
 from sparse_probing.probes.optimal.result import MARGIN, Clock, Limits

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 
 from probing_datasets.foundation.errors import ProbeError, SolverUnavailableError
-from sparse_probing.probes.optimal import gurobi as solver
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
+from sparse_probing.probes.optimal.gurobi import solver
 from sparse_probing.probes.optimal.gurobi.solver import gurobi
 from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import SparseProblem

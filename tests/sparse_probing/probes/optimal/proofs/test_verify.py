@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparse_probing.probes.optimal import verify as verify_module
+from sparse_probing.probes.optimal.proofs import verify as verify_module
 from sparse_probing.probes.optimal.proofs.verify import Checker, verify
 from tests.sparse_probing.probes.optimal.instances import LOSSES, hard, made
 from tests.sparse_probing.probes.optimal.reference import brute_force, libsvm_duals, objective, optimum
