@@ -15,6 +15,7 @@ from functools import partial
 
 import tyro
 from rich.console import Console
+from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.command_line import run_command
 from sparse_probing.config import HarvestConfig
@@ -26,7 +27,7 @@ STORE_COMMAND_NAMES = ("verify", "describe", "convert", "merge")
 
 def harvest_command(arguments: list[str]) -> None:
     """Harvest with the settings of a command line."""
-    config = tyro.cli(HarvestConfig, args=arguments, description=__doc__)
+    config = tyro.cli(OmitArgPrefixes[HarvestConfig], args=arguments, description=__doc__)
     from sparse_probing.activations.experiment_types import EXPERIMENTS  # here, so that --help stays fast
 
     EXPERIMENTS[config.experiment_type](config, partial(console.print, soft_wrap=True, markup=False))

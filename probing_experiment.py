@@ -15,6 +15,7 @@ from functools import partial
 
 import tyro
 from rich.console import Console
+from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.command_line import run_command
 from sparse_probing.config import ProbingConfig
@@ -26,7 +27,7 @@ console = Console()
 
 def probe_command(arguments: list[str]) -> None:
     """Run the study of a command line and print its best neurons, or submit it."""
-    config = tyro.cli(ProbingConfig, args=arguments, description=__doc__)
+    config = tyro.cli(OmitArgPrefixes[ProbingConfig], args=arguments, description=__doc__)
     if config.dry_run:
         from sparse_probing.runs.dry_run import dry_run  # here, so that --help stays fast
 

@@ -86,7 +86,7 @@ def harvest_config(
     """Prepare a model and a data set below ``folder``; return the settings of a harvest of them."""
     model, root = folder / "model", folder / "feature_datasets"
     save_random_model(model, size, context_length)
-    return HarvestConfig(
+    return HarvestConfig.from_flags(
         model=str(model),
         random_init=True,
         feature_dataset=save_dataset(root, model, n_sequences, context_length, positions_per_sequence),

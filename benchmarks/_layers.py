@@ -43,7 +43,7 @@ def stored_problems(path: Path, feature_dataset: str, layer: int) -> list[Proble
 
 
 def _problem(feature: str, layer: np.ndarray, rows: FeatureRows) -> Problem:
-    config = ProbingConfig(test_set_frac=TEST_FRACTION)
+    config = ProbingConfig.from_flags(test_set_frac=TEST_FRACTION)
     (question,) = questions(config, feature, "binary", rows)
     return make_problem(config, question, layer, NEURONS)
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from benchmarks._report import print_table, seconds
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
 from sparse_probing.activations.harvest import harvest
-from sparse_probing.config import HarvestConfig, ProbingConfig, StoreConfig
+from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.planning.run import Run, Task, name_run, write_plan
 from sparse_probing.runs.status.status import run_status
@@ -79,12 +79,12 @@ def compare_entries(config: ClusterOverheadConfig, folder: Path) -> Rows:
 def run_array(config: ClusterOverheadConfig, folder: Path) -> Run:
     """Do tasks of the demo data set and model as an array, one entry at a time, and wait for them."""
     dataset = make_dataset(MakeConfig("natural_lang_id", output_dir=folder))
-    store = StoreConfig(feature_dataset=str(folder / dataset.name), activation_aggregation="mean", results_dir=folder)
-    harvest(HarvestConfig(**asdict(store)))
+    store = dict(feature_dataset=str(folder / dataset.name), activation_aggregation="mean", results_dir=folder)
+    harvest(HarvestConfig.from_flags(**store))
     features = dataset.features[: config.n_features]
     return run_probing(
-        ProbingConfig(
-            **asdict(store),
+        ProbingConfig.from_flags(
+            **store,
             layers=(0,),
             feature_subset=features,
             features_per_task=1,
@@ -128,7 +128,7 @@ def compare_status(config: ClusterOverheadConfig, folder: Path) -> Rows:
 
 def make_finished_run(n_tasks: int, folder: Path) -> Run:
     """Plan a run of many tasks and give each of them the same result."""
-    config = ProbingConfig(results_dir=folder, feature_dataset_dir=folder)
+    config = ProbingConfig.from_flags(results_dir=folder, feature_dataset_dir=folder)
     run = name_run(config, [Task("dense_probe", layer, ("feature",)) for layer in range(n_tasks)], "0" * 16)
     write_plan(run)
     first, *others = run.tasks

@@ -89,20 +89,20 @@ def compare_memory(config: GrowthConfig) -> list[dict[str, object]]:
 
 def settings(study: StudyName, **others: object) -> ProbingConfig:
     """Return the settings of a study, with one task for all features."""
-    defaults = ProbingConfig(model=MODEL, feature_dataset=DATASET, save_features_together=True)
-    return replace(defaults, experiment_type=(study,), **others)
+    defaults = ProbingConfig.from_flags(model=MODEL, feature_dataset=DATASET, save_features_together=True)
+    return defaults.with_flags(experiment_type=(study,), **others)
 
 
 def save_planted(config: ProbingConfig, size: Size) -> int:
     """Write a data set with planted features and the store of one layer; return the bytes of that layer."""
     layer, labels = planted_layer(rows_in_all(size.n_train), size.width, size.n_features)
     dataset = _one_token_sequences(labels)
-    dataset.save(config.feature_dataset_dir / dataset.name)
-    hook, row = config.probe_location, np.arange(len(layer))
+    dataset.save(config.activations.feature_dataset_dir / dataset.name)
+    hook, row = config.activations.probe_location, np.arange(len(layer))
     fingerprint = {"model": MODEL, "dataset_hash": dataset.description.content_hash}
     part_rows = choose_part_rows(len(layer), layer.nbytes // len(layer))
     plan = StorePlan(fingerprint, (0,), (hook,), {hook: size.width}, len(layer), part_rows, "16")
-    store = ZarrStore.create(config.store_path, plan, row, np.zeros_like(row))
+    store = ZarrStore.create(config.store_folder(), plan, row, np.zeros_like(row))
     for part in range(plan.n_parts):
         store.write_part(part, {(hook, 0): layer[slice(*plan.part_range(part))]})
     return layer.nbytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -69,11 +69,11 @@ def _compare_case(config: OverheadConfig, size: ModelSize, name: str, case: Case
         settings = harvest_config(
             Path(folder), size, config.n_sequences, config.context_length, case.positions, case.aggregation
         )
-        job = prepare_harvest(replace(settings, n_threads=config.threads))
+        job = prepare_harvest(settings.with_flags(n_threads=config.threads))
         batches, peer = list(_batches(job)), bare_model(job)
         contenders = {"ours": partial(_harvest_anew, job), "bare": partial(_forward, peer, batches)}
         times = alternate(contenders, config.repeats)
-        error = largest_difference(open_store(job.config.store_path), peer, job)
+        error = largest_difference(open_store(job.config.store_folder()), peer, job)
     return {
         "model": size,
         "stored": name,
@@ -92,9 +92,9 @@ def largest_difference(store: ActivationStore, peer: PreTrainedModel, job: Harve
     start, stop = job.plan.part_range(0)
     stored = [torch.from_numpy(store.read(layer, rows=slice(start, stop))) for layer in job.plan.layers]
     worst = 0.0
-    for batch in part_batches(job.dataset, job.rows, start, stop, job.config.batch_size):
+    for batch in part_batches(job.dataset, job.rows, start, stop, job.config.forward_pass.batch_size):
         for layer, activation in enumerate(_mlp_activations(peer, batch)):
-            expected = _rows_of(batch, activation, job.config.activation_aggregation)
+            expected = _rows_of(batch, activation, job.config.activations.activation_aggregation)
             worst = max(worst, float((stored[layer][batch.row] - expected).abs().max()))
     return worst
 
@@ -121,13 +121,13 @@ def _mlp_activations(peer: PreTrainedModel, batch: Batch) -> list[torch.Tensor]:
 
 def _batches(job: Harvest) -> Iterator[Batch]:
     for part in range(job.plan.n_parts):
-        yield from part_batches(job.dataset, job.rows, *job.plan.part_range(part), job.config.batch_size)
+        yield from part_batches(job.dataset, job.rows, *job.plan.part_range(part), job.config.forward_pass.batch_size)
 
 
 def bare_model(job: Harvest) -> PreTrainedModel:
     """Build the model of a harvest once more, with the same random weights."""
-    torch.manual_seed(job.config.seed)
-    config = AutoConfig.from_pretrained(job.config.model)
+    torch.manual_seed(job.config.activations.seed)
+    config = AutoConfig.from_pretrained(job.config.activations.model)
     return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
 
 
@@ -138,8 +138,8 @@ def _forward(peer: PreTrainedModel, batches: list[Batch]) -> None:
 
 
 def _harvest_anew(job: Harvest) -> None:
-    if job.config.store_path.exists():
-        remove_tree(job.config.store_path)
+    if job.config.store_folder().exists():
+        remove_tree(job.config.store_folder())
     run_harvest(job)
 
 

@@ -99,11 +99,11 @@ def make_kinds(folder: Path, n_sequences: int) -> Iterator[Kind]:
     base = make_subject(folder, n_sequences)
     for store, n_processes in product(STORES, (1, 2)):
         name = f"harvest, {store}, {n_processes} process" + "es" * (n_processes - 1)
-        yield Kind(name, partial(harvesting, replace(base, store=store, world_size=n_processes)))
+        yield Kind(name, partial(harvesting, base.with_flags(store=store, world_size=n_processes)))
     for store, other in (STORES, STORES[::-1]):
         source = replace(base, store=store, results_dir=folder / store)
         stage_one.harvest(source)
-        yield Kind(f"convert, {store} to {other}", partial(converting, Path(str(source.store_path)), other))
+        yield Kind(f"convert, {store} to {other}", partial(converting, Path(str(source.store_folder())), other))
 
 
 def make_subject(folder: Path, n_sequences: int) -> HarvestConfig:
@@ -117,17 +117,17 @@ def make_subject(folder: Path, n_sequences: int) -> HarvestConfig:
     dataset = build_feature_dataset(_description(model), list(tokens), groups, {"odd": ("binary", probes)})
     path = folder / dataset.name
     dataset.save(path)
-    return HarvestConfig(
+    return HarvestConfig.from_flags(
         model=str(model), random_init=True, feature_dataset=str(path), n_threads=1, rank=0, world_size=1
     )
 
 
 def harvesting(config: HarvestConfig, folder: Path) -> Work:
-    """Lay out a harvest by ``config.world_size`` processes."""
-    logs = tuple(folder / f"computed by {rank}" for rank in range(config.world_size))
-    config = replace(config, results_dir=folder)
-    commands = (partial(_harvest, replace(config, rank=rank), log) for rank, log in enumerate(logs))
-    return Work(Path(str(config.store_path)), tuple(commands), logs)
+    """Lay out a harvest by ``config.share.world_size`` processes."""
+    logs = tuple(folder / f"computed by {rank}" for rank in range(config.share.world_size))
+    config = config.with_flags(results_dir=folder)
+    commands = (partial(_harvest, config.with_flags(rank=rank), log) for rank, log in enumerate(logs))
+    return Work(Path(str(config.store_folder())), tuple(commands), logs)
 
 
 def converting(source: Path, store: StoreKind, folder: Path) -> Work:

@@ -74,7 +74,7 @@ def _rows_of_run(run: Run, config: SupportsConfig) -> Iterator[dict[str, object]
                 continue
             rows = known.pop((feature, task.layer))
             chosen = Candidates(run.config, problem, problem.columns())
-            sparse = chosen.sparse_problem(run.config.osp_ridge)
+            sparse = chosen.sparse_problem(run.config.optimal.osp_ridge)
             finders = _finders(chosen.data, sparse, max(config.ks))
             bar.update()
             for k, own in ((k, rows[rows["k"] == k]) for k in config.ks):

@@ -90,7 +90,7 @@ def _problems(config: SweepConfig) -> list[Problem]:
 def contenders(problems: list[Problem], max_k: int) -> dict[str, Sweep]:
     """Return the sweeps that are compared, by their names."""
     wide = problems[0].layer.astype(np.float32, order="C")
-    ks = sparsity_levels(ProbingConfig(max_k=max_k), wide.shape[1])
+    ks = sparsity_levels(ProbingConfig.from_flags(max_k=max_k), wide.shape[1])
     recipes = {name: partial(sklearn_sweep, solver, wide, ks) for name, solver in PEERS.items()}
     recipes["TransformerLens"] = partial(transformer_lens_sweep, wide, ks)
     ours: dict[str, Sweep] = {"ours": partial(our_sweep, max_k, problems)}
@@ -99,7 +99,7 @@ def contenders(problems: list[Problem], max_k: int) -> dict[str, Sweep]:
 
 def our_sweep(max_k: int, problems: list[Problem]) -> list[Probe]:
     """Run the study as a task of stage 2 does."""
-    config = ProbingConfig(experiment_type=("heuristic_sparsity_sweep",), max_k=max_k)
+    config = ProbingConfig.from_flags(experiment_type=("heuristic_sparsity_sweep",), max_k=max_k)
     return [Probe(probe.support, probe.coef, probe.intercept or 0.0) for probe in fit_together(config, problems)]
 
 

@@ -69,8 +69,10 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
         "results_dir": config.output_dir / "results",
         "feature_dataset_dir": config.output_dir / "feature_datasets",
     }
-    harvest(HarvestConfig(**where))
-    return run_probing(ProbingConfig(**where, experiment_name="demo", experiment_type=(study,), cluster="debug"))
+    harvest(HarvestConfig.from_flags(**where))
+    return run_probing(
+        ProbingConfig.from_flags(**where, experiment_name="demo", experiment_type=(study,), cluster="debug")
+    )
 
 
 def _show(trained: Run, control: Run, sweep: Run) -> None:

@@ -90,7 +90,7 @@ def tiny_dataset(tiny_dataset_root: Path) -> FeatureDataset:
 @pytest.fixture
 def tiny_harvest(tiny_model_dir: Path, tiny_dataset_root: Path, tmp_path: Path) -> HarvestConfig:
     """Settings of a harvest of the tiny model over the tiny data set, one row per token."""
-    return HarvestConfig(
+    return HarvestConfig.from_flags(
         model=str(tiny_model_dir),
         feature_dataset="natural_lang_id.tiny.64.-1",
         feature_dataset_dir=tiny_dataset_root,
@@ -131,7 +131,7 @@ def plant(tmp_path: Path) -> Callable[..., ProbingConfig]:
     Feature `strong` is known to neuron 5 of layer 1, `weak` to neuron 7 of layer 0 and less so;
     everything else is noise. Further features are given by name, as one label per sequence.
     """
-    config = ProbingConfig(
+    config = ProbingConfig.from_flags(
         model="tiny", feature_dataset="made.tiny.16.-1", cluster="debug", max_k=8, n_neurons=6, features_per_task=1
     )
 
@@ -139,15 +139,18 @@ def plant(tmp_path: Path) -> Callable[..., ProbingConfig]:
         rng = np.random.default_rng(0)
         labels = {name: np.where(rng.random(N_SEQUENCES) < 0.4, 1.0, -1.0) for name in ("strong", "weak")}
         dataset = _planted_dataset(labels | further)
-        dataset.save(config.feature_dataset_dir / dataset.name)
+        dataset.save(config.activations.feature_dataset_dir / dataset.name)
         rows = probed_rows(dataset, "none")
         activations = rng.standard_normal((2, len(rows), WIDTH)).astype(np.float32)
         activations[1, :, 5] += 3 * labels["strong"][rows.sequence]
         activations[0, :, 7] += labels["weak"][rows.sequence]
-        fingerprint = {"model": model_identity(config.model), "dataset_hash": dataset.description.content_hash}
-        hook = config.probe_location
+        fingerprint = {
+            "model": model_identity(config.activations.model),
+            "dataset_hash": dataset.description.content_hash,
+        }
+        hook = config.activations.probe_location
         plan = StorePlan(fingerprint, (0, 1), (hook,), {hook: WIDTH}, len(rows), part_rows=100, precision="32")
-        store = ZarrStore.create(config.store_path, plan, rows.sequence, rows.position)
+        store = ZarrStore.create(config.store_folder(), plan, rows.sequence, rows.position)
         for part in range(plan.n_parts):
             start, stop = plan.part_range(part)
             store.write_part(part, {(hook, layer): activations[layer, start:stop] for layer in (0, 1)})

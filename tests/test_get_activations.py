@@ -1,6 +1,5 @@
 """The script of stage 1 as a person runs it."""
 
-import dataclasses
 import shutil
 import signal
 import subprocess
@@ -42,7 +41,7 @@ def flags(tiny_model_dir, tiny_dataset_root, monkeypatch):
 
 @pytest.fixture
 def store_path(flags, tiny_harvest):
-    return dataclasses.replace(tiny_harvest, activation_aggregation="mean").store_path
+    return tiny_harvest.with_flags(activation_aggregation="mean").store_folder()
 
 
 def test_a_harvest_says_what_it_will_store_and_where_it_is(stage_one, flags, store_path):
@@ -75,8 +74,8 @@ def test_help_shows_the_values_in_force(monkeypatch, capsys):
     text = help_text(monkeypatch, capsys)
     for shown in ("(default: /my/results)", "(default: /my/sets)", "(default: mlp.hook_post)", "{none,mean,max,last}"):
         assert shown in text
-    for field in dataclasses.fields(HarvestConfig):
-        assert f"--{field.name.replace('_', '-')}" in text.replace("_", "-")
+    for name in HarvestConfig().flags():
+        assert f"--{name.replace('_', '-')}" in text.replace("_", "-")
 
 
 def test_verify_has_its_own_help(monkeypatch, capsys):
@@ -164,7 +163,7 @@ def test_killed_then_interrupted_then_finished_gives_the_bytes_of_an_unbroken_ru
     dataset = make_dataset(make).name
     monkeypatch.setenv("FEATURE_DATASET_DIR", str(make.output_dir))
     arguments = ["--model", str(tiny_model_dir), "--feature_dataset", dataset, "--batch_size", "1"]
-    path = HarvestConfig(model=str(tiny_model_dir), feature_dataset=dataset).store_path
+    path = HarvestConfig.from_flags(model=str(tiny_model_dir), feature_dataset=dataset).store_folder()
     assert stage_one(*arguments)[0] == 0
     unbroken = files(path)
     shutil.rmtree(path)

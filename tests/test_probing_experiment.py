@@ -1,6 +1,5 @@
 """The script of stage 2 as a person runs it, and all three commands together."""
 
-import dataclasses
 import os
 import resource
 import shlex
@@ -73,8 +72,8 @@ def test_help_shows_the_values_in_force(monkeypatch, capsys):
         "{debug,local,slurm}",
     ):
         assert shown in text
-    for field in dataclasses.fields(ProbingConfig):
-        assert f"--{field.name.replace('_', '-')}" in text.replace("_", "-")
+    for name in ProbingConfig().flags():
+        assert f"--{name.replace('_', '-')}" in text.replace("_", "-")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_help_shows_the_values_in_force(monkeypatch, capsys):
         (["--layers", "4"], "has no layer 4; it holds layers 0, 1"),
         (["--model", "other"], "Make it with:\n  python get_activations.py --model other"),
         (["--probe_location", "hook_resid_post"], "--probe_location hook_resid_post"),
-        (["--test_set_frac", "1.5"], "--test_set_frac must lie between 0 and 1, not 1.5"),
+        (["--test_set_frac", "1.5"], "--test_set_frac must be between 0 and 1, not 1.5"),
         (["--workers", "0"], "--workers must be at least 1, not 0"),
     ],
 )
@@ -104,12 +103,12 @@ def test_a_feature_that_cannot_be_probed_is_named_and_the_others_are_kept(script
     assert status == 1
     assert "layer 0, feature one_class: 0 positive rows" in err
     assert "L1.5" in out
-    results = load_results(plan_run(dataclasses.replace(config, max_k=4, features_per_task=10, n_neurons=30)))
+    results = load_results(plan_run(config.with_flags(max_k=4, features_per_task=10, n_neurons=30)))
     assert set(results["feature"]) == {"strong", "weak"}
 
 
 def test_a_truncated_store_file_is_named(script, plant):
-    shard = plant().store_path / "mlp.hook_post" / "layer_01" / "c.0.0"
+    shard = plant().store_folder() / "mlp.hook_post" / "layer_01" / "c.0.0"
     shard.write_bytes(shard.read_bytes()[:99])
     status, _, err = script(probing_experiment, *PLANTED)
     assert status == 1
@@ -129,7 +128,7 @@ def test_a_disk_that_becomes_full(script, plant):
     assert status == 1
     assert "File too large" in err
     assert "Finished work is kept; mend this and run the same command again." in err
-    assert not list((config.results_dir / "probing").rglob("rows.parquet"))
+    assert not list((config.activations.results_dir / "probing").rglob("rows.parquet"))
     assert script(probing_experiment, *PLANTED)[0] == 0
 
 
@@ -165,9 +164,9 @@ def test_three_commands_from_texts_to_neurons(tiny_model_dir):
     assert "complete: " in run_command("get_activations.py", *names)
     workers = ["--cluster", "local", "--workers", "2", "--max_k", "8"]
     out = run_command("probing_experiment.py", *names, *workers)
-    config = ProbingConfig(model=str(tiny_model_dir), feature_dataset="natural_lang_id.tiny.64.-1")
-    config = dataclasses.replace(config, activation_aggregation="mean", cluster="local", workers=2, max_k=8)
-    assert ZarrStore.open(config.store_path).verify() == []
+    config = ProbingConfig.from_flags(model=str(tiny_model_dir), feature_dataset="natural_lang_id.tiny.64.-1")
+    config = config.with_flags(activation_aggregation="mean", cluster="local", workers=2, max_k=8)
+    assert ZarrStore.open(config.store_folder()).verify() == []
     results = load_results(plan_run(config))
     languages = ["Dutch", "English", "French", "German", "Greek", "Italian", "Portuguese", "Spanish", "Swedish"]
     assert len(results) == len(languages) * 2 * 8 * 2
@@ -183,7 +182,7 @@ def test_three_commands_from_texts_to_neurons(tiny_model_dir):
 def test_ctrl_c_keeps_finished_tasks(script, plant):
     rng = np.random.default_rng(0)
     further = {f"noise {i:02d}": np.where(rng.random(80) < 0.5, 1.0, -1.0) for i in range(16)}
-    config = dataclasses.replace(plant(**further), max_k=4, experiment_type=("enumerate_monosemantic",))
+    config = plant(**further).with_flags(max_k=4, experiment_type=("enumerate_monosemantic",))
     arguments = [*PLANTED, "--features_per_task", "1", "--n_neurons", "6", "--experiment_type", *config.experiment_type]
     run = plan_run(config)
     command = [sys.executable, str(SCRIPT), *arguments, "--cluster", "local", "--workers", "2"]

@@ -54,7 +54,7 @@ EXPERIMENTS: dict[HarvestType, Callable[[HarvestConfig, Say], None]] = {
 
 
 def _say_outcome(say: Say, subject: Subject, hook_points: Iterable[str], complete: bool) -> None:
-    rank, world_size = subject.config.rank, subject.config.world_size
+    rank, world_size = subject.config.share.rank, subject.config.share.world_size
     waiting = f"process {rank} of {world_size} has done its share; the last one completes the tables"
     for hook_point in hook_points:
         say(f"{'complete' if complete else waiting}: {subject.folder(hook_point)}")

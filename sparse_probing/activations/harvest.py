@@ -30,8 +30,8 @@ def harvest(config: HarvestConfig) -> ActivationStore:
     Returns
     -------
     ActivationStore
-        That of ``config.probe_location``. Those of ``further_locations`` are beside it:
-        ``open_store(config.store_path_of("hook_resid_post"))``. With a ``world_size`` above 1 it
+        That of ``config.activations.probe_location``. Those of ``further_locations`` are beside it:
+        ``open_store(config.store_folder("hook_resid_post"))``. With a ``world_size`` above 1 it
         lacks the parts that other processes have not written yet.
 
     Raises
@@ -46,7 +46,7 @@ def harvest(config: HarvestConfig) -> ActivationStore:
     With ``experiment_type="all_activations"`` there is a row for every sequence and position, of
     zeros where there is padding, so that a layer can be read as (sequences, positions, width)::
 
-        config = HarvestConfig(experiment_type="all_activations", feature_dataset=name)
+        config = HarvestConfig.from_flags(experiment_type="all_activations", feature_dataset=name)
         layer = harvest(config).read(layer=3).reshape(n_sequences, n_positions, -1)
 
     With ``flatten_and_ignore_padding`` there is a row for every token; ``store.rows`` holds its
@@ -59,14 +59,14 @@ def harvest(config: HarvestConfig) -> ActivationStore:
 
 def run_harvest(job: Harvest) -> ActivationStore:
     """Write the open parts of this process; parts are written while the next is computed."""
-    with torch_threads(job.config.n_threads):
+    with torch_threads(job.config.forward_pass.n_threads):
         stores = begin_stores(job)
         passes = _passes(job, open_shares(job, stores))
         n_rows = sum(_n_rows(job, *one_pass) for one_pass in passes.items())
         with tqdm(total=n_rows, unit=" rows", desc="harvest", disable=None) as bar:
             for hook_points, parts in passes.items():
                 _write_parts(job, stores, hook_points, parts, bar)
-    return stores[job.config.probe_location]
+    return stores[job.config.activations.probe_location]
 
 
 def _passes(job: Harvest, shares: dict[str, list[int]]) -> dict[tuple[str, ...], list[int]]:
@@ -88,7 +88,7 @@ def _n_rows(job: Harvest, hook_points: tuple[str, ...], parts: list[int]) -> int
 
 def _write_parts(job: Harvest, stores: Stores, hook_points: tuple[str, ...], parts: list[int], bar: tqdm) -> None:
     allocate, write = partial(allocate_part, job, hook_points), partial(_write_part, stores, hook_points)
-    with PartWriter(allocate, write, min(WRITING_THREADS, job.config.n_threads)) as writer:
+    with PartWriter(allocate, write, min(WRITING_THREADS, job.config.forward_pass.n_threads)) as writer:
 
         def progress(n_rows: int) -> None:
             bar.update(n_rows)

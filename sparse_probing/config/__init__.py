@@ -1,28 +1,63 @@
-"""Settings of both stages, declared once: frozen dataclasses that are also the command lines."""
+"""Settings of both stages, declared once: frozen dataclasses in sections that are also the command lines."""
 
-from sparse_probing.config.cluster import Cluster, ClusterConfig, Resources
-from sparse_probing.config.harvest import HarvestConfig, HarvestType, ModelDtype, Precision, StoreKind
+from sparse_probing.config.activations import ActivationsConfig
+from sparse_probing.config.execution import Cluster, ExecutionConfig, HarvestFirstConfig, Resources, SlurmConfig
+from sparse_probing.config.harvest import (
+    ForwardPassConfig,
+    HarvestConfig,
+    HarvestType,
+    HistogramConfig,
+    ModelDtype,
+    NeuronSubsetConfig,
+    Precision,
+    StorageConfig,
+    StoreKind,
+    TokensConfig,
+)
 from sparse_probing.config.optimal import ClassificationLoss, OptimalConfig, SolverName
-from sparse_probing.config.probing import BasisName, ControlName, ProbingConfig, RankingName, StudyName
-from sparse_probing.config.store import StoreConfig, settings_record
+from sparse_probing.config.probing import (
+    BasisName,
+    ControlName,
+    FitConfig,
+    ProbingConfig,
+    RankingName,
+    SearchConfig,
+    SplitConfig,
+    StatisticsConfig,
+    StudyName,
+)
+from sparse_probing.config.sections import Configuration
+from sparse_probing.config.share import ShareConfig
 
 __all__ = [
+    "ActivationsConfig",
     "BasisName",
     "ClassificationLoss",
     "Cluster",
-    "ClusterConfig",
+    "Configuration",
     "ControlName",
+    "ExecutionConfig",
+    "FitConfig",
+    "ForwardPassConfig",
     "HarvestConfig",
+    "HarvestFirstConfig",
     "HarvestType",
+    "HistogramConfig",
     "ModelDtype",
+    "NeuronSubsetConfig",
     "OptimalConfig",
     "Precision",
     "ProbingConfig",
     "RankingName",
     "Resources",
+    "SearchConfig",
+    "ShareConfig",
+    "SlurmConfig",
     "SolverName",
-    "StoreConfig",
+    "SplitConfig",
+    "StatisticsConfig",
+    "StorageConfig",
     "StoreKind",
     "StudyName",
-    "settings_record",
+    "TokensConfig",
 ]

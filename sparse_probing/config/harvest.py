@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from upath import UPath
+
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.foundation.settings import read_settings
-from sparse_probing.config.store import StoreConfig, at_least_one
+from sparse_probing.config.activations import ActivationsConfig
+from sparse_probing.config.locations import store_folder
+from sparse_probing.config.sections import Configuration, at_least_one, setting
+from sparse_probing.config.share import ShareConfig
 
 HarvestType = Literal["activation_probe_dataset", "all_activations", "full_activation_histogram", "activation_subset"]
 Precision = Literal["8", "16", "32", "bf16"]
@@ -19,7 +24,7 @@ STORES: tuple[HarvestType, ...] = ("activation_probe_dataset", "all_activations"
 HISTOGRAM: tuple[HarvestType, ...] = ("full_activation_histogram",)
 SUBSET: tuple[HarvestType, ...] = ("activation_subset",)
 
-TYPES_OF_FLAGS: dict[str, tuple[HarvestType, ...]] = {
+EXPERIMENT_TYPES_OF_SETTINGS: dict[str, tuple[HarvestType, ...]] = {
     "store": STORES,
     "output_precision": STORES,
     "activations_dir": STORES,
@@ -30,23 +35,13 @@ TYPES_OF_FLAGS: dict[str, tuple[HarvestType, ...]] = {
     **dict.fromkeys(("neuron_subset", "neuron_subset_file", "auto_restrict_neuron_subset_file"), SUBSET),
     **dict.fromkeys(("skip_computing_token_summary_df", "save_by_neuron"), SUBSET),
 }
-"""The experiment types that a flag is for, where it is not for all; others take no value but its default."""
-
-ARRAYS = "A Slurm array with gaps, such as --array=1,5,7, needs --rank and --world_size."
+"""The experiment types that a setting is for, where it is not for all; with the others it must keep its default."""
 
 
 @dataclass(frozen=True)
-class HarvestConfig(StoreConfig):
-    """Stage 1: run a model over a feature data set and store its activations."""
+class ForwardPassConfig:
+    """How the model runs."""
 
-    experiment_name: str = "harvest"
-    """Free name, recorded beside the results."""
-    experiment_type: HarvestType = "activation_probe_dataset"
-    """What is kept: rows of the features; all tokens; statistics of every neuron; chosen neurons."""
-    further_locations: tuple[str, ...] = ()
-    """Further hook points harvested in the same pass, each into a store of its own."""
-    layers: tuple[int, ...] = ()
-    """Layers to harvest; none given: all."""
     batch_size: int = 32
     """Sequences of one forward pass."""
     device: str = "cpu"
@@ -59,69 +54,118 @@ class HarvestConfig(StoreConfig):
     """Precision in which the model runs."""
     n_threads: int = field(default_factory=lambda: read_settings().n_cpus)
     """PyTorch threads."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        at_least_one(self, "batch_size", "n_threads")
+
+
+@dataclass(frozen=True)
+class StorageConfig:
+    """How activations are stored, and what happens to results that exist."""
+
     store: StoreKind = "zarr"
     """Format of the activation store."""
     output_precision: Precision = "16"
     """Precision in which activations are stored; 8: one byte, scaled per neuron and block of rows."""
     resume: bool = False
-    """Read the finished parts of a store that stands, and write damaged ones again. Open parts always are."""
+    """Check the finished parts of an existing store against their checksums, and write damaged ones again. Missing
+    parts are always written."""
     overwrite: bool = False
-    """Delete a store of other settings that stands in the same place; one of the same is gone on with."""
-    rank: int = field(default_factory=lambda: read_settings().array_rank)
-    """Share of the parts this process does, from 0. Default: from SLURM_ARRAY_TASK_ID."""
-    world_size: int = field(default_factory=lambda: read_settings().array_size)
-    """Processes that share the parts. Default: from SLURM_ARRAY_TASK_COUNT, otherwise 1."""
-    dry_run: bool = False
-    """Print what would be stored, and where, without loading weights or writing anything."""
+    """Delete an existing store that was made with different settings. A store with the same settings is resumed."""
+
+
+@dataclass(frozen=True)
+class TokensConfig:
+    """Which tokens are kept, where an experiment type does not follow the features."""
+
     positions: tuple[int, ...] = ()
-    """Positions to keep (all_activations); none given: all. Negative ones count from the end of the context."""
+    """Positions to keep (all_activations, activation_subset); none given: all. Negative ones count from the end of the
+    context."""
     flatten_and_ignore_padding: bool = False
-    """Leave padding out (all_activations), instead of one row per sequence and position."""
+    """Leave out padding (all_activations), instead of one row per sequence and position."""
+
+
+@dataclass(frozen=True)
+class HistogramConfig:
+    """Statistics of every neuron (full_activation_histogram)."""
+
     top_k: int = 10
-    """Examples with the largest activations kept per neuron (full_activation_histogram)."""
+    """Examples with the largest activations that are kept per neuron."""
     n_bin: int = 100
-    """Bins of a histogram, besides those for values below and above it (full_activation_histogram)."""
+    """Bins of a histogram, besides those for values below and above it."""
     hist_min: float = -1.0
     """Lower edge of the first bin."""
     hist_max: float = 8.0
     """Upper edge of the last bin."""
     histogram_by_class: bool = False
-    """Also count the probed tokens of every feature by their label (full_activation_histogram)."""
-    neuron_subset: tuple[str, ...] = ()
-    """Neurons as LAYER,NEURON (activation_subset), for example 2,317 3,15."""
-    neuron_subset_file: Path | None = None
-    """CSV of ranked neurons with columns `layer` and `neuron` (activation_subset)."""
-    auto_restrict_neuron_subset_file: bool = False
-    """Take only rows of that file whose model, data set and hook point are those of this harvest."""
-    skip_computing_token_summary_df: bool = False
-    """Do not summarise the chosen neurons by token (activation_subset)."""
-    save_by_neuron: bool = False
-    """Also write one file per chosen neuron (activation_subset)."""
+    """Also count the probed tokens of every feature by their label."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
-        super().__post_init__()
-        at_least_one(self, "batch_size", "n_threads", "world_size", "top_k", "n_bin")
-        if not 0 <= self.rank < self.world_size:
-            raise SettingsError(f"--rank must lie from 0 to {self.world_size - 1}, not {self.rank}. {ARRAYS}")
-        if self.overwrite and self.world_size > 1:
-            raise SettingsError("--overwrite would delete what other processes write. Delete the store first.")
+        at_least_one(self, "top_k", "n_bin")
         if not self.hist_min < self.hist_max:
             raise SettingsError(f"--hist_min {self.hist_min} must be below --hist_max {self.hist_max}.")
-        self._check_flags()
 
-    def _check_flags(self) -> None:
-        """Refuse flags that would do nothing."""
-        defaults = {setting.name: setting.default for setting in fields(self)}
-        for name, types in TYPES_OF_FLAGS.items():
-            if self.experiment_type not in types and getattr(self, name) != defaults[name]:
-                named = f"{' or '.join(types)} (not {self.experiment_type})"
-                raise SettingsError(f"--{name} goes with --experiment_type {named}.")
-        if (self.positions or self.flatten_and_ignore_padding) and self.activation_aggregation != "none":
-            raise SettingsError("--positions and --flatten_and_ignore_padding need --activation_aggregation none.")
+
+@dataclass(frozen=True)
+class NeuronSubsetConfig:
+    """Chosen neurons (activation_subset)."""
+
+    neuron_subset: tuple[str, ...] = ()
+    """Neurons as LAYER,NEURON, for example 2,317 3,15."""
+    neuron_subset_file: Path | None = None
+    """CSV of ranked neurons with columns `layer` and `neuron`."""
+    auto_restrict_neuron_subset_file: bool = False
+    """Take only rows of that file whose model, data set and hook point are those of this harvest."""
+    skip_computing_token_summary_df: bool = False
+    """Do not summarise the chosen neurons by token."""
+    save_by_neuron: bool = False
+    """Also write one file per chosen neuron."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for settings that need one another."""
         if self.auto_restrict_neuron_subset_file and self.neuron_subset_file is None:
             raise SettingsError("--auto_restrict_neuron_subset_file needs a file: --neuron_subset_file.")
 
-    @property
-    def _rows_name(self) -> str:
-        return super()._rows_name + ".all" * (self.experiment_type == "all_activations")
+
+@dataclass(frozen=True)
+class HarvestConfig(Configuration):
+    """Stage 1: run a model over a feature data set and store its activations."""
+
+    experiment_name: str = "harvest"
+    """Free name, recorded beside the results."""
+    experiment_type: HarvestType = "activation_probe_dataset"
+    """What is kept: rows of the features; all tokens; statistics of every neuron; chosen neurons."""
+    layers: tuple[int, ...] = ()
+    """Layers to harvest; none given: all."""
+    further_locations: tuple[str, ...] = ()
+    """Further hook points that are harvested in the same pass, each into its own store."""
+    dry_run: bool = False
+    """Print what would be stored, and where, without loading weights or writing anything."""
+    activations: ActivationsConfig = field(default_factory=ActivationsConfig)
+    forward_pass: ForwardPassConfig = field(default_factory=ForwardPassConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    share: ShareConfig = field(default_factory=ShareConfig)
+    tokens: TokensConfig = field(default_factory=TokensConfig)
+    histogram: HistogramConfig = field(default_factory=HistogramConfig)
+    subset: NeuronSubsetConfig = field(default_factory=NeuronSubsetConfig)
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for settings that contradict one another or would do nothing."""
+        if self.storage.overwrite and self.share.world_size > 1:
+            raise SettingsError("--overwrite would delete what other processes write. Delete the store first.")
+        flags = self.flags()
+        for name, types in EXPERIMENT_TYPES_OF_SETTINGS.items():
+            default = setting(HarvestConfig, name).default
+            if self.experiment_type not in types and default is not MISSING and flags[name] != default:
+                raise SettingsError(
+                    f"--{name} is for --experiment_type {' or '.join(types)}, not for {self.experiment_type}."
+                )
+        every_token = self.tokens.positions or self.tokens.flatten_and_ignore_padding
+        if every_token and self.activations.activation_aggregation != "none":
+            raise SettingsError("--positions and --flatten_and_ignore_padding need --activation_aggregation none.")
+
+    def store_folder(self, hook_point: str | None = None) -> Path | UPath:
+        """Return the folder of the store of a hook point; by default that of ``probe_location``."""
+        return store_folder(self.activations, hook_point, every_token=self.experiment_type == "all_activations")

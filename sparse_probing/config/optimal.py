@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from probing_datasets.foundation.errors import SettingsError
-from sparse_probing.config.store import at_least_one
+from sparse_probing.config.sections import at_least_one
 
 SolverName = Literal["auto", "branch_and_bound", "gurobi"]
 ClassificationLoss = Literal["hinge", "logistic"]
@@ -17,12 +17,12 @@ ClassificationLoss = Literal["hinge", "logistic"]
 
 @dataclass(frozen=True)
 class OptimalConfig:
-    """Settings of the studies that prove which k neurons are best."""
+    """Studies that prove which k neurons are best."""
 
     osp_upto_k: int = 8
-    """Optimal supports of 1 to so many neurons."""
+    """Largest number of neurons of an optimal support; every number from 1 on is searched."""
     osp_heuristic_filter_size: int = 0
-    """Best-ranked neurons among which supports are sought; 0 or less: all of the layer."""
+    """Search among this number of best-ranked neurons; 0 or less: the whole layer."""
     osp_loss: ClassificationLoss = "hinge"
     """Loss of optimal probes, class-weighted."""
     osp_ridge: float = 1.0
@@ -40,10 +40,10 @@ class OptimalConfig:
     osp_near_gap: float = 0.0
     """Also list all supports whose objective is larger by this share at most (branch_and_bound)."""
     osp_resamples: int = 0
-    """Times that training groups are drawn again to see how stable a support is; each is a solve of its own
+    """Resamples of the training groups that show how stable a support is; each is one more solve
     (optimal_sparse_probing, optimal_sparse_regression)."""
     proof: bool = False
-    """Keep a log of every search, from which `verify` proves its lower bound again (branch_and_bound)."""
+    """Store a log of every search, from which `verify` proves its lower bound again (branch_and_bound)."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""

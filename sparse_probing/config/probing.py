@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Literal
 
+from upath import UPath
+
 from probing_datasets.foundation.errors import SettingsError
-from sparse_probing.config.cluster import ClusterConfig
+from sparse_probing.config.activations import ActivationsConfig
+from sparse_probing.config.execution import ExecutionConfig, HarvestFirstConfig, SlurmConfig
+from sparse_probing.config.locations import store_folder
 from sparse_probing.config.optimal import OptimalConfig
-from sparse_probing.config.store import StoreConfig, at_least_one
+from sparse_probing.config.sections import FOLDERS, Configuration, at_least_one
+from sparse_probing.config.share import ShareConfig
 
 StudyName = Literal[
     "dense_probe",
@@ -42,7 +48,98 @@ BasisName = Literal["neurons", "rotation", "projection"]
 
 
 @dataclass(frozen=True)
-class ProbingConfig(OptimalConfig, ClusterConfig, StoreConfig):
+class SplitConfig:
+    """Training, validation and test rows; groups stay whole."""
+
+    test_set_frac: float = 0.3
+    """Fraction of rows held out for testing, in whole groups."""
+    test_folds: int = 0
+    """Cross-validate with this number of folds: each is the test set once. 0: one test set."""
+    tuning_folds: int = 5
+    """Validation folds of the training rows, on which C, and the ridge of osp_tuning, are chosen."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        if not 0 < self.test_set_frac < 1:
+            raise SettingsError(f"--test_set_frac must be between 0 and 1, not {self.test_set_frac}.")
+        if self.test_folds == 1 or self.test_folds < 0 or self.tuning_folds < 2:
+            raise SettingsError("--test_folds must be 0 or at least 2, and --tuning_folds at least 2.")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a probe is fitted."""
+
+    normalize_activations: bool = False
+    """Standardise every neuron by its training mean and deviation."""
+    regularization: float = 1.0
+    """C of the logistic objective: C * weighted loss + |coef|^2 / 2."""
+    regularization_grid: tuple[float, ...] = ()
+    """Values from which C is chosen instead, on validation folds of the training rows."""
+    l1_ratio: float = 1.0
+    """Share of the penalty of an L1 path that is |coef|; the rest is coef^2 / 2."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        if not 0 < self.l1_ratio <= 1:
+            raise SettingsError(f"--l1_ratio must be above 0 and at most 1, not {self.l1_ratio}.")
+        for value in (self.regularization, *self.regularization_grid):
+            if not 0 < value < math.inf:
+                raise SettingsError(f"--regularization must be positive and finite, not {value}.")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Which neurons, and how many, get a probe."""
+
+    heuristic_feature_selection_method: RankingName = "mean_dif"
+    """How neurons are ranked before probes are fitted."""
+    basis: BasisName = "neurons"
+    """Directions that are probed: neurons, a random rotation, or random projections of the layer."""
+    ks: tuple[int, ...] = ()
+    """Numbers of neurons in the probes of a sweep; none given: 1 to 8, 10, 12, 16, 32, 64, ... up to --max_k."""
+    max_k: int = 256
+    """Largest number of neurons in a probe of a sparsity sweep."""
+    n_neurons: int = 30
+    """Best-ranked neurons that each get their own probe (enumerate_monosemantic)."""
+    iterative_pruning_fixed_k: int = 5
+    """Neurons of each probe (iterative_pruning, osp_iterative_pruning)."""
+    iterative_pruning_n_prune_steps: int = 10
+    """Number of times that the best neuron is removed (iterative_pruning, osp_iterative_pruning)."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        at_least_one(self, "max_k", "n_neurons", "iterative_pruning_fixed_k", "iterative_pruning_n_prune_steps")
+        if any(k < 1 for k in self.ks):
+            raise SettingsError(f"Every value of --ks must be at least 1, not {min(self.ks)}.")
+
+
+@dataclass(frozen=True)
+class StatisticsConfig:
+    """Controls, tests and intervals beside every score."""
+
+    controls: tuple[ControlName, ...] = ("shuffled_labels",)
+    """Controls fitted beside every probe; random_init reads the store of the randomly initialised model."""
+    n_trials: int = 5
+    """Random rotations of a rotation baseline."""
+    n_permutations: int = 0
+    """Permutations of the maximum-statistic test for the best of all neurons (all_neurons); 0: no test."""
+    confidence: float = 0.95
+    """Level of the intervals of held-out scores (all_neurons, optimal probes)."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        at_least_one(self, "n_trials")
+        if len(set(self.controls)) < len(self.controls):
+            raise SettingsError("Name each of --controls once.")
+        if self.n_permutations < 0:
+            raise SettingsError(f"--n_permutations must be at least 0, not {self.n_permutations}.")
+        if not 0 < self.confidence < 1:
+            raise SettingsError(f"--confidence must be between 0 and 1, not {self.confidence}.")
+
+
+@dataclass(frozen=True)
+class ProbingConfig(Configuration):
     """Stage 2: fit sparse probes to stored activations and rank neurons."""
 
     experiment_name: str = "default"
@@ -56,67 +153,49 @@ class ProbingConfig(OptimalConfig, ClusterConfig, StoreConfig):
     save_features_together: bool = False
     """One task for all features of a layer, instead of one task for each group of --features_per_task."""
     features_per_task: int = 10
-    test_set_frac: float = 0.3
-    """Fraction of rows held out for testing, in whole groups."""
-    normalize_activations: bool = False
-    """Standardise every neuron by its training mean and deviation."""
-    heuristic_feature_selection_method: RankingName = "mean_dif"
-    """How neurons are ranked before probes are fitted."""
-    basis: BasisName = "neurons"
-    """Directions that are probed: neurons, a random rotation, or random projections of the layer."""
-    ks: tuple[int, ...] = ()
-    """Numbers of neurons in the probes of a sweep; none given: 1 to 8, 10, 12, 16, 32, 64, ... up to --max_k."""
-    max_k: int = 256
-    """Largest number of neurons in a probe of a sparsity sweep."""
-    n_neurons: int = 30
-    """Best-ranked neurons that get a probe of their own (enumerate_monosemantic)."""
-    regularization: float = 1.0
-    """C of the logistic objective: C * weighted loss + |coef|^2 / 2."""
-    l1_ratio: float = 1.0
-    """Share of the penalty of an L1 path that is |coef|; the rest is coef^2 / 2."""
-    regularization_grid: tuple[float, ...] = ()
-    """Values from which C is chosen instead, on validation folds of the training rows."""
-    tuning_folds: int = 5
-    """Validation folds for that choice, and for the ridge of osp_tuning."""
-    test_folds: int = 0
-    """Cross-validate: each of so many folds is the test set once. 0: one test set."""
-    controls: tuple[ControlName, ...] = ("shuffled_labels",)
-    """Controls fitted beside every probe; random_init reads the store of the randomly initialised model."""
-    n_trials: int = 5
-    """Random rotations of a rotation baseline."""
-    n_permutations: int = 0
-    """Permutations of the maximum-statistic test for the best of all neurons (all_neurons); 0: no test."""
-    confidence: float = 0.95
-    """Level of the intervals of held-out scores (all_neurons, optimal probes)."""
-    iterative_pruning_fixed_k: int = 5
-    """Neurons of each probe (iterative_pruning, osp_iterative_pruning)."""
-    iterative_pruning_n_prune_steps: int = 10
-    """Times that the best neuron is taken away (iterative_pruning, osp_iterative_pruning)."""
+    dry_run: bool = False
+    """Print the tasks, how long they may take and the batch script, without running or submitting anything."""
+    activations: ActivationsConfig = field(default_factory=ActivationsConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
+    optimal: OptimalConfig = field(default_factory=OptimalConfig)
+    execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    share: ShareConfig = field(default_factory=ShareConfig)
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
+    harvest_first: HarvestFirstConfig = field(default_factory=HarvestFirstConfig)
 
     def __post_init__(self) -> None:
-        """Raise SettingsError for values outside their range."""
-        for part in (StoreConfig, OptimalConfig, ClusterConfig):
-            part.__post_init__(self)
-        at_least_one(self, "max_k", "n_neurons", "features_per_task", "n_trials")
-        at_least_one(self, "iterative_pruning_fixed_k", "iterative_pruning_n_prune_steps")
+        """Raise SettingsError for values outside their range, and for settings that contradict one another."""
+        at_least_one(self, "features_per_task")
         if not self.experiment_type:
             raise SettingsError("Name at least one study with --experiment_type.")
-        if len(set(self.controls)) < len(self.controls) or len(set(self.experiment_type)) < len(self.experiment_type):
-            raise SettingsError("Name each of --controls and --experiment_type once.")
-        if any(k < 1 for k in self.ks):
-            raise SettingsError(f"Every value of --ks must be at least 1, not {min(self.ks)}.")
-        if self.test_folds == 1 or self.test_folds < 0 or self.tuning_folds < 2:
-            raise SettingsError("--test_folds must be 0 or at least 2, and --tuning_folds at least 2.")
-        if self.n_permutations < 0:
-            raise SettingsError(f"--n_permutations must be at least 0, not {self.n_permutations}.")
-        if not 0 < self.l1_ratio <= 1:
-            raise SettingsError(f"--l1_ratio must be above 0 and at most 1, not {self.l1_ratio}.")
-        if not 0 < self.confidence < 1:
-            raise SettingsError(f"--confidence must lie between 0 and 1, not {self.confidence}.")
-        if not 0 < self.test_set_frac < 1:
-            raise SettingsError(f"--test_set_frac must lie between 0 and 1, not {self.test_set_frac}.")
-        for value in (self.regularization, *self.regularization_grid):
-            if not 0 < value < math.inf:
-                raise SettingsError(f"--regularization must be positive and finite, not {value}.")
+        if len(set(self.experiment_type)) < len(self.experiment_type):
+            raise SettingsError("Name each of --experiment_type once.")
         if not re.fullmatch(r"\w[\w.-]*", self.experiment_name):
             raise SettingsError(f"--experiment_name {self.experiment_name!r} must be letters, digits, dots and dashes.")
+        if self.share.world_size > 1 and (self.harvest_first.harvest or self.execution.cluster == "slurm"):
+            raise SettingsError(
+                "--harvest and --cluster slurm are for one process, and this process is one of several in an array. "
+                "Start it outside the array, or leave them out."
+            )
+        if self.slurm.after is not None and self.execution.cluster != "slurm":
+            raise SettingsError("--after needs --cluster slurm.")
+
+    def store_folder(self) -> Path | UPath:
+        """Return the folder of the store that is probed."""
+        return store_folder(self.activations)
+
+
+DECIDE_NO_RESULT = (
+    *FOLDERS,
+    "activations_dir",
+    "dry_run",
+    *(
+        setting.name
+        for section in (ExecutionConfig, ShareConfig, SlurmConfig, HarvestFirstConfig)
+        for setting in fields(section)
+    ),
+)
+"""Settings that say where things are and where they run: no number depends on them."""

@@ -18,6 +18,7 @@ from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import run_command
 from probing_datasets.foundation.errors import SettingsError, TaskError
 from probing_datasets.foundation.settings import read_settings
+from sparse_probing.config.locations import dataset_name, model_name
 from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.plan_run import load_run
@@ -51,9 +52,9 @@ def export_neurons(run_path: Path, root: Path, top: int = 100) -> Path:
             f"{missing} of {len(run.tasks)} tasks of {run_path} are not finished, and the ranking is over all layers. "
             "Run probing_experiment.py with the same settings first."
         )
-    config = run.config
-    rows = f"{config.probe_location}.{config.activation_aggregation}.{'+'.join(config.experiment_type)}"
-    path = root / config.model_name / f"{config.dataset_name}.{rows}.csv"
+    activations = run.config.activations
+    rows = f"{activations.probe_location}.{activations.activation_aggregation}.{'+'.join(run.config.experiment_type)}"
+    path = root / model_name(activations) / f"{dataset_name(activations)}.{rows}.csv"
     write_ranked_neurons(results, path, top)
     write_checksums(root)
     return path

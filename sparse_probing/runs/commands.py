@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from json import dumps
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,8 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
-from sparse_probing.runs.planning.run import PLAN, Run, find_run, harvest_folder, one_key, settings_folder
+from sparse_probing.config.locations import harvest_submissions_folder
+from sparse_probing.runs.planning.run import PLAN, Run, find_run, one_key, settings_folder
 from sparse_probing.runs.slurm.squeue import cancel_jobs
 from sparse_probing.runs.slurm.submissions import SUBMISSIONS, ask_about, live_submissions, read_submissions
 from sparse_probing.runs.status.logs import log_of_submission, log_of_task
@@ -80,7 +80,10 @@ def cancel_command(config: Flags, run: Path | None = None) -> None:
     run : Path, optional
         Folder of the run, instead of its flags.
     """
-    folders = [_settings_folder(_folder(config, run)), *(_harvest_folders(config) if config.harvest else ())]
+    folders = [
+        _settings_folder(_folder(config, run)),
+        *(_harvest_folders(config) if config.harvest_first.harvest else ()),
+    ]
     for submission in (submission for folder in folders for submission in live_submissions(folder)):
         if submission.cluster == "slurm":
             cancel_jobs(submission.job_name)
@@ -160,7 +163,7 @@ def _unplanned(config: ProbingConfig, folder: Path) -> str:
 
 
 def _harvest_folders(config: ProbingConfig) -> list[Path]:
-    return [harvest_folder(config), harvest_folder(replace(config, random_init=True))]
+    return [harvest_submissions_folder(each.activations) for each in (config, config.with_flags(random_init=True))]
 
 
 def _logs_of_harvest(config: ProbingConfig) -> list[str]:

@@ -32,7 +32,7 @@ class Estimate:
 
 def dry_run(config: ProbingConfig) -> str:
     """Return what a launch would do, in lines; nothing is run, written or submitted."""
-    lacking = open_harvests(config) if config.harvest or config.after else []
+    lacking = open_harvests(config) if config.harvest_first.harvest or config.slurm.after else []
     lines = _both_stages(config, lacking) if lacking else _stage_two(config)
     return "\n".join([*lines, "Nothing was run or submitted."])
 
@@ -54,19 +54,21 @@ def estimate(run: Run, keys: Iterable[str]) -> Estimate:
 def _stage_two(config: ProbingConfig) -> list[str]:
     run = make_plan(config)
     status = run_status(run)
-    keys = status.keys(*OPEN, *(("failed",) if config.retry_failed else ()))
+    keys = status.keys(*OPEN, *(("failed",) if config.execution.retry_failed else ()))
     counts = ", ".join(f"{n:,} {state}" for state, n in status.counts.items() if n)
     lines = [f"{len(run.tasks):,} tasks ({counts}) in {run.path}", _reading(run, keys), _duration(run, keys)]
-    submits = config.cluster == "slurm" and bool(keys)
+    submits = config.execution.cluster == "slurm" and bool(keys)
     return [*lines, *(_draft(draft_tasks(run, keys, config), config) if submits else ())]
 
 
 def _both_stages(config: ProbingConfig, lacking: list[HarvestConfig]) -> list[str]:
     n_tasks = expected_tasks(config, lacking[0])
-    lines = [dry_run_of_harvest(harvest).__rich__().plain for harvest in lacking] if config.harvest else []
+    lines = (
+        [dry_run_of_harvest(harvest).__rich__().plain for harvest in lacking] if config.harvest_first.harvest else []
+    )
     lines.append(f"{n_tasks:,} tasks when that is done, planned by the jobs themselves")
-    if config.cluster == "slurm":
-        first = [draft_harvest(config, harvest) for harvest in lacking] if config.harvest else []
+    if config.execution.cluster == "slurm":
+        first = [draft_harvest(config, harvest) for harvest in lacking] if config.harvest_first.harvest else []
         after = tuple(f"JOB{number}" for number in range(1, len(first) + 1))
         for draft in [*first, draft_shares(config, n_tasks, after)]:
             lines += _draft(draft, config)
@@ -74,9 +76,9 @@ def _both_stages(config: ProbingConfig, lacking: list[HarvestConfig]) -> list[st
 
 
 def _draft(draft: Draft, config: ProbingConfig) -> list[str]:
-    script, n_jobs = batch_script(draft.array, config, draft.place), draft.submission.n_jobs
+    script, n_jobs = batch_script(draft.array, config.slurm, draft.place), draft.submission.n_jobs
     # A job that is not submitted yet has no id to wait for.
-    answer = ask_about_script(batch_script(replace(draft.array, after=()), config, draft.place))
+    answer = ask_about_script(batch_script(replace(draft.array, after=()), config.slurm, draft.place))
     return [
         f"{n_jobs:,} jobs of at most {draft.array.tasks_per_entry:,} tasks would be submitted by:\n",
         script,
@@ -102,6 +104,6 @@ def _duration(run: Run, keys: list[str]) -> str:
     found = estimate(run, keys)
     if found.hours is None:
         return "estimated hours: unknown, as no task of this kind is done yet; try one with --layers"
-    workers = run.config.workers if run.config.cluster == "local" else run.config.throttle
+    workers = run.config.execution.workers if run.config.execution.cluster == "local" else run.config.slurm.throttle
     shared = f", {found.hours / workers:,.2f} hours with {workers} at a time" if workers else ""
     return f"estimated: {found.hours:,.2f} hours of work{shared} (from {found.n_finished:,} tasks that are done)"

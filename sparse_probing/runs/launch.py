@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
@@ -50,7 +50,7 @@ class Launch:
         if self.run is None or not self.ended:
             return False
         finished = finished_tasks(self.run.path, self.run.tasks)
-        return bool(finished) and (self.run.config.world_size == 1 or len(finished) == len(self.run.tasks))
+        return bool(finished) and (self.run.config.share.world_size == 1 or len(finished) == len(self.run.tasks))
 
 
 def run_probing(config: ProbingConfig) -> Run:
@@ -68,13 +68,13 @@ def run_probing(config: ProbingConfig) -> Run:
     TaskError
         When tasks or features failed, naming each; finished results are kept. Or when Slurm does not answer.
     """
-    launched = launch(replace(config, wait=True))
+    launched = launch(config.with_flags(wait=True))
     raise_problems(launched.problems)
     return launched.run or plan_run(config)
 
 
 def launch(config: ProbingConfig, say: Callable[[str], object] = logger.info) -> Launch:
-    """Do what `run_probing` does, but return what failed; on Slurm wait only with ``config.wait``.
+    """Do what `run_probing` does, but return what failed; on Slurm wait only with ``config.execution.wait``.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def launch(config: ProbingConfig, say: Callable[[str], object] = logger.info) ->
     say : callable
         Is told what was submitted, before any waiting.
     """
-    return _launch_on_slurm(config, say) if config.cluster == "slurm" else _launch_here(config)
+    return _launch_on_slurm(config, say) if config.execution.cluster == "slurm" else _launch_here(config)
 
 
 def raise_problems(problems: list[str]) -> None:
@@ -94,7 +94,7 @@ def raise_problems(problems: list[str]) -> None:
 
 
 def _launch_here(config: ProbingConfig) -> Launch:
-    if config.harvest:
+    if config.harvest_first.harvest:
         from sparse_probing.runs.slurm.harvest_for_probing import harvest_here  # here: stage 1 takes seconds to import
 
         harvest_here(config)
@@ -102,18 +102,18 @@ def _launch_here(config: ProbingConfig) -> Launch:
     with ExitStack() as alive:
         with locked(run.folder / LAUNCH_LOCK):
             keys = _keys_to_do(run, config)
-            submission = new_submission("probe", config.cluster, len(keys), [[key] for key in keys])
+            submission = new_submission("probe", config.execution.cluster, len(keys), [[key] for key in keys])
             if keys:
                 record_submission(run.folder, submission)
                 alive.enter_context(locked(lock_of(run.folder, submission.id)))
-        ended = RUNNERS[config.cluster](run, keys, submission.id) if keys else iter(())
+        ended = RUNNERS[config.execution.cluster](run, keys, submission.id) if keys else iter(())
         for _ in tqdm(ended, total=len(keys), desc=", ".join(config.experiment_type), unit=" tasks", disable=None):
             pass
     return _ended(run, config, [])
 
 
 def _launch_on_slurm(config: ProbingConfig, say: Callable[[str], object]) -> Launch:
-    if config.harvest or config.after:
+    if config.harvest_first.harvest or config.slurm.after:
         from sparse_probing.runs.slurm.both_stages import submit_chain  # here: stage 1 takes seconds to import
         from sparse_probing.runs.slurm.harvest_for_probing import open_harvests
 
@@ -126,12 +126,12 @@ def _launch_on_slurm(config: ProbingConfig, say: Callable[[str], object]) -> Lau
     if not run_status(run).keys(*LIVE):
         return _ended(run, config, submissions)
     say(_what_was_submitted(submissions, f"--run {run.path}"))
-    return _ended(run, config, submissions) if config.wait else Launch(run, submissions, False, [])
+    return _ended(run, config, submissions) if config.execution.wait else Launch(run, submissions, False, [])
 
 
 def _chained(config: ProbingConfig, submissions: list[Submission], say: Callable[[str], object]) -> Launch:
     say(_what_was_submitted(submissions, "the same flags"))
-    if not config.wait:
+    if not config.execution.wait:
         return Launch(None, submissions, False, [])
     wait_for_submissions(settings_folder(config))
     return _ended(plan_run(config), config, submissions)
@@ -148,14 +148,14 @@ def _keys_to_do(run: Run, config: ProbingConfig) -> list[str]:
     status = run_status(run)
     if status.keys("unknown"):
         raise TaskError(no_answer(run.folder))
-    wanted = set(status.keys(*OPEN, *(("failed",) if config.retry_failed else ())))
-    keys = [key for key in run.share(config.rank, config.world_size) if key in wanted]
+    wanted = set(status.keys(*OPEN, *(("failed",) if config.execution.retry_failed else ())))
+    keys = [key for key in run.share(config.share.rank, config.share.world_size) if key in wanted]
     logger.info("%d tasks, %d to do, in %s", len(run.tasks), len(keys), run.path)
     return keys
 
 
 def _ended(run: Run, config: ProbingConfig, submissions: list[Submission]) -> Launch:
-    keys = run.share(config.rank, config.world_size)
+    keys = run.share(config.share.rank, config.share.world_size)
     return Launch(run, submissions, True, _problems(wait_for_tasks(run, keys), keys))
 
 

@@ -36,7 +36,7 @@ def run_here(run: Run, keys: list[str], submission: str) -> Iterator[str]:
 
 def run_in_processes(run: Run, keys: list[str], submission: str) -> Iterator[str]:
     """Do tasks in ``--workers`` processes, which share the CPUs; yield the key of each that ended, well or not."""
-    workers = min(run.config.workers, len(keys))
+    workers = min(run.config.execution.workers, len(keys))
     threads = max(1, read_settings().n_cpus // workers)
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads,))

@@ -45,11 +45,11 @@ def _blocks(problem: Problem) -> Iterator[Columns]:
 
 
 def _fit_block(config: ProbingConfig, problem: Problem, data: Columns) -> list[FittedProbe]:
-    fits = fit_single_neurons(data.x_train, data.y_train, C=config.regularization)
+    fits = fit_single_neurons(data.x_train, data.y_train, C=config.fit.regularization)
     metrics = data.metrics(lambda x: x * fits.coef + fits.intercept, classification(data), without_areas)
     probes = single_neuron_probes(data, fits, metrics, "train_f1_score")
     # The sign of a coefficient turns the curve around; the neuron itself has as many ties as the probe.
-    inference, remark = _inference(problem, data.x_test * np.sign(fits.coef), config.confidence)
+    inference, remark = _inference(problem, data.x_test * np.sign(fits.coef), config.statistics.confidence)
     return [
         replace(
             probe,
@@ -84,13 +84,13 @@ def _corrected(p_values: Floats) -> Floats:
 
 def _max_statistic(config: ProbingConfig, problem: Problem) -> list[float | None]:
     """Return the adjusted p-value of every neuron, None where the test is not asked for."""
-    if not config.n_permutations:
+    if not config.statistics.n_permutations:
         return [None] * problem.width
     train = problem.train
     statistic = distance_from_chance(problem.layer[train.row])
     units = exchangeable_units(train.label, train.sequence, train.group)
     rng = problem.rng("max_statistic_test")
-    test = max_statistic_test(statistic, train.label, units, config.n_permutations, rng)
+    test = max_statistic_test(statistic, train.label, units, config.statistics.n_permutations, rng)
     return test.p_values.tolist()
 
 

@@ -13,14 +13,14 @@ from sparse_probing.studies.base.problem import Columns, Metrics, Problem
 def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Fit logistic probes along a path of C, up to ``max_k`` neurons."""
     data = problem.columns()
-    path = fit_l1_path(data.x_train, data.y_train, max_support=config.max_k, l1_ratio=config.l1_ratio)
+    path = fit_l1_path(data.x_train, data.y_train, max_support=config.search.max_k, l1_ratio=config.fit.l1_ratio)
     return _probes(config, data, path, "l1_logistic", classification(data))
 
 
 def fit_regression(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Fit least-squares probes along a path of alpha, up to ``max_k`` neurons; C is 1 / alpha."""
     data = problem.columns()
-    path = fit_lasso_path(data.x_train, data.y_train, max_support=config.max_k, l1_ratio=config.l1_ratio)
+    path = fit_lasso_path(data.x_train, data.y_train, max_support=config.search.max_k, l1_ratio=config.fit.l1_ratio)
     return _probes(config, data, path, "lasso", regression(data))
 
 
@@ -35,7 +35,7 @@ def _probes(config: ProbingConfig, data: Columns, path: SparsePath, name: str, m
             normalized=True,  # by the fit itself
             duality_gap=fit.gap,
             regularization=fit.strength if name == "l1_logistic" else 1 / fit.strength,
-            l1_ratio=config.l1_ratio,
+            l1_ratio=config.fit.l1_ratio,
             density=len(fit.support) / len(data.neurons),
         )
         for i, fit in enumerate(path.fits)

@@ -51,11 +51,11 @@ class ClassProbe:
 
 def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Fit both probes for every k; coefficients are given for each class in turn."""
-    ranking = config.heuristic_feature_selection_method
+    ranking = config.search.heuristic_feature_selection_method
     ks = sparsity_levels(config, problem.width)
     data = problem.columns(problem.top(ranking, ks[-1]))
-    rest = _one_vs_rest(data, ks, config.regularization)
-    both = [(k, probe) for k in ks for probe in (_softmax(data, k, config.regularization), rest[k])]
+    rest = _one_vs_rest(data, ks, config.fit.regularization)
+    both = [(k, probe) for k in ks for probe in (_softmax(data, k, config.fit.regularization), rest[k])]
     return [_fitted(data, k, probe, ranking) for k, probe in both]
 
 

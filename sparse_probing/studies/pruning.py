@@ -18,17 +18,20 @@ def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
 
     The best is the one whose own probe has the highest F1 on the training rows.
     """
-    ranking = config.heuristic_feature_selection_method
-    k, steps = min(config.iterative_pruning_fixed_k, problem.width), config.iterative_pruning_n_prune_steps
+    ranking = config.search.heuristic_feature_selection_method
+    k, steps = (
+        min(config.search.iterative_pruning_fixed_k, problem.width),
+        config.search.iterative_pruning_n_prune_steps,
+    )
     candidates = problem.top(ranking, k + steps - 1)
     data = problem.columns(candidates)
-    alone = fit_single_neurons(data.x_train, data.y_train, C=config.regularization)
+    alone = fit_single_neurons(data.x_train, data.y_train, C=config.fit.regularization)
     single = data.metrics(lambda x: x * alone.coef + alone.intercept, classification(data))
     f1 = np.array([metrics["train_f1_score"] for metrics in single])
     left, probes = np.arange(len(candidates)), []
     for step in range(min(steps, len(candidates) - k + 1)):
         within = left[:k]
-        fits = fit_nested_top_k(data.x_train[:, within], data.y_train, [len(within)], C=config.regularization)
+        fits = fit_nested_top_k(data.x_train[:, within], data.y_train, [len(within)], C=config.fit.regularization)
         (metrics,) = data.metrics(lambda x, w=within, f=fits: nested_scores(f, x[:, w]), classification(data))
         (own,) = fits.values()
         probes.append(logistic_probe(data, within, own, metrics, ranking, step=step))

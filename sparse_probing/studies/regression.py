@@ -20,7 +20,7 @@ def the_f_statistic(_config: ProbingConfig) -> tuple[RankingName, ...]:
 
 def fit_dense(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Fit all neurons together, with the ridge alpha = 1 / C."""
-    data, alpha = problem.columns(), 1 / config.regularization
+    data, alpha = problem.columns(), 1 / config.fit.regularization
     probe = fit_ridge_path(data.x_train, data.y_train, [alpha])[alpha]
     (metrics,) = data.metrics(lambda x: (x @ probe.coef + probe.intercept)[:, None], regression(data))
     return [data.probe("ridge", slice(None), probe, metrics, duality_gap=probe.gap)]
@@ -30,7 +30,7 @@ def fit_sweep(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Fit the first k neurons together, for every k."""
     ks = sparsity_levels(config, problem.width)
     data = problem.columns(problem.top(RANKING, ks[-1]))
-    fits = fit_nested_top_k_regression(data.x_train, data.y_train, ks, alpha=1 / config.regularization)
+    fits = fit_nested_top_k_regression(data.x_train, data.y_train, ks, alpha=1 / config.fit.regularization)
     metrics = data.metrics(lambda x: nested_scores(fits, x), regression(data))
     return [
         data.probe(

@@ -11,9 +11,9 @@ from sparse_probing.studies.base.problem import Columns, Problem
 
 def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Fit the first ``n_neurons`` of the ranking, each alone."""
-    ranking = config.heuristic_feature_selection_method
-    data = problem.columns(problem.top(ranking, config.n_neurons))
-    fits = fit_single_neurons(data.x_train, data.y_train, C=config.regularization)
+    ranking = config.search.heuristic_feature_selection_method
+    data = problem.columns(problem.top(ranking, config.search.n_neurons))
+    fits = fit_single_neurons(data.x_train, data.y_train, C=config.fit.regularization)
     metrics = data.metrics(lambda x: x * fits.coef + fits.intercept, classification(data))
     return single_neuron_probes(data, fits, metrics, ranking)
 

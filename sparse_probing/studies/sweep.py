@@ -19,7 +19,7 @@ from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Sweep over k by the chosen ranking."""
-    return sweep(config, problem, config.heuristic_feature_selection_method)
+    return sweep(config, problem, config.search.heuristic_feature_selection_method)
 
 
 def fit_random(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:

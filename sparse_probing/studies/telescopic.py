@@ -40,7 +40,9 @@ def fit_tuned(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     "Best" is the lowest log loss, averaged over k. The neurons of the largest k were ranked on all
     training rows, so that loss is a fair choice between penalties but too low as an estimate.
     """
-    split = grouped_stratified_split(problem.train.label, problem.train.group, config.test_set_frac, config.seed)
+    split = grouped_stratified_split(
+        problem.train.label, problem.train.group, config.split.test_set_frac, config.activations.seed
+    )
     inner = replace(problem, train=_part(problem.train, split.train), test=_part(problem.train, split.test))
     grid = list(product(STRENGTHS, L1_RATIOS))
     losses = [_validation_loss(_telescope(config, inner, lambda _k, p=penalty: p)) for penalty in grid]
@@ -62,7 +64,7 @@ def _validation_loss(probes: list[FittedProbe]) -> float:
 
 def _telescope(config: ProbingConfig, problem: Problem, penalty: Callable[[int], Penalty]) -> list[FittedProbe]:
     """Fit from the largest k to the smallest; neurons are standardised, so that coefficients compare."""
-    ranking = config.heuristic_feature_selection_method
+    ranking = config.search.heuristic_feature_selection_method
     ks = sparsity_levels(config, problem.width)
     data = replace(problem, standardise=True).columns(problem.top(ranking, ks[-1]))
     within, probes = np.arange(len(data.neurons)), []

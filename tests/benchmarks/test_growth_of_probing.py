@@ -28,7 +28,7 @@ def test_every_dimension_is_doubled_twice() -> None:
 def test_a_planted_store_is_probed_by_one_task(tmp_path: Path) -> None:
     config = settings("heuristic_sparsity_sweep", results_dir=tmp_path, feature_dataset_dir=tmp_path / "datasets")
     layer_bytes = save_planted(config, Size(n_train=350, width=8, n_features=2))
-    layer = open_store(config.store_path).read(0, dtype=None)
+    layer = open_store(config.store_folder()).read(0, dtype=None)
     assert (layer.shape, layer.dtype, layer.nbytes) == ((500, 8), np.float16, layer_bytes)
     run = plan_run(config)
     (key,) = run.tasks

@@ -63,7 +63,9 @@ def test_features_are_scaled_and_planted() -> None:
 def test_a_store_can_be_probed(tmp_path: Path) -> None:
     config = harvest_config(tmp_path, "tiny", 45, 16, positions_per_sequence=3)
     run_harvest(prepare_harvest(config))
-    dataset = str(config.feature_dataset_dir / config.feature_dataset)
-    rows = compare(TableConfig(store=config.store_path, feature_dataset=dataset, layers=(0, 1), ks=(2,), ridges=(1.0,)))
+    dataset = str(config.activations.feature_dataset_dir / config.activations.feature_dataset)
+    rows = compare(
+        TableConfig(store=config.store_folder(), feature_dataset=dataset, layers=(0, 1), ks=(2,), ridges=(1.0,))
+    )
     assert [row["layer"] for row in rows] == ["layer 0", "layer 1"]
     assert all(row["proved"] == "9 of 9" for row in rows)

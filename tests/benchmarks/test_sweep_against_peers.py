@@ -88,7 +88,9 @@ def test_synthetic_features_are_planted_in_correlated_neurons() -> None:
 def test_a_store_can_be_probed(tmp_path: Path) -> None:
     config = harvest_config(tmp_path, "tiny", 45, 16, positions_per_sequence=3)
     run_harvest(prepare_harvest(config))
-    problems = stored_problems(config.store_path, str(config.feature_dataset_dir / config.feature_dataset), 1)
+    problems = stored_problems(
+        config.store_folder(), str(config.activations.feature_dataset_dir / config.activations.feature_dataset), 1
+    )
     assert len(problems) == 9
     assert {len(p.train.row) + len(p.test.row) for p in problems} == {45 * 3}
     assert len(our_sweep(2, problems)) == 9 * 2

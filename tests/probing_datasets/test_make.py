@@ -1,6 +1,5 @@
 import os
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ LABELLED = ("natural_lang_id", "programming_lang_id", "text_features")
 @pytest.mark.parametrize("collection", LABELLED)
 def test_another_seed_gives_other_rows(collection, tiny_model_dir, tmp_path):
     config = MakeConfig(collection, str(tiny_model_dir), min_positives=5, n_sequences=120, rows_per_feature=100)
-    first, other = (make_dataset(replace(config, seed=seed, output_dir=tmp_path / str(seed))) for seed in (0, 1))
+    first, other = (make_dataset(config.with_flags(seed=seed, output_dir=tmp_path / str(seed))) for seed in (0, 1))
     assert first.description.content_hash != other.description.content_hash
 
 
@@ -67,9 +66,9 @@ def test_a_data_set_of_other_content_is_not_replaced_unless_asked(tiny_model_dir
     first = make_dataset(config)
     assert make_dataset(config).description.content_hash == first.description.content_hash
     with pytest.raises(DatasetError, match="of other content stands at .* Give --overwrite"):
-        make_dataset(replace(config, seed=1))
+        make_dataset(config.with_flags(seed=1))
     assert load_feature_dataset(first.name, tmp_path).description.seed == 0
-    make_dataset(replace(config, seed=1, overwrite=True))
+    make_dataset(config.with_flags(seed=1, overwrite=True))
     assert load_feature_dataset(first.name, tmp_path).description.seed == 1
 
 

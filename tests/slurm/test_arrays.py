@@ -66,7 +66,7 @@ def test_an_array_larger_than_the_cluster_takes(slurm, probe, states, twelve_tas
 
 
 def test_tasks_that_fail_are_not_done_again_unasked_and_their_dependants_are_cancelled(slurm, probe, states, plant):
-    shard = plant().store_path / "mlp.hook_post" / "layer_00" / "c.1.0"
+    shard = plant().store_folder() / "mlp.hook_post" / "layer_00" / "c.1.0"
     intact = shard.read_bytes()
     shard.write_bytes(intact[:100])
     assert probe()[0] == 0

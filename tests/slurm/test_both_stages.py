@@ -1,6 +1,5 @@
 """Both stages from one command, on a real Slurm."""
 
-import dataclasses
 import shlex
 
 import pytest
@@ -11,8 +10,13 @@ from sparse_probing.activations.stores import open_store
 @pytest.fixture
 def flags(tiny_harvest):
     """Flags of both stages on the tiny model: a task for each layer."""
-    named = ["--model", tiny_harvest.model, "--feature_dataset", tiny_harvest.feature_dataset]
-    named += ["--feature_dataset_dir", str(tiny_harvest.feature_dataset_dir), "--activation_aggregation", "mean"]
+    named = ["--model", tiny_harvest.activations.model, "--feature_dataset", tiny_harvest.activations.feature_dataset]
+    named += [
+        "--feature_dataset_dir",
+        str(tiny_harvest.activations.feature_dataset_dir),
+        "--activation_aggregation",
+        "mean",
+    ]
     return [*named, "--feature_subset", "German", "--max_k", "2", "--mem", "1G", "--time", "5", "--harvest_gpus", "0"]
 
 
@@ -28,7 +32,7 @@ def test_stage_two_begins_when_stage_one_has_ended(slurm, probe, states, results
     assert len(slurm.queue()) == 4
     assert slurm.wait_for_end(200) == {"COMPLETED": 4}
     assert states() == {"done": 2}
-    assert open_store(dataclasses.replace(tiny_harvest, activation_aggregation="mean").store_path).verify() == []
+    assert open_store(tiny_harvest.with_flags(activation_aggregation="mean").store_folder()).verify() == []
     assert probe("--harvest")[0] == 0
     assert len(slurm.queue()) == 4
 
@@ -54,4 +58,4 @@ def test_a_dry_run_shows_both_scripts(slurm, probe, tiny_harvest):
     calls = [shlex.split(line) for line in out.splitlines() if line.startswith("srun ")]
     assert ["/harvests/" in call[-1] for call in calls] == [True, False]
     assert not slurm.queue()
-    assert not tiny_harvest.results_dir.exists()
+    assert not tiny_harvest.activations.results_dir.exists()

@@ -1,6 +1,5 @@
 """Arrays that a user submits with sbatch: every entry takes its share, whatever the first index is."""
 
-import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -21,24 +20,24 @@ def files(folder):
 
 @pytest.mark.parametrize("array", [pytest.param("0-1", marks=pytest.mark.slow), "1-2"])
 def test_stage_one(slurm, tiny_harvest, tmp_path, array):
-    config = dataclasses.replace(tiny_harvest, experiment_type="all_activations")
-    expected = dataclasses.replace(config, results_dir=tmp_path / "one process")
+    config = tiny_harvest.with_flags(experiment_type="all_activations")
+    expected = config.with_flags(results_dir=tmp_path / "one process")
     slurm.sbatch(
         f"--array={array}",
         f"--output={tmp_path}/%a.log",
         SCRIPTS / "harvest.sh",
         *("--experiment_type", "all_activations"),
-        MODEL=config.model,
-        FEATURE_DATASET=config.feature_dataset,
-        FEATURE_DATASET_DIR=config.feature_dataset_dir,
-        RESULTS_DIR=config.results_dir,
+        MODEL=config.activations.model,
+        FEATURE_DATASET=config.activations.feature_dataset,
+        FEATURE_DATASET_DIR=config.activations.feature_dataset_dir,
+        RESULTS_DIR=config.activations.results_dir,
         DEVICE="cpu",
     )
     assert slurm.wait_for_end() == {"COMPLETED": 2}
-    assert open_store(config.store_path).verify() == []
+    assert open_store(config.store_folder()).verify() == []
     harvest(expected)
-    assert files(config.store_path) == files(expected.store_path)
-    assert open_store(config.store_path).plan.n_parts > 3
+    assert files(config.store_folder()) == files(expected.store_folder())
+    assert open_store(config.store_folder()).plan.n_parts > 3
 
 
 @pytest.mark.parametrize(("array", "how"), [("0-2", "local"), ("1-3", "debug")])
@@ -49,13 +48,13 @@ def test_stage_two(slurm, probe, plant, results, monkeypatch, tmp_path, array, h
         f"--output={tmp_path}/%a.log",
         SCRIPTS / "sweep.sh",
         *("--max_k", "4", "--features_per_task", "1", "--cluster", how, "--workers", "1"),
-        MODEL=config.model,
-        FEATURE_DATASET=config.feature_dataset,
+        MODEL=config.activations.model,
+        FEATURE_DATASET=config.activations.feature_dataset,
     )
     assert slurm.wait_for_end() == {"COMPLETED": 3}
     first, second, third = slurm.queue()
     assert list(results.jobs().values()) == [first, second, third, first]
-    by_array, activations = results.rows(), config.results_dir / "activations"
+    by_array, activations = results.rows(), config.activations.results_dir / "activations"
     monkeypatch.setenv("RESULTS_DIR", str(tmp_path / "debug"))
     assert probe("--activations_dir", activations, cluster="debug")[0] == 0
     assert results.rows() == by_array

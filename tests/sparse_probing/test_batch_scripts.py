@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 import tyro
+from tyro.conf import OmitArgPrefixes
 
 import get_activations
 from sparse_probing.config import HarvestConfig, HarvestType, ProbingConfig
@@ -33,20 +34,20 @@ def settings(script, folder, *arguments, **environment):
     done = run(script, folder, *arguments, **(ENVIRONMENT | environment))
     assert done.returncode == 0, done.stderr
     name, *flags = done.stdout.split("\0")[:-1]
-    return tyro.cli(SETTINGS[name], args=flags)
+    return tyro.cli(OmitArgPrefixes[SETTINGS[name]], args=flags)
 
 
 @every_script
 def test_flags_parse(script, tmp_path):
     config = settings(script, tmp_path)
-    assert (config.model, config.feature_dataset) == ("my model", "made.tiny.16.-1")
-    assert config.activation_aggregation == "none"
+    assert (config.activations.model, config.activations.feature_dataset) == ("my model", "made.tiny.16.-1")
+    assert config.activations.activation_aggregation == "none"
 
 
 @every_script
 def test_further_flags_and_the_environment_are_passed_on(script, tmp_path):
     config = settings(script, tmp_path, "--seed", "7", "--layers", "1", "2", PROBE_LOCATION="hook_resid_post")
-    assert (config.seed, config.layers, config.probe_location) == (7, (1, 2), "hook_resid_post")
+    assert (config.activations.seed, config.layers, config.activations.probe_location) == (7, (1, 2), "hook_resid_post")
 
 
 @every_script

@@ -69,7 +69,7 @@ def compute_parts(
     """
     plan = job.plans[hook_points[0]]
     batches = chain.from_iterable(_batches(job, plan.part_range(part)) for part in parts)
-    select = partial(select_rows, job.config.activation_aggregation, BUFFER_DTYPES[plan.precision])
+    select = partial(select_rows, job.config.activations.activation_aggregation, BUFFER_DTYPES[plan.precision])
     stream = forward(job.model, batches, hook_points, plan.layers, select)
     for part in parts:
         buffers = next_buffers()
@@ -83,7 +83,7 @@ def compute_parts(
 
 
 def _batches(job: Harvest, span: tuple[int, int]) -> Iterator[Batch]:
-    return part_batches(job.dataset, job.rows, *span, job.config.batch_size)
+    return part_batches(job.dataset, job.rows, *span, job.config.forward_pass.batch_size)
 
 
 def _clear_padding(job: Harvest, span: tuple[int, int], buffers: PartBuffers) -> int:
@@ -125,16 +125,16 @@ def select_rows(aggregation: Aggregation, dtype: torch.dtype, batch: Batch, acti
 
 def _refuse_not_finite(job: Harvest, batch: Batch, hook_point: str, layer: int) -> None:
     """Run the batch again in float32, to tell a fault of the model from numbers too large for the precision."""
-    select = partial(select_rows, job.config.activation_aggregation, torch.float32)
+    select = partial(select_rows, job.config.activations.activation_aggregation, torch.float32)
     again = forward(job.model, [batch], [hook_point], [layer], select)
     values = torch.cat([kept[hook_point, layer] for _, kept in again])
-    where = f"layer {layer}, {hook_point} of {job.config.model}"
+    where = f"layer {layer}, {hook_point} of {job.config.activations.model}"
     if not torch.isfinite(values).all():
         raise ActivationError(
             f"{where}: {int((~torch.isfinite(values)).sum())} activations of a batch are NaN or infinite. "
             "The model itself computes them: run it in --dtype float32, or check its weights."
         )
-    precision = job.config.output_precision
+    precision = job.config.storage.output_precision
     limit = torch.finfo(BUFFER_DTYPES[precision]).max
     raise ActivationError(
         f"{where}: {int((values.abs() > limit).sum())} activations of a batch exceed {limit:g}, the largest number of "

@@ -14,6 +14,7 @@ from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.activations.stores.storage.files import free_space
 from sparse_probing.activations.stores.storage.locations import StorePath
 from sparse_probing.config import HarvestConfig
+from sparse_probing.config.locations import model_name
 
 OTHER = "  ANOTHER STORE stands there: refused, or with --overwrite deleted."
 
@@ -67,11 +68,11 @@ def dry_run(config: HarvestConfig) -> DryRun:
     """Plan a harvest; nothing is written, and the weights of the model are not loaded."""
     job = prepare_harvest(config, weights=False)
     stores = tuple(_estimate(job, hook_point, plan) for hook_point, plan in job.plans.items())
-    return DryRun(config.model_name, stores, free_space(config.store_path))
+    return DryRun(model_name(config.activations), stores, free_space(config.store_folder()))
 
 
 def _estimate(job: Harvest, hook_point: str, plan: StorePlan) -> StoreEstimate:
-    n_files = STORES[job.config.store].n_files(plan)
+    n_files = STORES[job.config.storage.store].n_files(plan)
     path, other = job.path(hook_point), other_stands(job, hook_point)
     return StoreEstimate(hook_point, path, plan, n_files, required_bytes(plan), other)
 

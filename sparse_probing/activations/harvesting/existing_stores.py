@@ -14,7 +14,6 @@ from sparse_probing.activations.stores.manifest.row_index import ROWS, encode_ro
 from sparse_probing.activations.stores.repair import reopen_damaged_parts
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import file_exists, remove_tree
-from sparse_probing.config import settings_record
 
 Stores = dict[str, ActivationStore]
 """By hook point."""
@@ -33,7 +32,7 @@ def begin_stores(job: Harvest) -> Stores:
     CorruptStoreError
         When a damaged file belongs to no part.
     """
-    if job.config.overwrite:
+    if job.config.storage.overwrite:
         for hook_point in job.plans:
             if other_stands(job, hook_point):
                 remove_tree(job.path(hook_point))
@@ -41,7 +40,7 @@ def begin_stores(job: Harvest) -> Stores:
     _check_space(job, {hook_point: job.share(range(job.plans[hook_point].n_parts)) for hook_point in fresh})
     stores = {hook_point: _begin(job, hook_point) for hook_point in job.plans}
     for store in stores.values():
-        reopen_damaged_parts(store, job.share(range(store.plan.n_parts)), job.config.resume)
+        reopen_damaged_parts(store, job.share(range(store.plan.n_parts)), job.config.storage.resume)
     _check_space(job, open_shares(job, stores))
     return stores
 
@@ -59,7 +58,7 @@ def other_stands(job: Harvest, hook_point: str) -> bool:
     if not file_exists(job.path(hook_point) / HEADER):
         return False
     header = standing_header(job.path(hook_point))
-    if header is None or (header.kind, header.plan) != (job.config.store, job.plans[hook_point]):
+    if header is None or (header.kind, header.plan) != (job.config.storage.store, job.plans[hook_point]):
         return True
     return not _has_rows(job, hook_point, header)
 
@@ -73,15 +72,15 @@ def _outcome(job: Harvest, store: ActivationStore) -> str:
     if store.is_complete:
         return f"complete: {store.path}"
     return (
-        f"process {job.config.rank} of {job.config.world_size} has done its share; other processes have "
+        f"process {job.config.share.rank} of {job.config.share.world_size} has done its share; other processes have "
         f"{len(store.open_parts())} of {store.plan.n_parts} parts to write: {store.path}"
     )
 
 
 def _begin(job: Harvest, hook_point: str) -> ActivationStore:
-    kind = STORES[job.config.store]
+    kind = STORES[job.config.storage.store]
     store = kind.create(job.path(hook_point), job.plans[hook_point], job.rows.sequence, job.rows.position)
-    write_provenance(store.path, settings_record(job.config))
+    write_provenance(store.path, job.config.record())
     return store
 
 
@@ -96,4 +95,4 @@ def _has_rows(job: Harvest, hook_point: str, header: Header) -> bool:
 def _check_space(job: Harvest, parts: dict[str, list[int]]) -> None:
     needed = sum(required_bytes(job.plans[hook_point], len(some)) for hook_point, some in parts.items() if some)
     if needed:
-        check_free_space(job.config.store_path, needed)
+        check_free_space(job.config.store_folder(), needed)

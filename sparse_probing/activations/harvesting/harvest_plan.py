@@ -37,16 +37,16 @@ class Harvest:
 
     @property
     def plan(self) -> StorePlan:
-        """The plan of the store of ``config.probe_location``."""
-        return self.plans[self.config.probe_location]
+        """The plan of the store of ``config.activations.probe_location``."""
+        return self.plans[self.config.activations.probe_location]
 
     def path(self, hook_point: str) -> StorePath:
         """Place of the store of a hook point."""
-        return self.config.store_path_of(hook_point)
+        return self.config.store_folder(hook_point)
 
     def share(self, parts: range | list[int]) -> list[int]:
         """Return those of the parts that this process does."""
-        return [part for part in parts if part % self.config.world_size == self.config.rank]
+        return [part for part in parts if part % self.config.share.world_size == self.config.share.rank]
 
     def summary(self) -> str:
         """Say what will be stored, and the space it needs and finds."""
@@ -77,16 +77,16 @@ def prepare_harvest(config: HarvestConfig, weights: bool = True) -> Harvest:
 
 def load_inputs(config: HarvestConfig, weights: bool = True) -> tuple[FeatureDataset, LanguageModel]:
     """Load the data set and the model of a configuration, and check that they fit."""
-    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
     model = load_model(
-        config.model,
-        config.revision,
-        config.random_init,
-        config.seed,
-        config.device,
-        config.dtype,
-        device_map=config.device_map,
-        quantization=config.quantization,
+        config.activations.model,
+        config.activations.revision,
+        config.activations.random_init,
+        config.activations.seed,
+        config.forward_pass.device,
+        config.forward_pass.dtype,
+        device_map=config.forward_pass.device_map,
+        quantization=config.forward_pass.quantization,
         weights=weights,
     )
     check_fit(config, dataset, model)
@@ -96,10 +96,12 @@ def load_inputs(config: HarvestConfig, weights: bool = True) -> tuple[FeatureDat
 def harvest_rows(config: HarvestConfig, dataset: FeatureDataset) -> ProbedRows:
     """Return the rows to store: those that the features need, or all tokens."""
     if config.experiment_type != "all_activations":
-        return probed_rows(dataset, config.activation_aggregation, config.probe_next_token_feature)
-    if config.activation_aggregation != "none":
+        return probed_rows(
+            dataset, config.activations.activation_aggregation, config.activations.probe_next_token_feature
+        )
+    if config.activations.activation_aggregation != "none":
         return sequence_rows(dataset)
-    return grid_rows(dataset, config.positions, padding=not config.flatten_and_ignore_padding)
+    return grid_rows(dataset, config.tokens.positions, padding=not config.tokens.flatten_and_ignore_padding)
 
 
 def standing_header(path: StorePath) -> Header | None:
@@ -118,12 +120,12 @@ def check_fit(config: HarvestConfig, dataset: FeatureDataset, model: LanguageMod
     d = dataset.description
     if tokenizer_hash(model.tokenizer) != d.tokenizer_hash:
         raise ModelError(
-            f"{d.name} was tokenized with {d.tokenizer!r}, whose tokenizer differs from that of {config.model!r}. "
-            f"Make the data set again with --tokenizer {config.model}."
+            f"{d.name} was tokenized with {d.tokenizer!r}, whose tokenizer differs from that of {config.activations.model!r}. "
+            f"Make the data set again with --tokenizer {config.activations.model}."
         )
     if int(dataset.lengths.max()) > model.context_length:
         raise ModelError(
-            f"{d.name} has sequences of {int(dataset.lengths.max())} tokens, and {config.model!r} takes "
+            f"{d.name} has sequences of {int(dataset.lengths.max())} tokens, and {config.activations.model!r} takes "
             f"{model.context_length}. Make the data set again with --context_length {model.context_length}."
         )
 
@@ -131,17 +133,26 @@ def check_fit(config: HarvestConfig, dataset: FeatureDataset, model: LanguageMod
 def _plans(
     config: HarvestConfig, dataset: FeatureDataset, model: LanguageModel, rows: ProbedRows
 ) -> dict[str, StorePlan]:
-    layers, hook_points = model.check_layers(config.layers), (config.probe_location, *config.further_locations)
+    layers, hook_points = (
+        model.check_layers(config.layers),
+        (config.activations.probe_location, *config.further_locations),
+    )
     widths = model.widths(dict.fromkeys(hook_points), layers)
     part_rows = _part_rows(config, rows, len(layers) * sum(widths.values()))
     fingerprint = _fingerprint(config, dataset, model)
     plans = {
         hook_point: StorePlan(
-            fingerprint, layers, (hook_point,), {hook_point: width}, len(rows), part_rows, config.output_precision
+            fingerprint,
+            layers,
+            (hook_point,),
+            {hook_point: width},
+            len(rows),
+            part_rows,
+            config.storage.output_precision,
         )
         for hook_point, width in widths.items()
     }
-    return {hook_point: _cut_as_standing(plan, config.store_path_of(hook_point)) for hook_point, plan in plans.items()}
+    return {hook_point: _cut_as_standing(plan, config.store_folder(hook_point)) for hook_point, plan in plans.items()}
 
 
 def _part_rows(config: HarvestConfig, rows: ProbedRows, n_columns: int) -> int:
@@ -149,7 +160,7 @@ def _part_rows(config: HarvestConfig, rows: ProbedRows, n_columns: int) -> int:
 
     A sequence whose rows lie in two parts is run twice.
     """
-    buffered = STORED_DTYPES["32" if config.output_precision == "8" else config.output_precision]
+    buffered = STORED_DTYPES["32" if config.storage.output_precision == "8" else config.storage.output_precision]
     chosen = choose_part_rows(len(rows), n_columns * buffered.itemsize)
     of_sequence = np.unique(np.unique(rows.sequence, return_counts=True)[1]).tolist()
     whole = chosen - chosen % of_sequence[0] if len(of_sequence) == 1 else 0
@@ -170,23 +181,23 @@ def _cut_as_standing(plan: StorePlan, path: StorePath) -> StorePlan:
 def _fingerprint(config: HarvestConfig, dataset: FeatureDataset, model: LanguageModel) -> dict[str, Any]:
     always = {
         "algorithm_version": ALGORITHM_VERSION,
-        "model": model_identity(config.model),
-        "revision": config.revision,
-        "random_init": config.seed if config.random_init else None,
+        "model": model_identity(config.activations.model),
+        "revision": config.activations.revision,
+        "random_init": config.activations.seed if config.activations.random_init else None,
         "weight_hash": model.weight_hash,
         "tokenizer_hash": dataset.description.tokenizer_hash,
         "dataset": dataset.name,
         "dataset_hash": dataset.description.content_hash,
-        "activation_aggregation": config.activation_aggregation,
-        "dtype": config.dtype,
-        "device": config.device_map or config.device.split(":")[0],
+        "activation_aggregation": config.activations.activation_aggregation,
+        "dtype": config.forward_pass.dtype,
+        "device": config.forward_pass.device_map or config.forward_pass.device.split(":")[0],
     }
     # Only where they are set, so that stores from before there were these settings are still resumed.
     sometimes = {
-        "quantization": config.quantization,
-        "next_token": config.probe_next_token_feature,
+        "quantization": config.forward_pass.quantization,
+        "next_token": config.activations.probe_next_token_feature,
         "all_activations": config.experiment_type == "all_activations",
-        "positions": sorted(set(config.positions)),
-        "flatten_and_ignore_padding": config.flatten_and_ignore_padding,
+        "positions": sorted(set(config.tokens.positions)),
+        "flatten_and_ignore_padding": config.tokens.flatten_and_ignore_padding,
     }
     return always | {name: value for name, value in sometimes.items() if value}

@@ -32,15 +32,17 @@ def count_open_blocks(job: HistogramJob, hook_points: Sequence[str]) -> None:
     """Count what this process has still to count, hook points that lack the same blocks in one pass."""
     passes: dict[int, list[str]] = {}
     for hook_point in hook_points:
-        if not job.is_counted(hook_point, job.subject.config.rank):
-            passes.setdefault(job.n_counted(hook_point, job.subject.config.rank), []).append(hook_point)
+        if not job.is_counted(hook_point, job.subject.config.share.rank):
+            passes.setdefault(job.n_counted(hook_point, job.subject.config.share.rank), []).append(hook_point)
     for together in passes.values():
         _count_within_memory(job, together)
 
 
 def _count_within_memory(job: HistogramJob, hook_points: Sequence[str]) -> None:
     """Count with smaller batches, from the last checkpoint on, when one does not fit into memory."""
-    batch_size = min(job.subject.config.batch_size, len(job.sequences(0)))  # no batch is larger than a block
+    batch_size = min(
+        job.subject.config.forward_pass.batch_size, len(job.sequences(0))
+    )  # no batch is larger than a block
     while True:
         try:
             return _count(job, _begin_or_resume(job, hook_points), batch_size)
@@ -52,7 +54,7 @@ def _count_within_memory(job: HistogramJob, hook_points: Sequence[str]) -> None:
 
 
 def _begin_or_resume(job: HistogramJob, hook_points: Sequence[str]) -> Shares:
-    rank = job.subject.config.rank
+    rank = job.subject.config.share.rank
     return {
         hook_point: job.empty(hook_point)
         if job.n_counted(hook_point, rank) == NOT_BEGUN
@@ -62,7 +64,7 @@ def _begin_or_resume(job: HistogramJob, hook_points: Sequence[str]) -> Shares:
 
 
 def _count(job: HistogramJob, shares: Shares, batch_size: int) -> None:
-    mine = job.share(job.subject.config.rank)
+    mine = job.share(job.subject.config.share.rank)
     n_counted = next(iter(shares.values())).n_counted
     saved, cost = time.monotonic(), 0.0
     bar = tqdm(total=len(mine), initial=n_counted, unit=" blocks", desc="count", disable=None)

@@ -32,7 +32,7 @@ def full_activation_histogram(config: HarvestConfig) -> Path:
     Returns
     -------
     Path
-        Folder of ``config.probe_location``, those of further locations are beside it. One parquet
+        Folder of ``config.activations.probe_location``, those of further locations are beside it. One parquet
         table per layer, with a row per neuron, and with ``histogram_by_class`` one in ``classes/`` with a
         row per feature, label and neuron. ``description.json``, written last, says that it is complete.
 
@@ -49,7 +49,7 @@ def full_activation_histogram(config: HarvestConfig) -> Path:
     job = prepare_histogram(config)
     logger.info(summary(job))
     run_histogram(job)
-    return job.subject.folder(config.probe_location)
+    return job.subject.folder(config.activations.probe_location)
 
 
 def prepare_histogram(config: HarvestConfig) -> HistogramJob:
@@ -61,13 +61,13 @@ def summary(job: HistogramJob) -> str:
     """Say what is counted, how much memory it takes, and where it goes."""
     subject, description = job.subject, job.subject.dataset.description
     columns = len(subject.layers) * sum(subject.widths.values())
-    memory = columns * (job.bins.n_codes * (1 + len(job.classes)) + subject.config.top_k) * BYTES_PER_VALUE
+    memory = columns * (job.bins.n_codes * (1 + len(job.classes)) + subject.config.histogram.top_k) * BYTES_PER_VALUE
     width = ", ".join(f"{hook_point} {n:,}" for hook_point, n in subject.widths.items())
     classes = f"and {len(job.classes)} classes, " if job.classes else ""
     return (
         f"{description.n_sequences:,} sequences, {description.n_tokens:,} tokens, {classes}width {width}, "
         f"{len(subject.layers)} layers: {memory / 1e9:.3f} GB of counts, "
-        f"in {subject.folder(subject.config.probe_location)}"
+        f"in {subject.folder(subject.config.activations.probe_location)}"
     )
 
 
@@ -82,11 +82,11 @@ def run_histogram(job: HistogramJob) -> bool:
     subject = job.subject
     for hook_point in subject.widths:
         folder, plan = subject.folder(hook_point), job.plan(hook_point)
-        begin_folder(folder, plan, overwrite=subject.config.overwrite, resume=subject.config.resume)
+        begin_folder(folder, plan, overwrite=subject.config.storage.overwrite, resume=subject.config.storage.resume)
     unfinished = [hook_point for hook_point in subject.widths if not is_finished(subject.folder(hook_point))]
     for hook_point in unfinished:
         job.check_world_size(hook_point)
-    with torch_threads(subject.config.n_threads):
+    with torch_threads(subject.config.forward_pass.n_threads):
         count_open_blocks(job, unfinished)
         return all([_publish(job, hook_point) for hook_point in unfinished])
 
@@ -95,7 +95,7 @@ def _publish(job: HistogramJob, hook_point: str) -> bool:
     """Write the tables once all processes have counted; return whether they are there."""
     folder = job.subject.folder(hook_point)
     try:
-        if not all(job.is_counted(hook_point, rank) for rank in range(job.subject.config.world_size)):
+        if not all(job.is_counted(hook_point, rank) for rank in range(job.subject.config.share.world_size)):
             return is_finished(folder)
         share = _merged(job, hook_point)
     except FileNotFoundError:  # another process was faster: it has removed the checkpoints
@@ -107,7 +107,7 @@ def _publish(job: HistogramJob, hook_point: str) -> bool:
 
 def _merged(job: HistogramJob, hook_point: str) -> Share:
     share = job.load(hook_point, 0)
-    for rank in range(1, job.subject.config.world_size):
+    for rank in range(1, job.subject.config.share.world_size):
         share.merge(job.load(hook_point, rank))
     return share
 

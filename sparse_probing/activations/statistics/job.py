@@ -42,8 +42,8 @@ class HistogramJob:
             raise DatasetError(
                 f"{description.name} has {description.n_tokens:,} tokens; at most {MAX_TOKENS - 1:,} go."
             )
-        classes = token_classes(subject.dataset) if config.histogram_by_class else []
-        return cls(subject, Bins(config.n_bin, config.hist_min, config.hist_max), classes)
+        classes = token_classes(subject.dataset) if config.histogram.histogram_by_class else []
+        return cls(subject, Bins(config.histogram.n_bin, config.histogram.hist_min, config.histogram.hist_max), classes)
 
     @cached_property
     def numbers(self) -> TokenNumbers:
@@ -56,11 +56,11 @@ class HistogramJob:
         return {
             "algorithm_version": ALGORITHM_VERSION,
             **self.subject.fingerprint(hook_point),
-            "top_k": config.top_k,
-            "n_bin": config.n_bin,
-            "hist_min": config.hist_min,
-            "hist_max": config.hist_max,
-            "histogram_by_class": config.histogram_by_class,
+            "top_k": config.histogram.top_k,
+            "n_bin": config.histogram.n_bin,
+            "hist_min": config.histogram.hist_min,
+            "hist_max": config.histogram.hist_max,
+            "histogram_by_class": config.histogram.histogram_by_class,
             "block_sequences": BLOCK_SEQUENCES,
         }
 
@@ -70,7 +70,7 @@ class HistogramJob:
 
     def share(self, rank: int) -> range:
         """Return the blocks that a process counts."""
-        return range(rank, self._n_blocks, self.subject.config.world_size)
+        return range(rank, self._n_blocks, self.subject.config.share.world_size)
 
     def sequences(self, block: int) -> np.ndarray:
         """(m,) int64: the sequences of a block."""
@@ -82,10 +82,10 @@ class HistogramJob:
         mine = self._checkpoint(hook_point, 0)
         standing = {path.stem.rpartition("-")[2] for path in mine.parent.glob("rank-*-of-*.safetensors")}
         others = sorted(map(int, standing - {mine.stem.rpartition("-")[2]}))
-        if others and not self.subject.config.overwrite:
+        if others and not self.subject.config.storage.overwrite:
             raise SettingsError(
                 f"{mine.parent} holds what {others[0]} processes have counted, but --world_size is "
-                f"{self.subject.config.world_size}. Go on with --world_size {others[0]} and a process for every --rank "
+                f"{self.subject.config.share.world_size}. Go on with --world_size {others[0]} and a process for every --rank "
                 f"0 to {others[0] - 1}, or delete this folder (a single process: --overwrite) to count anew."
             )
 
@@ -106,16 +106,16 @@ class HistogramJob:
 
     def save(self, hook_point: str, share: Share) -> None:
         """Keep what this process has counted."""
-        share.save(self._checkpoint(hook_point, self.subject.config.rank), self._digest(hook_point))
+        share.save(self._checkpoint(hook_point, self.subject.config.share.rank), self._digest(hook_point))
 
     def empty(self, hook_point: str) -> Share:
         """Return a share of which nothing is counted yet."""
-        width, k = self.subject.widths[hook_point], self.subject.config.top_k
+        width, k = self.subject.widths[hook_point], self.subject.config.histogram.top_k
         layers = self.subject.layers
         return Share(0, {layer: LayerStatistics.empty(width, self.bins, k, len(self.classes)) for layer in layers})
 
     def _checkpoint(self, hook_point: str, rank: int) -> Path:
-        name = f"rank-{rank:04d}-of-{self.subject.config.world_size:04d}.safetensors"
+        name = f"rank-{rank:04d}-of-{self.subject.config.share.world_size:04d}.safetensors"
         return self.subject.folder(hook_point) / CHECKPOINTS / name
 
     def _digest(self, hook_point: str) -> str:

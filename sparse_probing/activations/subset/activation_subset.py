@@ -42,7 +42,7 @@ class SubsetJob:
         for hook_point, some in neurons.items():
             model, width = subject.model, subject.widths[hook_point]
             check_neurons(some, model.name, model.n_layers, hook_point, width)
-        return cls(subject, grid_rows(subject.dataset, subject.config.positions, padding=False), neurons)
+        return cls(subject, grid_rows(subject.dataset, subject.config.tokens.positions, padding=False), neurons)
 
     @cached_property
     def bounds(self) -> np.ndarray:
@@ -62,7 +62,7 @@ class SubsetJob:
             "algorithm_version": ALGORITHM_VERSION,
             **self.subject.fingerprint(hook_point),
             "neurons": [str(neuron) for neuron in self.neurons[hook_point]],
-            "positions": sorted(set(self.subject.config.positions)),
+            "positions": sorted(set(self.subject.config.tokens.positions)),
             "part_sequences": PART_SEQUENCES,
         }
         del plan["layers"]  # the neurons say them
@@ -94,7 +94,7 @@ def activation_subset(config: HarvestConfig) -> Path:
     Returns
     -------
     Path
-        Folder of ``config.probe_location``, those of further locations are beside it: ``parts/`` (together one
+        Folder of ``config.activations.probe_location``, those of further locations are beside it: ``parts/`` (together one
         table, ``pandas.read_parquet(folder / "parts")``), ``token_summary.parquet``, ``by_neuron/`` and, written
         last, ``description.json``.
 
@@ -110,7 +110,7 @@ def activation_subset(config: HarvestConfig) -> Path:
     job = prepare_subset(config)
     logger.info(summary(job))
     run_subset(job)
-    return job.subject.folder(config.probe_location)
+    return job.subject.folder(config.activations.probe_location)
 
 
 def prepare_subset(config: HarvestConfig) -> SubsetJob:
@@ -123,7 +123,7 @@ def summary(job: SubsetJob) -> str:
     neurons = ", ".join(f"{hook_point} {len(some):,}" for hook_point, some in job.neurons.items())
     return (
         f"{len(job.rows):,} tokens, neurons {neurons}, {job.n_parts} parts, "
-        f"in {job.subject.folder(job.subject.config.probe_location)}"
+        f"in {job.subject.folder(job.subject.config.activations.probe_location)}"
     )
 
 
@@ -138,8 +138,8 @@ def run_subset(job: SubsetJob) -> bool:
     subject = job.subject
     for hook_point in job.neurons:
         folder, plan = subject.folder(hook_point), job.plan(hook_point)
-        begin_folder(folder, plan, overwrite=subject.config.overwrite, resume=subject.config.resume)
-    with torch_threads(subject.config.n_threads):
+        begin_folder(folder, plan, overwrite=subject.config.storage.overwrite, resume=subject.config.storage.resume)
+    with torch_threads(subject.config.forward_pass.n_threads):
         _write_open_parts(job)
     return all([_finish(job, hook_point) for hook_point in job.neurons])
 

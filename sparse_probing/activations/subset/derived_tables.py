@@ -30,8 +30,8 @@ def neuron_file(neuron: Neuron) -> str:
 def write_derived_tables(subject: Subject, hook_point: str, n_parts: int, neurons: Sequence[Neuron]) -> None:
     """Write those tables that are asked for and missing, and then the description of the folder."""
     folder, config = subject.folder(hook_point), subject.config
-    summarised = not config.skip_computing_token_summary_df and not (folder / TOKEN_SUMMARY).exists()
-    split = [n for n in neurons if config.save_by_neuron and not (folder / neuron_file(n)).exists()]
+    summarised = not config.subset.skip_computing_token_summary_df and not (folder / TOKEN_SUMMARY).exists()
+    split = [n for n in neurons if config.subset.save_by_neuron and not (folder / neuron_file(n)).exists()]
     if is_finished(folder) and not summarised and not split:
         return
     if split:

@@ -11,6 +11,7 @@ import pandas as pd
 from probing_datasets.foundation.errors import ModelError, SettingsError
 from probing_datasets.model_names import model_slug
 from sparse_probing.config import HarvestConfig
+from sparse_probing.config.locations import dataset_name
 
 SHOWN = 5
 
@@ -35,9 +36,9 @@ def chosen_neurons(config: HarvestConfig, hook_point: str) -> tuple[Neuron, ...]
     SettingsError
         When none is chosen, one is not written as LAYER,NEURON, or the file has not the columns it needs.
     """
-    neurons = {parse_neuron(text) for text in config.neuron_subset}
-    if config.neuron_subset_file is not None:
-        neurons |= set(_read_neurons(config, config.neuron_subset_file, hook_point))
+    neurons = {parse_neuron(text) for text in config.subset.neuron_subset}
+    if config.subset.neuron_subset_file is not None:
+        neurons |= set(_read_neurons(config, config.subset.neuron_subset_file, hook_point))
     kept = tuple(sorted(n for n in neurons if not config.layers or n.layer in config.layers))
     if not kept:
         raise SettingsError(
@@ -73,11 +74,13 @@ def check_neurons(neurons: Iterable[Neuron], model: str, n_layers: int, hook_poi
 
 
 def _read_neurons(config: HarvestConfig, path: Path, hook_point: str) -> Iterable[Neuron]:
-    restrict = config.auto_restrict_neuron_subset_file
+    restrict = config.subset.auto_restrict_neuron_subset_file
     table = _read_table(path, ["layer", "neuron", *(["model", "dataset", "hook_loc"] if restrict else [])])
     if restrict:
-        model = table["model"].astype(str).map(model_slug) == model_slug(config.model)
-        table = table[model & (table["dataset"] == config.dataset_name) & (table["hook_loc"] == hook_point)]
+        model = table["model"].astype(str).map(model_slug) == model_slug(config.activations.model)
+        table = table[
+            model & (table["dataset"] == dataset_name(config.activations)) & (table["hook_loc"] == hook_point)
+        ]
     numbers = table[["layer", "neuron"]].apply(pd.to_numeric, errors="coerce")
     wrong = table[numbers.isna().any(axis=1) | (numbers < 0).any(axis=1) | (numbers % 1 != 0).any(axis=1)]
     if len(wrong):

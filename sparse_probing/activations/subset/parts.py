@@ -43,7 +43,7 @@ def compute_part(
     everywhere = sorted(set().union(*neurons.values()))
     layers = sorted({neuron.layer for neuron in everywhere})
     columns = torch.tensor(sorted({neuron.index for neuron in everywhere}))
-    batches = part_batches(subject.dataset, rows, start, stop, subject.config.batch_size)
+    batches = part_batches(subject.dataset, rows, start, stop, subject.config.forward_pass.batch_size)
 
     def select(batch: Batch, activation: torch.Tensor) -> torch.Tensor:
         row = batch.sequence * activation.shape[1] + batch.position

@@ -15,7 +15,7 @@ from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from probing_datasets.foundation.provenance import provenance
 from sparse_probing.activations.stores.storage.checksums import FileRecord, Reason
 from sparse_probing.activations.stores.storage.files import file_sizes, remove_file
-from sparse_probing.config import HarvestConfig, settings_record
+from sparse_probing.config import HarvestConfig
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def finish_folder(folder: Path, config: HarvestConfig, tables: Iterable[str], co
     known = _records(folder) if is_finished(folder) else {}
     records = {name: asdict(known.get(name) or FileRecord.of((folder / name).read_bytes())) for name in tables}
     plan = json.loads((folder / PLAN).read_text())
-    description = {"plan": plan, "config": settings_record(config), "versions": provenance(), "files": records}
+    description = {"plan": plan, "config": config.record(), "versions": provenance(), "files": records}
     write_json(folder / DESCRIPTION, {**description, **content})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from probing_datasets.foundation.settings import read_settings
 from probing_datasets.model_names import model_identity
 from sparse_probing.activations.stores import ActivationStore, open_store
 from sparse_probing.config import ProbingConfig
-from sparse_probing.runs.planning.run import PATHS
+from sparse_probing.config.sections import FOLDERS
 
 logger = logging.getLogger(__name__)
 
@@ -48,17 +48,17 @@ def open_inputs(config: ProbingConfig) -> Inputs:
     DatasetError
         When the data set does not exist, or the store was made of another version of it.
     """
-    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
     store = _open_store(config)
     _check_same_origin(config, dataset, store)
-    control = _open_random_init(config, dataset, store) if "random_init" in config.controls else None
+    control = _open_random_init(config, dataset, store) if "random_init" in config.statistics.controls else None
     return Inputs(dataset, store, control)
 
 
 def _open_random_init(config: ProbingConfig, dataset: FeatureDataset, store: ActivationStore) -> ActivationStore | None:
     """Open the store of the randomly initialised model; None, and a warning, when it is not there."""
-    other = replace(config, random_init=True)
-    if config.random_init or not (other.store_path / "plan.json").exists():
+    other = config.with_flags(random_init=True)
+    if config.activations.random_init or not (other.store_folder() / "plan.json").exists():
         logger.warning("There is no control random_init: make its store with\n  %s", _stage_one_command(other))
         return None
     control = _open_store(other)
@@ -71,13 +71,13 @@ def _open_random_init(config: ProbingConfig, dataset: FeatureDataset, store: Act
 
 def _open_store(config: ProbingConfig) -> ActivationStore:
     command = _stage_one_command(config)
-    if not (config.store_path / "plan.json").exists():
-        raise StoreError(f"There is no activation store in {config.store_path}. Make it with:\n  {command}")
-    store = open_store(config.store_path)
+    if not (config.store_folder() / "plan.json").exists():
+        raise StoreError(f"There is no activation store in {config.store_folder()}. Make it with:\n  {command}")
+    store = open_store(config.store_folder())
     if not store.is_complete:
         n_open = len(store.open_parts())
         raise StoreError(
-            f"The activation store in {config.store_path} lacks {n_open} of {store.plan.n_parts} parts. "
+            f"The activation store in {config.store_folder()} lacks {n_open} of {store.plan.n_parts} parts. "
             f"Complete it with:\n  {command}"
         )
     return store
@@ -85,22 +85,22 @@ def _open_store(config: ProbingConfig) -> ActivationStore:
 
 def _stage_one_command(config: ProbingConfig) -> str:
     names = ["model", "feature_dataset", "probe_location", "activation_aggregation"]
-    names += ["revision"] if config.revision else []
-    names += ["seed"] if config.random_init else []
+    names += ["revision"] if config.activations.revision else []
+    names += ["seed"] if config.activations.random_init else []
     environment = read_settings()
-    names += [name for name in PATHS if getattr(config, name) != getattr(environment, name)]
-    names += ["activations_dir"] if config.activations_dir else []
-    flags = [text for name in names for text in (f"--{name}", str(getattr(config, name)))]
-    flags += [f"--{name}" for name in ("random_init", "probe_next_token_feature") if getattr(config, name)]
+    names += [name for name in FOLDERS if getattr(config.activations, name) != getattr(environment, name)]
+    names += ["activations_dir"] if config.activations.activations_dir else []
+    flags = [text for name in names for text in (f"--{name}", str(getattr(config.activations, name)))]
+    flags += [f"--{name}" for name in ("random_init", "probe_next_token_feature") if getattr(config.activations, name)]
     return shlex.join(["python", "get_activations.py", *flags])
 
 
 def _check_same_origin(config: ProbingConfig, dataset: FeatureDataset, store: ActivationStore) -> None:
     stored = store.plan.fingerprint["model"]
     # A name that is its own identity is not resolved: that takes seconds in every worker.
-    if config.model != stored and model_identity(config.model) != stored:
+    if config.activations.model != stored and model_identity(config.activations.model) != stored:
         raise StoreError(
-            f"The store in {store.path} holds activations of {stored}, not of {model_identity(config.model)}. "
+            f"The store in {store.path} holds activations of {stored}, not of {model_identity(config.activations.model)}. "
             "Name that model, or keep the two apart by RESULTS_DIR."
         )
     if store.plan.fingerprint["dataset_hash"] != dataset.description.content_hash:

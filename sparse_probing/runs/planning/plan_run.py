@@ -50,7 +50,7 @@ def cut_tasks(config: ProbingConfig, layers: Iterable[int], dataset: FeatureData
 
 def _check_settings(config: ProbingConfig) -> None:
     deaf = [study for study in config.experiment_type if not STUDIES[study].tunes]
-    if config.regularization_grid and deaf:
+    if config.fit.regularization_grid and deaf:
         raise SettingsError(f"{', '.join(deaf)} cannot choose from --regularization_grid; set --regularization.")
 
 

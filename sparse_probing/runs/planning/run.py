@@ -15,22 +15,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import TaskError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.provenance import provenance
-from sparse_probing.config import ClusterConfig, ProbingConfig, StoreConfig, StudyName, settings_record
+from sparse_probing.config import ProbingConfig, StudyName, locations
+from sparse_probing.config.probing import DECIDE_NO_RESULT
 
 ALGORITHM_VERSION = 2
 """Raise when the same configuration gives other numbers: old results are then not reused."""
 
 PLAN = "run.json"
-PATHS = ("results_dir", "feature_dataset_dir")
-RESOURCES = (*(field.name for field in fields(ClusterConfig)), "activations_dir")
 WHAT_TASKS_ARE_CUT_FROM = (
     "experiment_type",
     "layers",
@@ -38,8 +37,6 @@ WHAT_TASKS_ARE_CUT_FROM = (
     "features_per_task",
     "save_features_together",
 )
-
-Config = TypeVar("Config", bound=StoreConfig)
 
 
 @dataclass(frozen=True)
@@ -84,26 +81,18 @@ def name_run(config: ProbingConfig, tasks: list[Task], input_digest: str) -> Run
 
 def settings_folder(config: ProbingConfig) -> Path:
     """Return the folder of a configuration, whatever the store holds and wherever the tasks run."""
-    experiment = config.results_dir / "probing" / config.experiment_name
-    rows = f"{config.probe_location}.{config.activation_aggregation}"
-    first, *others = config.experiment_type
-    studies = f"{first}+{len(others)}" if others else first
-    cut = {name: getattr(config, name) for name in WHAT_TASKS_ARE_CUT_FROM}
+    flags = config.flags()
+    cut = {name: flags[name] for name in WHAT_TASKS_ARE_CUT_FROM}
     cut |= {name: sorted(set(cut[name])) for name in ("layers", "feature_subset")}
     digest = digest_json({**_identity(config), "cut": cut})[:8]
-    return experiment / config.model_name / config.dataset_name / rows / f"{studies}-{digest}"
-
-
-def harvest_folder(config: StoreConfig) -> Path:
-    """Return the folder of the submissions that make a store; all who need the store share it."""
-    return config.results_dir / "harvests" / config.model_name / config.dataset_name / config.store_path.name
+    return locations.settings_folder(config.activations, config.experiment_name, config.experiment_type, digest)
 
 
 def write_plan(run: Run) -> None:
     """Record the tasks of a run."""
     tasks = [{"key": key, **asdict(task)} for key, task in run.tasks.items()]
     record = {
-        "config": config_record(run.config),
+        "config": run.config.record_with_full_paths(),
         "inputs": {"activations": run.input_digest},
         "tasks": tasks,
         "versions": provenance(),
@@ -115,7 +104,7 @@ def load_run(path: Path) -> Run:
     """Read the record of a run."""
     record = json.loads((path / PLAN).read_text())
     tasks = {task["key"]: Task(task["study"], task["layer"], tuple(task["features"])) for task in record["tasks"]}
-    return Run(path, config_of_record(ProbingConfig, record["config"]), tasks, record["inputs"]["activations"])
+    return Run(path, ProbingConfig.from_record(record["config"]), tasks, record["inputs"]["activations"])
 
 
 def find_run(folder: Path) -> Run | None:
@@ -124,18 +113,6 @@ def find_run(folder: Path) -> Run | None:
     if not plans:
         return None
     return load_run(max(plans, key=lambda plan: plan.stat().st_mtime_ns).parent)
-
-
-def config_record(config: StoreConfig) -> dict[str, Any]:
-    """Return a configuration as JSON that means the same in any working directory."""
-    return settings_record(replace(config, **{name: getattr(config, name).absolute() for name in PATHS}))
-
-
-def config_of_record(kind: type[Config], record: dict[str, Any]) -> Config:
-    """Return the configuration that `config_record` wrote."""
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
-    values |= {name: Path(values[name]) for name in PATHS}
-    return kind(**values)
 
 
 def one_key(run: Run, prefix: str) -> str:
@@ -148,6 +125,6 @@ def one_key(run: Run, prefix: str) -> str:
 
 def _identity(config: ProbingConfig) -> dict[str, Any]:
     """Everything that decides the numbers of a task but the activations, its study, layer and features."""
-    left_out = (*PATHS, *RESOURCES, *WHAT_TASKS_ARE_CUT_FROM)
-    settings = {k: v for k, v in asdict(config).items() if k not in left_out}
+    left_out = (*DECIDE_NO_RESULT, *WHAT_TASKS_ARE_CUT_FROM)
+    settings = {name: value for name, value in config.flags().items() if name not in left_out}
     return {"algorithm_version": ALGORITHM_VERSION, "settings": settings}

@@ -40,7 +40,7 @@ def draft_tasks(run: Run, keys: list[str], config: ProbingConfig) -> Draft:
 
     There are more tasks to an entry than asked for where the cluster does not take so many entries.
     """
-    size = max(config.tasks_per_job, -(-len(keys) // max_array_size()))
+    size = max(config.execution.tasks_per_job, -(-len(keys) // max_array_size()))
     entries = [keys[i : i + size] for i in range(0, len(keys), size)]
     submission = new_submission("probe", "slurm", len(entries), entries)
     arguments = [[str(run.path.absolute()), entry, submission.id] for entry in entries]
@@ -56,14 +56,9 @@ def draft_probing(
     after: tuple[str, ...] = (),
 ) -> Draft:
     """Return an array of stage 2; it waits for ``after`` and for what ``--after`` names."""
-    after = (*after, *named_jobs(config))
-    array = Array(function, arguments, submission.job_name, config.probe_resources, after, tasks_per_entry)
+    after = (*after, *config.slurm.first_jobs)
+    array = Array(function, arguments, submission.job_name, config.slurm.resources, after, tasks_per_entry)
     return Draft(submission, array, settings_folder(config))
-
-
-def named_jobs(config: ProbingConfig) -> tuple[str, ...]:
-    """Return the job ids of ``--after``."""
-    return tuple(config.after.split(":")) if config.after else ()
 
 
 def hand_over(draft: Draft, config: ProbingConfig) -> Submission:
@@ -78,7 +73,7 @@ def hand_over(draft: Draft, config: ProbingConfig) -> Submission:
     require_sbatch()
     record_submission(draft.folder, draft.submission)
     try:
-        job_id = submit(draft.array, config, draft.place)
+        job_id = submit(draft.array, config.slurm, draft.place)
     except SparseProbingError:
         if ask_about([draft.submission]) == {}:
             shutil.rmtree(draft.place)

@@ -7,9 +7,10 @@ jobs of stage 2 plan the run themselves when they begin, all alike, and each doe
 from __future__ import annotations
 
 from sparse_probing.config import HarvestConfig, ProbingConfig
+from sparse_probing.config.locations import harvest_submissions_folder
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.run import config_record, harvest_folder, settings_folder
-from sparse_probing.runs.slurm.arrays import Draft, draft_probing, hand_over, named_jobs
+from sparse_probing.runs.planning.run import settings_folder
+from sparse_probing.runs.slurm.arrays import Draft, draft_probing, hand_over
 from sparse_probing.runs.slurm.harvest_for_probing import expected_tasks
 from sparse_probing.runs.slurm.sbatch import Array, max_array_size
 from sparse_probing.runs.slurm.submissions import LAUNCH_LOCK, Submission, live_submissions, new_submission
@@ -36,7 +37,7 @@ def submit_chain(config: ProbingConfig, lacking: list[HarvestConfig]) -> list[Su
         if live_submissions(folder):
             return []
         n_tasks = expected_tasks(config, lacking[0])
-        stage_one = [_harvest_once(config, harvest) for harvest in lacking] if config.harvest else []
+        stage_one = [_harvest_once(config, harvest) for harvest in lacking] if config.harvest_first.harvest else []
         after = tuple(submission.job_id for submission, _ in stage_one if submission.job_id)
         stage_two = hand_over(draft_shares(config, n_tasks, after), config)
     return [*(submission for submission, is_new in stage_one if is_new), stage_two]
@@ -44,25 +45,25 @@ def submit_chain(config: ProbingConfig, lacking: list[HarvestConfig]) -> list[Su
 
 def draft_harvest(config: ProbingConfig, harvest: HarvestConfig) -> Draft:
     """Return the array of stage 1, as it would be submitted."""
-    n_jobs = min(config.harvest_jobs, max_array_size())
+    n_jobs = min(config.harvest_first.harvest_jobs, max_array_size())
     submission = new_submission("harvest", "slurm", n_jobs)
-    arguments = [[config_record(harvest), rank, n_jobs] for rank in range(n_jobs)]
-    resources, after = config.harvest_resources, named_jobs(config)
+    arguments = [[harvest.record_with_full_paths(), rank, n_jobs] for rank in range(n_jobs)]
+    resources, after = config.harvest_first.resources(config.slurm), config.slurm.first_jobs
     array = Array("harvest_share", arguments, submission.job_name, resources, after)
-    return Draft(submission, array, harvest_folder(harvest))
+    return Draft(submission, array, harvest_submissions_folder(harvest.activations))
 
 
 def draft_shares(config: ProbingConfig, n_tasks: int, after: tuple[str, ...]) -> Draft:
     """Return the array of all tasks of a run that cannot be planned yet, as it would be submitted."""
-    n_jobs = min(-(-n_tasks // config.tasks_per_job), max_array_size())
+    n_jobs = min(-(-n_tasks // config.execution.tasks_per_job), max_array_size())
     submission = new_submission("probe", "slurm", n_jobs)
-    arguments = [[config_record(config), rank, n_jobs, submission.id] for rank in range(n_jobs)]
+    arguments = [[config.record_with_full_paths(), rank, n_jobs, submission.id] for rank in range(n_jobs)]
     return draft_probing(config, submission, "run_share", arguments, -(-n_tasks // n_jobs), after)
 
 
 def _harvest_once(config: ProbingConfig, harvest: HarvestConfig) -> tuple[Submission, bool]:
     """Submit stage 1, unless it is queued for somebody else who needs the same store; return also whether it is new."""
-    folder = harvest_folder(harvest)
+    folder = harvest_submissions_folder(harvest.activations)
     with locked(folder / LAUNCH_LOCK):
         live = live_submissions(folder)
         return (live[-1], False) if live else (hand_over(draft_harvest(config, harvest), config), True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import fields, replace
 
 import tyro
+from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.activations.harvest import harvest
@@ -13,15 +13,15 @@ from sparse_probing.activations.harvesting.harvest_plan import prepare_harvest
 from sparse_probing.activations.stores import open_store
 from sparse_probing.activations.stores.manifest.header import HEADER
 from sparse_probing.activations.stores.storage.files import file_exists
-from sparse_probing.config import HarvestConfig, ProbingConfig, StoreConfig
+from sparse_probing.config import ForwardPassConfig, HarvestConfig, ProbingConfig, ShareConfig
 from sparse_probing.runs.planning.plan_run import cut_tasks
 
 
 def harvest_configs(config: ProbingConfig) -> list[HarvestConfig]:
     """Return the settings of stage 1 for the stores that stage 2 reads: its own, and that of the random control."""
     configs = [config]
-    if "random_init" in config.controls and not config.random_init:
-        configs.append(replace(config, random_init=True))
+    if "random_init" in config.statistics.controls and not config.activations.random_init:
+        configs.append(config.with_flags(random_init=True))
     return [_harvest_config(each) for each in configs]
 
 
@@ -49,19 +49,26 @@ def expected_tasks(config: ProbingConfig, harvest: HarvestConfig) -> int:
 
 
 def _harvest_config(config: ProbingConfig) -> HarvestConfig:
-    shared = {field.name: getattr(config, field.name) for field in fields(StoreConfig)}
-    on_gpu = config.cluster == "slurm" and config.harvest_gpus > 0
-    # Said here, since the defaults are those of the array this process may be a task of.
-    base = HarvestConfig(**shared, rank=0, world_size=1, device="cuda" if on_gpu else "cpu")
-    asked = tyro.cli(HarvestConfig, args=shlex.split(config.harvest_flags), default=base, prog="--harvest_flags")
-    if asked.store_path != config.store_path:
+    on_gpu = config.execution.cluster == "slurm" and config.harvest_first.harvest_gpus > 0
+    base = HarvestConfig(
+        activations=config.activations,
+        forward_pass=ForwardPassConfig(device="cuda" if on_gpu else "cpu"),
+        share=ShareConfig(0, 1),  # the default would be the share of the array entry that this process is
+    )
+    asked = tyro.cli(
+        OmitArgPrefixes[HarvestConfig],
+        args=shlex.split(config.harvest_first.harvest_flags),
+        default=base,
+        prog="--harvest_flags",
+    )
+    if asked.store_folder() != config.store_folder():
         raise SettingsError(
-            f"--harvest_flags {config.harvest_flags!r} would make {asked.store_path}, and stage 2 reads "
-            f"{config.store_path}. Say on the command line itself what both stages share."
+            f"--harvest_flags {config.harvest_first.harvest_flags!r} would make {asked.store_folder()}, and stage 2 reads "
+            f"{config.store_folder()}. Say on the command line itself what both stages share."
         )
     return asked
 
 
 def _is_complete(config: HarvestConfig) -> bool:
-    path = config.store_path
+    path = config.store_folder()
     return file_exists(path / HEADER) and open_store(path).is_complete

@@ -18,7 +18,7 @@ from submitit.slurm.slurm import _make_sbatch_string
 from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.errors import SettingsError, TaskError
 from probing_datasets.foundation.settings import outside_any_job
-from sparse_probing.config import ClusterConfig, Resources
+from sparse_probing.config import Resources, SlurmConfig
 from sparse_probing.runs.slurm.job import Calls
 from sparse_probing.runs.slurm.submissions import LOGS
 
@@ -49,7 +49,7 @@ class Array:
     tasks_per_entry: int = 1
 
 
-def submit(array: Array, config: ClusterConfig, folder: Path) -> str:
+def submit(array: Array, config: SlurmConfig, folder: Path) -> str:
     """Submit an array; return its job id.
 
     From the moment that Slurm has the array, its jobs need nothing more of this process.
@@ -57,7 +57,7 @@ def submit(array: Array, config: ClusterConfig, folder: Path) -> str:
     Parameters
     ----------
     array : Array
-    config : ClusterConfig
+    config : SlurmConfig
     folder : Path
         Of this submission alone, on a file system that all nodes see.
 
@@ -82,7 +82,7 @@ def require_sbatch() -> None:
         raise SettingsError("There is no sbatch here. Run this where Slurm is, or use --cluster local.")
 
 
-def batch_script(array: Array, config: ClusterConfig, folder: Path) -> str:
+def batch_script(array: Array, config: SlurmConfig, folder: Path) -> str:
     """Return the script that `submit` hands to sbatch."""
     place, n_entries = folder.absolute(), len(array.arguments)
     return _make_sbatch_string(
@@ -121,7 +121,7 @@ def max_array_size() -> int:
     return int(found[1])
 
 
-def _parameters(array: Array, config: ClusterConfig) -> dict[str, Any]:
+def _parameters(array: Array, config: SlurmConfig) -> dict[str, Any]:
     """Return the parameters of submitit's Slurm executor."""
     resources, n_threads = array.resources, array.resources.cpus_per_task
     extra = dict(_name_and_value(text) for text in config.sbatch_parameters)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.plan_run import plan_run
-from sparse_probing.runs.planning.run import config_of_record
 from sparse_probing.runs.tasks.attempts import begin_attempt, end_attempt, fail_attempt, is_attempted
 from sparse_probing.runs.tasks.results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
@@ -39,7 +37,7 @@ def run_entry(run_path: str, keys: list[str], submission: str) -> None:
 
 def run_share(config: dict[str, Any], rank: int, world_size: int, submission: str) -> None:
     """Plan the run of a configuration, now that its store is complete, and do a share of the tasks."""
-    run = plan_run(config_of_record(ProbingConfig, config))
+    run = plan_run(ProbingConfig.from_record(config))
     run_entry(str(run.path), run.share(rank, world_size), submission)
 
 
@@ -47,8 +45,8 @@ def harvest_share(config: dict[str, Any], rank: int, world_size: int) -> None:
     """Write a share of the parts of an activation store that are not written."""
     from sparse_probing.activations.harvest import harvest  # here: it takes seconds, and other jobs do not need it
 
-    asked = config_of_record(HarvestConfig, config)
-    harvest(replace(asked, rank=rank, world_size=world_size, n_threads=read_settings().n_cpus))
+    asked = HarvestConfig.from_record(config)
+    harvest(asked.with_flags(rank=rank, world_size=world_size, n_threads=read_settings().n_cpus))
 
 
 def attempt_task(run_path: str, key: str, submission: str) -> bool:

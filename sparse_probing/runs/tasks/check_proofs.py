@@ -69,7 +69,7 @@ def problems_of(run: Run, task: Task) -> Iterator[tuple[Place, Problem]]:
     config, study, inputs = run.config, STUDIES[task.study], inputs_of(run)
     features, failed = features_of(inputs, task, config)
     asked = ask(config, study, features, failed)
-    for variant, layer in layers_of(inputs, task.layer, variants_of(config, study, inputs), config.seed):
+    for variant, layer in layers_of(inputs, task.layer, variants_of(config, study, inputs), config.activations.seed):
         for question in asked:
             place = (question.feature, question.fold, variant.control or "", variant.basis, variant.trial)
             yield place, make_problem(config, question, layer, variant, task.layer)

@@ -14,6 +14,7 @@ from typing import Any
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config import ProbingConfig
+from sparse_probing.config.locations import dataset_name
 from sparse_probing.interruption import deliver, interrupted, signals_noted
 from sparse_probing.runs.planning.run import Run, Task, load_run
 from sparse_probing.runs.tasks.checkpoints import INTERRUPTED, Checkpoints
@@ -73,7 +74,7 @@ def _do(run: Run, key: str) -> tuple[list[Row], Failed]:
     asked = ask(config, study, features, failed)
     rows: list[Row] = []
     variants = variants_of(config, study, inputs)
-    for number, (variant, layer) in enumerate(layers_of(inputs, task.layer, variants, config.seed)):
+    for number, (variant, layer) in enumerate(layers_of(inputs, task.layer, variants, config.activations.seed)):
         for name, some in _portions(study, asked, number):
             if name and (earlier := kept.read(name)) is not None:
                 rows += earlier
@@ -114,21 +115,21 @@ def _row(config: ProbingConfig, task: Task, variant: Variant, fitted: Fitted) ->
     common = {
         "experiment_name": config.experiment_name,
         "study": task.study,
-        "model": config.model,
-        "revision": config.revision or "",
-        "random_init": config.random_init or variant.random_init,
-        "dataset": config.dataset_name,
+        "model": config.activations.model,
+        "revision": config.activations.revision or "",
+        "random_init": config.activations.random_init or variant.random_init,
+        "dataset": dataset_name(config.activations),
         "feature": fitted.problem.feature,
         "layer": task.layer,
-        "hook_point": config.probe_location,
-        "aggregation": config.activation_aggregation,
+        "hook_point": config.activations.probe_location,
+        "aggregation": config.activations.activation_aggregation,
         "control": variant.control or "",
         "basis": variant.basis,
         "trial": variant.trial,
         "fold": fitted.fold,
-        "normalized": config.normalize_activations,
-        "seed": config.seed,
-        "regularization": config.regularization,
+        "normalized": config.fit.normalize_activations,
+        "seed": config.activations.seed,
+        "regularization": config.fit.regularization,
         "n_train": len(train),
         "n_test": len(test),
         "n_positive_train": int((train > 0).sum()) if binary else None,

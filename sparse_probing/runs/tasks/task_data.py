@@ -43,7 +43,11 @@ def features_of(
         kind = inputs.dataset.description.features[feature].kind
         try:
             rows = feature_rows(
-                inputs.dataset, feature, stored, config.activation_aggregation, config.probe_next_token_feature
+                inputs.dataset,
+                feature,
+                stored,
+                config.activations.activation_aggregation,
+                config.activations.probe_next_token_feature,
             )
             found[feature] = (kind, rows)
         except DatasetError as error:
@@ -53,7 +57,9 @@ def features_of(
 
 def variants_of(config: ProbingConfig, study: Study, inputs: Inputs) -> list[Variant]:
     """Return the bases of a study and its controls, those left out whose store is not there."""
-    controls = [control_in_basis(name, config.basis) for name in config.controls if name in study.controls]
+    controls = [
+        control_in_basis(name, config.search.basis) for name in config.statistics.controls if name in study.controls
+    ]
     there = [control for control in controls if inputs.random_init is not None or not control.random_init]
     return [*study.variants(config), *there]
 

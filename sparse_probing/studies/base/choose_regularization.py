@@ -33,10 +33,10 @@ def choose_regularization(
     SplitError
         When the training rows have fewer groups of a class than folds.
     """
-    grid = sorted(config.regularization_grid)
+    grid = sorted(config.fit.regularization_grid)
     if not grid:
-        return [config.regularization] * n_probes
-    folds = grouped_folds(data.y_train, problem.train.group, config.tuning_folds, config.seed)
+        return [config.fit.regularization] * n_probes
+    folds = grouped_folds(data.y_train, problem.train.group, config.split.tuning_folds, config.activations.seed)
     losses = np.array([sum(_validation_loss(data, fold, fit, C) for fold in folds) for C in grid])
     return [grid[i] for i in losses.argmin(axis=0)]
 

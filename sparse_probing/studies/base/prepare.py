@@ -51,9 +51,9 @@ def questions(config: ProbingConfig, feature: str, kind: FeatureKind, rows: Feat
     SplitError
         When whole groups cannot be split as asked.
     """
-    if config.test_folds:
+    if config.split.test_folds:
         classes = None if kind == "regression" else rows.label
-        splits = grouped_folds(classes, rows.group, config.test_folds, config.seed)
+        splits = grouped_folds(classes, rows.group, config.split.test_folds, config.activations.seed)
     else:
         splits = [_split(config, kind, rows)]
     return [Question(feature, kind, rows, fold, split) for fold, split in enumerate(splits)]
@@ -61,9 +61,9 @@ def questions(config: ProbingConfig, feature: str, kind: FeatureKind, rows: Feat
 
 def _split(config: ProbingConfig, kind: FeatureKind, rows: FeatureRows) -> Split:
     if kind == "regression":
-        return grouped_split(rows.group, config.test_set_frac, config.seed)
+        return grouped_split(rows.group, config.split.test_set_frac, config.activations.seed)
     split = grouped_stratified_split if kind == "binary" else grouped_multiclass_split
-    return split(rows.label, rows.group, config.test_set_frac, config.seed)
+    return split(rows.label, rows.group, config.split.test_set_frac, config.activations.seed)
 
 
 def one_vs_rest(feature: str, rows: FeatureRows) -> dict[str, FeatureRows]:
@@ -81,7 +81,13 @@ def make_problem(
     Every feature, layer, fold, trial and control has random numbers of its own, so that means
     over them average luck away.
     """
-    seed = (config.seed, number, question.fold, variant.trial, crc32(f"{question.feature}/{variant.control}".encode()))
+    seed = (
+        config.activations.seed,
+        number,
+        question.fold,
+        variant.trial,
+        crc32(f"{question.feature}/{variant.control}".encode()),
+    )
     rng = random_numbers(seed, "labels")
     train, test = (_side(question.rows, rows, variant, rng) for rows in (question.split.train, question.split.test))
     return Problem(
@@ -90,7 +96,7 @@ def make_problem(
         layer=layer,
         train=train,
         test=test,
-        standardise=config.normalize_activations,
+        standardise=config.fit.normalize_activations,
         seed=seed,
         ranking_override=variant.ranking or "",
     )

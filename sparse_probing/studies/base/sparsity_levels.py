@@ -13,11 +13,11 @@ def sparsity_levels(config: ProbingConfig, width: int) -> list[int]:
 
     Examples
     --------
-    >>> sparsity_levels(ProbingConfig(max_k=50), 512)
+    >>> sparsity_levels(ProbingConfig.from_flags(max_k=50), 512)
     [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32]
     """
-    largest = min(config.max_k, width)
-    if config.ks:
-        return sorted({min(k, width) for k in config.ks})
+    largest = min(config.search.max_k, width)
+    if config.search.ks:
+        return sorted({min(k, width) for k in config.search.ks})
     doubled = [FIRST_DOUBLED << i for i in range(width.bit_length())]
     return sorted({k for k in (*SMALL, *doubled, width) if k <= largest})

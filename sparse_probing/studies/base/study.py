@@ -17,7 +17,7 @@ Fit = Callable[[ProbingConfig, Problem], list[FittedProbe]]
 
 def the_chosen_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
     """Return the ranking of ``--heuristic_feature_selection_method``."""
-    return (config.heuristic_feature_selection_method,)
+    return (config.search.heuristic_feature_selection_method,)
 
 
 def no_ranking(_config: ProbingConfig) -> tuple[RankingName, ...]:

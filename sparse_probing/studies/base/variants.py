@@ -41,12 +41,12 @@ def control_in_basis(name: ControlName, basis: BasisName) -> Variant:
 
 def the_chosen_basis(config: ProbingConfig) -> tuple[Variant, ...]:
     """Return the basis of ``--basis``."""
-    return (Variant(basis=config.basis),)
+    return (Variant(basis=config.search.basis),)
 
 
 def rotations(config: ProbingConfig) -> tuple[Variant, ...]:
     """Return ``n_trials`` random orthogonal rotations of the layer."""
-    return tuple(Variant(basis="rotation", trial=trial) for trial in range(config.n_trials))
+    return tuple(Variant(basis="rotation", trial=trial) for trial in range(config.statistics.n_trials))
 
 
 def neurons_and_rotations(config: ProbingConfig) -> tuple[Variant, ...]:

@@ -23,20 +23,20 @@ from sparse_probing.studies.regression import RANKING as REGRESSION_RANKING
 
 def filter_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
     """Return the ranking that filters the layer; none where the whole layer is searched."""
-    return (config.heuristic_feature_selection_method,) if config.osp_heuristic_filter_size > 0 else ()
+    return (config.search.heuristic_feature_selection_method,) if config.optimal.osp_heuristic_filter_size > 0 else ()
 
 
 def regression_filter_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
     """Return the same for features of numbers, of which there is one ranking."""
-    return (REGRESSION_RANKING,) if config.osp_heuristic_filter_size > 0 else ()
+    return (REGRESSION_RANKING,) if config.optimal.osp_heuristic_filter_size > 0 else ()
 
 
 def candidates(config: ProbingConfig, problem: Problem) -> Candidates:
     """Return the neurons of ``--osp_heuristic_filter_size``, or all."""
-    if config.osp_heuristic_filter_size <= 0:
+    if config.optimal.osp_heuristic_filter_size <= 0:
         return Candidates(config, problem, problem.columns())
-    ranking = REGRESSION_RANKING if problem.kind == "regression" else config.heuristic_feature_selection_method
-    best = np.sort(problem.top(ranking, config.osp_heuristic_filter_size))
+    ranking = REGRESSION_RANKING if problem.kind == "regression" else config.search.heuristic_feature_selection_method
+    best = np.sort(problem.top(ranking, config.optimal.osp_heuristic_filter_size))
     return Candidates(config, problem, problem.columns(best), ranking)
 
 
@@ -58,7 +58,7 @@ class Candidates:
     @property
     def loss(self) -> LossName:
         """Loss of the probes."""
-        return "squared" if self.problem.kind == "regression" else self.config.osp_loss
+        return "squared" if self.problem.kind == "regression" else self.config.optimal.osp_loss
 
     @cached_property
     def _scaled(self) -> tuple[np.ndarray, Scaling]:
@@ -93,19 +93,19 @@ class Candidates:
         Without ``record``, no proof is kept and no near-optimal supports are listed.
         """
         config = self.config
-        limits = Limits(config.osp_timeout, config.osp_gap, interrupted=interrupted)
+        limits = Limits(config.optimal.osp_timeout, config.optimal.osp_gap, interrupted=interrupted)
         # One thread: the matrices of a node are small, and threads that wait for one another cost more than they do.
         with signals_noted(), threadpool_limits(1):
             return solve(
                 sparse,
                 k,
                 limits,
-                config.osp_solver,
+                config.optimal.osp_solver,
                 starts,
-                config.seed,
-                proof=config.proof and record,
-                tolerance=config.osp_near_gap if record and config.osp_near_gap else None,
-                verbose=config.gurobi_verbose,
+                config.activations.seed,
+                proof=config.optimal.proof and record,
+                tolerance=config.optimal.osp_near_gap if record and config.optimal.osp_near_gap else None,
+                verbose=config.optimal.gurobi_verbose,
             )
 
     def among(self, within: Integers) -> Candidates:

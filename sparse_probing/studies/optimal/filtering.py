@@ -19,7 +19,7 @@ SIZES = (10, 25, 50, 100, 250, 1000)
 def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Search the whole layer, and then ever more of the best-ranked neurons; ``excess`` compares the objectives."""
     best: dict[int, float] = {}
-    ranking = config.heuristic_feature_selection_method
+    ranking = config.search.heuristic_feature_selection_method
     probes = _probes(Candidates(config, problem, problem.columns()), best)
     for size in _sizes(config, problem.width):
         if interrupted():
@@ -31,13 +31,13 @@ def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
 
 def _sizes(config: ProbingConfig, width: int) -> list[int]:
     """Return sizes of the filter below the width, that of the command line among them."""
-    return sorted(size for size in {*SIZES, config.osp_heuristic_filter_size} if 0 < size < width)
+    return sorted(size for size in {*SIZES, config.optimal.osp_heuristic_filter_size} if 0 < size < width)
 
 
 def _probes(among: Candidates, best: dict[int, float]) -> list[FittedProbe]:
     """Return the probes for growing k; the first call's objectives become those that others are compared with."""
     probes = []
-    for found in growing(among, among.sparse_problem(among.config.osp_ridge)):
+    for found in growing(among, among.sparse_problem(among.config.optimal.osp_ridge)):
         reference = best.setdefault(len(found.support), found.objective)
-        probes += probes_of(among, found, among.config.osp_ridge, excess=found.objective / reference - 1)
+        probes += probes_of(among, found, among.config.optimal.osp_ridge, excess=found.objective / reference - 1)
     return probes

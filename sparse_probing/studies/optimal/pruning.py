@@ -20,10 +20,10 @@ def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     The best is the one whose own probe has the highest F1 on the training rows.
     """
     left, probes = candidates(config, problem), []
-    k = min(config.iterative_pruning_fixed_k, left.width)
-    for step in range(min(config.iterative_pruning_n_prune_steps, left.width - k + 1)):
-        found = left.search(left.sparse_problem(config.osp_ridge), k)
-        probes += probes_of(left, found, config.osp_ridge, step=step)
+    k = min(config.search.iterative_pruning_fixed_k, left.width)
+    for step in range(min(config.search.iterative_pruning_n_prune_steps, left.width - k + 1)):
+        found = left.search(left.sparse_problem(config.optimal.osp_ridge), k)
+        probes += probes_of(left, found, config.optimal.osp_ridge, step=step)
         if interrupted():
             break
         best = _best_alone(left, np.array(found.support))
@@ -33,6 +33,6 @@ def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
 
 def _best_alone(left: Candidates, support: np.ndarray) -> int:
     data = left.data
-    alone = fit_single_neurons(data.x_train[:, support], data.y_train, C=left.config.regularization)
+    alone = fit_single_neurons(data.x_train[:, support], data.y_train, C=left.config.fit.regularization)
     metrics = data.metrics(lambda x: x[:, support] * alone.coef + alone.intercept, classification(data))
     return int(support[np.argmax([m["train_f1_score"] for m in metrics])])

@@ -50,7 +50,7 @@ def probes_of(candidates: Candidates, found: OptimalFit, multiplier: float, **fu
 def _refit(candidates: Candidates, found: OptimalFit, multiplier: float, further: dict[str, Any]) -> FittedProbe:
     """Return the logistic probe of the same neurons; its ``proof_status`` is about the support."""
     within = np.array(found.support)
-    data, C = candidates.data, candidates.config.regularization
+    data, C = candidates.data, candidates.config.fit.regularization
     fits = fit_nested_top_k(data.x_train[:, within], data.y_train, [len(within)], C=C)
     (metrics,) = data.metrics(lambda x: nested_scores(fits, x[:, within]), classification(data))
     scores = nested_scores(fits, data.x_test[:, within])
@@ -119,7 +119,7 @@ def _diagnostics(candidates: Candidates, found: OptimalFit, multiplier: float) -
 
 def _intervals(candidates: Candidates, scores: Floats) -> dict[str, float]:
     """Return intervals of F1 and ROC-AUC on the test rows, whole groups drawn again; NaN where there are too few."""
-    problem, level = candidates.problem, candidates.config.confidence
+    problem, level = candidates.problem, candidates.config.statistics.confidence
     try:
         area = roc_inference(problem.test.label, scores, problem.test.group, level)
         low, high = _f1_interval(problem, scores[:, 0], level)

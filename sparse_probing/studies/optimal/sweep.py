@@ -21,17 +21,17 @@ from sparse_probing.studies.optimal.rows import probes_of
 def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Search for supports of up to ``osp_upto_k`` neurons; after a signal, return what was found so far."""
     chosen, probes = candidates(config, problem), []
-    sparse = chosen.sparse_problem(config.osp_ridge)
+    sparse = chosen.sparse_problem(config.optimal.osp_ridge)
     for found in growing(chosen, sparse):
         stability = _stability(chosen, found)
-        probes += probes_of(chosen, found, config.osp_ridge, support_stability=stability)
+        probes += probes_of(chosen, found, config.optimal.osp_ridge, support_stability=stability)
     return probes
 
 
 def growing(chosen: Candidates, sparse: SparseProblem, record: bool = True) -> Iterator[OptimalFit]:
     """Yield the best supports for growing k."""
     starts: list[Support] = []
-    for k in range(1, min(chosen.config.osp_upto_k, sparse.width) + 1):
+    for k in range(1, min(chosen.config.optimal.osp_upto_k, sparse.width) + 1):
         found = chosen.search(sparse, k, starts, record)
         starts = [found.support]
         yield found
@@ -41,14 +41,16 @@ def growing(chosen: Candidates, sparse: SparseProblem, record: bool = True) -> I
 
 def _stability(chosen: Candidates, found: OptimalFit) -> Floats | None:
     """Return in what share of resamples of the training groups each neuron of a support is in the best one."""
-    n = chosen.config.osp_resamples
+    n = chosen.config.optimal.osp_resamples
     if not n or interrupted():
         return None
     group, rng = chosen.problem.train.group, chosen.problem.rng("stability")
     counts = np.zeros(len(found.support))
     for _ in range(n):
         rows = _resample(group, chosen.data.y_train, rng)
-        again = chosen.search(chosen.sparse_problem(chosen.config.osp_ridge, rows), len(found.support), record=False)
+        again = chosen.search(
+            chosen.sparse_problem(chosen.config.optimal.osp_ridge, rows), len(found.support), record=False
+        )
         if interrupted():
             return None
         counts += np.isin(found.support, again.support)

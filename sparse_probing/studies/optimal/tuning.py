@@ -22,8 +22,8 @@ MEASURES = ("f1_score", "roc_auc")
 def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
     """Return the probes of every ridge and k; of each k, that of the best mean validation F1 is ``chosen``."""
     chosen = candidates(config, problem)
-    folds = grouped_folds(chosen.data.y_train, problem.train.group, config.tuning_folds, config.seed)
-    grid = sorted(config.osp_ridge_grid)
+    folds = grouped_folds(chosen.data.y_train, problem.train.group, config.split.tuning_folds, config.activations.seed)
+    grid = sorted(config.optimal.osp_ridge_grid)
     validation = np.array([_validation(chosen, folds, multiplier) for multiplier in grid])
     best, complete = validation[:, :, 0].argmax(axis=0), not interrupted()
     probes = []
@@ -47,7 +47,7 @@ def _of_fold(chosen: Candidates, fold: Split, multiplier: float) -> Floats:
     sparse = chosen.sparse_problem(multiplier, fold.train)
     x, y = chosen.data.x_train[fold.test], chosen.data.y_train[fold.test]
     # After a signal the rest stays at its worst: nothing of it is reported.
-    table = np.zeros((min(chosen.config.osp_upto_k, chosen.width), len(MEASURES)))
+    table = np.zeros((min(chosen.config.optimal.osp_upto_k, chosen.width), len(MEASURES)))
     if interrupted():
         return table
     for found in growing(chosen, sparse, record=False):

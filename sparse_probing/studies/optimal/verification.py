@@ -44,6 +44,6 @@ def verify_row(config: ProbingConfig, problem: Problem, row: Mapping[str, Any]) 
     numbers &= np.isclose(row["optimality_gap"], relative_gap(*said[1:]), rtol=0, atol=AGREEMENT)
     if not (same_support and numbers and str(claimed["loss"]) == row["loss"]):
         return Verdict(False, "The proof is sound, but of another probe than the row's.")
-    if row["proof_status"] == "proved" and row["optimality_gap"] > config.osp_gap + AGREEMENT:
+    if row["proof_status"] == "proved" and row["optimality_gap"] > config.optimal.osp_gap + AGREEMENT:
         return Verdict(False, f"The row says proved, but its gap is {row['optimality_gap']:.3g}.")
     return verdict

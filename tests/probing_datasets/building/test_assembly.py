@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -43,7 +41,7 @@ def by_rows(dataset, feature):
 def test_candidates(config, sequences, candidates):
     assert len(candidates) == (sequences.lengths - 1).sum()
     assert candidates.position.min() == 1
-    ignoring = every_position(replace(config, ignore_first=4), sequences)
+    ignoring = every_position(config.with_flags(ignore_first=4), sequences)
     assert ignoring.position.min() == 5
     assert last_position(sequences).position.tolist() == [len(t) - 1 for t in sequences.tokens]
     some = some_positions(config, sequences)
@@ -82,7 +80,7 @@ def test_rows_where_the_feature_applies(config, sequences, candidates):
 )
 def test_the_share_of_positives_is_the_natural_one_within_bounds(config, sequences, candidates, natural, least, share):
     is_positive = np.arange(len(candidates)) % 10 < 10 * natural
-    settings = replace(config, positive_fraction=least)
+    settings = config.with_flags(positive_fraction=least)
     dataset = assemble(settings, sequences, candidates, [("x", Labels("binary", is_positive))])
     assert dataset.description.features["x"].counts["1"] == 100 * share
 
@@ -94,7 +92,7 @@ def test_features_share_rows_unless_they_have_priorities_of_their_own(config, se
         return len({row for dataset in datasets for name in dataset.features for row in by_rows(dataset, name)})
 
     together = assemble(config, sequences, candidates, [("first", first), ("second", second)])
-    alone = assemble(replace(config, seed=1), sequences, candidates, [("second", second)])
+    alone = assemble(config.with_flags(seed=1), sequences, candidates, [("second", second)])
     assert distinct(together) < 150
     assert distinct(assemble(config, sequences, candidates, [("first", first)]), alone) > 180  # control
 
@@ -164,7 +162,7 @@ def test_rare_classes_and_single_groups_are_left_out(config, sequences, candidat
 def test_copies_in_other_groups_are_noted(config):
     texts = [("a", "one and two"), ("b", "three and four"), ("c", "one and two"), ("a", "one and two")]
     rows = [TextRow(text, group=group) for group, text in texts]
-    sequences = cut_texts(replace(config, min_tokens=1), Texts(rows, "digest"))
+    sequences = cut_texts(config.with_flags(min_tokens=1), Texts(rows, "digest"))
     candidates = last_position(sequences)
     labels = [("x", Labels("regression", np.arange(4.0)))]
     note = "1 sequences are copies of one in another group: they may be in training and test rows both."

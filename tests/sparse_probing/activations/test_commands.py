@@ -70,7 +70,7 @@ def tables(tmp_path):
     folder = tmp_path / "tables"
     result_folder.begin_folder(folder, {"algorithm_version": 1}, overwrite=False, resume=False)
     (folder / "layer_00.parquet").write_bytes(b"rows")
-    config = HarvestConfig(experiment_type="full_activation_histogram")
+    config = HarvestConfig.from_flags(experiment_type="full_activation_histogram")
     result_folder.finish_folder(folder, config, ["layer_00.parquet"], {})
     return folder
 

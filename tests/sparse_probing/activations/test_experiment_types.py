@@ -1,10 +1,10 @@
-import dataclasses
 from typing import get_args
 
 import pytest
 
 from sparse_probing.activations.experiment_types import EXPERIMENTS
 from sparse_probing.config import HarvestConfig, HarvestType
+from sparse_probing.config.locations import dataset_name, model_name
 
 HOOK = "mlp.hook_post"
 
@@ -16,7 +16,7 @@ def run(tiny_harvest):
     def run_type(experiment_type, **change):
         said = []
         neurons = ("1,2",) if experiment_type == "activation_subset" else ()
-        config = dataclasses.replace(tiny_harvest, experiment_type=experiment_type, neuron_subset=neurons, **change)
+        config = tiny_harvest.with_flags(experiment_type=experiment_type, neuron_subset=neurons, **change)
         EXPERIMENTS[experiment_type](config, said.append)
         return config, said
 
@@ -25,8 +25,14 @@ def run(tiny_harvest):
 
 def place(config: HarvestConfig):
     if config.experiment_type in ("activation_probe_dataset", "all_activations"):
-        return config.store_path
-    return config.results_dir / config.experiment_type / config.model_name / config.dataset_name / HOOK
+        return config.store_folder()
+    return (
+        config.activations.results_dir
+        / config.experiment_type
+        / model_name(config.activations)
+        / dataset_name(config.activations)
+        / HOOK
+    )
 
 
 def test_every_type_has_an_entry():
@@ -45,7 +51,7 @@ def test_each_says_what_it_will_do_and_where_it_is(run, experiment_type):
 def test_a_dry_run_writes_nothing(run, experiment_type):
     config, said = run(experiment_type, dry_run=True)
     assert len(said) == 1
-    assert not config.results_dir.exists()
+    assert not config.activations.results_dir.exists()
 
 
 @pytest.mark.parametrize("experiment_type", ["full_activation_histogram", "activation_subset"])

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 import gc
 import logging
@@ -26,7 +25,7 @@ TOLERANCE = {"32": 1e-6, "16": 2**-11, "bf16": 2**-8}
 @pytest.fixture
 def config(tiny_harvest, small_parts):
     """Three parts: one row per sequence, 270 sequences."""
-    return dataclasses.replace(tiny_harvest, activation_aggregation="mean")
+    return tiny_harvest.with_flags(activation_aggregation="mean")
 
 
 def expected_rows(reference, dataset, layer, aggregation):
@@ -44,9 +43,7 @@ def expected_rows(reference, dataset, layer, aggregation):
     [("none", "32"), ("mean", "32"), ("max", "32"), ("last", "32"), ("none", "16"), ("mean", "16"), ("max", "bf16")],
 )
 def test_rows_equal_those_of_plain_hooks(config, tiny_dataset, reference, aggregation, precision):
-    store = harvest(
-        dataclasses.replace(config, activation_aggregation=aggregation, output_precision=precision, batch_size=16)
-    )
+    store = harvest(config.with_flags(activation_aggregation=aggregation, output_precision=precision, batch_size=16))
     assert store.plan.n_parts > 1
     for layer in (0, 1):
         expected = expected_rows(reference, tiny_dataset, layer, aggregation)
@@ -62,29 +59,29 @@ def test_control_rows_of_another_layer_or_sequence_differ(config, tiny_dataset, 
 
 def test_the_store_knows_which_token_each_row_is(config, tiny_dataset):
     for aggregation in ("none", "mean"):
-        store = harvest(dataclasses.replace(config, activation_aggregation=aggregation))
+        store = harvest(config.with_flags(activation_aggregation=aggregation))
         rows = probed_rows(tiny_dataset, aggregation)
         assert all(map(np.array_equal, store.rows, (rows.sequence, rows.position)))
 
 
 def test_chosen_layers_hold_what_they_hold_among_all(config, tmp_path):
     whole = harvest(config)
-    alone = harvest(dataclasses.replace(config, layers=(1,), results_dir=tmp_path / "alone"))
+    alone = harvest(config.with_flags(layers=(1,), results_dir=tmp_path / "alone"))
     assert alone.plan.layers == (1,)
     assert np.array_equal(alone.read(1), whole.read(1))
 
 
 def test_the_batch_size_changes_no_more_than_rounding(config, tmp_path):
-    precise = dataclasses.replace(config, output_precision="32")
-    other = harvest(dataclasses.replace(precise, batch_size=7, results_dir=tmp_path / "other"))
+    precise = config.with_flags(output_precision="32")
+    other = harvest(precise.with_flags(batch_size=7, results_dir=tmp_path / "other"))
     assert other.plan == harvest(precise).plan
     np.testing.assert_allclose(other.read(1), harvest(precise).read(1), atol=1e-6)
 
 
 def test_random_weights_have_a_store_of_their_own(config, tmp_path):
-    control = dataclasses.replace(config, random_init=True, seed=1)
+    control = config.with_flags(random_init=True, seed=1)
     trained, first = harvest(config), harvest(control)
-    again = harvest(dataclasses.replace(control, results_dir=tmp_path / "again"))
+    again = harvest(control.with_flags(results_dir=tmp_path / "again"))
     assert first.path != trained.path
     assert np.array_equal(first.read(0), again.read(0))
     assert np.abs(first.read(0) - trained.read(0)).max() > 0.01
@@ -140,7 +137,7 @@ def files(folder):
 def unbroken(config):
     """Bytes of all files of an unbroken harvest; the place is then free again."""
     content = files(harvest(config).path)
-    shutil.rmtree(config.store_path)
+    shutil.rmtree(config.store_folder())
     return content
 
 
@@ -160,10 +157,10 @@ def test_resuming_gives_the_bytes_of_an_unbroken_harvest(config, unbroken, monke
         stop_before(patch, part, error("stop"))
         with pytest.raises(error, match="stop"):
             harvest(config)
-    assert ZarrStore.open(config.store_path).open_parts() == list(range(part, 3))
-    assert files(config.store_path).keys() < unbroken.keys()
+    assert ZarrStore.open(config.store_folder()).open_parts() == list(range(part, 3))
+    assert files(config.store_folder()).keys() < unbroken.keys()
     harvest(config)
-    assert files(config.store_path) == unbroken
+    assert files(config.store_folder()) == unbroken
 
 
 def test_a_failure_to_write_keeps_finished_parts(config, unbroken, monkeypatch):
@@ -176,9 +173,9 @@ def test_a_failure_to_write_keeps_finished_parts(config, unbroken, monkeypatch):
         patch.setattr(ZarrStore, "write_part", failing)
         with pytest.raises(StoreError, match="no space"):
             harvest(config)
-    assert 0 not in ZarrStore.open(config.store_path).open_parts()
+    assert 0 not in ZarrStore.open(config.store_folder()).open_parts()
     harvest(config)
-    assert files(config.store_path) == unbroken
+    assert files(config.store_folder()) == unbroken
 
 
 def test_harvesting_again_does_nothing(config, monkeypatch):
@@ -222,7 +219,7 @@ def test_damage_is_mended(config, name, damage, resume, caplog):
     before = files(store.path)
     damage(store.path / name)
     with caplog.at_level(logging.WARNING):
-        harvest(dataclasses.replace(config, resume=resume))
+        harvest(config.with_flags(resume=resume))
     assert files(store.path) == before
     if name == SHARD:
         assert "part 1 is written again" in caplog.text
@@ -234,13 +231,13 @@ def test_checksums_are_verified_only_when_asked_for(config):
     flip_byte(store.path / SHARD)
     harvest(config)
     assert [damage.part for damage in store.verify()] == [1]
-    assert harvest(dataclasses.replace(config, resume=True)).verify() == []
+    assert harvest(config.with_flags(resume=True)).verify() == []
 
 
 def test_damage_that_belongs_to_no_part_is_named(config):
     record = harvest(config).path / "provenance.json"
     flip_byte(record)
-    resumed = dataclasses.replace(config, resume=True)
+    resumed = config.with_flags(resume=True)
     with pytest.raises(CorruptStoreError, match=r"provenance.json: .*Delete this file and run the same command again"):
         harvest(resumed)
     record.unlink()
@@ -252,7 +249,7 @@ def test_an_edited_plan_is_refused(config):
     plan.write_text(plan.read_text().replace('"dtype": "float32"', '"dtype": "float16"'))
     with pytest.raises(CorruptStoreError, match=r"plan.json was edited or damaged .* anew with --overwrite"):
         harvest(config)
-    assert harvest(dataclasses.replace(config, overwrite=True)).verify() == []
+    assert harvest(config.with_flags(overwrite=True)).verify() == []
 
 
 @pytest.mark.parametrize(
@@ -267,15 +264,15 @@ def test_other_settings_do_not_touch_the_store(config, change, difference):
     store = harvest(config)
     before = files(store.path)
     with pytest.raises(StoreError, match=f"{difference}.*--overwrite"):
-        harvest(dataclasses.replace(config, **change))
+        harvest(config.with_flags(**change))
     assert files(store.path) == before
 
 
 def test_overwrite_makes_the_store_anew(config, tmp_path):
     harvest(config)
-    changed = dataclasses.replace(config, output_precision="32", overwrite=True)
+    changed = config.with_flags(output_precision="32", overwrite=True)
     store = harvest(changed)
-    fresh = harvest(dataclasses.replace(changed, results_dir=tmp_path / "fresh"))
+    fresh = harvest(changed.with_flags(results_dir=tmp_path / "fresh"))
     assert store.plan == fresh.plan
     assert store.digest == fresh.digest
 
@@ -283,7 +280,7 @@ def test_overwrite_makes_the_store_anew(config, tmp_path):
 def test_overwrite_resumes_a_store_of_the_same_settings(config, monkeypatch):
     harvest(config)
     monkeypatch.setattr(stage_one, "compute_parts", None)
-    assert harvest(dataclasses.replace(config, overwrite=True)).is_complete
+    assert harvest(config.with_flags(overwrite=True)).is_complete
 
 
 def test_a_job_runs_without_the_summary(config):
@@ -306,7 +303,7 @@ def before_each_batch():
 
 def test_a_notebook_keeps_its_number_of_threads(config, before_each_batch):
     before, seen = torch.get_num_threads(), []
-    job = prepare_harvest(dataclasses.replace(config, n_threads=before + 1))
+    job = prepare_harvest(config.with_flags(n_threads=before + 1))
     before_each_batch(job, lambda _: seen.append(torch.get_num_threads()))
     run_harvest(job)
     assert set(seen) == {before + 1}
@@ -318,7 +315,7 @@ def test_batches_that_do_not_fit_into_memory_are_halved(config, before_each_batc
         if len(keywords["input_ids"]) > 9:
             raise torch.OutOfMemoryError("out of memory")
 
-    whole = harvest(dataclasses.replace(config, results_dir=tmp_path / "whole"))
+    whole = harvest(config.with_flags(results_dir=tmp_path / "whole"))
     job = prepare_harvest(config)
     before_each_batch(job, refuse)
     with caplog.at_level(logging.WARNING):

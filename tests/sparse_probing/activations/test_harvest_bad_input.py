@@ -1,6 +1,5 @@
 """What stage 1 refuses: each error names the place and the remedy, and leaves finished work alone."""
 
-import dataclasses
 import json
 import resource
 import shutil
@@ -21,7 +20,7 @@ from sparse_probing.activations.stores import ZarrStore
 
 @pytest.fixture
 def config(tiny_harvest, small_parts):
-    return dataclasses.replace(tiny_harvest, activation_aggregation="mean")
+    return tiny_harvest.with_flags(activation_aggregation="mean")
 
 
 @pytest.fixture
@@ -43,21 +42,21 @@ def change_weights(folder, change):
 )
 def test_weights_that_are_not_numbers(config, model_copy, aggregation, value):
     change_weights(model_copy, lambda matrix: matrix.bias[5].fill_(float(value)))
-    spoiled = dataclasses.replace(config, model=str(model_copy), activation_aggregation=aggregation)
+    spoiled = config.with_flags(model=str(model_copy), activation_aggregation=aggregation)
     with pytest.raises(ActivationError, match=r"layer 1, mlp.hook_post of .* NaN or infinite.*check its weights"):
         harvest(spoiled)
-    assert ZarrStore.open(spoiled.store_path).open_parts()[0] == 0
+    assert ZarrStore.open(spoiled.store_folder()).open_parts()[0] == 0
 
 
 def test_activations_too_large_for_the_precision(config, model_copy):
     change_weights(model_copy, lambda matrix: matrix.weight.mul_(1e7))
-    large = dataclasses.replace(config, model=str(model_copy))
+    large = config.with_flags(model=str(model_copy))
     with pytest.raises(
         ActivationError, match=r"layer 1, .* exceed 65504, .*--output_precision bf16 or 32 with --overwr"
     ):
         harvest(large)
-    precise = harvest(dataclasses.replace(large, output_precision="32", overwrite=True)).read(1)
-    coarse = harvest(dataclasses.replace(large, output_precision="bf16", overwrite=True)).read(1)
+    precise = harvest(large.with_flags(output_precision="32", overwrite=True)).read(1)
+    coarse = harvest(large.with_flags(output_precision="bf16", overwrite=True)).read(1)
     assert precise.max() > 65504
     np.testing.assert_allclose(coarse, precise, rtol=2**-8)
 
@@ -67,15 +66,15 @@ def test_a_tokenizer_that_differs(config, model_copy):
     tokenizer.add_tokens(["zebra"])
     tokenizer.save_pretrained(model_copy)
     with pytest.raises(ModelError, match=r"tokenizer differs from that of .*Make the data set again with --tokenizer"):
-        harvest(dataclasses.replace(config, model=str(model_copy)))
-    assert not config.store_path.exists()
+        harvest(config.with_flags(model=str(model_copy)))
+    assert not config.store_folder().exists()
 
 
 def test_sequences_longer_than_the_model_takes(config, model_copy):
     settings = json.loads((model_copy / "config.json").read_text())
     (model_copy / "config.json").write_text(json.dumps(settings | {"max_position_embeddings": 32}))
     with pytest.raises(ModelError, match=r"sequences of 64 tokens, and .* takes 32.*--context_length 32"):
-        harvest(dataclasses.replace(config, model=str(model_copy)))
+        harvest(config.with_flags(model=str(model_copy)))
 
 
 @pytest.mark.parametrize(
@@ -89,19 +88,19 @@ def test_sequences_longer_than_the_model_takes(config, model_copy):
     ],
 )
 def test_what_does_not_exist(config, change, error, message):
-    wrong = dataclasses.replace(config, **change)
+    wrong = config.with_flags(**change)
     with pytest.raises(error, match=message):
         harvest(wrong)
-    assert not wrong.store_path.exists()
+    assert not wrong.store_folder().exists()
 
 
 def test_a_data_set_whose_content_was_edited(config, tiny_dataset_root, tmp_path):
     root = shutil.copytree(tiny_dataset_root, tmp_path / "sets")
-    description = root / config.feature_dataset / "description.json"
+    description = root / config.activations.feature_dataset / "description.json"
     content = json.loads(description.read_text())
     description.write_text(json.dumps(content | {"content_hash": "0" * 32}))
     with pytest.raises(DatasetError, match="is not what its description records. Make it again"):
-        harvest(dataclasses.replace(config, feature_dataset_dir=root))
+        harvest(config.with_flags(feature_dataset_dir=root))
 
 
 def test_a_data_set_that_was_made_anew(config, tiny_dataset_root, tmp_path):
@@ -109,10 +108,10 @@ def test_a_data_set_that_was_made_anew(config, tiny_dataset_root, tmp_path):
     from probing_datasets.make_config import MakeConfig
 
     store = harvest(config)
-    other = MakeConfig("natural_lang_id", tokenizer=config.model, output_dir=tmp_path / "sets", seed=1)
+    other = MakeConfig("natural_lang_id", tokenizer=config.activations.model, output_dir=tmp_path / "sets", seed=1)
     make_dataset(other)
     with pytest.raises(StoreError, match="fingerprint.dataset_hash: .*--overwrite"):
-        harvest(dataclasses.replace(config, feature_dataset_dir=other.output_dir))
+        harvest(config.with_flags(feature_dataset_dir=other.output_dir))
     assert store.verify() == []
 
 
@@ -121,7 +120,7 @@ def test_a_disk_that_is_too_full_is_refused_before_anything_is_written(config, m
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**6, 10**6 - 1000, 1000))
     with pytest.raises(StoreError, match=r"needs 0.00 GB, but only 0.00 GB are free.*Free space, set RESULTS_DIR"):
         harvest(config)
-    assert not config.store_path.exists()
+    assert not config.store_folder().exists()
 
 
 def test_a_full_disk_stops_a_harvest_with_open_parts_and_not_a_complete_one(config, monkeypatch):
@@ -150,9 +149,9 @@ def test_a_disk_that_becomes_full_while_a_part_is_written(config):
     """Metadata takes 4 kB, a shard of 100 rows and 48 neurons 9.6 kB."""
     with file_size_limit(8000), pytest.raises(StoreError, match=r"Cannot write .*layer_00/c.0.0.*run the same command"):
         harvest(config)
-    store = ZarrStore.open(config.store_path)
+    store = ZarrStore.open(config.store_folder())
     assert store.open_parts() == [0, 1, 2]
-    assert not list(config.store_path.rglob(".tmp-*"))
+    assert not list(config.store_folder().rglob(".tmp-*"))
     assert harvest(config).verify() == []
 
 
@@ -178,13 +177,13 @@ def mounted(tmp_path):
 
 
 def test_a_read_only_disk(config, mounted):
-    read_only = dataclasses.replace(config, results_dir=mounted("ro"))
+    read_only = config.with_flags(results_dir=mounted("ro"))
     with pytest.raises(StoreError, match="Cannot write .*: Read-only file system.*run the same command again"):
         harvest(read_only)
 
 
 def test_a_small_disk_is_refused_and_a_larger_one_is_enough(config, mounted, monkeypatch):
-    small = dataclasses.replace(config, results_dir=mounted("size=512k"))
+    small = config.with_flags(results_dir=mounted("size=512k"))
     with pytest.raises(StoreError, match="GB are free there"):
         harvest(small)
     monkeypatch.setattr(standing, "check_free_space", lambda path, needed: None)
@@ -193,11 +192,11 @@ def test_a_small_disk_is_refused_and_a_larger_one_is_enough(config, mounted, mon
 
 def test_a_disk_that_is_really_full(config, mounted, monkeypatch):
     monkeypatch.setattr(standing, "check_free_space", lambda path, needed: None)
-    full = dataclasses.replace(config, results_dir=mounted("size=80k"))
+    full = config.with_flags(results_dir=mounted("size=80k"))
     with pytest.raises(
         StoreError, match="Cannot write .*: No space left on device.*Finished parts of the store are kept"
     ):
         harvest(full)
-    finished = {0, 1, 2} - set(ZarrStore.open(full.store_path).open_parts())
-    assert ZarrStore.open(full.store_path).verify() == []
+    finished = {0, 1, 2} - set(ZarrStore.open(full.store_folder()).open_parts())
+    assert ZarrStore.open(full.store_folder()).verify() == []
     assert finished < {0, 1, 2}

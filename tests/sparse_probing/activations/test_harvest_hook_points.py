@@ -1,7 +1,5 @@
 """Several hook points in one pass, each with a store of its own."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -17,9 +15,7 @@ POST, RESIDUAL, PRE = "mlp.hook_post", "hook_resid_post", "mlp.hook_pre"
 
 @pytest.fixture
 def config(tiny_harvest, small_parts):
-    return dataclasses.replace(
-        tiny_harvest, activation_aggregation="mean", further_locations=(RESIDUAL, PRE), layers=(1,)
-    )
+    return tiny_harvest.with_flags(activation_aggregation="mean", further_locations=(RESIDUAL, PRE), layers=(1,))
 
 
 @pytest.fixture
@@ -37,45 +33,45 @@ def passes(monkeypatch):
 
 def alone(config, hook_point, tmp_path):
     return harvest(
-        dataclasses.replace(config, probe_location=hook_point, further_locations=(), results_dir=tmp_path / hook_point)
+        config.with_flags(probe_location=hook_point, further_locations=(), results_dir=tmp_path / hook_point)
     )
 
 
 def test_every_hook_point_gets_what_it_gets_alone(config, passes, tmp_path):
     first = harvest(config)
     assert passes == [((POST, RESIDUAL, PRE), [0, 1, 2])]
-    assert first.path == config.store_path
+    assert first.path == config.store_folder()
     for hook_point in (POST, RESIDUAL):
-        store, other = open_store(config.store_path_of(hook_point)), alone(config, hook_point, tmp_path)
+        store, other = open_store(config.store_folder(hook_point)), alone(config, hook_point, tmp_path)
         assert store.digest == other.digest
         assert store.plan.hook_points == (hook_point,)
         assert np.array_equal(store.read(1), other.read(1))
-    assert open_store(config.store_path_of(RESIDUAL)).plan.widths == {RESIDUAL: 16}
+    assert open_store(config.store_folder(RESIDUAL)).plan.widths == {RESIDUAL: 16}
 
 
 def test_a_hook_point_is_added_without_doing_the_others_again(config, passes):
-    harvest(dataclasses.replace(config, further_locations=()))
-    before = config.store_path.stat().st_mtime_ns
+    harvest(config.with_flags(further_locations=()))
+    before = config.store_folder().stat().st_mtime_ns
     harvest(config)
     assert passes == [((POST,), [0, 1, 2]), ((RESIDUAL, PRE), [0, 1, 2])]
-    assert config.store_path.stat().st_mtime_ns == before
+    assert config.store_folder().stat().st_mtime_ns == before
 
 
 def test_each_store_is_gone_on_with_from_where_it_was(config, passes):
     harvest(config)
-    stores = {hook_point: open_store(config.store_path_of(hook_point)) for hook_point in (POST, RESIDUAL, PRE)}
+    stores = {hook_point: open_store(config.store_folder(hook_point)) for hook_point in (POST, RESIDUAL, PRE)}
     digests = {hook_point: store.digest for hook_point, store in stores.items()}
     for hook_point, part in [(POST, 0), (RESIDUAL, 0), (RESIDUAL, 2), (PRE, 1)]:
         stores[hook_point].discard_part(part)
     passes.clear()
     harvest(config)
     assert passes == [((POST, RESIDUAL), [0]), ((RESIDUAL,), [2]), ((PRE,), [1])]
-    assert {hook_point: open_store(config.store_path_of(hook_point)).digest for hook_point in stores} == digests
+    assert {hook_point: open_store(config.store_folder(hook_point)).digest for hook_point in stores} == digests
 
 
 def test_stores_that_are_cut_otherwise_are_gone_on_with(config, passes, monkeypatch):
     monkeypatch.setattr(planning, "choose_part_rows", lambda n_rows, row_bytes: 80)
-    store = harvest(dataclasses.replace(config, further_locations=()))
+    store = harvest(config.with_flags(further_locations=()))
     store.discard_part(3)
     monkeypatch.setattr(planning, "choose_part_rows", lambda n_rows, row_bytes: 100)
     harvest(config)
@@ -87,27 +83,27 @@ def test_stores_that_are_cut_otherwise_are_gone_on_with(config, passes, monkeypa
 def test_parts_are_chosen_for_all_hook_points_together(tiny_harvest, monkeypatch):
     asked = []
     monkeypatch.setattr(planning, "choose_part_rows", lambda n_rows, row_bytes: asked.append(row_bytes) or 100)
-    prepare_harvest(dataclasses.replace(tiny_harvest, further_locations=(RESIDUAL,)))
-    prepare_harvest(dataclasses.replace(tiny_harvest, output_precision="8", layers=(1,)))
+    prepare_harvest(tiny_harvest.with_flags(further_locations=(RESIDUAL,)))
+    prepare_harvest(tiny_harvest.with_flags(output_precision="8", layers=(1,)))
     assert asked == [2 * (48 + 16) * 2, 48 * 4]
 
 
 def test_a_hook_point_that_does_not_exist_stops_all(config):
     with pytest.raises(ModelError, match="no hook point 'mlp.hook_pots'"):
-        harvest(dataclasses.replace(config, further_locations=(RESIDUAL, "mlp.hook_pots")))
-    assert not config.store_path.exists()
+        harvest(config.with_flags(further_locations=(RESIDUAL, "mlp.hook_pots")))
+    assert not config.store_folder().exists()
 
 
 def test_a_hook_point_named_twice_is_stored_once(config, passes):
-    harvest(dataclasses.replace(config, further_locations=(POST, RESIDUAL, RESIDUAL)))
+    harvest(config.with_flags(further_locations=(POST, RESIDUAL, RESIDUAL)))
     assert passes == [((POST, RESIDUAL), [0, 1, 2])]
 
 
 def test_precision_8_of_both_encodings_is_close_to_float32(config, tmp_path):
-    config = dataclasses.replace(config, further_locations=())
-    exact = harvest(dataclasses.replace(config, output_precision="32"))
+    config = config.with_flags(further_locations=())
+    exact = harvest(config.with_flags(output_precision="32"))
     for kind in ("zarr", "hdf5"):
-        coarse = dataclasses.replace(config, output_precision="8", store=kind, results_dir=tmp_path / kind)
+        coarse = config.with_flags(output_precision="8", store=kind, results_dir=tmp_path / kind)
         store = run_harvest(prepare_harvest(coarse))
         assert store.kind == kind
         precise, found = exact.read(1), store.read(1)

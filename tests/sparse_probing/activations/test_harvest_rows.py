@@ -1,7 +1,5 @@
 """Which rows a harvest stores: all tokens, chosen positions, the token before a label."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -18,7 +16,7 @@ CONTEXT = 64
 @pytest.fixture
 def all_tokens(tiny_harvest, small_parts, monkeypatch):
     monkeypatch.setattr(planning, "choose_part_rows", lambda n_rows, row_bytes: min(n_rows, 6000))
-    return dataclasses.replace(tiny_harvest, experiment_type="all_activations", output_precision="32")
+    return tiny_harvest.with_flags(experiment_type="all_activations", output_precision="32")
 
 
 def grid(reference, layer, positions):
@@ -33,7 +31,7 @@ def grid(reference, layer, positions):
     ("positions", "kept"), [((), range(CONTEXT)), ((5, 1), [1, 5]), ((-1, 0, 63), [0, 63]), ((-3, -30), [34, 61])]
 )
 def test_reading_and_reshaping_gives_sequences_positions_neurons(all_tokens, reference, positions, kept):
-    store = harvest(dataclasses.replace(all_tokens, positions=positions))
+    store = harvest(all_tokens.with_flags(positions=positions))
     kept = list(kept)
     for layer in (0, 1):
         expected = grid(reference, layer, kept)
@@ -45,7 +43,7 @@ def test_reading_and_reshaping_gives_sequences_positions_neurons(all_tokens, ref
 
 
 def test_without_padding_there_is_a_row_for_every_token(all_tokens, reference):
-    store = harvest(dataclasses.replace(all_tokens, flatten_and_ignore_padding=True))
+    store = harvest(all_tokens.with_flags(flatten_and_ignore_padding=True))
     np.testing.assert_allclose(store.read(1), np.concatenate(reference[1]), rtol=1e-5, atol=1e-6)
     lengths = [len(activations) for activations in reference[1]]
     assert np.array_equal(store.rows[0], np.repeat(np.arange(270), lengths))
@@ -53,54 +51,54 @@ def test_without_padding_there_is_a_row_for_every_token(all_tokens, reference):
 
 
 def test_all_sequences_aggregated(all_tokens, reference, tiny_dataset):
-    store = harvest(dataclasses.replace(all_tokens, activation_aggregation="max"))
+    store = harvest(all_tokens.with_flags(activation_aggregation="max"))
     prefix = tiny_dataset.description.n_prefix
     expected = [activations[prefix:].max(0) for activations in reference[0]]
     np.testing.assert_allclose(store.read(0), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_stores_of_labelled_and_of_all_tokens_have_places_of_their_own(all_tokens, tiny_harvest):
-    assert all_tokens.store_path != tiny_harvest.store_path
-    assert all_tokens.store_path.name == "mlp.hook_post.none.all"
+    assert all_tokens.store_folder() != tiny_harvest.store_folder()
+    assert all_tokens.store_folder().name == "mlp.hook_post.none.all"
 
 
 def test_other_positions_are_refused(all_tokens):
-    harvest(dataclasses.replace(all_tokens, positions=(1, 2)))
+    harvest(all_tokens.with_flags(positions=(1, 2)))
     for change, named in (({"positions": (1, 3)}, "positions"), ({"positions": ()}, "positions")):
         with pytest.raises(StoreError, match=f"fingerprint.{named}: .*--overwrite"):
-            harvest(dataclasses.replace(all_tokens, **change))
+            harvest(all_tokens.with_flags(**change))
     with pytest.raises(StoreError, match="fingerprint.flatten_and_ignore_padding: .*--overwrite"):
-        harvest(dataclasses.replace(all_tokens, positions=(1, 2), flatten_and_ignore_padding=True))
+        harvest(all_tokens.with_flags(positions=(1, 2), flatten_and_ignore_padding=True))
 
 
 def test_other_positions_are_overwritten_and_the_same_are_not(all_tokens, reference):
-    harvest(dataclasses.replace(all_tokens, positions=(0, 1, -1)))
-    others = dataclasses.replace(all_tokens, positions=(0, 1, 2), overwrite=True)
+    harvest(all_tokens.with_flags(positions=(0, 1, -1)))
+    others = all_tokens.with_flags(positions=(0, 1, 2), overwrite=True)
     store = harvest(others)
     np.testing.assert_allclose(store.read(1)[:3], reference[1][0][:3], rtol=1e-5, atol=1e-6)
-    assert not other_stands(prepare_harvest(dataclasses.replace(others, positions=(2, 1, 0, 0))), "mlp.hook_post")
+    assert not other_stands(prepare_harvest(others.with_flags(positions=(2, 1, 0, 0))), "mlp.hook_post")
 
 
 @pytest.mark.parametrize("position", [CONTEXT, -CONTEXT - 1])
 def test_a_position_outside_the_context(all_tokens, position):
     with pytest.raises(DatasetError, match=f"has positions -64 to 63; there is no position {position}"):
-        harvest(dataclasses.replace(all_tokens, positions=(1, position)))
+        harvest(all_tokens.with_flags(positions=(1, position)))
 
 
 @pytest.fixture
 def next_token(tiny_harvest, small_parts):
-    return dataclasses.replace(tiny_harvest, probe_next_token_feature=True, output_precision="32")
+    return tiny_harvest.with_flags(probe_next_token_feature=True, output_precision="32")
 
 
 def test_a_label_is_probed_at_the_position_before_it(next_token, reference, tiny_dataset):
     store = harvest(next_token)
-    stage_two = ProbingConfig(
-        model=next_token.model,
-        feature_dataset=next_token.feature_dataset,
-        results_dir=next_token.results_dir,
+    stage_two = ProbingConfig.from_flags(
+        model=next_token.activations.model,
+        feature_dataset=next_token.activations.feature_dataset,
+        results_dir=next_token.activations.results_dir,
         probe_next_token_feature=True,
     )
-    assert stage_two.store_path == store.path
+    assert stage_two.store_folder() == store.path
     activations, rows = store.read(1), ProbedRows(*store.rows)
     for feature in ("German", "French"):
         chosen = feature_rows(tiny_dataset, feature, rows, "none", next_token=True)
@@ -123,6 +121,6 @@ def test_rows_of_the_token_itself_are_not_those_of_the_token_before(tiny_harvest
 
 def test_parts_hold_whole_sequences_where_all_have_as_many_rows(all_tokens, tiny_harvest):
     assert prepare_harvest(all_tokens).plan.part_rows == 93 * CONTEXT
-    assert prepare_harvest(dataclasses.replace(all_tokens, positions=(1, 2, 3))).plan.part_rows == 270 * 3
-    assert prepare_harvest(dataclasses.replace(all_tokens, flatten_and_ignore_padding=True)).plan.part_rows == 6000
+    assert prepare_harvest(all_tokens.with_flags(positions=(1, 2, 3))).plan.part_rows == 270 * 3
+    assert prepare_harvest(all_tokens.with_flags(flatten_and_ignore_padding=True)).plan.part_rows == 6000
     assert prepare_harvest(tiny_harvest).plan.part_rows == 1350

@@ -8,7 +8,7 @@ import pytest
 
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.activations.harvest import harvest
-from sparse_probing.config import HarvestConfig, ProbingConfig, StoreConfig
+from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.neurons.export import export_neurons, main
 from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS
 from sparse_probing.runs.launch import run_probing
@@ -21,8 +21,11 @@ SHIPPED = Path(__file__).parents[3] / "interpretable_neurons"
 @pytest.fixture
 def run(tiny_harvest: HarvestConfig) -> Run:
     harvest(tiny_harvest)
-    shared = {name: asdict(tiny_harvest)[name] for name in StoreConfig.__dataclass_fields__}
-    return run_probing(ProbingConfig(**shared, experiment_type=("enumerate_monosemantic",), cluster="debug"))
+    return run_probing(
+        ProbingConfig.from_flags(
+            **asdict(tiny_harvest.activations), experiment_type=("enumerate_monosemantic",), cluster="debug"
+        )
+    )
 
 
 def checks_out(root: Path) -> bool:

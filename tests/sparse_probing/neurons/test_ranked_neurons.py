@@ -1,5 +1,3 @@
-import dataclasses
-
 import pandas as pd
 import pytest
 
@@ -25,7 +23,7 @@ PAPER_COLUMNS = [
 
 @pytest.fixture
 def results(plant):
-    return load_results(run_probing(dataclasses.replace(plant(), experiment_type=("enumerate_monosemantic",))))
+    return load_results(run_probing(plant().with_flags(experiment_type=("enumerate_monosemantic",))))
 
 
 def row(layer, neuron, train_f1, test_f1, feature="German", control="", k=1, **further):

@@ -1,4 +1,3 @@
-import dataclasses
 import io
 
 import pytest
@@ -22,7 +21,7 @@ def config(plant):
 
 
 def test_single_neurons_give_a_table_and_a_csv(config):
-    written, text = reported(dataclasses.replace(config, experiment_type=("enumerate_monosemantic",)))
+    written, text = reported(config.with_flags(experiment_type=("enumerate_monosemantic",)))
     assert written == ["ranked_neurons.csv"]
     assert [line.split()[1:6:2] for line in text.splitlines() if "L1.5" in line] == [["strong", "L1.5", "+"]]
     assert "ranked_neurons.csv" in text
@@ -35,7 +34,7 @@ def test_a_sweep_gives_a_figure_too(config):
 
 
 def test_dense_probes_give_a_table_by_layer(config):
-    written, text = reported(dataclasses.replace(config, experiment_type=("dense_probe",)))
+    written, text = reported(config.with_flags(experiment_type=("dense_probe",)))
     assert written == []
     assert "layer 0" in text
     assert "layer 1" in text
@@ -44,8 +43,8 @@ def test_dense_probes_give_a_table_by_layer(config):
 
 
 def test_optimal_probes_are_shown_without_their_refits_and_ridges_not_chosen(config):
-    config = dataclasses.replace(config, layers=(1,), osp_upto_k=2, controls=(), features_per_task=2)
-    tuning = dataclasses.replace(config, experiment_type=("osp_tuning",), osp_ridge_grid=(0.01, 3.0), tuning_folds=2)
+    config = config.with_flags(layers=(1,), osp_upto_k=2, controls=(), features_per_task=2)
+    tuning = config.with_flags(experiment_type=("osp_tuning",), osp_ridge_grid=(0.01, 3.0), tuning_folds=2)
     rows = load_results(run_probing(tuning))
     shown = rows[~_stands_beside(rows)]
     assert len(rows) == 16
@@ -57,7 +56,7 @@ def test_optimal_probes_are_shown_without_their_refits_and_ridges_not_chosen(con
 
 def test_filters_of_several_sizes_are_told_apart(config):
     study = ("test_osp_heuristic_filtering",)
-    written, text = reported(dataclasses.replace(config, experiment_type=study, layers=(1,), osp_upto_k=2))
+    written, text = reported(config.with_flags(experiment_type=study, layers=(1,), osp_upto_k=2))
     assert written == ["ranked_neurons.csv"]
     table = text[text.index("mean F1") :]
     assert "best 10 by mean_dif, neurons" in table
@@ -65,5 +64,5 @@ def test_filters_of_several_sizes_are_told_apart(config):
 
 
 def test_without_the_control_its_column_is_empty(config):
-    _, text = reported(dataclasses.replace(config, controls=()))
+    _, text = reported(config.with_flags(controls=()))
     assert "nan" in next(line for line in text.splitlines() if "strong" in line)

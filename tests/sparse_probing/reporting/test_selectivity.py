@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 
 from sparse_probing.reporting.selectivity import KEYS, selectivity
@@ -10,7 +8,7 @@ from sparse_probing.runs.load_results import load_results
 @pytest.fixture
 def results(plant):
     controls = ("shuffled_labels", "random_neurons", "rotation")
-    return load_results(run_probing(dataclasses.replace(plant(), controls=controls, feature_subset=("strong",))))
+    return load_results(run_probing(plant().with_flags(controls=controls, feature_subset=("strong",))))
 
 
 def test_every_probe_is_compared_with_its_own_control(results):

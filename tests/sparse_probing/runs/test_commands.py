@@ -125,4 +125,4 @@ def test_a_dry_run_writes_nothing(script, plant):
     status, out, err = script(*PLANTED, "--dry_run")
     assert (status, err) == (0, "")
     assert out.startswith("4 tasks (4 todo) in ")
-    assert not (config.results_dir / "probing").exists()
+    assert not (config.activations.results_dir / "probing").exists()

@@ -26,7 +26,7 @@ def no_slurm(monkeypatch):
 
 
 def files(config):
-    return sorted(path for path in config.results_dir.rglob("*") if path.is_file())
+    return sorted(path for path in config.activations.results_dir.rglob("*") if path.is_file())
 
 
 def last(seconds, run):
@@ -64,18 +64,17 @@ class _Inputs:
 def test_hours_are_those_of_finished_tasks_of_this_run_or_an_earlier_one(config):
     earlier = run_probing(config)
     last(1800.0, earlier)
-    later = dataclasses.replace(config, seed=1, workers=2, cluster="local")
+    later = config.with_flags(seed=1, workers=2, cluster="local")
     assert estimate(make_plan(later), make_plan(later).tasks).hours == pytest.approx(2.0)
     assert "estimated: 2.00 hours of work, 1.00 hours with 2 at a time (from 4 tasks that are done)" in dry_run(later)
     last(3600.0, run_probing(later))
     assert estimate(plan_run(later), make_plan(later).tasks).hours == pytest.approx(4.0)
-    other = make_plan(dataclasses.replace(config, experiment_type=("dense_probe",)))
+    other = make_plan(config.with_flags(experiment_type=("dense_probe",)))
     assert estimate(other, other.tasks).hours is None
 
 
 def test_the_batch_script_has_what_was_asked_for(config):
-    asked = dataclasses.replace(
-        config,
+    asked = config.with_flags(
         cluster="slurm",
         throttle=3,
         partition="cpu",
@@ -119,13 +118,13 @@ def test_the_batch_script_has_what_was_asked_for(config):
 
 
 def test_one_task_is_no_array(config):
-    one = dataclasses.replace(config, cluster="slurm", layers=(0,), feature_subset=("weak",))
+    one = config.with_flags(cluster="slurm", layers=(0,), feature_subset=("weak",))
     assert "#SBATCH --array" not in dry_run(one)
 
 
 def test_tasks_of_a_job(config):
-    assert "2 jobs of at most 3 tasks" in dry_run(dataclasses.replace(config, cluster="slurm", tasks_per_job=3))
+    assert "2 jobs of at most 3 tasks" in dry_run(config.with_flags(cluster="slurm", tasks_per_job=3))
 
 
 def test_a_short_job_is_told_to_stop_in_its_last_quarter(config):
-    assert "#SBATCH --signal=USR2@15" in dry_run(dataclasses.replace(config, cluster="slurm", time=1))
+    assert "#SBATCH --signal=USR2@15" in dry_run(config.with_flags(cluster="slurm", time=1))

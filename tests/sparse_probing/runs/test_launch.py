@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from probing_datasets.foundation.errors import SettingsError, TaskError
-from sparse_probing.config import ProbingConfig, StoreConfig
+from sparse_probing.config import ProbingConfig
 from sparse_probing.runs import local_workers as local
 from sparse_probing.runs.launch import launch, run_probing
 from sparse_probing.runs.planning.plan_run import plan_run
@@ -34,9 +34,9 @@ def config(plant):
 
 
 def test_debug_and_local_give_the_same_bytes(config, tmp_path):
-    elsewhere = shutil.copytree(config.results_dir, tmp_path / "copy")
+    elsewhere = shutil.copytree(config.activations.results_dir, tmp_path / "copy")
     here = run_probing(config)
-    workers = run_probing(dataclasses.replace(config, cluster="local", workers=2, results_dir=elsewhere))
+    workers = run_probing(config.with_flags(cluster="local", workers=2, results_dir=elsewhere))
     assert here.path != workers.path
     assert len(rows_files(here)) == 4
     assert rows_files(here) == rows_files(workers)
@@ -51,7 +51,7 @@ def test_a_rerun_does_nothing(config, monkeypatch):
 def test_another_seed_is_another_run_beside_the_first(config):
     first = run_probing(config)
     before = times(first)
-    second = run_probing(dataclasses.replace(config, seed=1))
+    second = run_probing(config.with_flags(seed=1))
     assert second.path != first.path
     assert times(first) == before
     assert rows_files(second) != rows_files(first)
@@ -82,7 +82,7 @@ def test_features_that_cannot_be_split_are_named_and_the_others_kept(plant):
     ]
     assert "0 negative rows in 0 groups" in lines[0]
     assert "6 positive rows in 1 groups" in lines[1]
-    good = run_probing(dataclasses.replace(config, feature_subset=("strong", "weak")))
+    good = run_probing(config.with_flags(feature_subset=("strong", "weak")))
     assert len(rows_files(good)) == 4
 
 
@@ -95,12 +95,12 @@ def test_a_failed_feature_is_named_again_by_a_rerun(plant):
 
 @pytest.mark.parametrize("cluster", ["debug", "local"])
 def test_a_damaged_shard_is_named_and_the_other_layers_finish(config, cluster):
-    shard = config.store_path / "mlp.hook_post" / "layer_00" / "c.1.0"
+    shard = config.store_folder() / "mlp.hook_post" / "layer_00" / "c.1.0"
     shard.write_bytes(shard.read_bytes()[:100])
     with pytest.raises(TaskError, match="2 parts of the run failed") as error:
-        run_probing(dataclasses.replace(config, cluster=cluster, workers=1))
+        run_probing(config.with_flags(cluster=cluster, workers=1))
     assert str(error.value).count(", layer 0): Layer 0, part 1: ") == 2
-    (path,) = (config.results_dir / "probing").rglob("run.json")
+    (path,) = (config.activations.results_dir / "probing").rglob("run.json")
     run = plan_run(config)
     assert path.parent == run.path
     done = [task.layer for key, task in run.tasks.items() if read_record(run.path, key)]
@@ -117,7 +117,7 @@ class Deadly:
 def test_a_worker_that_dies_is_reported(config, monkeypatch):
     monkeypatch.setattr(local, "_attempt_in_worker", Deadly())
     with pytest.raises(TaskError, match=r"A worker process died.*fewer --workers"):
-        run_probing(dataclasses.replace(config, cluster="local", workers=1))
+        run_probing(config.with_flags(cluster="local", workers=1))
     monkeypatch.undo()
     assert run_probing(config)
 
@@ -141,7 +141,7 @@ def test_a_task_that_fails_is_done_again_only_when_asked(config, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(TaskError, match="2 parts of the run failed"):
         run_probing(config)
-    run = run_probing(dataclasses.replace(config, retry_failed=True))
+    run = run_probing(config.with_flags(retry_failed=True))
     assert run_status(run).all_done
 
 
@@ -169,14 +169,14 @@ def test_an_interrupted_task_leaves_no_attempt(config, monkeypatch):
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_the_entries_of_an_array_share_the_tasks(config, monkeypatch, first, tmp_path):
-    elsewhere = shutil.copytree(config.results_dir, tmp_path / "copy")
-    expected = run_probing(dataclasses.replace(config, results_dir=elsewhere))
+    elsewhere = shutil.copytree(config.activations.results_dir, tmp_path / "copy")
+    expected = run_probing(config.with_flags(results_dir=elsewhere))
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
     monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", str(first))
     done = []
     for number in range(3):
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(first + number))
-        run = launch(ProbingConfig(**shared_settings(config))).run
+        run = launch(ProbingConfig.from_flags(**shared_settings(config))).run
         assert run
         done.append(set(run_status(run).keys("done")))
     assert [len(keys) for keys in done] == [2, 3, 4]
@@ -186,14 +186,13 @@ def test_the_entries_of_an_array_share_the_tasks(config, monkeypatch, first, tmp
 
 def shared_settings(config):
     """Return the settings of a configuration without its share of an array, which then comes from the environment."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return {name: value for name, value in values.items() if name not in ("rank", "world_size")}
+    return {name: value for name, value in config.flags().items() if name not in ("rank", "world_size")}
 
 
 def test_without_slurm_nothing_is_submitted(config, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SettingsError, match="There is no sbatch here"):
-        run_probing(dataclasses.replace(config, cluster="slurm"))
+        run_probing(config.with_flags(cluster="slurm"))
     assert run_status(plan_run(config)).counts["todo"] == 4
 
 
@@ -208,7 +207,7 @@ def test_while_slurm_does_not_answer_nothing_is_done_here_either(config, monkeyp
 
 def test_two_launchers_at_once_do_every_task_once(config):
     with ThreadPoolExecutor(2) as pool:
-        local = dataclasses.replace(config, cluster="local", workers=1)
+        local = config.with_flags(cluster="local", workers=1)
         runs = list(pool.map(run_probing, [local, local]))
     assert run_status(runs[0]).all_done
     records = [read_submissions(runs[0].folder)]
@@ -217,16 +216,16 @@ def test_two_launchers_at_once_do_every_task_once(config):
 
 
 def test_harvest_makes_the_store_first_and_only_once(tiny_harvest, monkeypatch):
-    shared = {field.name: getattr(tiny_harvest, field.name) for field in dataclasses.fields(StoreConfig)}
+    shared = dataclasses.asdict(tiny_harvest.activations)
     shared |= {"activation_aggregation": "mean", "feature_subset": ("German",), "layers": (1,), "max_k": 2}
-    config = ProbingConfig(**shared, cluster="debug", harvest=True, harvest_flags="--batch_size 8")
+    config = ProbingConfig.from_flags(**shared, cluster="debug", harvest=True, harvest_flags="--batch_size 8")
     run = run_probing(config)
     assert len(rows_files(run)) == 1
     monkeypatch.setattr(stage_one, "harvest", None)
-    assert run_probing(dataclasses.replace(config, layers=(0, 1))).input_digest == run.input_digest
+    assert run_probing(config.with_flags(layers=(0, 1))).input_digest == run.input_digest
 
 
 def test_flags_of_stage_one_that_stage_two_would_not_find_are_refused(config):
-    asked = dataclasses.replace(config, harvest=True, harvest_flags="--probe_location hook_resid_post")
+    asked = config.with_flags(harvest=True, harvest_flags="--probe_location hook_resid_post")
     with pytest.raises(SettingsError, match="would make .*hook_resid_post.none, and stage 2 reads .*hook_post.none"):
         run_probing(asked)

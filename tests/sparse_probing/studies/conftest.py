@@ -21,7 +21,7 @@ def side(rows: Sequence[int] | np.ndarray, label: np.ndarray) -> Side:
 
 @pytest.fixture
 def config() -> ProbingConfig:
-    return ProbingConfig(
+    return ProbingConfig.from_flags(
         n_neurons=7,
         max_k=16,
         regularization=0.5,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tyro
 from sklearn.linear_model import LogisticRegression
+from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import ProbingConfig
@@ -76,14 +77,14 @@ def test_intervals_hold_the_estimate(config, planted, fit):
 
 @pytest.mark.parametrize("name", ["optimal_sparse_probing", "osp_iterative_pruning", "test_osp_heuristic_filtering"])
 def test_every_proof_is_accepted_and_belongs_to_its_row(name, config, planted, fit):
-    config = dataclasses.replace(config, proof=True, osp_upto_k=2, iterative_pruning_fixed_k=2)
+    config = config.with_flags(proof=True, osp_upto_k=2, iterative_pruning_fixed_k=2)
     problem = planted(shift=1.0)
     rows = [row_of(p) for p in optimal(fit(STUDIES[name], config, problem))]
     assert all(verify_row(config, problem, row).proved for row in rows)
     assert all(row["regularization"] is None for row in rows)
     first, second = rows[:2]
     assert not verify_row(config, problem, first | {"optimality_gap": 0.0}).proved
-    strict = verify_row(dataclasses.replace(config, osp_gap=1e-5), problem, first)
+    strict = verify_row(config.with_flags(osp_gap=1e-5), problem, first)
     assert strict.proved == (first["optimality_gap"] <= 1e-5)
     assert strict.proved or "says proved, but its gap is" in strict.reason
     other = verify_row(config, problem, second | {"lower_bound": second["lower_bound"] * 1.001})
@@ -94,7 +95,7 @@ def test_every_proof_is_accepted_and_belongs_to_its_row(name, config, planted, f
 
 
 def test_a_filter_keeps_the_best_ranked_neurons_and_says_so(config, planted, fit):
-    config = dataclasses.replace(config, osp_heuristic_filter_size=5, proof=True)
+    config = config.with_flags(osp_heuristic_filter_size=5, proof=True)
     problem = planted(shift=1.0)
     for probe in optimal(fit(SWEEP, config, problem)):
         assert probe.further["n_candidates"] == 5
@@ -108,11 +109,11 @@ def test_what_a_filter_loses_shrinks_as_it_grows(config, planted, fit):
     of_pairs = {p.further["n_candidates"]: p.further["excess"] for p in probes if len(p.support) == 2}
     assert sorted(of_pairs) == [10, 25, 30]
     assert of_pairs[30] == 0
-    assert of_pairs[10] >= of_pairs[25] - config.osp_gap >= -2 * config.osp_gap
+    assert of_pairs[10] >= of_pairs[25] - config.optimal.osp_gap >= -2 * config.optimal.osp_gap
 
 
 def test_tuning_chooses_one_ridge_for_each_k_on_training_rows(config, planted, fit):
-    config, problem = dataclasses.replace(config, osp_ridge_grid=(0.001, 3.0)), planted(shift=1.0)
+    config, problem = config.with_flags(osp_ridge_grid=(0.001, 3.0)), planted(shift=1.0)
     probes = optimal(fit(STUDIES["osp_tuning"], config, problem))
     assert [(len(p.support), p.further["ridge_multiplier"]) for p in probes] == [
         (1, 0.001), (2, 0.001), (1, 3.0), (2, 3.0),
@@ -128,7 +129,7 @@ def test_tuning_chooses_one_ridge_for_each_k_on_training_rows(config, planted, f
 
 
 def test_pruning_takes_the_best_neuron_away(config, planted, fit):
-    config = dataclasses.replace(config, iterative_pruning_fixed_k=2)
+    config = config.with_flags(iterative_pruning_fixed_k=2)
     probes = optimal(fit(STUDIES["osp_iterative_pruning"], config, planted()))
     assert [p.further["step"] for p in probes] == [0, 1, 2, 3]
     assert [p.further["n_candidates"] for p in probes] == [30, 29, 28, 27]
@@ -139,7 +140,7 @@ def test_pruning_takes_the_best_neuron_away(config, planted, fit):
 
 def test_near_supports_are_all_that_are_near(config, planted, fit):
     problem = planted(shift=1.0)
-    config = dataclasses.replace(config, osp_near_gap=0.01)
+    config = config.with_flags(osp_near_gap=0.01)
     probe = optimal(fit(SWEEP, config, problem))[1]
     sparse = Candidates(config, problem, problem.columns()).sparse_problem(1.0)
     objectives = {s: fit_support(sparse, np.array(s)).objective for s in combinations(range(problem.width), 2)}
@@ -149,7 +150,7 @@ def test_near_supports_are_all_that_are_near(config, planted, fit):
 
 
 def test_a_planted_neuron_is_stable_and_noise_is_not(config, planted, fit):
-    config = dataclasses.replace(config, osp_resamples=6)
+    config = config.with_flags(osp_resamples=6)
     one, two = optimal(fit(SWEEP, config, planted()))
     assert one.further["support_stability"].tolist() == [1.0]
     stability = dict(zip(two.support.tolist(), two.further["support_stability"].tolist(), strict=True))
@@ -189,14 +190,14 @@ def ctrl_c_at_the_second_search(monkeypatch):
 
 @pytest.mark.usefixtures("ctrl_c_at_the_second_search")
 def test_a_signal_ends_the_search_and_keeps_what_was_found(config, planted, fit):
-    probes = optimal(fit(SWEEP, dataclasses.replace(config, osp_upto_k=5), planted()))
+    probes = optimal(fit(SWEEP, config.with_flags(osp_upto_k=5), planted()))
     assert [len(p.support) for p in probes] == [1, 2]
     assert interrupted()
 
 
 @pytest.mark.usefixtures("ctrl_c_at_the_second_search")
 def test_a_signal_leaves_no_share_of_unfinished_resamples(config, planted, fit):
-    (probe,) = optimal(fit(SWEEP, dataclasses.replace(config, osp_resamples=4), planted()))
+    (probe,) = optimal(fit(SWEEP, config.with_flags(osp_resamples=4), planted()))
     assert probe.further["support_stability"] is None
 
 
@@ -209,7 +210,7 @@ def test_a_signal_leaves_no_choice_by_unfinished_folds(config, planted, fit):
 
 @pytest.mark.parametrize("flag", ["--osp_timeout", "--gurobi_timeout", "--gurobi-timeout"])
 def test_the_time_limit_has_the_papers_name_too(flag):
-    assert tyro.cli(ProbingConfig, args=[flag, "5"]).osp_timeout == 5
+    assert tyro.cli(OmitArgPrefixes[ProbingConfig], args=[flag, "5"]).optimal.osp_timeout == 5
 
 
 @pytest.mark.parametrize(
@@ -230,4 +231,4 @@ def test_the_time_limit_has_the_papers_name_too(flag):
 )
 def test_settings_out_of_range_are_refused(config, wrong):
     with pytest.raises(SettingsError, match=f"--{next(iter(wrong))}|--proof"):
-        dataclasses.replace(config, **wrong)
+        config.with_flags(**wrong)

@@ -66,7 +66,7 @@ def test_binary_probes_have_all_metrics_and_a_measure_of_convergence(name, confi
         areas = {"train_roc_auc", "train_average_precision"} if name == "all_neurons" else set()
         assert {f"train_{metric}" for metric in METRICS} - areas <= set(probe.metrics)
         if "optimality_gap" in probe.further:
-            assert probe.further["optimality_gap"] <= config.osp_gap * (1 + 1e-6)
+            assert probe.further["optimality_gap"] <= config.optimal.osp_gap * (1 + 1e-6)
         else:
             assert min(probe.further.get("newton_decrement", 1), probe.further.get("duality_gap", 1)) < 1e-6
 
@@ -153,7 +153,7 @@ def test_test_rows_do_not_decide_anything(name, config, planted, fit):
 
 @pytest.mark.parametrize("ranking", ["mean_dif", "f_stat", "auc", "mean_dif_standardised", "lr", "svm", "mi"])
 def test_single_neurons_are_ranked_best_first(ranking, config, planted, fit):
-    config = dataclasses.replace(config, heuristic_feature_selection_method=ranking)
+    config = config.with_flags(heuristic_feature_selection_method=ranking)
     probes = fit(STUDIES["enumerate_monosemantic"], config, planted())
     assert [p.rank for p in probes] == list(range(1, 8))
     assert [len(p.support) for p in probes] == [1] * 7
@@ -163,7 +163,7 @@ def test_single_neurons_are_ranked_best_first(ranking, config, planted, fit):
 
 @pytest.mark.parametrize("name", ["enumerate_monosemantic", "all_neurons"])
 def test_no_more_single_neurons_than_the_layer_has(name, config, planted, fit):
-    probes = fit(STUDIES[name], dataclasses.replace(config, n_neurons=1000), planted())
+    probes = fit(STUDIES[name], config.with_flags(n_neurons=1000), planted())
     assert sorted(p.support.item() for p in probes) == list(range(WIDTH))
 
 
@@ -177,12 +177,12 @@ def test_supports_of_a_sweep_are_nested(config, planted, fit):
 
 
 def test_a_sweep_ends_with_the_whole_layer(config, planted, fit):
-    largest = fit(STUDIES["heuristic_sparsity_sweep"], dataclasses.replace(config, max_k=1024), planted())[-1]
+    largest = fit(STUDIES["heuristic_sparsity_sweep"], config.with_flags(max_k=1024), planted())[-1]
     assert len(largest.support) == WIDTH
 
 
 def test_the_values_of_k_can_be_chosen(config, planted, fit):
-    probes = fit(STUDIES["heuristic_sparsity_sweep"], dataclasses.replace(config, ks=(9, 3, 500)), planted())
+    probes = fit(STUDIES["heuristic_sparsity_sweep"], config.with_flags(ks=(9, 3, 500)), planted())
     assert [len(p.support) for p in probes] == [3, 9, WIDTH]
 
 
@@ -202,7 +202,7 @@ def test_pruning_takes_the_best_neuron_away(config, planted, fit):
 
 
 def test_regularization_is_chosen_on_validation_folds(config, planted, fit):
-    tuned = dataclasses.replace(config, regularization_grid=(1e-5, 0.1, 1e4), tuning_folds=3)
+    tuned = config.with_flags(regularization_grid=(1e-5, 0.1, 1e4), tuning_folds=3)
     (noise,) = fit(STUDIES["dense_probe"], tuned, planted(shuffle=True))
     assert noise.further["regularization"] == 1e-5
     (signal,) = fit(STUDIES["dense_probe"], tuned, planted())
@@ -220,7 +220,7 @@ def test_a_layer_with_one_neuron(name, planted, fit):
 
 
 def test_every_neuron_has_an_interval_and_corrected_p_values(config, planted, fit):
-    probes = fit(STUDIES["all_neurons"], dataclasses.replace(config, n_permutations=39), planted())
+    probes = fit(STUDIES["all_neurons"], config.with_flags(n_permutations=39), planted())
     assert sorted(p.support.item() for p in probes) == list(range(WIDTH))
     f1 = [p.metrics["train_f1_score"] for p in probes]
     assert f1 == sorted(f1, reverse=True)

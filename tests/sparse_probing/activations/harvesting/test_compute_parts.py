@@ -17,8 +17,8 @@ HOOK = "mlp.hook_post"
 def test_parts_of_nothing_but_padding_are_zero(tiny_harvest, small_parts, reference, monkeypatch):
     """Parts of two rows, the last position of two sequences each; sequences 14 and 15 end before it, 12 does not."""
     monkeypatch.setattr(planning, "choose_part_rows", lambda n_rows, row_bytes: 2)
-    config = dataclasses.replace(tiny_harvest, experiment_type="all_activations", positions=(-1,))
-    job = prepare_harvest(dataclasses.replace(config, output_precision="32"))
+    config = tiny_harvest.with_flags(experiment_type="all_activations", positions=(-1,))
+    job = prepare_harvest(config.with_flags(output_precision="32"))
     assert [len(reference[0][sequence]) == 64 for sequence in (12, 14, 15)] == [True, False, False]
     progress = []
 
@@ -50,8 +50,8 @@ def test_rows_are_those_of_advanced_indexing(tiny_dataset, dtype, every):
 
 def test_memory_of_a_part_is_what_the_store_takes(tiny_harvest, small_parts):
     for precision, dtype in {"8": np.float32, "16": np.float16, "32": np.float32, "bf16": np.uint16}.items():
-        config = dataclasses.replace(tiny_harvest, output_precision=precision, layers=(1,))
-        job = prepare_harvest(dataclasses.replace(config, further_locations=("hook_resid_post",)))
+        config = tiny_harvest.with_flags(output_precision=precision, layers=(1,))
+        job = prepare_harvest(config.with_flags(further_locations=("hook_resid_post",)))
         allocate = functools.partial(allocate_part, job)
         assert {key: array.shape for key, array in allocate(list(job.plans)).items()} == {
             (HOOK, 1): (100, 48),

@@ -21,14 +21,14 @@ def printed(found, width=80):
 
 @pytest.fixture
 def config(tiny_harvest):
-    return dataclasses.replace(tiny_harvest, further_locations=("hook_resid_post",))
+    return tiny_harvest.with_flags(further_locations=("hook_resid_post",))
 
 
 @pytest.mark.parametrize(("store", "precision"), [("zarr", "16"), ("hdf5", "32"), ("zarr", "8"), ("hdf5", "8")])
 def test_it_says_what_the_harvest_then_does(config, store, precision):
-    config = dataclasses.replace(config, store=store, output_precision=precision)
+    config = config.with_flags(store=store, output_precision=precision)
     found = dry_run(config)
-    assert not config.results_dir.exists()
+    assert not config.activations.results_dir.exists()
     harvest(config)
     for estimate in found.stores:
         files = [path for path in estimate.path.rglob("*") if path.is_file()]
@@ -48,7 +48,7 @@ def test_pythia_6_9b_on_a_million_positions(config, tiny_model_dir, tmp_path, mo
     settings = json.loads((large / "config.json").read_text())
     settings |= {"num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 16384, "num_attention_heads": 32}
     (large / "config.json").write_text(json.dumps(settings))
-    found = dry_run(dataclasses.replace(config, model=str(large)))
+    found = dry_run(config.with_flags(model=str(large)))
     mlp, residual = found.stores
     assert (mlp.plan.widths, residual.plan.widths) == ({"mlp.hook_post": 16384}, {"hook_resid_post": 4096})
     assert mlp.layer_bytes == 10**6 * 16384 * 2
@@ -58,7 +58,7 @@ def test_pythia_6_9b_on_a_million_positions(config, tiny_model_dir, tmp_path, mo
     for shown in ("16,384", "1,000,000", "32.768", "8.192", "15,625", "515,6"):
         assert shown in text, text
     with pytest.raises(ModelError):
-        harvest(dataclasses.replace(config, model=str(large)))
+        harvest(config.with_flags(model=str(large)))
 
 
 def test_too_little_room_is_said(config, monkeypatch):
@@ -70,13 +70,13 @@ def test_too_little_room_is_said(config, monkeypatch):
 
 def test_names_and_numbers_are_whole_on_a_narrow_terminal(config):
     text = printed(dry_run(config), width=40)
-    assert f"\nhook_resid_post: {config.store_path_of('hook_resid_post')}\n" in text
-    assert "270 rows" in printed(dry_run(dataclasses.replace(config, activation_aggregation="mean")), width=40)
+    assert f"\nhook_resid_post: {config.store_folder('hook_resid_post')}\n" in text
+    assert "270 rows" in printed(dry_run(config.with_flags(activation_aggregation="mean")), width=40)
 
 
 def test_a_store_that_would_be_refused_is_said(config):
-    harvest(dataclasses.replace(config, further_locations=()))
+    harvest(config.with_flags(further_locations=()))
     assert "ANOTHER STORE" not in printed(dry_run(config))
-    found = dry_run(dataclasses.replace(config, output_precision="32"))
+    found = dry_run(config.with_flags(output_precision="32"))
     assert [store.other_stands for store in found.stores] == [True, False]
     assert printed(found).count("ANOTHER STORE stands there") == 1

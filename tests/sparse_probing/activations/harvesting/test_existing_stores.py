@@ -19,11 +19,11 @@ HOOK = "mlp.hook_post"
 
 @pytest.fixture
 def config(tiny_harvest, small_parts):
-    return dataclasses.replace(tiny_harvest, activation_aggregation="mean", layers=(1,))
+    return tiny_harvest.with_flags(activation_aggregation="mean", layers=(1,))
 
 
 def process(config, rank, **changes):
-    return dataclasses.replace(config, rank=rank, world_size=2, **changes)
+    return config.with_flags(rank=rank, world_size=2, **changes)
 
 
 def files(folder):
@@ -38,18 +38,18 @@ def contents(folder):
 @pytest.mark.parametrize("first", [0, 1])
 def test_two_processes_make_the_bytes_of_one(config, first):
     whole = contents(harvest(config).path)
-    shutil.rmtree(config.store_path)
+    shutil.rmtree(config.store_folder())
     shares = {0: [0, 2], 1: [1]}
     store = harvest(process(config, first))
     assert store.open_parts() == shares[1 - first]
     job = prepare_harvest(process(config, first))
     assert outcome(job) == (
         f"process {first} of 2 has done its share; other processes have {len(shares[1 - first])} of 3 parts "
-        f"to write: {config.store_path}"
+        f"to write: {config.store_folder()}"
     )
     harvest(process(config, 1 - first))
-    assert contents(config.store_path) == whole
-    assert outcome(job) == f"complete: {config.store_path}"
+    assert contents(config.store_folder()) == whole
+    assert outcome(job) == f"complete: {config.store_folder()}"
 
 
 def test_a_process_looks_at_its_own_parts_alone(config):
@@ -69,8 +69,8 @@ def test_a_process_looks_at_its_own_parts_alone(config):
 @pytest.mark.slow
 def test_processes_that_begin_together(config, tiny_model_dir, tiny_dataset_root):
     script = get_activations.__file__
-    flags = ["--model", str(tiny_model_dir), "--feature_dataset", config.feature_dataset, "--layers", "1"]
-    flags += ["--feature_dataset_dir", str(tiny_dataset_root), "--results_dir", str(config.results_dir)]
+    flags = ["--model", str(tiny_model_dir), "--feature_dataset", config.activations.feature_dataset, "--layers", "1"]
+    flags += ["--feature_dataset_dir", str(tiny_dataset_root), "--results_dir", str(config.activations.results_dir)]
     flags += ["--experiment_type", "all_activations", "--n_threads", "1", "--world_size", "2", "--rank"]
     started = [
         subprocess.Popen([sys.executable, script, *flags, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -78,8 +78,8 @@ def test_processes_that_begin_together(config, tiny_model_dir, tiny_dataset_root
     ]
     outputs = [process.communicate(timeout=300) for process in started]
     assert [process.returncode for process in started] == [0, 0], outputs
-    together = dataclasses.replace(config, activation_aggregation="none", experiment_type="all_activations")
-    store = open_store(together.store_path)
+    together = config.with_flags(activation_aggregation="none", experiment_type="all_activations")
+    store = open_store(together.store_folder())
     assert store.plan.n_parts > 2
     assert store.is_complete
     assert store.verify() == []
@@ -89,19 +89,19 @@ def test_processes_that_begin_together(config, tiny_model_dir, tiny_dataset_root
 def test_the_share_comes_from_the_array_of_a_batch_system(config, monkeypatch):
     for name, value in {"ID": "5", "MIN": "4", "COUNT": "2"}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
-    assert (type(config)().rank, type(config)().world_size) == (1, 2)
+    assert (type(config)().share.rank, type(config)().share.world_size) == (1, 2)
 
 
 @pytest.mark.parametrize("rank", [-1, 2])
 def test_a_rank_that_is_none(config, rank):
-    with pytest.raises(SettingsError, match="--rank must lie from 0 to 1"):
+    with pytest.raises(SettingsError, match="--rank must be from 0 to 1"):
         process(config, rank)
 
 
 def test_the_share_of_an_array_with_a_step(config, monkeypatch):
     for name, value in {"ID": "7", "MIN": "1", "COUNT": "3", "STEP": "3"}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
-    assert (type(config)().rank, type(config)().world_size) == (2, 3)
+    assert (type(config)().share.rank, type(config)().share.world_size) == (2, 3)
 
 
 def test_an_array_with_gaps_needs_ranks(config, monkeypatch):
@@ -124,7 +124,7 @@ def test_a_damaged_row_index_is_no_reason_to_delete_a_store(config):
     part = store.path / "parts" / "000000.json"
     written = part.stat().st_mtime_ns
     (store.path / "rows.parquet").write_bytes(b"")
-    assert harvest(dataclasses.replace(config, overwrite=True)).verify() == []
+    assert harvest(config.with_flags(overwrite=True)).verify() == []
     assert part.stat().st_mtime_ns == written
 
 
@@ -134,7 +134,7 @@ def test_a_store_that_cannot_be_read_is_not_deleted(config):
     header = store.path / "plan.json"
     header.chmod(0)
     with pytest.raises(StoreError, match="Permission denied"):
-        harvest(dataclasses.replace(config, overwrite=True))
+        harvest(config.with_flags(overwrite=True))
     header.chmod(0o600)
     assert store.verify() == []
 
@@ -144,7 +144,7 @@ def test_a_header_that_is_a_folder_is_not_deleted(config):
     header.rename(header.with_suffix(".kept"))
     header.mkdir()
     with pytest.raises(StoreError, match="Is a directory"):
-        harvest(dataclasses.replace(config, overwrite=True))
+        harvest(config.with_flags(overwrite=True))
     assert header.with_suffix(".kept").exists()
 
 
@@ -154,15 +154,15 @@ def test_a_store_of_another_format_is_overwritten(config, monkeypatch):
         harvest(config)
     with pytest.raises(StoreFormatError, match="format version 0"):
         harvest(config)
-    assert harvest(dataclasses.replace(config, overwrite=True)).verify() == []
+    assert harvest(config.with_flags(overwrite=True)).verify() == []
 
 
 def test_another_encoding_is_refused_until_overwritten(config):
     harvest(config)
-    other = dataclasses.replace(config, store="hdf5")
+    other = config.with_flags(store="hdf5")
     with pytest.raises(StoreError, match="is a zarr store, not hdf5"):
         harvest(other)
-    store = harvest(dataclasses.replace(other, overwrite=True))
+    store = harvest(other.with_flags(overwrite=True))
     assert store.kind == "hdf5"
     assert store.verify() == []
     assert not (store.path / "zarr.json").exists()

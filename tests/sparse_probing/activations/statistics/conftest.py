@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 
 import pytest
@@ -14,4 +13,4 @@ def histogram_config(tiny_harvest, monkeypatch):
     """Blocks of 50 of the 270 sequences, and a model that is loaded once for all tests."""
     monkeypatch.setattr(planning, "load_model", LOAD_ONCE)
     monkeypatch.setattr(job, "BLOCK_SEQUENCES", 50)
-    return dataclasses.replace(tiny_harvest, experiment_type="full_activation_histogram", n_threads=1, top_k=4)
+    return tiny_harvest.with_flags(experiment_type="full_activation_histogram", n_threads=1, top_k=4)

@@ -64,7 +64,7 @@ def check_statistics(row, values, n_bin=100, span=(-1.0, 8.0)):
 
 
 def test_every_neuron_equals_plain_hooks_and_numpy(config, reference, tiny_dataset):
-    folder = full_activation_histogram(dataclasses.replace(config, batch_size=1, hist_max=0.1, hist_min=-0.05))
+    folder = full_activation_histogram(config.with_flags(batch_size=1, hist_max=0.1, hist_min=-0.05))
     places = [(s, p) for s, length in enumerate(tiny_dataset.lengths) for p in range(1, length)]
     for layer in (0, 1):
         table = layer_table(folder, layer)
@@ -101,7 +101,7 @@ def test_examples_show_their_token_in_its_text(config, tiny_dataset):
 
 
 def test_classes_are_counted_at_their_probed_tokens(config, reference, tiny_dataset):
-    folder = full_activation_histogram(dataclasses.replace(config, histogram_by_class=True, batch_size=1, layers=(1,)))
+    folder = full_activation_histogram(config.with_flags(histogram_by_class=True, batch_size=1, layers=(1,)))
     table = pd.read_parquet(folder / "classes" / "layer_01.parquet").set_index(["feature", "label", "neuron"])
     assert len(table) == 9 * 2 * 48
     for feature in ("Dutch", "Greek"):
@@ -126,8 +126,8 @@ def test_multiclass_features_have_classes_and_regression_features_a_note(config,
         },
     )
     made.save(tmp_path / "sets" / made.name)
-    config = dataclasses.replace(
-        config, feature_dataset=made.name, feature_dataset_dir=tmp_path / "sets", histogram_by_class=True
+    config = config.with_flags(
+        feature_dataset=made.name, feature_dataset_dir=tmp_path / "sets", histogram_by_class=True
     )
     folder = full_activation_histogram(config)
     table = pd.read_parquet(folder / "classes" / "layer_00.parquet")
@@ -138,7 +138,7 @@ def test_multiclass_features_have_classes_and_regression_features_a_note(config,
 
 def test_batch_size_changes_no_more_than_rounding(config, tmp_path):
     folders = [
-        full_activation_histogram(dataclasses.replace(config, batch_size=size, results_dir=tmp_path / str(size)))
+        full_activation_histogram(config.with_flags(batch_size=size, results_dir=tmp_path / str(size)))
         for size in (7, 64)
     ]
     one, other = (layer_table(folder, 1) for folder in folders)
@@ -147,10 +147,10 @@ def test_batch_size_changes_no_more_than_rounding(config, tmp_path):
 
 
 def test_further_locations_equal_those_counted_alone(config, tmp_path):
-    both = dataclasses.replace(config, further_locations=("hook_resid_post",))
+    both = config.with_flags(further_locations=("hook_resid_post",))
     beside = full_activation_histogram(both).with_name("hook_resid_post")
     alone = full_activation_histogram(
-        dataclasses.replace(config, probe_location="hook_resid_post", results_dir=tmp_path / "alone")
+        config.with_flags(probe_location="hook_resid_post", results_dir=tmp_path / "alone")
     )
     assert len(layer_table(alone, 0)) == 16
     assert tables(beside) == tables(alone)
@@ -159,13 +159,13 @@ def test_further_locations_equal_those_counted_alone(config, tmp_path):
 def test_a_location_can_be_added_later(config, monkeypatch):
     first = full_activation_histogram(config)
     before = tables(first)
-    full_activation_histogram(dataclasses.replace(config, further_locations=("hook_resid_post",)))
+    full_activation_histogram(config.with_flags(further_locations=("hook_resid_post",)))
     assert tables(first) == before
     assert len(tables(first.with_name("hook_resid_post"))) == 2
 
 
 def test_description_holds_edges_settings_versions_and_checksums(config):
-    folder = full_activation_histogram(dataclasses.replace(config, n_bin=5))
+    folder = full_activation_histogram(config.with_flags(n_bin=5))
     description = json.loads((folder / "description.json").read_text())
     assert description["edges"] == np.histogram_bin_edges(np.empty(0, np.float32), 5, (-1, 8)).tolist()
     assert description["config"]["top_k"] == 4
@@ -187,7 +187,7 @@ def test_running_again_does_nothing(config, monkeypatch):
 
 @pytest.mark.parametrize("n_counted", [0, 1, 3, 5])
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch, tmp_path, n_counted):
-    unbroken = full_activation_histogram(dataclasses.replace(config, results_dir=tmp_path / "unbroken"))
+    unbroken = full_activation_histogram(config.with_flags(results_dir=tmp_path / "unbroken"))
     counted = []
 
     def stopping(job, shares, block, batch_size, count=counting._count_block):
@@ -209,8 +209,8 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_the_ranks_share_the_blocks_and_the_last_one_merges(config, tmp_path, order):
-    alone = full_activation_histogram(dataclasses.replace(config, results_dir=tmp_path / "alone"))
-    done = [run_histogram(prepare_histogram(dataclasses.replace(config, rank=rank, world_size=3))) for rank in order]
+    alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
+    done = [run_histogram(prepare_histogram(config.with_flags(rank=rank, world_size=3))) for rank in order]
     assert done == [False, False, True]
     folder = prepare_histogram(config).subject.folder(HOOK)
     check_same(folder, alone)
@@ -218,14 +218,14 @@ def test_the_ranks_share_the_blocks_and_the_last_one_merges(config, tmp_path, or
 
 
 def test_more_ranks_than_blocks(config, tmp_path):
-    alone = full_activation_histogram(dataclasses.replace(config, results_dir=tmp_path / "alone"))
+    alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
     for rank in range(8):
-        folder = full_activation_histogram(dataclasses.replace(config, rank=rank, world_size=8))
+        folder = full_activation_histogram(config.with_flags(rank=rank, world_size=8))
     check_same(folder, alone)
 
 
 def test_a_batch_that_does_not_fit_is_counted_in_smaller_ones(config, monkeypatch, tmp_path, caplog):
-    whole = full_activation_histogram(dataclasses.replace(config, batch_size=4, results_dir=tmp_path / "whole"))
+    whole = full_activation_histogram(config.with_flags(batch_size=4, results_dir=tmp_path / "whole"))
 
     def scarce(model, tokens, mask, hooks, run=LanguageModel.run):
         run(model, tokens, mask, hooks)  # the hooks have counted by then
@@ -234,7 +234,7 @@ def test_a_batch_that_does_not_fit_is_counted_in_smaller_ones(config, monkeypatc
 
     monkeypatch.setattr(LanguageModel, "run", scarce)
     with caplog.at_level(logging.WARNING):
-        folder = full_activation_histogram(dataclasses.replace(config, batch_size=16))
+        folder = full_activation_histogram(config.with_flags(batch_size=16))
     assert tables(folder) == tables(whole)
     assert "with 8" in caplog.text
     assert "with 4" in caplog.text
@@ -251,7 +251,7 @@ def test_halving_begins_at_what_a_batch_can_be(config, monkeypatch, caplog):
 
     monkeypatch.setattr(LanguageModel, "run", scarce)
     with caplog.at_level(logging.WARNING):
-        full_activation_histogram(dataclasses.replace(config, batch_size=4096))
+        full_activation_histogram(config.with_flags(batch_size=4096))
     assert sizes[:3] == [50, 25, 12]
     assert [record.args for record in caplog.records if "does not fit" in record.message] == [(25,), (12,)]
 
@@ -269,14 +269,14 @@ def test_what_is_not_finite_is_refused_with_its_place(config, monkeypatch, bad):
 
 
 def test_another_world_size_is_refused_while_checkpoints_stand(config):
-    assert not run_histogram(prepare_histogram(dataclasses.replace(config, rank=2, world_size=3)))
-    kept = prepare_histogram(dataclasses.replace(config, rank=0, world_size=3))
+    assert not run_histogram(prepare_histogram(config.with_flags(rank=2, world_size=3)))
+    kept = prepare_histogram(config.with_flags(rank=0, world_size=3))
     for world_size in (1, 2):
-        other = prepare_histogram(dataclasses.replace(config, world_size=world_size))
+        other = prepare_histogram(config.with_flags(world_size=world_size))
         with pytest.raises(SettingsError, match=r"--world_size is \d. Go on with --world_size 3 .* --rank 0 to 2"):
             run_histogram(other)
     assert kept.is_counted(HOOK, 2)
-    folder = full_activation_histogram(dataclasses.replace(config, overwrite=True))
+    folder = full_activation_histogram(config.with_flags(overwrite=True))
     assert not (folder / "checkpoints").exists()
 
 
@@ -288,7 +288,7 @@ def test_a_damaged_table_is_made_again(config, resume):
         path.write_bytes(bytes([*path.read_bytes()[:-1], 0]))
     else:
         path.unlink()
-    full_activation_histogram(dataclasses.replace(config, resume=resume))
+    full_activation_histogram(config.with_flags(resume=resume))
     assert tables(folder) == before
 
 
@@ -315,9 +315,9 @@ def test_other_settings_are_refused_until_overwritten(config, change, difference
     folder = full_activation_histogram(config)
     before = tables(folder)
     with pytest.raises(StoreError, match=f"{difference}.*--overwrite"):
-        full_activation_histogram(dataclasses.replace(config, **change))
+        full_activation_histogram(config.with_flags(**change))
     assert tables(folder) == before
-    full_activation_histogram(dataclasses.replace(config, **change, overwrite=True))
+    full_activation_histogram(config.with_flags(**change, overwrite=True))
     assert tables(folder) != before
 
 
@@ -331,14 +331,14 @@ def test_other_settings_are_refused_until_overwritten(config, change, difference
 )
 def test_bad_input(config, change, error, message):
     with pytest.raises(error, match=message):
-        full_activation_histogram(dataclasses.replace(config, **change))
-    assert not config.results_dir.exists()
+        full_activation_histogram(config.with_flags(**change))
+    assert not config.activations.results_dir.exists()
 
 
 def test_summary_and_dry_run_touch_nothing(config):
-    planned = prepare_histogram(dataclasses.replace(config, dry_run=True, histogram_by_class=True))
+    planned = prepare_histogram(config.with_flags(dry_run=True, histogram_by_class=True))
     assert "18 classes, width mlp.hook_post 48, 2 layers: 0.001 GB of counts" in summary(planned)
-    assert not config.results_dir.exists()
+    assert not config.activations.results_dir.exists()
 
 
 SCRIPT = """
@@ -349,7 +349,7 @@ from sparse_probing.config import HarvestConfig
 job.BLOCK_SEQUENCES = 10
 counting.CHECKPOINT_COST = 1e9
 model, root, results = sys.argv[1:]
-histogram.full_activation_histogram(HarvestConfig(
+histogram.full_activation_histogram(HarvestConfig.from_flags(
     experiment_type="full_activation_histogram", model=model, feature_dataset="natural_lang_id.tiny.64.-1",
     feature_dataset_dir=Path(root), results_dir=Path(results), n_threads=1, batch_size=1, top_k=4, rank=0, world_size=2,
 ))
@@ -359,10 +359,10 @@ histogram.full_activation_histogram(HarvestConfig(
 @pytest.mark.slow
 def test_two_ranks_one_of_which_is_killed(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
     monkeypatch.setattr(job, "BLOCK_SEQUENCES", 10)
-    config = dataclasses.replace(config, batch_size=1)
-    alone = full_activation_histogram(dataclasses.replace(config, results_dir=tmp_path / "alone"))
-    prepared = prepare_histogram(dataclasses.replace(config, rank=0, world_size=2))
-    arguments = map(str, [tiny_model_dir, tiny_dataset_root, config.results_dir])
+    config = config.with_flags(batch_size=1)
+    alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
+    prepared = prepare_histogram(config.with_flags(rank=0, world_size=2))
+    arguments = map(str, [tiny_model_dir, tiny_dataset_root, config.activations.results_dir])
     killed = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.PIPE)
     while prepared.n_counted(HOOK, 0) == NOT_BEGUN:
         assert killed.poll() is None, killed.communicate()
@@ -370,6 +370,6 @@ def test_two_ranks_one_of_which_is_killed(config, tiny_model_dir, tiny_dataset_r
     killed.kill()
     assert killed.wait() == -9
     assert 0 < prepared.n_counted(HOOK, 0) < len(prepared.share(0)) == 14
-    assert not run_histogram(prepare_histogram(dataclasses.replace(config, rank=1, world_size=2)))
+    assert not run_histogram(prepare_histogram(config.with_flags(rank=1, world_size=2)))
     assert run_histogram(prepared)
     check_same(prepared.subject.folder(HOOK), alone)

@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 import json
 import subprocess
@@ -34,8 +33,8 @@ def config(tiny_harvest, monkeypatch):
     """Parts of 100 of the 270 sequences."""
     monkeypatch.setattr(planning, "load_model", LOAD_ONCE)
     monkeypatch.setattr(module, "PART_SEQUENCES", 100)
-    return dataclasses.replace(
-        tiny_harvest, experiment_type="activation_subset", neuron_subset=NEURONS, n_threads=1, save_by_neuron=True
+    return tiny_harvest.with_flags(
+        experiment_type="activation_subset", neuron_subset=NEURONS, n_threads=1, save_by_neuron=True
     )
 
 
@@ -62,8 +61,8 @@ def test_every_token_has_the_activation_of_plain_hooks(config, reference, tiny_d
 
 
 def test_positions(config, tiny_dataset):
-    some = read(activation_subset(dataclasses.replace(config, positions=(-1, 3))))
-    other = dataclasses.replace(config, results_dir=config.results_dir / "other")
+    some = read(activation_subset(config.with_flags(positions=(-1, 3))))
+    other = config.with_flags(results_dir=config.activations.results_dir / "other")
     whole = read(activation_subset(other)).query("position == 3 or position == 63").reset_index(drop=True)
     pd.testing.assert_frame_equal(some, whole, check_exact=False, atol=1e-6)
 
@@ -73,7 +72,7 @@ def test_a_part_may_have_no_token(config, tiny_dataset, monkeypatch):
     longest = int(tiny_dataset.lengths.max())
     shorter = np.flatnonzero(tiny_dataset.lengths < longest)
     assert len(shorter)
-    prepared = prepare_subset(dataclasses.replace(config, positions=(longest - 1,)))
+    prepared = prepare_subset(config.with_flags(positions=(longest - 1,)))
     sizes = np.diff(prepared.bounds)
     assert (sizes[shorter] == 0).all()
     assert len(prepared.tokens(0, 0)) == 0
@@ -108,7 +107,7 @@ def test_a_file_per_neuron_holds_its_column(config):
 
 
 def test_further_tables_are_made_when_asked_for(config):
-    bare = dataclasses.replace(config, save_by_neuron=False, skip_computing_token_summary_df=True)
+    bare = config.with_flags(save_by_neuron=False, skip_computing_token_summary_df=True)
     folder = activation_subset(bare)
     parts_alone = tables(folder)
     assert list(parts_alone) == [f"parts/part-00000{i}.parquet" for i in range(3)]
@@ -119,7 +118,7 @@ def test_further_tables_are_made_when_asked_for(config):
 
 
 def test_further_locations_have_folders_of_their_own(config):
-    both = dataclasses.replace(config, further_locations=("mlp.hook_pre",))
+    both = config.with_flags(further_locations=("mlp.hook_pre",))
     folder = activation_subset(both)
     before, after = read(folder.with_name("mlp.hook_pre")), read(folder)
     np.testing.assert_allclose(
@@ -145,27 +144,27 @@ def test_exactly_the_damaged_files_are_made_again(config, name, damage):
     path.unlink()
     if damage != "missing":
         path.write_bytes(data[:-9] if damage == "cut" else bytes([*data[:99], data[99] ^ 1, *data[100:]]))
-    activation_subset(dataclasses.replace(config, resume=damage == "flipped"))
+    activation_subset(config.with_flags(resume=damage == "flipped"))
     assert tables(folder) == unbroken
     assert {p for p, time in before.items() if p.stat().st_mtime_ns != time} == {path}
     assert (folder / "description.json").exists()
 
 
 def test_a_part_that_cannot_be_read_is_named(config):
-    bare = dataclasses.replace(config, save_by_neuron=False, skip_computing_token_summary_df=True)
+    bare = config.with_flags(save_by_neuron=False, skip_computing_token_summary_df=True)
     folder = activation_subset(bare)
     path = folder / "parts" / "part-000001.parquet"
     path.write_bytes(bytes(path.stat().st_size))
     with pytest.raises(CorruptStoreError, match=r"part-000001.parquet is damaged .* Delete it"):
         activation_subset(config)
     path.unlink()
-    other = activation_subset(dataclasses.replace(config, results_dir=config.results_dir / "other"))
+    other = activation_subset(config.with_flags(results_dir=config.activations.results_dir / "other"))
     assert tables(activation_subset(config)) == tables(other)
 
 
 @pytest.mark.parametrize("n_written", [0, 1, 2])
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch, n_written):
-    unbroken = tables(activation_subset(dataclasses.replace(config, results_dir=config.results_dir / "unbroken")))
+    unbroken = tables(activation_subset(config.with_flags(results_dir=config.activations.results_dir / "unbroken")))
     written = []
 
     def stopping(path, *arguments, write=parts.write_part):
@@ -191,7 +190,7 @@ from sparse_probing.activations.subset import activation_subset as module
 from sparse_probing.config import HarvestConfig
 module.PART_SEQUENCES = 10
 model, root, results = sys.argv[1:]
-module.activation_subset(HarvestConfig(
+module.activation_subset(HarvestConfig.from_flags(
     experiment_type="activation_subset", model=model, feature_dataset="natural_lang_id.tiny.64.-1", n_threads=1,
     feature_dataset_dir=Path(root), results_dir=Path(results), neuron_subset=("1,47", "0,3", "1,0"), batch_size=1,
 ))
@@ -201,9 +200,9 @@ module.activation_subset(HarvestConfig(
 @pytest.mark.slow
 def test_killed_and_gone_on_with_gives_the_same_bytes(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PART_SEQUENCES", 10)
-    config = dataclasses.replace(config, batch_size=1)
-    unbroken = tables(activation_subset(dataclasses.replace(config, results_dir=tmp_path / "unbroken")))
-    arguments = map(str, [tiny_model_dir, tiny_dataset_root, config.results_dir])
+    config = config.with_flags(batch_size=1)
+    unbroken = tables(activation_subset(config.with_flags(results_dir=tmp_path / "unbroken")))
+    arguments = map(str, [tiny_model_dir, tiny_dataset_root, config.activations.results_dir])
     killed = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.PIPE)
     folder = prepare_subset(config).subject.folder("mlp.hook_post")
     while not (folder / "parts" / "part-000001.parquet").exists():
@@ -217,19 +216,19 @@ def test_killed_and_gone_on_with_gives_the_same_bytes(config, tiny_model_dir, ti
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_ranks_share_the_parts_and_the_last_one_completes_the_tables(config, order):
-    alone = tables(activation_subset(dataclasses.replace(config, results_dir=config.results_dir / "alone")))
-    done = [run_subset(prepare_subset(dataclasses.replace(config, rank=rank, world_size=2))) for rank in order]
+    alone = tables(activation_subset(config.with_flags(results_dir=config.activations.results_dir / "alone")))
+    done = [run_subset(prepare_subset(config.with_flags(rank=rank, world_size=2))) for rank in order]
     assert done == [False, True]
     assert tables(prepare_subset(config).subject.folder("mlp.hook_post")) == alone
 
 
 def test_other_neurons_are_refused_until_overwritten(config):
     folder = activation_subset(config)
-    other = dataclasses.replace(config, neuron_subset=("0,1",))
+    other = config.with_flags(neuron_subset=("0,1",))
     with pytest.raises(StoreError, match=r"neurons: \['L0.N3', .*\] -> \['L0.N1'\].*--overwrite"):
         activation_subset(other)
     assert list(read(folder).columns[3:]) == NAMES
-    activation_subset(dataclasses.replace(other, overwrite=True))
+    activation_subset(other.with_flags(overwrite=True))
     assert list(read(folder).columns[3:]) == ["L0.N1"]
 
 
@@ -245,8 +244,8 @@ def test_other_neurons_are_refused_until_overwritten(config):
 )
 def test_bad_input(config, change, error, message):
     with pytest.raises(error, match=message):
-        activation_subset(dataclasses.replace(config, **change))
-    assert not config.results_dir.exists()
+        activation_subset(config.with_flags(**change))
+    assert not config.activations.results_dir.exists()
 
 
 def test_what_is_not_finite_is_refused(config, monkeypatch):

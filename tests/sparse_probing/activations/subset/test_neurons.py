@@ -1,4 +1,3 @@
-import dataclasses
 import functools
 
 import pandas as pd
@@ -8,7 +7,7 @@ from probing_datasets.foundation.errors import ModelError, SettingsError
 from sparse_probing.activations.subset.neurons import Neuron, check_neurons, chosen_neurons, parse_neuron
 from sparse_probing.config import HarvestConfig
 
-SUBSET = functools.partial(HarvestConfig, experiment_type="activation_subset")
+SUBSET = functools.partial(HarvestConfig.from_flags, experiment_type="activation_subset")
 HOOK = "mlp.hook_post"
 
 
@@ -38,7 +37,7 @@ def test_neurons_of_the_command_line_are_sorted_and_each_is_there_once():
 def test_neurons_of_a_file_and_of_the_command_line_go_together(ranked):
     config = SUBSET(neuron_subset_file=ranked, neuron_subset=("9,9",))
     assert names(config) == ["L0.N30", "L1.N1", "L1.N2", "L2.N12", "L3.N1", "L9.N9"]
-    assert names(dataclasses.replace(config, layers=(1, 9))) == ["L1.N1", "L1.N2", "L9.N9"]
+    assert names(config.with_flags(layers=(1, 9))) == ["L1.N1", "L1.N2", "L9.N9"]
 
 
 def test_a_file_can_be_restricted_to_what_is_run(ranked):
@@ -46,7 +45,7 @@ def test_a_file_can_be_restricted_to_what_is_run(ranked):
     assert names(config) == ["L0.N30", "L2.N12"]
     assert names(config, "hook_mlp_out") == ["L3.N1"]
     with pytest.raises(SettingsError, match=r"No neuron of mlp.hook_post is chosen.*leave out"):
-        names(dataclasses.replace(config, model="pythia-70m"))
+        names(config.with_flags(model="pythia-70m"))
 
 
 @pytest.mark.parametrize("text", ["2", "2,3,4", "2,x", "-1,3", "2.5,3", ""])

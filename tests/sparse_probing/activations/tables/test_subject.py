@@ -1,5 +1,3 @@
-import dataclasses
-
 import pytest
 import torch
 
@@ -9,33 +7,35 @@ from sparse_probing.activations.tables.subject import load_subject, torch_thread
 
 @pytest.fixture
 def config(tiny_harvest):
-    return dataclasses.replace(tiny_harvest, experiment_type="activation_subset")
+    return tiny_harvest.with_flags(experiment_type="activation_subset")
 
 
 def test_a_subject_knows_layers_widths_and_places(config):
-    subject = load_subject(dataclasses.replace(config, layers=(1,), further_locations=("hook_resid_post",)))
+    subject = load_subject(config.with_flags(layers=(1,), further_locations=("hook_resid_post",)))
     assert subject.layers == (1,)
     assert subject.widths == {"mlp.hook_post": 48, "hook_resid_post": 16}
-    expected = config.results_dir / "activation_subset" / "tiny" / "natural_lang_id.tiny.64.-1" / "hook_resid_post"
+    expected = (
+        config.activations.results_dir / "activation_subset" / "tiny" / "natural_lang_id.tiny.64.-1" / "hook_resid_post"
+    )
     assert subject.folder("hook_resid_post") == expected
 
 
 def test_the_fingerprint_tells_weights_and_data_apart(config):
     trained = load_subject(config).fingerprint("mlp.hook_post")
-    random = load_subject(dataclasses.replace(config, random_init=True, seed=1)).fingerprint("mlp.hook_post")
+    random = load_subject(config.with_flags(random_init=True, seed=1)).fingerprint("mlp.hook_post")
     assert {key for key in trained if trained[key] != random[key]} == {"random_init", "weight_hash"}
 
 
 def test_processes_share_all_parts(config):
-    shares = [load_subject(dataclasses.replace(config, rank=r, world_size=3, dry_run=True)).share(7) for r in range(3)]
+    shares = [load_subject(config.with_flags(rank=r, world_size=3, dry_run=True)).share(7) for r in range(3)]
     assert sorted(part for share in shares for part in share) == list(range(7))
 
 
 def test_pooled_rows_and_missing_layers_are_refused(config):
     with pytest.raises(SettingsError, match="activation_subset looks at single tokens"):
-        load_subject(dataclasses.replace(config, activation_aggregation="mean"))
+        load_subject(config.with_flags(activation_aggregation="mean"))
     with pytest.raises(ModelError, match="there is no layer 9"):
-        load_subject(dataclasses.replace(config, layers=(9,)))
+        load_subject(config.with_flags(layers=(9,)))
 
 
 def test_threads_are_as_before_afterwards():

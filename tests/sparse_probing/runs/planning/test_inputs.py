@@ -1,6 +1,5 @@
 """Stage 2 reads the activations it was asked for, or says why not."""
 
-import dataclasses
 import shutil
 import threading
 from pathlib import Path
@@ -31,17 +30,17 @@ def test_data_set_and_store_are_opened(config):
 
 def test_a_store_of_another_model_of_the_same_short_name_is_refused(config):
     with pytest.raises(StoreError, match="holds activations of tiny, not of elsewhere/tiny"):
-        plan_run(dataclasses.replace(config, model="elsewhere/tiny"))
+        plan_run(config.with_flags(model="elsewhere/tiny"))
 
 
 def test_a_data_set_that_changed_after_planning_is_not_probed(config, plant):
     run = plan_run(config)
     key = next(iter(run.tasks))
-    path = config.feature_dataset_dir / config.feature_dataset
-    store = config.store_path.rename(config.store_path.with_name("aside"))
+    path = config.activations.feature_dataset_dir / config.activations.feature_dataset
+    store = config.store_folder().rename(config.store_folder().with_name("aside"))
     plant(third=np.tile([1.0, -1.0], 40))
-    shutil.rmtree(config.store_path)
-    store.rename(config.store_path)
+    shutil.rmtree(config.store_folder())
+    store.rename(config.store_folder())
     assert load_feature_dataset(str(path), path.parent).features == ("strong", "third", "weak")
     with pytest.raises(DatasetError, match="was made anew after its activations were stored"):
         run_task(str(run.path), key)
@@ -51,8 +50,8 @@ def test_a_data_set_that_changed_after_planning_is_not_probed(config, plant):
 def test_a_store_that_changed_after_planning_is_not_probed(config):
     run = plan_run(config)
     key = next(iter(run.tasks))
-    store = ZarrStore.open(config.store_path)
-    hook = config.probe_location
+    store = ZarrStore.open(config.store_folder())
+    hook = config.activations.probe_location
     start, stop = store.plan.part_range(0)
     zeros = np.zeros((stop - start, store.plan.widths[hook]), np.float32)
     store.write_part(0, {(hook, layer): zeros for layer in store.plan.layers})
@@ -83,6 +82,6 @@ def test_two_that_publish_one_task_at_once_both_end_well(tmp_path: Path):
 
 
 def test_a_feature_named_twice_is_probed_once(config):
-    once = plan_run(dataclasses.replace(config, feature_subset=("weak", "strong")))
-    twice = plan_run(dataclasses.replace(config, feature_subset=("strong", "weak", "weak")))
+    once = plan_run(config.with_flags(feature_subset=("weak", "strong")))
+    twice = plan_run(config.with_flags(feature_subset=("strong", "weak", "weak")))
     assert once.tasks == twice.tasks

@@ -1,4 +1,3 @@
-import dataclasses
 import shutil
 
 import numpy as np
@@ -24,35 +23,35 @@ def tasks(config):
 
 def test_every_layer_and_feature_is_in_one_task(config):
     assert tasks(config) == [Task(SWEEP, i, (f,)) for i in (0, 1) for f in ("strong", "weak")]
-    both = dataclasses.replace(config, features_per_task=2)
+    both = config.with_flags(features_per_task=2)
     assert tasks(both) == [Task(SWEEP, i, ("strong", "weak")) for i in (0, 1)]
-    together = dataclasses.replace(config, save_features_together=True)
+    together = config.with_flags(save_features_together=True)
     assert tasks(together) == [Task(SWEEP, i, ("strong", "weak")) for i in (0, 1)]
 
 
 def test_layers_and_features_can_be_chosen(config):
-    assert tasks(dataclasses.replace(config, layers=(1,), feature_subset=("weak",))) == [Task(SWEEP, 1, ("weak",))]
+    assert tasks(config.with_flags(layers=(1,), feature_subset=("weak",))) == [Task(SWEEP, 1, ("weak",))]
 
 
 def test_a_run_is_read_as_it_was_written(config):
-    run = plan_run(dataclasses.replace(config, layers=(1,), feature_subset=("weak",)))
+    run = plan_run(config.with_flags(layers=(1,), feature_subset=("weak",)))
     assert load_run(run.path) == run
 
 
 def test_the_order_of_tasks_is_kept(config):
     for seed in range(3):
-        run = plan_run(dataclasses.replace(config, seed=seed))
+        run = plan_run(config.with_flags(seed=seed))
         assert list(load_run(run.path).tasks) == list(run.tasks)
 
 
 def test_a_task_keeps_its_key_when_others_are_added(config):
-    alone = plan_run(dataclasses.replace(config, layers=(1,), feature_subset=("weak",))).tasks
+    alone = plan_run(config.with_flags(layers=(1,), feature_subset=("weak",))).tasks
     assert alone.items() < plan_run(config).tasks.items()
 
 
 @pytest.mark.parametrize("change", [{"cluster": "local"}, {"workers": 9}])
 def test_where_it_runs_does_not_change_a_run(config, change):
-    assert plan_run(dataclasses.replace(config, **change)).path == plan_run(config).path
+    assert plan_run(config.with_flags(**change)).path == plan_run(config).path
 
 
 @pytest.mark.parametrize(
@@ -70,15 +69,15 @@ def test_where_it_runs_does_not_change_a_run(config, change):
     ],
 )
 def test_what_decides_the_numbers_makes_another_run(config, change):
-    first, second = plan_run(config), plan_run(dataclasses.replace(config, **change))
+    first, second = plan_run(config), plan_run(config.with_flags(**change))
     assert first.path != second.path
     assert not first.tasks.keys() & second.tasks.keys()
 
 
 def test_other_activations_make_another_run(config):
     before = plan_run(config)
-    store = ZarrStore.open(config.store_path)
-    hook = config.probe_location
+    store = ZarrStore.open(config.store_folder())
+    hook = config.activations.probe_location
     rows = slice(*store.plan.part_range(0))
     changed = {(hook, i): store.read(i, rows=rows) * np.float32(1 + 1e-6) for i in (0, 1)}
     store.write_part(0, changed)
@@ -86,10 +85,10 @@ def test_other_activations_make_another_run(config):
 
 
 def test_without_a_store_the_message_holds_the_command(config):
-    shutil.rmtree(config.store_path)
+    shutil.rmtree(config.store_folder())
     with pytest.raises(StoreError) as error:
-        plan_run(dataclasses.replace(config, layers=(1,)))
-    assert f"There is no activation store in {config.store_path}. Make it with:" in str(error.value)
+        plan_run(config.with_flags(layers=(1,)))
+    assert f"There is no activation store in {config.store_folder()}. Make it with:" in str(error.value)
     assert str(error.value).splitlines()[1].strip() == (
         "python get_activations.py --model tiny --feature_dataset made.tiny.16.-1 "
         "--probe_location mlp.hook_post --activation_aggregation none"
@@ -97,33 +96,33 @@ def test_without_a_store_the_message_holds_the_command(config):
 
 
 def test_the_command_names_the_random_control_and_the_revision(config):
-    control = dataclasses.replace(config, random_init=True, seed=3, revision="step 1")
+    control = config.with_flags(random_init=True, seed=3, revision="step 1")
     with pytest.raises(StoreError, match="--revision 'step 1' --seed 3 --random_init$"):
         open_inputs(control)
 
 
 def test_the_command_names_folders_that_the_environment_does_not(config, tmp_path):
-    elsewhere = dataclasses.replace(config, results_dir=tmp_path / "else where")
+    elsewhere = config.with_flags(results_dir=tmp_path / "else where")
     with pytest.raises(StoreError, match=f"--results_dir '{tmp_path}/else where'$"):
         open_inputs(elsewhere)
 
 
 def test_an_unfinished_store(config):
-    ZarrStore.open(config.store_path).discard_part(1)
+    ZarrStore.open(config.store_folder()).discard_part(1)
     with pytest.raises(StoreError, match=r"lacks 1 of 3 parts. Complete it with:\n  python get_activations.py --model"):
         plan_run(config)
 
 
 def make_anew(config, **kinds):
     """Save the data set again with negated labels, features of the given kinds."""
-    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
     probes = {}
     for name in dataset.features:
         sequence, position, label = dataset.feature_probes(name)
         probes[name] = (kinds.get(name, "binary"), Probes(sequence, position, -label))
     tokens, groups = [np.array(t) for t in dataset.sequences["tokens"]], list(dataset.sequences["group"])
     again = build_feature_dataset(dataset.description, tokens, groups, probes)
-    again.save(config.feature_dataset_dir / dataset.name)
+    again.save(config.activations.feature_dataset_dir / dataset.name)
     return again
 
 
@@ -143,13 +142,13 @@ def test_a_store_of_another_version_of_the_data_set(config):
 )
 def test_what_does_not_exist(config, change, error, message):
     with pytest.raises(error, match=message):
-        plan_run(dataclasses.replace(config, **change))
-    assert not (config.results_dir / "probing").exists()
+        plan_run(config.with_flags(**change))
+    assert not (config.activations.results_dir / "probing").exists()
 
 
 def test_a_store_of_another_model_of_the_same_short_name(config):
     with pytest.raises(StoreError, match="holds activations of tiny, not of elsewhere/tiny"):
-        plan_run(dataclasses.replace(config, model="elsewhere/tiny"))
+        plan_run(config.with_flags(model="elsewhere/tiny"))
 
 
 def test_features_that_are_not_binary(config, monkeypatch):
@@ -157,5 +156,5 @@ def test_features_that_are_not_binary(config, monkeypatch):
     monkeypatch.setattr("sparse_probing.runs.planning.inputs._check_same_origin", lambda *_: None)
     message = "takes binary and multiclass features, and weak of .* are not.*--feature_subset"
     with pytest.raises(DatasetError, match=message):
-        plan_run(dataclasses.replace(config, feature_subset=("strong", "weak")))
+        plan_run(config.with_flags(feature_subset=("strong", "weak")))
     assert {task.features for task in tasks(config)} == {("strong",)}

@@ -1,7 +1,6 @@
 """Proofs of a run, checked as a person asks for it."""
 
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +21,7 @@ from sparse_probing.studies.base.variants import Variant
 def run(plant):
     """A finished run of one layer, a task for each of two features."""
     study = {"experiment_type": ("optimal_sparse_probing",), "layers": (1,), "osp_upto_k": 2}
-    return run_probing(replace(plant(), **study, proof=True, controls=("shuffled_labels", "rotation"), test_folds=2))
+    return run_probing(plant().with_flags(**study, proof=True, controls=("shuffled_labels", "rotation"), test_folds=2))
 
 
 @pytest.fixture

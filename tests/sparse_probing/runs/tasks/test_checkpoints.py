@@ -60,15 +60,14 @@ worker.run_task({path!r}, {key!r})
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_task_keeps_finished_features_and_what_was_found(name, plant):
-    from dataclasses import replace
 
     from sparse_probing.results import read_rows
     from sparse_probing.runs.planning.plan_run import plan_run
     from sparse_probing.runs.tasks.run_task import run_task
 
     config = plant()
-    config = replace(config, experiment_type=("optimal_sparse_probing",), osp_upto_k=2, controls=(), layers=(1,))
-    run = plan_run(replace(config, features_per_task=10))
+    config = config.with_flags(experiment_type=("optimal_sparse_probing",), osp_upto_k=2, controls=(), layers=(1,))
+    run = plan_run(config.with_flags(features_per_task=10))
     (key,) = run.tasks
     assert len(run.tasks[key].features) >= 2
     script = SCRIPT.format(signal=name, path=str(run.path), key=key)

@@ -1,4 +1,3 @@
-import dataclasses
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ REPOSITORY = Path(__file__).parents[4]
 
 def do(config, layer=1, feature="strong"):
     """Run one task and return its rows."""
-    run = plan_run(dataclasses.replace(config, layers=(layer,), feature_subset=(feature,)))
+    run = plan_run(config.with_flags(layers=(layer,), feature_subset=(feature,)))
     (key,) = run.tasks
     run_task(str(run.path), key)
     return read_rows([task_folder(run.path, key) / ROWS])
@@ -37,16 +36,16 @@ def config(plant):
 
 def split_by_hand(config, layer, feature):
     """Activations, labels and the two sides, from the saved data set and the store."""
-    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
     sequence, _, label = dataset.feature_probes(feature)
-    x = ZarrStore.open(config.store_path).read(layer).astype(np.float64)
-    split = grouped_stratified_split(label, sequence // 2, config.test_set_frac, config.seed)
+    x = ZarrStore.open(config.store_folder()).read(layer).astype(np.float64)
+    split = grouped_stratified_split(label, sequence // 2, config.split.test_set_frac, config.activations.seed)
     return x, label, split
 
 
 @pytest.mark.parametrize("normalise", [False, True])
 def test_rows_agree_with_scikit_learn(config, normalise):
-    config = dataclasses.replace(config, normalize_activations=normalise, regularization=0.3)
+    config = config.with_flags(normalize_activations=normalise, regularization=0.3)
     x, y, split = split_by_hand(config, layer=0, feature="weak")
     mean, deviation = x[split.train].mean(0), x[split.train].std(0)
     fitted = (x - mean) / deviation if normalise else x
@@ -92,7 +91,7 @@ def test_the_planted_neuron_is_found_and_not_in_shuffled_labels(config):
 def test_shuffled_labels_are_near_chance(config):
     areas = []
     for seed in range(12):
-        rows = do(dataclasses.replace(config, seed=seed))
+        rows = do(config.with_flags(seed=seed))
         areas.append(rows[(rows["k"] == 1) & (rows["control"] == "shuffled_labels")]["test_roc_auc"].item())
     assert np.mean(areas) == pytest.approx(0.5, abs=0.1)
     assert max(areas) < 0.9
@@ -108,18 +107,18 @@ def test_the_control_of_a_rare_feature_has_both_classes_on_both_sides(plant):
     rare[[0, 40]] = 1
     config = plant(rare=rare)
     for seed in range(8):
-        rows = do(dataclasses.replace(config, seed=seed), feature="rare")
+        rows = do(config.with_flags(seed=seed), feature="rare")
         assert set(rows["control"]) == {"", "shuffled_labels"}
         assert set(rows["n_positive_test"]) == set(rows["n_positive_train"]) == {3}
 
 
 def test_without_controls_there_are_only_real_rows(config):
-    assert set(do(dataclasses.replace(config, controls=()))["control"]) == {""}
+    assert set(do(config.with_flags(controls=()))["control"]) == {""}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(config):
     def content(seed):
-        run = plan_run(dataclasses.replace(config, seed=seed, layers=(1,), feature_subset=("weak",)))
+        run = plan_run(config.with_flags(seed=seed, layers=(1,), feature_subset=("weak",)))
         (key,) = run.tasks
         run_task(str(run.path), key)
         path = task_folder(run.path, key) / ROWS
@@ -142,7 +141,7 @@ def test_a_finished_task_is_not_done_again(config, monkeypatch):
 def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
     one_class, one_group = np.full(80, -1.0), np.full(80, -1.0)
     one_group[:2] = 1
-    run = plan_run(dataclasses.replace(plant(one_class=one_class, one_group=one_group), save_features_together=True))
+    run = plan_run(plant(one_class=one_class, one_group=one_group).with_flags(save_features_together=True))
     key = next(iter(run.tasks))
     failed = run_task(str(run.path), key)["failed_features"]
     assert set(failed) == {"one_class", "one_group"}
@@ -153,14 +152,14 @@ def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
 
 def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypatch):
     config = plant()
-    dataset = load_feature_dataset(config.feature_dataset, config.feature_dataset_dir)
+    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
     probes = dataset.feature_probes("strong")
     varying = probes._replace(label=np.where(probes.position == 1, -probes.label, probes.label))
     monkeypatch.setattr(type(dataset), "feature_probes", lambda self, name: varying)
     run = plan_run(config)
     record_path = run.path / "run.json"
     record_path.write_text(record_path.read_text().replace('"none"', '"mean"'))
-    inputs = Inputs(dataset, ZarrStore.open(config.store_path), None)
+    inputs = Inputs(dataset, ZarrStore.open(config.store_folder()), None)
     monkeypatch.setattr("sparse_probing.runs.tasks.task_data.open_inputs", lambda _: inputs)
     failed = run_task(str(run.path), next(iter(run.tasks)))["failed_features"]
     assert "label of 'strong' varies within a sequence" in failed["strong"]
@@ -168,7 +167,7 @@ def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypat
 
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
 def test_a_damaged_shard_ends_the_task_and_names_layer_and_part(config, damage):
-    shard = config.store_path / "mlp.hook_post" / "layer_01" / "c.2.0"
+    shard = config.store_folder() / "mlp.hook_post" / "layer_01" / "c.2.0"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content[:-50] if damage == "truncate" else content)
@@ -181,9 +180,9 @@ def test_a_damaged_shard_ends_the_task_and_names_layer_and_part(config, damage):
 
 def test_a_store_that_was_written_anew_after_planning(config):
     run = plan_run(config)
-    store = ZarrStore.open(config.store_path)
+    store = ZarrStore.open(config.store_folder())
     rows = slice(*store.plan.part_range(0))
-    store.write_part(0, {(config.probe_location, i): store.read(i, rows=rows) + 1 for i in (0, 1)})
+    store.write_part(0, {(config.activations.probe_location, i): store.read(i, rows=rows) + 1 for i in (0, 1)})
     with pytest.raises(StoreError, match="was written anew after the run was planned. Run probing_experiment.py again"):
         run_task(str(run.path), next(iter(run.tasks)))
 
@@ -204,7 +203,7 @@ worker.run_task(*sys.argv[1:])
 
 
 def test_a_task_killed_half_way_publishes_nothing_and_is_done_by_the_next_run(config):
-    run = plan_run(dataclasses.replace(config, save_features_together=True, layers=(1,)))
+    run = plan_run(config.with_flags(save_features_together=True, layers=(1,)))
     (key,) = run.tasks
     killed = subprocess.run([sys.executable, "-c", KILLED, str(run.path), key], cwd=REPOSITORY, check=False)
     assert killed.returncode == -signal.SIGKILL

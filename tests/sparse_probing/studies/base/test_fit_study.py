@@ -1,7 +1,5 @@
 """A feature that cannot be probed does not stop the others; every control changes what it says."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,9 @@ from sparse_probing.studies.base.fit_study import ask, fit_variant
 from sparse_probing.studies.base.variants import CONTROLS, NEURONS, control_in_basis
 
 N, WIDTH = 240, 12
-CONFIG = ProbingConfig(n_neurons=4, ks=(1, 3), iterative_pruning_n_prune_steps=2, iterative_pruning_fixed_k=3)
+CONFIG = ProbingConfig.from_flags(
+    n_neurons=4, ks=(1, 3), iterative_pruning_n_prune_steps=2, iterative_pruning_fixed_k=3
+)
 
 
 def made_rows(label, row=None):
@@ -72,7 +72,7 @@ def test_one_class_is_named_and_the_other_feature_fitted(layer):
 
 def test_failures_of_several_folds_are_all_named(layer):
     layer[:] = 1  # nothing varies
-    config = dataclasses.replace(CONFIG, test_folds=2)
+    config = CONFIG.with_flags(test_folds=2)
     _, failed = fitted(STUDIES["l1_path"], layer, {"a": made_rows(labels("binary", 1))}, config=config)
     assert "fold 0" in failed["a"]
     assert "fold 1" in failed["a"]
@@ -119,7 +119,7 @@ def test_a_rare_feature_keeps_its_neurons_without_intervals(layer):
 
 
 def test_more_neurons_than_the_layer_has(layer):
-    config = dataclasses.replace(CONFIG, iterative_pruning_fixed_k=5000, ks=(5000,), n_neurons=5000, max_k=5000)
+    config = CONFIG.with_flags(iterative_pruning_fixed_k=5000, ks=(5000,), n_neurons=5000, max_k=5000)
     for name in ("iterative_pruning", "heuristic_sparsity_sweep", "enumerate_monosemantic", "l1_path"):
         fittings, failed = fitted(STUDIES[name], layer, {"a": made_rows(labels("binary", 1))}, config=config)
         assert fittings.done
@@ -130,7 +130,7 @@ def test_more_neurons_than_the_layer_has(layer):
 @pytest.mark.parametrize("name", ["l1_path", "lasso_path"])
 def test_a_path_of_one_neuron(name, layer):
     study = STUDIES[name]
-    config = dataclasses.replace(CONFIG, max_k=1)
+    config = CONFIG.with_flags(max_k=1)
     fittings, failed = fitted(study, layer, {"a": made_rows(labels(study.kind, 1))}, config=config)
     assert not failed
     assert {len(f.probe.support) for f in fittings.done} == {1}

@@ -33,7 +33,7 @@ def problem(layer, variant=NEURONS, feature="a", number=0, rows=None, config=Non
 
 
 def test_groups_are_on_one_side_and_folds_test_every_row_once():
-    config = ProbingConfig(test_folds=4)
+    config = ProbingConfig.from_flags(test_folds=4)
     asked = questions(config, "a", "binary", feature_rows())
     assert [q.fold for q in asked] == [0, 1, 2, 3]
     assert sorted(np.concatenate([q.split.test for q in asked])) == list(range(N))
@@ -43,7 +43,7 @@ def test_groups_are_on_one_side_and_folds_test_every_row_once():
 
 def test_more_folds_than_groups_of_a_class():
     with pytest.raises(SplitError, match="31|groups"):
-        questions(ProbingConfig(test_folds=31), "a", "binary", feature_rows())
+        questions(ProbingConfig.from_flags(test_folds=31), "a", "binary", feature_rows())
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])
@@ -80,7 +80,7 @@ def test_features_layers_and_controls_have_random_numbers_of_their_own(layer):
         problem(layer, feature="b"),
         problem(layer, number=1),
         problem(layer, CONTROLS["random_neurons"]),
-        problem(layer, config=ProbingConfig(seed=1)),
+        problem(layer, config=ProbingConfig.from_flags(seed=1)),
     ]
     orders = [ranked(study, ProbingConfig(), [p])[0].top("random", WIDTH).tolist() for p in made]
     assert len({tuple(order) for order in orders}) == len(orders)
@@ -107,7 +107,7 @@ def test_standardised_neurons_are_ranked_as_such(layer, kind):
     rows = feature_rows(label)
     best = {}
     for standardise in (False, True):
-        config = ProbingConfig(normalize_activations=standardise)
+        config = ProbingConfig.from_flags(normalize_activations=standardise)
         question = questions(config, "a", kind, rows)[0]
         study = Study(fit=lambda config, p: [], kind=kind)
         (made,) = ranked(study, config, [make_problem(config, question, layer, NEURONS)])

@@ -1,4 +1,5 @@
-import dataclasses
+"""Both configurations: ranges, settings that contradict one another, and the folders that they name."""
+
 from pathlib import Path
 from typing import Any, get_args
 
@@ -6,7 +7,8 @@ import pytest
 
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import HarvestConfig, HarvestType, ProbingConfig
-from sparse_probing.config.harvest import TYPES_OF_FLAGS
+from sparse_probing.config.harvest import EXPERIMENT_TYPES_OF_SETTINGS
+from sparse_probing.config.locations import dataset_name, model_name
 
 
 def test_both_stages_name_the_same_store(tmp_path):
@@ -17,11 +19,13 @@ def test_both_stages_name_the_same_store(tmp_path):
     }
     shared |= {"activation_aggregation": "max", "results_dir": tmp_path}
     folder = tmp_path / "activations" / "pythia-70m@step3000" / "text.pyth.24.-1" / "mlp.hook_post.max"
-    assert HarvestConfig(**shared).store_path == ProbingConfig(**shared).store_path == folder
+    assert (
+        HarvestConfig.from_flags(**shared).store_folder() == ProbingConfig.from_flags(**shared).store_folder() == folder
+    )
 
 
 def test_every_setting_that_decides_the_activations_has_its_own_folder():
-    config = HarvestConfig(model="demo")
+    config = HarvestConfig.from_flags(model="demo")
     others = [
         {"model": "gpt2"},
         {"revision": "main"},
@@ -33,24 +37,28 @@ def test_every_setting_that_decides_the_activations_has_its_own_folder():
         {"probe_next_token_feature": True},
         {"experiment_type": "all_activations"},
     ]
-    paths = {config.store_path, *(dataclasses.replace(config, **other).store_path for other in others)}
+    paths = {config.store_folder(), *(config.with_flags(**other).store_folder() for other in others)}
     assert len(paths) == len(others) + 1
 
 
 def test_the_seed_of_trained_weights_does_not_matter():
-    assert HarvestConfig(seed=1).store_path == HarvestConfig(seed=2).store_path
-    assert HarvestConfig(seed=1, random_init=True).model_name == "demo+random1"
+    assert HarvestConfig.from_flags(seed=1).store_folder() == HarvestConfig.from_flags(seed=2).store_folder()
+    assert model_name(HarvestConfig.from_flags(seed=1, random_init=True).activations) == "demo+random1"
 
 
 def test_a_data_set_given_as_a_path_is_called_by_its_folder():
-    assert HarvestConfig(feature_dataset="/data/sets/text.pyth.24.-1").dataset_name == "text.pyth.24.-1"
+    activations = HarvestConfig.from_flags(feature_dataset="/data/sets/text.pyth.24.-1").activations
+    assert dataset_name(activations) == "text.pyth.24.-1"
 
 
 def test_folders_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("RESULTS_DIR", "/somewhere/results")
     monkeypatch.setenv("FEATURE_DATASET_DIR", "/somewhere/sets")
     config = ProbingConfig()
-    assert (config.results_dir, config.feature_dataset_dir) == (Path("/somewhere/results"), Path("/somewhere/sets"))
+    assert (config.activations.results_dir, config.activations.feature_dataset_dir) == (
+        Path("/somewhere/results"),
+        Path("/somewhere/sets"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,8 +69,8 @@ def test_folders_come_from_the_environment(monkeypatch):
         (ProbingConfig, {"n_neurons": -3}, "--n_neurons must be at least 1, not -3"),
         (ProbingConfig, {"features_per_task": 0}, "--features_per_task must be at least 1"),
         (ProbingConfig, {"workers": 0}, "--workers must be at least 1"),
-        (ProbingConfig, {"test_set_frac": 1.0}, "--test_set_frac must lie between 0 and 1, not 1.0"),
-        (ProbingConfig, {"test_set_frac": float("nan")}, "--test_set_frac must lie between 0 and 1, not nan"),
+        (ProbingConfig, {"test_set_frac": 1.0}, "--test_set_frac must be between 0 and 1, not 1.0"),
+        (ProbingConfig, {"test_set_frac": float("nan")}, "--test_set_frac must be between 0 and 1, not nan"),
         (HarvestConfig, {"seed": -1}, "--seed must be at least 0, not -1"),
         (ProbingConfig, {"regularization": float("inf")}, "--regularization must be positive and finite, not inf"),
         (ProbingConfig, {"experiment_name": "../up"}, "--experiment_name '../up' must be letters"),
@@ -71,45 +79,45 @@ def test_folders_come_from_the_environment(monkeypatch):
 )
 def test_values_outside_their_range_are_refused(kind, setting, message):
     with pytest.raises(SettingsError, match=message):
-        kind(**setting)
+        kind.from_flags(**setting)
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"positions": (1,)}, "--positions goes with --experiment_type all_activations or activation_subset"),
-        ({"flatten_and_ignore_padding": True}, "goes with --experiment_type all_activations"),
+        ({"positions": (1,)}, "--positions is for --experiment_type all_activations or activation_subset"),
+        ({"flatten_and_ignore_padding": True}, "is for --experiment_type all_activations"),
         ({"probe_next_token_feature": True, "experiment_type": "all_activations"}, "activation_probe_dataset"),
         (
             {"positions": (1,), "experiment_type": "all_activations", "activation_aggregation": "mean"},
             "need --activation_aggregation none",
         ),
-        ({"neuron_subset": ("1,2",)}, r"--neuron_subset goes with --experiment_type activation_subset \(not activ"),
-        ({"neuron_subset_file": Path("a.csv")}, "--neuron_subset_file goes with .* activation_subset"),
-        ({"save_by_neuron": True}, "--save_by_neuron goes with .* activation_subset"),
-        ({"skip_computing_token_summary_df": True}, "--skip_computing_token_summary_df goes with"),
+        ({"neuron_subset": ("1,2",)}, r"--neuron_subset is for --experiment_type activation_subset, not for activ"),
+        ({"neuron_subset_file": Path("a.csv")}, "--neuron_subset_file is for .* activation_subset"),
+        ({"save_by_neuron": True}, "--save_by_neuron is for .* activation_subset"),
+        ({"skip_computing_token_summary_df": True}, "--skip_computing_token_summary_df is for"),
         ({"auto_restrict_neuron_subset_file": True, "experiment_type": "activation_subset"}, "needs a file"),
-        ({"top_k": 5}, "--top_k goes with --experiment_type full_activation_histogram"),
-        ({"histogram_by_class": True, "experiment_type": "activation_subset"}, "--histogram_by_class goes with"),
-        ({"store": "hdf5", "experiment_type": "activation_subset"}, "--store goes with"),
-        ({"output_precision": "8", "experiment_type": "full_activation_histogram"}, "--output_precision goes with"),
-        ({"activations_dir": "s3://b/a", "experiment_type": "activation_subset"}, "--activations_dir goes with"),
+        ({"top_k": 5}, "--top_k is for --experiment_type full_activation_histogram"),
+        ({"histogram_by_class": True, "experiment_type": "activation_subset"}, "--histogram_by_class is for"),
+        ({"store": "hdf5", "experiment_type": "activation_subset"}, "--store is for"),
+        ({"output_precision": "8", "experiment_type": "full_activation_histogram"}, "--output_precision is for"),
+        ({"activations_dir": "s3://b/a", "experiment_type": "activation_subset"}, "--activations_dir is for"),
     ],
 )
 def test_flags_that_would_do_nothing_are_refused(setting, message):
     with pytest.raises(SettingsError, match=message):
-        HarvestConfig(**setting)
+        HarvestConfig.from_flags(**setting)
 
 
 @pytest.mark.parametrize("experiment_type", get_args(HarvestType))
 def test_flags_with_their_defaults_are_accepted_by_every_type(experiment_type):
-    given = {name: getattr(HarvestConfig(), name) for name in TYPES_OF_FLAGS}
-    assert HarvestConfig(experiment_type=experiment_type, **given).experiment_type == experiment_type
+    given = {name: HarvestConfig().flags()[name] for name in EXPERIMENT_TYPES_OF_SETTINGS}
+    assert HarvestConfig.from_flags(experiment_type=experiment_type, **given).experiment_type == experiment_type
 
 
 def test_the_workers_of_a_cluster_job_are_its_cpus(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "7")
-    assert ProbingConfig().workers == 7
+    assert ProbingConfig().execution.workers == 7
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "many")
     with pytest.raises(SettingsError, match="SLURM_CPUS_PER_TASK is 'many'"):
         ProbingConfig()

@@ -1,0 +1,125 @@
+"""Where the tasks of stage 2 run, and the resources of a Slurm job. None of these settings changes a result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.settings import read_settings
+from sparse_probing.config.sections import at_least_one
+
+Cluster = Literal["debug", "local", "slurm"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Resources of each job of an array."""
+
+    partition: str | None
+    time: int
+    """Minutes."""
+    mem: str | None
+    cpus_per_task: int
+    gpus: int
+    constraint: str | None
+
+
+@dataclass(frozen=True)
+class ExecutionConfig:
+    """Where tasks run."""
+
+    cluster: Cluster = "local"
+    """debug: in this process, with one thread; local: worker processes; slurm: array jobs."""
+    workers: int = field(default_factory=lambda: read_settings().n_cpus)
+    """Worker processes (local)."""
+    retry_failed: bool = False
+    """Run failed tasks again. Tasks that were lost, or whose results are damaged, always run again."""
+    wait: bool = False
+    """Wait for the jobs, and report (slurm)."""
+    tasks_per_job: int = 1
+    """Tasks of one array entry; more where there would be more entries than the cluster accepts."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        at_least_one(self, "workers", "tasks_per_job")
+
+
+@dataclass(frozen=True)
+class SlurmConfig:
+    """Slurm jobs of stage 2."""
+
+    after: str | None = None
+    """Jobs, as ID or ID:ID, that have to end well first; the store need not be complete yet."""
+    throttle: int = 0
+    """Entries of an array that run at the same time; 0: as many as Slurm allows."""
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: int = 240
+    """Minutes of an array entry. One that needs more is requeued and resumes its unfinished task."""
+    mem: str | None = None
+    """Memory of an array entry, as sbatch takes it: 16G."""
+    cpus_per_task: int = 1
+    """CPUs, and threads, of an array entry."""
+    gpus: int = 0
+    constraint: str | None = None
+    """Features that a node must have."""
+    sbatch_parameters: tuple[str, ...] = ()
+    """Further parameters of sbatch, as NAME=VALUE or NAME: reservation=probing exclusive."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell that every job runs first: 'module load cuda'."""
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        at_least_one(self, "time", "cpus_per_task")
+        if min(self.throttle, self.gpus) < 0:
+            raise SettingsError("--throttle and --gpus must be at least 0.")
+
+    @property
+    def resources(self) -> Resources:
+        """Resources of a job of stage 2."""
+        return Resources(self.partition, self.time, self.mem, self.cpus_per_task, self.gpus, self.constraint)
+
+    @property
+    def first_jobs(self) -> tuple[str, ...]:
+        """Ids of the jobs of ``after``."""
+        return tuple(self.after.split(":")) if self.after else ()
+
+
+@dataclass(frozen=True)
+class HarvestFirstConfig:
+    """Stage 1 before stage 2, in the same command."""
+
+    harvest: bool = False
+    """Run stage 1 first, where its store is not complete."""
+    harvest_jobs: int = 1
+    """Jobs that share the parts of the store (slurm)."""
+    harvest_flags: str = ""
+    """Flags of get_activations.py for stage 1, as one argument: --harvest_flags='--batch_size 64 --dtype bfloat16'."""
+    harvest_partition: str | None = None
+    """Default: that of --partition, as for the other resources of stage 1 that are not given."""
+    harvest_time: int | None = None
+    harvest_mem: str | None = None
+    harvest_cpus_per_task: int | None = None
+    harvest_gpus: int = 1
+    """GPUs of a job of stage 1; with one or more it runs on cuda, unless --harvest_flags names a --device."""
+    harvest_constraint: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for values outside their range."""
+        optional = ("harvest_time", "harvest_cpus_per_task")
+        at_least_one(self, "harvest_jobs", *(name for name in optional if getattr(self, name) is not None))
+        if self.harvest_gpus < 0:
+            raise SettingsError("--harvest_gpus must be at least 0.")
+
+    def resources(self, slurm: SlurmConfig) -> Resources:
+        """Return the resources of a job of stage 1; those that are not given are those of stage 2."""
+        return Resources(
+            self.harvest_partition or slurm.partition,
+            self.harvest_time or slurm.time,
+            self.harvest_mem or slurm.mem,
+            self.harvest_cpus_per_task or slurm.cpus_per_task,
+            self.harvest_gpus,
+            self.harvest_constraint or slurm.constraint,
+        )

@@ -1,0 +1,90 @@
+"""What every folder of results is called.
+
+::
+
+    RESULTS_DIR/
+        activations/<model>/<data set>/<hook point>.<rows>/             a store
+        <experiment type>/<model>/<data set>/<hook point>/              tables of stage 1
+        harvests/<model>/<data set>/<hook point>.<rows>/                submissions of stage 1 to Slurm
+        probing/<experiment>/<model>/<data set>/<hook point>.<aggregation>/<studies>-<digest of the settings>/
+                                                                        the runs of one configuration of stage 2
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from upath import UPath
+
+from probing_datasets.model_names import model_slug
+from sparse_probing.config.activations import ActivationsConfig
+
+
+def model_name(activations: ActivationsConfig) -> str:
+    """Return the short name of the model with its revision, and of its random weights: ``demo+random0``."""
+    name = model_slug(activations.model)
+    name += f"@{model_slug(activations.revision)}" if activations.revision else ""
+    return name + (f"+random{activations.seed}" if activations.random_init else "")
+
+
+def dataset_name(activations: ActivationsConfig) -> str:
+    """Return the short name of the feature data set."""
+    return Path(activations.feature_dataset).name
+
+
+def store_folder(
+    activations: ActivationsConfig, hook_point: str | None = None, every_token: bool = False
+) -> Path | UPath:
+    """Return the folder of an activation store; a UPath when it is behind a URL.
+
+    Parameters
+    ----------
+    activations : ActivationsConfig
+    hook_point : str, optional
+        Default: that of the settings, ``probe_location``.
+    every_token : bool
+        Whether the store holds every token (``all_activations``), not only the rows of the features.
+    """
+    if activations.activations_dir is None:
+        root = activations.results_dir / "activations"
+    else:
+        root = UPath(activations.activations_dir)
+    rows = activations.activation_aggregation
+    rows += ".next_token" if activations.probe_next_token_feature else ""
+    rows += ".all" if every_token else ""
+    name = f"{hook_point or activations.probe_location}.{rows}"
+    return root / model_name(activations) / dataset_name(activations) / name
+
+
+def tables_folder(activations: ActivationsConfig, experiment_type: str, hook_point: str) -> Path:
+    """Return the folder of the tables that an experiment type of stage 1 makes of a hook point."""
+    root = activations.results_dir / experiment_type
+    return root / model_name(activations) / dataset_name(activations) / hook_point
+
+
+def harvest_submissions_folder(activations: ActivationsConfig, every_token: bool = False) -> Path:
+    """Return the folder of the Slurm submissions that make a store; everybody who needs the store shares it."""
+    root = activations.results_dir / "harvests"
+    store = store_folder(activations, every_token=every_token)
+    return root / model_name(activations) / dataset_name(activations) / store.name
+
+
+def settings_folder(
+    activations: ActivationsConfig, experiment_name: str, experiment_type: tuple[str, ...], digest: str
+) -> Path:
+    """Return the folder of the runs of one configuration of stage 2.
+
+    Parameters
+    ----------
+    activations : ActivationsConfig
+    experiment_name : str
+    experiment_type : tuple of str
+        The studies; the folder is named after the first.
+    digest : str
+        Of the settings that decide the results.
+    """
+    first, *others = experiment_type
+    studies = f"{first}+{len(others)}" if others else first
+    rows = f"{activations.probe_location}.{activations.activation_aggregation}"
+    root = activations.results_dir / "probing" / experiment_name
+    return root / model_name(activations) / dataset_name(activations) / rows / f"{studies}-{digest}"

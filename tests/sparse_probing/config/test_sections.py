@@ -1,0 +1,51 @@
+"""Settings in sections: one flat name for each, records that are read back, and helpful errors."""
+
+import doctest
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from probing_datasets.foundation.errors import SettingsError
+from sparse_probing.config import HarvestConfig, ProbingConfig, sections
+from sparse_probing.config.sections import section_of
+
+both = pytest.mark.parametrize("kind", [HarvestConfig, ProbingConfig])
+
+
+@both
+def test_no_two_settings_share_a_name(kind):
+    names = []
+    kinds = sections.sections(kind)
+    for field in fields(kind):
+        names += [setting.name for setting in fields(kinds[field.name])] if field.name in kinds else [field.name]
+    assert sorted(names) == sorted(set(names)) == sorted(section_of(kind))
+
+
+def test_a_setting_of_both_stages_is_in_the_same_section():
+    first, second = section_of(HarvestConfig), section_of(ProbingConfig)
+    assert {name: first[name] for name in first.keys() & second} == {n: second[n] for n in first.keys() & second}
+
+
+@both
+def test_a_record_is_read_back(kind, tmp_path):
+    config = kind.from_flags(layers=(1, 2), seed=3, results_dir=tmp_path / "r", feature_dataset_dir=Path("sets"))
+    assert kind.from_record(config.record()) == config
+    full = kind.from_record(config.record_with_full_paths())
+    assert full.activations.feature_dataset_dir == Path.cwd() / "sets"
+    assert full.with_flags(feature_dataset_dir=Path("sets")) == config
+
+
+def test_changed_settings_leave_the_others():
+    config = ProbingConfig.from_flags(max_k=7, regularization=2.0)
+    changed = config.with_flags(max_k=9)
+    assert (changed.search.max_k, changed.fit.regularization, config.search.max_k) == (9, 2.0, 7)
+
+
+def test_an_unknown_setting_is_answered_with_similar_names():
+    with pytest.raises(SettingsError, match="no setting 'regularisation'. Settings with similar names: regularization"):
+        ProbingConfig.from_flags(regularisation=1)
+
+
+def test_examples():
+    assert doctest.testmod(sections).failed == 0
