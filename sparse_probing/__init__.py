@@ -1,1 +1,104 @@
-"""Find the neurons of a language model that encode a feature, check them, and use them."""
+"""Find the neurons of a language model that encode a feature, check them, and use them.
+
+::
+
+    import sparse_probing as sp
+
+    dataset = sp.make_dataset("natural_lang_id", tokenizer="demo")
+    store = sp.harvest(dataset, model="demo", aggregation="mean")
+    result = sp.probe(store, dataset, "heuristic_sparsity_sweep", max_k=64)
+    result.best_neurons()
+
+Nothing is imported before it is used: ``import sparse_probing`` takes no time.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
+    from probing_datasets.foundation.errors import SparseProbingError
+    from probing_datasets.make import make_dataset
+    from sparse_probing.activations.harvest import harvest
+    from sparse_probing.activations.stores import ActivationStore, open_store
+    from sparse_probing.api.probe import probe
+    from sparse_probing.api.result import Result, load_result
+    from sparse_probing.config import HarvestConfig, ProbingConfig
+    from sparse_probing.models import LanguageModel, load_model
+    from sparse_probing.neurons.load import load_neurons
+    from sparse_probing.probes.estimators import (
+        DenseProbe,
+        L1Probe,
+        SingleNeuronProbe,
+        SparseRegressor,
+        TopKProbe,
+    )
+    from sparse_probing.saved_probes.saved_probe import SavedProbe
+
+__version__ = "0.2.0"
+
+MODULES = {
+    "ActivationStore": "sparse_probing.activations.stores",
+    "DenseProbe": "sparse_probing.probes.estimators",
+    "FeatureDataset": "probing_datasets.feature_dataset",
+    "HarvestConfig": "sparse_probing.config",
+    "L1Probe": "sparse_probing.probes.estimators",
+    "LanguageModel": "sparse_probing.models",
+    "ProbingConfig": "sparse_probing.config",
+    "Result": "sparse_probing.api.result",
+    "SavedProbe": "sparse_probing.saved_probes.saved_probe",
+    "SingleNeuronProbe": "sparse_probing.probes.estimators",
+    "SparseProbingError": "probing_datasets.foundation.errors",
+    "SparseRegressor": "sparse_probing.probes.estimators",
+    "TopKProbe": "sparse_probing.probes.estimators",
+    "harvest": "sparse_probing.activations.harvest",
+    "load_feature_dataset": "probing_datasets.feature_dataset",
+    "load_model": "sparse_probing.models",
+    "load_neurons": "sparse_probing.neurons.load",
+    "load_result": "sparse_probing.api.result",
+    "make_dataset": "probing_datasets.make",
+    "open_store": "sparse_probing.activations.stores",
+    "probe": "sparse_probing.api.probe",
+}
+"""Where each name of the package is defined."""
+
+__all__ = [
+    "ActivationStore",
+    "DenseProbe",
+    "FeatureDataset",
+    "HarvestConfig",
+    "L1Probe",
+    "LanguageModel",
+    "ProbingConfig",
+    "Result",
+    "SavedProbe",
+    "SingleNeuronProbe",
+    "SparseProbingError",
+    "SparseRegressor",
+    "TopKProbe",
+    "__version__",
+    "harvest",
+    "load_feature_dataset",
+    "load_model",
+    "load_neurons",
+    "load_result",
+    "make_dataset",
+    "open_store",
+    "probe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the package when it is first used."""
+    if name not in MODULES:
+        raise AttributeError(f"module 'sparse_probing' has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the names of the package."""
+    return __all__

@@ -63,5 +63,13 @@ class SolverUnavailableError(ProbeError):
     """A solver is not installed, or its licence is missing or does not take the problem."""
 
 
+class TableError(SparseProbingError):
+    """A table of ranked neurons does not exist, or has no rows of the requested kind."""
+
+
+class CorruptTableError(TableError):
+    """A table of ranked neurons does not have its recorded checksum."""
+
+
 class TaskError(SparseProbingError):
     """Some tasks of a run failed; finished ones are kept."""

@@ -1,0 +1,1 @@
+"""The Python face: one call for everything that a command does."""

@@ -1,0 +1,155 @@
+"""What `probe` returns: the rows of all probes, the best neurons, figures, and probes to apply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.neurons import ranked_neurons
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sparse_probing.runs.planning.run import Run
+    from sparse_probing.saved_probes.saved_probe import SavedProbe
+
+
+class Result:
+    """The probes of a study.
+
+    Attributes
+    ----------
+    rows : pandas.DataFrame
+        One row per probe; `sparse_probing.result_rows.COLUMNS` says what each column means.
+    run : Run or None
+        The run that the rows are from; None for probes of arrays.
+    failures : dict
+        Features that could not be probed, each with the reason.
+    """
+
+    def __init__(self, rows: pd.DataFrame, run: Run | None = None, failures: Mapping[str, str] | None = None) -> None:
+        self.rows = rows
+        self.run = run
+        self.failures = dict(failures or {})
+
+    @classmethod
+    def of_run(cls, run: Run | Path | str) -> Result:
+        """Load the results of a run, or of the folder of one.
+
+        Raises
+        ------
+        TaskError
+            When the folder holds no run, or no task of it is finished.
+        """
+        from sparse_probing.runs.load_results import load_results
+        from sparse_probing.runs.planning.run import load_run
+
+        rows = load_results(run)
+        return cls(rows, load_run(Path(run)) if isinstance(run, str | Path) else run)
+
+    @property
+    def path(self) -> Path | None:
+        """Folder of the run; None for probes of arrays."""
+        return None if self.run is None else self.run.path
+
+    @cached_property
+    def studies(self) -> list[str]:
+        """Names of the studies."""
+        return list(self.rows["study"].unique())
+
+    def ranked_neurons(self) -> pd.DataFrame:
+        """Return the probes of single neurons, ranked within each feature by their scores on training rows.
+
+        The columns are those of the CSVs in ``interpretable_neurons/``. A study that fits no probe of a single
+        neuron gives an empty table.
+        """
+        return ranked_neurons.ranked_neurons(self.rows)
+
+    def best_neurons(self, by: tuple[str, ...] = ("feature",)) -> pd.DataFrame:
+        """Return the first-ranked neuron of every feature, or of every feature and layer.
+
+        Parameters
+        ----------
+        by : tuple of str
+            ``("feature",)`` or ``("feature", "layer")``.
+        """
+        return ranked_neurons.best_neurons(self.rows, by)
+
+    def plot_f1_over_k(self) -> Figure:
+        """Draw the F1 on held-out groups over the number of neurons, a panel per feature and a line per layer."""
+        from sparse_probing.reporting.figures.f1_over_k import draw_f1_over_k  # here: it imports matplotlib
+
+        return draw_f1_over_k(self.rows[self.rows["control"] == ""] if self._n_controls() > 1 else self.rows)
+
+    def saved_probe(self, feature: str, layer: int, k: int | None = None) -> SavedProbe:
+        """Return a probe of one feature and layer, to apply to new texts.
+
+        Parameters
+        ----------
+        feature : str
+            Of a multiclass feature, ``feature=class``.
+        layer : int
+        k : int, optional
+            Number of neurons. Default: the probe with the best F1 on training rows.
+
+        Raises
+        ------
+        ProbeError
+            When the rows are of arrays, or there is no such probe; the message lists those that exist.
+        """
+        from sparse_probing.saved_probes.from_run import saved_probe  # here: it opens data set and tokenizer
+
+        if self.run is None:
+            raise ProbeError("Probes of arrays belong to no model. Probe a store to apply its probes to texts.")
+        rows = self.rows[(self.rows["control"] == "") & self.rows["intercept"].notna()]
+        for column, value in {"feature": feature, "layer": layer, "k": k}.items():
+            if value is not None:
+                known = sorted(rows[column].unique().tolist())
+                rows = rows[rows[column] == value]
+                if rows.empty:
+                    raise ProbeError(f"No probe has {column} {value!r}. There are: {', '.join(map(str, known))}.")
+        best = rows.sort_values("train_f1_score", ascending=False, kind="stable").iloc[0]
+        return saved_probe(self.run.config, best)
+
+    def _n_controls(self) -> int:
+        return self.rows.loc[self.rows["control"] != "", "control"].nunique()
+
+    def __len__(self) -> int:
+        """Return the number of probes."""
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        """Return studies, features, layers and the folder."""
+        features = self.rows["feature"].unique()
+        names = ", ".join(map(str, features[:5])) + (", ..." if len(features) > 5 else "")
+        layers = ", ".join(map(str, sorted(self.rows["layer"].unique())))
+        where = f", in {self.path}" if self.path is not None else ""
+        return (
+            f"Result({len(self.rows):,} probes of {', '.join(self.studies)}; {len(features)} features ({names}); "
+            f"layers {layers}{where})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the best neurons, or the best probe of every feature, as an HTML table."""
+        best = self.best_neurons()
+        if best.empty:
+            score = next(s for s in ("test_f1_score", "test_macro_f1_score", "test_r2") if self.rows[s].notna().any())
+            plain = self.rows[self.rows["control"] == ""]
+            order = plain.sort_values(score.replace("test_", "train_"), ascending=False, kind="stable")
+            best = order.groupby("feature", sort=True).head(1).sort_values("feature")
+            shown = best[["feature", "layer", "probe", "k", score, "n_test"]]
+        else:
+            names = ["feature", "layer", "neuron", "test_f1_score", "test_roc_auc", "control_f1_score"]
+            shown = best[[*names, "n_test", "n_positive_test"]]
+        return shown.replace({np.nan: None}).to_html(index=False, escape=True, float_format="{:.3f}".format)
+
+
+def load_result(run: Path | str) -> Result:
+    """Load the results of a run from its folder."""
+    return Result.of_run(run)

@@ -1,0 +1,1 @@
+"""Trained linear probes that are kept and applied to new texts."""

@@ -1,0 +1,48 @@
+"""From a row of a run to a probe that can be applied to texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from probing_datasets.building.tokenization import load_tokenizer, special_frame
+from probing_datasets.feature_dataset import load_feature_dataset
+from sparse_probing.activations.stores import open_store
+from sparse_probing.config import ProbingConfig
+from sparse_probing.saved_probes.saved_probe import SavedProbe
+
+
+def saved_probe(config: ProbingConfig, row: Mapping[str, Any]) -> SavedProbe:
+    """Return the probe of a row of a run.
+
+    Parameters
+    ----------
+    config : ProbingConfig
+        Settings of the run.
+    row : mapping
+        A row of its results, with one intercept.
+    """
+    activations = config.activations
+    dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir).description
+    origin = open_store(config.store_folder()).plan.fingerprint
+    tokenizer = load_tokenizer(activations.model, activations.revision)
+    frame = special_frame(tokenizer, bool(dataset.options.get("prepend_bos", True)))
+    return SavedProbe(
+        feature=row["feature"],
+        model=activations.model,
+        revision=activations.revision,
+        random_init=origin["random_init"],
+        weight_hash=origin["weight_hash"],
+        dtype=origin["dtype"],
+        layer=int(row["layer"]),
+        hook_point=activations.probe_location,
+        aggregation=activations.activation_aggregation,
+        prefix=frame.prefix,
+        suffix=frame.suffix,
+        context_length=dataset.context_length,
+        support=np.asarray(row["support"], dtype=np.int64),
+        coef=np.asarray(row["coef"], dtype=np.float64),
+        intercept=float(row["intercept"]),
+    )
