@@ -44,7 +44,7 @@ def score_tokens(
         chosen = activations[..., torch.from_numpy(probe.support)].double().numpy()
         scores = chosen @ probe.coef + probe.intercept
         for row, number in enumerate(members.tolist()):
-            text = texts[number]
+            text = str(texts[number])
             text_scores: list[float] = scores[row][is_text[row].numpy()].tolist()
             ((_, spans),) = token_spans(model.tokenizer, [text])
             tokens = [text[start:stop] for start, stop in spans[: len(text_scores)].tolist()]
