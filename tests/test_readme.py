@@ -1,32 +1,37 @@
-"""The code that the README shows runs as it stands there."""
+"""The README: its Python runs as it is printed, its links exist."""
 
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.slow
-def test_notebook_lines():
+def test_the_ten_lines_run(monkeypatch, tmp_path, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    for name in ("RESULTS_DIR", "FEATURE_DATASET_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
     names: dict = {}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102 (our own README)
-    assert isinstance(names["results"], pd.DataFrame)
-    assert set(names["results"]["layer"]) == {0, 1, 2, 3}
-    assert names["activations"].shape == (270, 2)
-    assert names["activations"].dtype == np.float32
+    best = names["result"].best_neurons()
+    assert len(best) == 9
+    assert best["test_f1_score"].mean() > 0.9
+    assert len(names["figure"].axes) == 9
+    assert isinstance(names["neurons"], pd.DataFrame)
+    assert "French" in capsys.readouterr().out
 
 
 def test_every_file_it_links_to_exists():
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    local = [link for link in links if "://" not in link]
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    local = [link.partition("#")[0] for link in links if "://" not in link]
     assert local
-    assert [link for link in local if not (Path(__file__).parents[1] / link).exists()] == []
-
-
-def test_nothing_is_left_to_be_filled_in():
-    assert "DEMO_" not in README
+    assert [link for link in local if link and not (ROOT / link).exists()] == []
+    headings = {
+        re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", README, re.M)
+    }
+    anchors = [link[1:] for link in links if link.startswith("#")]
+    assert set(anchors) <= headings

@@ -1,0 +1,93 @@
+"""Scores of texts by a probe of a run: equal to those of the rows that it was fitted to, for each aggregation."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from probing_datasets.building.tokenization import load_tokenizer
+from probing_datasets.feature_dataset.probed_rows import ProbedRows
+from probing_datasets.foundation.errors import ModelError, ProbeError
+from sparse_probing.activations.harvest import harvest
+from sparse_probing.api.probe import probe
+from sparse_probing.models import load_model
+
+
+@pytest.fixture
+def texts(tiny_model_dir, tiny_dataset):
+    """The texts of some sequences of the data set, decoded so that they are tokenized alike."""
+    tokenizer = load_tokenizer(str(tiny_model_dir))
+    frame = tiny_dataset.description
+    ids = [t[frame.n_prefix : len(t) - frame.n_suffix] for t in tiny_dataset.tokens(np.arange(12))]
+    return [tokenizer.decode(i, clean_up_tokenization_spaces=False) for i in ids], ids
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "max", "last"])
+def test_scores_equal_those_of_the_stored_rows(tiny_harvest, tiny_dataset, tiny_dataset_root, texts, aggregation):
+    store = harvest(tiny_harvest.with_flags(activation_aggregation=aggregation, output_precision="32"))
+    result = probe(
+        store,
+        tiny_dataset,
+        max_k=4,
+        layers=(1,),
+        feature_dataset_dir=tiny_dataset_root,
+        results_dir=tiny_harvest.activations.results_dir,
+    )
+    fitted = result.saved_probe("German", layer=1, k=4)
+    rows = ProbedRows(*store.rows)
+    same = [
+        i
+        for i, (text, ids) in enumerate(zip(*texts, strict=True))
+        if load_tokenizer(tiny_harvest.activations.model)(text, add_special_tokens=False)["input_ids"] == ids.tolist()
+    ]
+    assert len(same) >= 6
+    expected = store.read(1) @ np.bincount(fitted.support, fitted.coef, store.plan.widths["mlp.hook_post"])
+    by_sequence = dict(zip(rows.sequence.tolist(), (expected + fitted.intercept).tolist(), strict=True))
+    scores = fitted.score([texts[0][i] for i in same], batch_size=5)
+    np.testing.assert_allclose(scores, [by_sequence[i] for i in same], atol=1e-5)
+    assert (fitted.predict([texts[0][i] for i in same]) == (np.asarray(scores) > 0)).all()
+
+
+def test_scores_of_tokens_pool_to_the_score_of_the_text(tiny_harvest, tiny_dataset, tiny_dataset_root):
+    store = harvest(tiny_harvest.with_flags(activation_aggregation="mean"))
+    result = probe(
+        store,
+        tiny_dataset,
+        max_k=2,
+        layers=(1,),
+        feature_dataset_dir=tiny_dataset_root,
+        results_dir=tiny_harvest.activations.results_dir,
+    )
+    fitted, given = result.saved_probe("French", layer=1, k=2), ["Bonjour tout le monde", "a", "Guten Morgen"]
+    per_token = fitted.score(given, per_token=True)
+    assert ["".join(text for text, _ in tokens).replace(" ", "") for tokens in per_token] == [
+        text.replace(" ", "") for text in given
+    ]
+    means = [np.mean([score for _, score in tokens]) for tokens in per_token]
+    np.testing.assert_allclose(means, fitted.score(given), atol=1e-5)
+
+
+def test_bad_input(tiny_harvest, tiny_dataset, tiny_dataset_root, caplog):
+    store = harvest(tiny_harvest.with_flags(activation_aggregation="mean"))
+    result = probe(
+        store,
+        tiny_dataset,
+        max_k=2,
+        layers=(1,),
+        feature_dataset_dir=tiny_dataset_root,
+        results_dir=tiny_harvest.activations.results_dir,
+    )
+    fitted = result.saved_probe("French", layer=1)
+    with pytest.raises(ProbeError, match="Pass a list of texts"):
+        fitted.score("Bonjour")
+    with pytest.raises(ProbeError, match="Text 1 has no tokens"):
+        fitted.score(["Bonjour", ""])
+    with pytest.raises(ProbeError, match="trained on tokens. Score them with per_token=True"):
+        replace(fitted, aggregation="none").score(["Bonjour"])
+    other = load_model(tiny_harvest.activations.model, random_init=True, seed=3)
+    with pytest.raises(ModelError, match="Pass the model that it was trained on"):
+        fitted.score(["Bonjour"], model=other)
+    assert np.isfinite(fitted.score(["word " * 500])).all()
+    assert "1 of 1 texts are longer than" in caplog.text
+    with pytest.raises(ProbeError, match="No probe has k 3. There are: 1, 2"):
+        result.saved_probe("French", layer=1, k=3)
