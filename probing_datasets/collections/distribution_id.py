@@ -1,7 +1,7 @@
 """Which sub-corpus a text is from: one binary feature per sub-corpus (``distribution_id`` of Gurnee et al. 2023).
 
 A position is positive when its text is from the sub-corpus, negative when it is from any other. All
-features share the same positions. ``pile_test`` labels the same with one multiclass feature, and takes
+features share the same positions. ``pile_test`` has one multiclass feature with the same labels, and uses
 every piece of a text instead of one drawn at random: plain text, for the statistics of stage 1.
 """
 
@@ -26,7 +26,7 @@ class DistributionConfig(MakeConfig):
 
     collection: Suppress[CollectionName] = "distribution_id"
     label_column: str = "distribution"
-    """Column of the sub-corpus (that of the Pile: `meta.pile_set_name`)."""
+    """Column of the sub-corpus (for the Pile: `meta.pile_set_name`)."""
     positions_per_sequence: int = 2
     ignore_first: int = 25
 
@@ -37,7 +37,7 @@ class PileTestConfig(MakeConfig):
 
     collection: Suppress[CollectionName] = "pile_test"
     label_column: str = "distribution"
-    """Column of the sub-corpus (that of the Pile: `meta.pile_set_name`)."""
+    """Column of the sub-corpus (for the Pile: `meta.pile_set_name`)."""
     sequences_per_text: int = 100_000
 
 
