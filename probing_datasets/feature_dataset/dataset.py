@@ -18,7 +18,7 @@ from probing_datasets.foundation.errors import DatasetError, list_known
 if TYPE_CHECKING:
     import datasets
 
-FEATURES_IN_REPR = 12
+FEATURES_IN_REPR, CLASSES_IN_REPR = 12, 8
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,20 @@ class FeatureDataset:
     probes: datasets.Dataset
 
     def __repr__(self) -> str:
+        """Return the name, the size, and every feature with its kind and counts, on one line each."""
         d = self.description
         lines = [
             f"FeatureDataset {d.name}: {d.n_sequences:,} sequences, context length {d.context_length}, "
             f"{len(d.features)} features"
         ]
         for name, info in list(d.features.items())[:FEATURES_IN_REPR]:
-            names = {"-1": "negative", "1": "positive"} if info.kind == "binary" else {}
-            counts = [f"{n:,} {names.get(label) or info.label_name(label)}" for label, n in info.counts.items()]
-            lines.append(f"  {name}: {info.kind}, {', '.join(counts) or f'{info.n_rows:,} rows'}")
+            if info.kind == "binary":
+                contents = f"{info.counts.get('1', 0):,} positive, {info.counts.get('-1', 0):,} negative"
+            elif info.kind == "multiclass" and len(info.counts) <= CLASSES_IN_REPR:
+                contents = ", ".join(f"{info.label_name(label)}: {n:,}" for label, n in info.counts.items())
+            else:
+                contents = f"{info.n_rows:,} rows" + (f" of {len(info.counts)} classes" if info.counts else "")
+            lines.append(f"  {name}: {info.kind}, {contents}")
         if len(d.features) > FEATURES_IN_REPR:
             lines.append(f"  and {len(d.features) - FEATURES_IN_REPR} more")
         return "\n".join(lines)

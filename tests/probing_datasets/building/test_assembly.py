@@ -1,3 +1,5 @@
+"""Choice of the rows of features among candidates, rare classes, and notes on what is dropped."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ from probing_datasets.building.sources import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
+from tests.builders.datasets import rows_of
 
 N_TEXTS = 40
 
@@ -31,13 +34,8 @@ def candidates(config, sequences):
 
 
 def by_rows(dataset, feature):
-    return dict(
-        zip(
-            map(tuple, np.stack(dataset.feature_probes(feature)[:2], 1).tolist()),
-            dataset.feature_probes(feature).label,
-            strict=True,
-        )
-    )
+    """The label of each row, by (sequence, position)."""
+    return {(sequence, position): label for sequence, position, label in rows_of(dataset, feature)}
 
 
 def test_candidates(config, sequences, candidates):
@@ -87,7 +85,7 @@ def test_the_share_of_positives_is_the_natural_one_within_bounds(config, sequenc
     assert dataset.description.features["x"].counts["1"] == 100 * share
 
 
-def test_features_share_rows_unless_they_have_priorities_of_their_own(config, sequences, candidates):
+def test_features_share_rows_unless_their_priorities_differ(config, sequences, candidates):
     first, second = (Labels("binary", candidates.position % 7 < k) for k in (3, 4))
 
     def distinct(*datasets):
@@ -131,32 +129,32 @@ def test_regression_rows(config, sequences, candidates):
 
 def few(candidates, n, n_sequences):
     """Positives at ``n`` candidates of the first ``n_sequences`` sequences."""
-    chosen = np.flatnonzero(candidates.sequence < n_sequences)[:: 31 * n_sequences // n][:n]
-    return np.isin(np.arange(len(candidates)), chosen)
+    positives = np.flatnonzero(candidates.sequence < n_sequences)[:: 31 * n_sequences // n][:n]
+    return np.isin(np.arange(len(candidates)), positives)
 
 
 @pytest.mark.parametrize(
     ("n", "n_sequences", "message"),
     [
-        (4, 8, "x was left out: 4 positives and {} negatives (--min_positives 5)."),
-        (8, 2, "x was left out: its positives are in 1 groups, its negatives in 20."),
+        (4, 8, "x was dropped: 4 positives and {} negatives (--min_positives 5)."),
+        (8, 2, "x was dropped: its positives are in 1 groups, its negatives in 20."),
     ],
 )
-def test_rare_features_are_left_out(config, sequences, candidates, n, n_sequences, message):
+def test_rare_features_are_dropped(config, sequences, candidates, n, n_sequences, message):
     rare = Labels("binary", few(candidates, n, n_sequences))
     even = Labels("binary", candidates.position % 2 == 0)
     dataset = assemble(config, sequences, candidates, [("x", rare), ("even", even)])
     assert dataset.features == ("even",)
     assert dataset.description.dropped == (message.format(len(candidates) - 4),)
-    with pytest.raises(DatasetError, match=r"No feature is left. x was left out: .* Use more text."):
+    with pytest.raises(DatasetError, match=r"No feature is left. x was dropped: .* Use more text."):
         assemble(config, sequences, candidates, [("x", rare)])
 
 
-def test_rare_classes_and_single_groups_are_left_out(config, sequences, candidates):
+def test_rare_classes_and_single_groups_are_dropped(config, sequences, candidates):
     one_class = Labels("multiclass", np.zeros(len(candidates), int))
     one_group = Labels("regression", candidates.position, candidates.sequence < 2)
     with pytest.raises(
-        DatasetError, match="c was left out: it has 1 classes .* r was left out: its rows are in 1 groups"
+        DatasetError, match="c was dropped: it has 1 classes .* r was dropped: its rows are in 1 groups"
     ):
         assemble(config, sequences, candidates, [("c", one_class), ("r", one_group)])
 
@@ -169,6 +167,6 @@ def test_copies_in_other_groups_are_noted(config):
     labels = [("x", Labels("regression", np.arange(4.0)))]
     note = "1 sequences are copies of one in another group: they may be in training and test rows both."
     assert assemble(config, sequences, candidates, labels).description.dropped == (note,)
-    kept = sequences.select(np.array([0, 1, 3]))
+    without_copy = sequences.select(np.array([0, 1, 3]))
     labels = [("x", Labels("regression", np.arange(3.0)))]
-    assert assemble(config, kept, last_position(kept), labels).description.dropped == ()
+    assert assemble(config, without_copy, last_position(without_copy), labels).description.dropped == ()
