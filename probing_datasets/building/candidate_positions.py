@@ -48,7 +48,7 @@ def every_position(config: MakeConfig, sequences: LabelledSequences) -> Candidat
     return candidates.select(~special)
 
 
-def some_positions(config: MakeConfig, sequences: LabelledSequences) -> Candidates:
+def random_positions(config: MakeConfig, sequences: LabelledSequences) -> Candidates:
     """Return ``positions_per_sequence`` positions of each sequence, drawn at random."""
     first = len(sequences.frame.prefix) + config.ignore_first
     rng = np.random.default_rng(config.seed)

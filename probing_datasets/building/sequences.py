@@ -109,7 +109,7 @@ def open_tokenizer(config: MakeConfig) -> OpenTokenizer:
     default = min(MAX_DEFAULT_CONTEXT, tokenizer.model_max_length)
     length = int(default if config.context_length is None else config.context_length)
     if length < frame.size + 1:
-        raise SettingsError(f"--context_length {length} leaves no room beside {frame.size} special tokens.")
+        raise SettingsError(f"--context_length {length} leaves no room for text: {frame.size} tokens are special.")
     return OpenTokenizer(tokenizer, frame, length)
 
 

@@ -41,7 +41,7 @@ def read_texts(config: MakeConfig, label_column: str = "", further: tuple[str, .
     Raises
     ------
     SourceError
-        When the source cannot be read, lacks a column, or has no text.
+        When the source cannot be read, a column is missing, or there is no text.
     """
     columns = SourceColumns(config.text_column, label_column, config.group_column, further)
     skipped: Counter[str] = Counter()

@@ -13,7 +13,7 @@ import numpy as np
 from tyro.conf import Suppress
 
 from probing_datasets.building.assembly import Labels, assemble
-from probing_datasets.building.candidate_positions import some_positions
+from probing_datasets.building.candidate_positions import random_positions
 from probing_datasets.building.sequences import cut_texts
 from probing_datasets.building.text_sampling import read_texts
 from probing_datasets.feature_dataset import FeatureDataset
@@ -44,7 +44,7 @@ class PileTestConfig(MakeConfig):
 def build(config: MakeConfig) -> FeatureDataset:
     """Build one binary feature for each sub-corpus."""
     sequences = cut_texts(config, read_texts(config, config.label_column))
-    candidates = some_positions(config, sequences)
+    candidates = random_positions(config, sequences)
     of_position = sequences.labels[candidates.sequence]
     labels = ((str(name), Labels("binary", of_position == name)) for name in np.unique(sequences.labels))
     return assemble(config, sequences, candidates, labels, balanced=False)
@@ -53,7 +53,7 @@ def build(config: MakeConfig) -> FeatureDataset:
 def build_pile_test(config: PileTestConfig) -> FeatureDataset:
     """Build one multiclass feature, the sub-corpus."""
     sequences = cut_texts(config, read_texts(config, config.label_column))
-    candidates = some_positions(config, sequences)
+    candidates = random_positions(config, sequences)
     names, number = np.unique(sequences.labels, return_inverse=True)
     labels = Labels("multiclass", number[candidates.sequence], classes=tuple(map(str, names)))
     return assemble(config, sequences, candidates, [("distribution", labels)], balanced=False)

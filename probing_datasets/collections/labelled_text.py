@@ -23,7 +23,7 @@ from tyro.conf import Suppress
 
 from probing_datasets.building.annotation import annotate_texts
 from probing_datasets.building.assembly import Labels, assemble
-from probing_datasets.building.candidate_positions import last_position, some_positions
+from probing_datasets.building.candidate_positions import last_position, random_positions
 from probing_datasets.building.column_labels import LabelKind, label_column, text_of
 from probing_datasets.building.sequences import cut_texts, open_tokenizer
 from probing_datasets.building.sources import SourceColumns, TextRow, read_source
@@ -89,7 +89,7 @@ def build(config: LabelledTextConfig, names: tuple[str, ...] = ()) -> FeatureDat
     texts = draw_texts(config, labelled_rows(config, skipped), skipped)
     if config.probed_tokens == "some":
         sequences = cut_texts(config, texts)
-        candidates = some_positions(config, sequences)
+        candidates = random_positions(config, sequences)
     else:
         opened = open_tokenizer(config)
         tokenized = annotate_texts(opened.tokenizer, texts.rows, None, config.num_proc)

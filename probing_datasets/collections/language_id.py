@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from probing_datasets.building.assembly import MIN_GROUPS, Labels, assemble
-from probing_datasets.building.candidate_positions import some_positions
+from probing_datasets.building.candidate_positions import random_positions
 from probing_datasets.building.sequences import LabelledSequences, cut_texts
 from probing_datasets.building.text_sampling import read_texts
 from probing_datasets.feature_dataset import FeatureDataset
@@ -28,7 +28,7 @@ def build(config: MakeConfig) -> FeatureDataset:
     """
     sequences = cut_texts(config, read_texts(config, config.label_column))
     sequences = _drop_rare_languages(sequences, config.min_positives)
-    candidates = some_positions(config, sequences)
+    candidates = random_positions(config, sequences)
     of_position = sequences.labels[candidates.sequence]
     labels = ((str(name), Labels("binary", of_position == name)) for name in np.unique(sequences.labels))
     return assemble(config, sequences, candidates, labels, balanced=False)

@@ -1,6 +1,6 @@
 """The tree of errors: every failure that a user can fix is one of these.
 
-The scripts print only the message and exit with status 1. A message says what
+The scripts print only the message and exit with status 1. A message tells what
 is wrong, where, and what to do.
 """
 

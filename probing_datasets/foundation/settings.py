@@ -61,7 +61,7 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Read the environment as it is now (tests and notebooks may change it between calls).
+    """Read the current environment, which tests and notebooks may change between calls.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def test_values_outside_their_range(make, flag):
 def test_context_without_room(make):
     assert make("natural_lang_id", "--context_length", "1")[0::2] == (
         1,
-        "error: --context_length 1 leaves no room beside 1 special tokens.\n",
+        "error: --context_length 1 leaves no room for text: 1 tokens are special.\n",
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from probing_datasets.building.assembly import Labels, assemble
-from probing_datasets.building.candidate_positions import Candidates, every_position, last_position, some_positions
+from probing_datasets.building.candidate_positions import Candidates, every_position, last_position, random_positions
 from probing_datasets.building.sequences import cut_texts
 from probing_datasets.building.sources import TextRow
 from probing_datasets.building.text_sampling import Texts
@@ -44,8 +44,8 @@ def test_candidates(config, sequences, candidates):
     ignoring = every_position(replace(config, ignore_first=4), sequences)
     assert ignoring.position.min() == 5
     assert last_position(sequences).position.tolist() == [len(t) - 1 for t in sequences.tokens]
-    some = some_positions(config, sequences)
-    assert np.bincount(some.sequence).tolist() == [5] * N_TEXTS
+    drawn = random_positions(config, sequences)
+    assert np.bincount(drawn.sequence).tolist() == [5] * N_TEXTS
     tokens = candidates.take(sequences.tokens)
     assert tokens.tolist() == [int(sequences.tokens[s][p]) for s, p in zip(*vars(candidates).values(), strict=True)]
 
@@ -92,9 +92,9 @@ def test_features_share_rows_unless_their_priorities_differ(config, sequences, c
         return len({row for dataset in datasets for name in dataset.features for row in by_rows(dataset, name)})
 
     together = assemble(config, sequences, candidates, [("first", first), ("second", second)])
-    alone = assemble(replace(config, seed=1), sequences, candidates, [("second", second)])
+    other_seed = assemble(replace(config, seed=1), sequences, candidates, [("second", second)])
     assert distinct(together) < 150
-    assert distinct(assemble(config, sequences, candidates, [("first", first)]), alone) > 180  # control
+    assert distinct(assemble(config, sequences, candidates, [("first", first)]), other_seed) > 180  # control
 
 
 def test_multiclass_rows_are_even_over_common_classes(config, sequences, candidates):

@@ -91,7 +91,7 @@ def test_default_context_is_that_of_the_model(config, tokenizer_dirs, tmp_path):
 
 @pytest.mark.parametrize("length", [-3, 0, 1])
 def test_context_without_room(config, length):
-    with pytest.raises(SettingsError, match=f"--context_length {length} leaves no room beside 1 special tokens"):
+    with pytest.raises(SettingsError, match=f"--context_length {length} leaves no room for text: 1 tokens are special"):
         make_sequences(config(context_length=length), "label")
 
 
