@@ -124,7 +124,7 @@ def test_a_model_that_cannot_be_found_offline(name, monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        ModelError, match=f"'{name}'.*Give `demo`, a local model folder, a TransformerLens alias or a hub"
+        ModelError, match=f"'{name}'.*(Give|Pass) `demo`, a local model folder, a TransformerLens alias or a hub"
     ):
         load_model(name)
 
