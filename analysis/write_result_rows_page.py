@@ -24,7 +24,9 @@ that were held out. `analysis/write_result_rows_page.py` writes this page.
 
 def page() -> str:
     """Return the text of the page."""
-    lines = [f"| `{name}` | {kind} | {meaning.replace('|', chr(92) + '|')} |" for name, (kind, meaning) in COLUMNS.items()]
+    lines = [
+        f"| `{name}` | {kind} | {meaning.replace('|', chr(92) + '|')} |" for name, (kind, meaning) in COLUMNS.items()
+    ]
     return HEAD + "\n".join(lines) + "\n"
 
 

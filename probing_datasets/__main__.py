@@ -14,6 +14,7 @@ from rich.table import Table
 
 from probing_datasets.describe import describe
 from probing_datasets.feature_dataset import dataset_names, load_feature_dataset
+from probing_datasets.feature_dataset.folders import dataset_folder
 from probing_datasets.foundation.command_line import run_command
 from probing_datasets.foundation.settings import read_settings
 from probing_datasets.make import COLLECTIONS, make_dataset
@@ -30,7 +31,7 @@ class List:
 
 @dataclass(frozen=True)
 class Describe:
-    """Show where a data set came from, its class balance, and examples of every feature."""
+    """Show the origin of a data set, its class balance, and examples of every feature."""
 
     dataset: tyro.conf.Positional[str]
     """Name or path of a data set."""
@@ -39,7 +40,7 @@ class Describe:
 
 
 def command_type() -> Any:
-    """Return the type of all commands; defaults are those in force now (FEATURE_DATASET_DIR)."""
+    """Return the type of all commands; their defaults are read now (FEATURE_DATASET_DIR)."""
     make = tyro.extras.subcommand_type_from_defaults(
         {name: collection.config(name) for name, collection in COLLECTIONS.items()},  # type: ignore[arg-type]
         descriptions={name: f"Label {collection.summary}." for name, collection in COLLECTIONS.items()},
@@ -64,7 +65,8 @@ def list_datasets() -> None:
     console.print(f"Data sets in {root}:", ", ".join(dataset_names(root)) or "none", markup=False, soft_wrap=True)
 
 
-def _execute(command: List | MakeConfig | Describe | ImportConfig) -> None:
+def execute(command: List | MakeConfig | Describe | ImportConfig) -> None:
+    """Run one command."""
     if isinstance(command, List):
         list_datasets()
     elif isinstance(command, Describe):
@@ -73,12 +75,13 @@ def _execute(command: List | MakeConfig | Describe | ImportConfig) -> None:
     else:
         dataset = make_dataset(command) if isinstance(command, MakeConfig) else import_dataset(command)
         describe(dataset, 0, console)
-        console.print(f"saved {command.output_dir / dataset.name}", soft_wrap=True, markup=False)
+        folder = dataset_folder(command.output_dir, dataset.name)
+        console.print(f"saved {folder}", soft_wrap=True, markup=False)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command(lambda: _execute(tyro.cli(command_type(), args=arguments, prog="python -m probing_datasets")))
+    return run_command(lambda: execute(tyro.cli(command_type(), args=arguments, prog="python -m probing_datasets")))
 
 
 if __name__ == "__main__":

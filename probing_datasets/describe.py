@@ -1,22 +1,26 @@
-"""A data set as a person sees it: origin, class balance, and examples with the probed token marked."""
+"""Print a data set: origin, class balance, and examples with the probed token marked."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
-from transformers import PreTrainedTokenizerFast
 
 from probing_datasets.building.tokenization import load_tokenizer
-from probing_datasets.feature_dataset import FeatureDataset, FeatureInfo
+from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.probed_rows import probed_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 TOKENS_BEFORE, TOKENS_AFTER = 8, 4
 
 
 def describe(dataset: FeatureDataset, examples: int, console: Console) -> None:
-    """Print where a data set came from, its class balance, and examples of every feature."""
+    """Print the origin of a data set, its class balance, and examples of every feature."""
     d = dataset.description
     console.print(f"[bold]{d.name}[/bold]: {d.n_sequences:,} sequences, {d.n_tokens:,} tokens,", end=" ")
     console.print(f"{len(set(dataset.group_codes)):,} groups, context {d.context_length}, tokenizer {d.tokenizer}")
@@ -30,29 +34,22 @@ def describe(dataset: FeatureDataset, examples: int, console: Console) -> None:
     tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision")) if examples else None
     for name, info in d.features.items():
         shown = [_example(dataset, tokenizer, name, row) for row in _rows_to_show(dataset, name, examples)]
-        rows = f"{info.stop - info.start:,}"
-        table.add_row(escape(name), info.kind, rows, escape(_balance(dataset, name)), escape("\n".join(shown)))
+        if info.kind == "regression":
+            labels = dataset.feature_probes(name).label
+            balance = f"{labels.min():.3g} to {labels.max():.3g}, mean {labels.mean():.3g}"
+        else:
+            balance = ", ".join(
+                f"{info.label_name(label)}: {n:,} ({n / info.n_rows:.0%})" for label, n in info.counts.items()
+            )
+        table.add_row(escape(name), info.kind, f"{info.n_rows:,}", escape(balance), escape("\n".join(shown)))
     console.print(table)
 
 
 def sharing(dataset: FeatureDataset) -> str:
-    """Return a sentence on how many positions the features share: activations are stored once for each."""
-    n_labels = sum(info.stop - info.start for info in dataset.description.features.values())
+    """Return a sentence on how many positions the features share: each position is stored only once."""
+    n_labels = sum(info.n_rows for info in dataset.description.features.values())
     n_rows = len(probed_rows(dataset, "none"))
     return f"{n_labels:,} labels on {n_rows:,} positions: shared positions save {1 - n_rows / n_labels:.0%} of the rows"
-
-
-def _balance(dataset: FeatureDataset, feature: str) -> str:
-    info = dataset.description.features[feature]
-    if info.kind == "regression":
-        label = dataset.feature_probes(feature).label
-        return f"{label.min():.3g} to {label.max():.3g}, mean {label.mean():.3g}"
-    n_rows = sum(info.counts.values())
-    return ", ".join(f"{_label_name(info, label)}: {n:,} ({n / n_rows:.0%})" for label, n in info.counts.items())
-
-
-def _label_name(info: FeatureInfo, label: str) -> str:
-    return info.classes[int(label)] if info.classes else label
 
 
 def _rows_to_show(dataset: FeatureDataset, feature: str, n: int) -> np.ndarray:
@@ -68,14 +65,16 @@ def _rows_to_show(dataset: FeatureDataset, feature: str, n: int) -> np.ndarray:
 def _example(dataset: FeatureDataset, tokenizer: PreTrainedTokenizerFast | None, feature: str, row: int) -> str:
     info, probes = dataset.description.features[feature], dataset.feature_probes(feature)
     (tokens,) = dataset.tokens(probes.sequence[[row]])
-    at = int(probes.position[row])
-    stretches = (
-        tokens[max(dataset.description.n_prefix, at - TOKENS_BEFORE) : at],
-        tokens[at : at + 1],
-        tokens[at + 1 : at + 1 + TOKENS_AFTER],
+    position = int(probes.position[row])
+    parts = (
+        tokens[max(dataset.description.n_prefix, position - TOKENS_BEFORE) : position],
+        tokens[position : position + 1],
+        tokens[position + 1 : position + 1 + TOKENS_AFTER],
     )
-    before, probed, after = (tokenizer.decode(ids) if tokenizer else "" for ids in stretches)
-    label = "" if info.kind == "binary" else f"{_label_name(info, f'{probes.label[row]:g}')}: "
+    before, probed, after = (tokenizer.decode(ids) if tokenizer else "" for ids in parts)
+    label = ""
     if info.kind == "regression":
         label = f"{probes.label[row]:.3g}: "
+    elif info.kind == "multiclass":
+        label = f"{info.label_name(f'{probes.label[row]:g}')}: "
     return f"{label}{before}⟦{probed}⟧{after}".replace("\n", "⏎")

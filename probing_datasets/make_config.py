@@ -39,18 +39,18 @@ CollectionName = Literal[
 ]
 
 NOT_RECORDED = ("num_proc", "output_dir", "overwrite")
-"""Settings that do not decide the content."""
+"""Settings that do not affect the content."""
 
 
 @dataclass(frozen=True)
 class MakeConfig:
     """Everything that decides the content of a feature data set.
 
-    A collection with settings of its own, or other defaults, declares them in a dataclass that inherits this one.
+    A collection that needs more settings, or other defaults, declares them in a dataclass that inherits this one.
     """
 
     collection: Suppress[CollectionName]
-    """What to label; on the command line it is the word after `make`."""
+    """Which features to label; on the command line, the word after `make`."""
     tokenizer: str = "demo"
     """`demo`, a local model folder, a TransformerLens alias or a hub id."""
     revision: str | None = None
@@ -62,35 +62,35 @@ class MakeConfig:
     licence: str = ""
     """Licence of the source, for the record."""
     text_column: str = "text"
-    """Column of the text; a dotted name reaches into a struct, here and below (`meta.pile_set_name`)."""
+    """Column of the text; a dotted name is a field of a struct, here and below (`meta.pile_set_name`)."""
     label_column: str = "label"
     group_column: str = "group"
-    """What must not be split between training and test rows; empty: every text is a group of its own."""
+    """Column of what must not be split between training and test rows; empty: every text is its own group."""
     context_length: int | None = None
-    """Tokens of a sequence, special ones counted. Default: what the tokenizer's model takes, 512 at most."""
+    """Tokens of a sequence, special ones counted. Default: the maximum of the tokenizer's model, 512 at most."""
     prepend_bos: bool = True
-    """Begin every sequence with the beginning-of-sequence token, where the tokenizer has one."""
+    """Begin every sequence with the beginning-of-sequence token, if the tokenizer has one."""
     texts_per_label: int = 2000
     """At most this many texts of each label, drawn at random."""
     sequences_per_text: int = 1
     """Sequences cut from a text that is longer than the context, drawn at random."""
     n_sequences: int = -1
-    """At most this many sequences in all, evenly over labels; -1: all."""
+    """Total number of sequences at most, evenly over labels; -1: all."""
     min_tokens: int = 8
-    """Shorter sequences are left out."""
+    """Shorter sequences are dropped."""
     ignore_first: int = 0
-    """Text tokens at the start of a sequence that are not probed; a sequence of no more gives its last one."""
+    """Text tokens at the start of a sequence that are not probed; of a sequence without others, the last is probed."""
     positions_per_sequence: int = 5
-    """Probed positions of a sequence, where the label is that of the whole sequence."""
+    """Probed positions of a sequence, if the label is that of the whole sequence."""
     rows_per_feature: int = 10_000
-    """Probed positions of a feature, where labels differ within a sequence."""
+    """Probed positions of a feature, if labels differ within a sequence."""
     positive_fraction: float = 0.5
-    """Fraction of positives among them; more, up to one half, where more of the text is positive."""
+    """Fraction of positives among them; more, up to one half, if more of the text is positive."""
     min_positives: int = 20
-    """Features with fewer positives or negatives are left out."""
+    """Features with fewer positives or negatives are dropped."""
     seed: int = 0
     num_proc: int = 1
-    """Processes that tokenize and label; the result is the same."""
+    """Processes that tokenize and label; the result does not depend on it."""
     output_dir: Path = field(default_factory=lambda: read_settings().feature_dataset_dir)
     """FEATURE_DATASET_DIR"""
     overwrite: bool = False
@@ -115,9 +115,14 @@ class MakeConfig:
             if getattr(self, name) < 0:
                 raise SettingsError(f"--{name} must be at least 0, not {getattr(self, name)}.")
         if not 0 < self.positive_fraction < 1:
-            raise SettingsError(f"--positive_fraction must lie between 0 and 1, not {self.positive_fraction}.")
+            raise SettingsError(f"--positive_fraction must be between 0 and 1, not {self.positive_fraction}.")
+
+    @property
+    def name_stem(self) -> str:
+        """First part of the name of the data set."""
+        return self.collection
 
     def options(self) -> dict[str, Any]:
-        """Return the settings that decide the content, as JSON values: all but how and where it is made."""
+        """Return the settings that decide the content, as JSON values."""
         settings = {name: value for name, value in asdict(self).items() if name not in NOT_RECORDED}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}

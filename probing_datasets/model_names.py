@@ -1,4 +1,4 @@
-"""What a model is called: from the name a person gives to a path or hub id, and to a folder name."""
+"""Names of models: from the name that a user gives to a path or hub id, and to the name of a folder."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def resolve_model_name(name: str) -> str:
 
 
 def model_identity(name: str) -> str:
-    """Return what tells two models of one short name apart: hub id or path, and ``demo`` for the bundled one."""
+    """Return a name that no other model has: hub id or path, and ``demo`` for the bundled model."""
     return name if name == "demo" else resolve_model_name(name)
 
 
 def model_slug(name: str) -> str:
-    """Return a short name of a model, fit for a folder: the last part of its path or hub id."""
+    """Return a short name of a model that is valid as a folder name: the last part of its path or hub id."""
     return re.sub(r"[^\w.-]+", "-", Path(name).name or name)

@@ -181,7 +181,7 @@ def test_killed_then_interrupted_then_finished_gives_the_bytes_of_an_unbroken_ru
     interrupted.send_signal(signal.SIGINT)
     _, err = interrupted.communicate()
     assert interrupted.returncode == 130
-    assert err.splitlines()[-1] == "interrupted: finished work is kept; the same command goes on from there."
+    assert err.splitlines()[-1] == "interrupted: finished work is kept; run the same command again to resume."
     assert "Traceback" not in err
     assert len(ZarrStore.open(path).open_parts()) < len(after_kill)
     assert ZarrStore.open(path).verify() == []

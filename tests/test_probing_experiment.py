@@ -127,7 +127,7 @@ def test_a_disk_that_becomes_full(script, plant):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert status == 1
     assert "File too large" in err
-    assert "Finished work is kept; mend this and run the same command again." in err
+    assert "Finished work is kept; fix this and run the same command again." in err
     assert not list((config.activations.results_dir / "probing").rglob("rows.parquet"))
     assert script(probing_experiment, *PLANTED)[0] == 0
 
@@ -193,7 +193,7 @@ def test_ctrl_c_keeps_finished_tasks(script, plant):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the script and to its workers
     _, err = process.communicate()
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "interrupted: finished work is kept; the same command goes on from there."
+    assert err.splitlines()[-1] == "interrupted: finished work is kept; run the same command again to resume."
     assert "Traceback" not in err
     finished = [key for key in run.tasks if read_record(run.path, key)]
     assert 0 < len(finished) < len(run.tasks)

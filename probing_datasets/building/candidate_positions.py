@@ -24,20 +24,20 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.sequence)
 
-    def select(self, keep: np.ndarray) -> Candidates:
+    def select(self, rows: np.ndarray) -> Candidates:
         """Return the candidates of a mask, or at increasing indices."""
-        return Candidates(self.sequence[keep], self.position[keep])
+        return Candidates(self.sequence[rows], self.position[rows])
 
     def take(self, per_sequence: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the values at the candidates, (n, ...), of arrays with one value for each token of each sequence."""
+        """Return the values at the candidates, (n, ...), from one array per sequence with a value for each token."""
         starts = np.cumsum([0, *map(len, per_sequence)])[:-1]
         return np.concatenate(per_sequence)[starts[self.sequence] + self.position]
 
 
 def every_position(config: MakeConfig, sequences: LabelledSequences) -> Candidates:
-    """Return all positions but the first ``ignore_first``, special tokens and the unknown token.
+    """Return all positions except the first ``ignore_first``, special tokens and the unknown token.
 
-    The unknown token is special: its string says nothing of the text it stands for.
+    The unknown token counts as special: its string does not tell which text it replaces.
     """
     first = len(sequences.frame.prefix) + config.ignore_first
     n_each = np.maximum(sequences.lengths - len(sequences.frame.suffix) - first, 0)
@@ -48,7 +48,7 @@ def every_position(config: MakeConfig, sequences: LabelledSequences) -> Candidat
     return candidates.select(~special)
 
 
-def some_positions(config: MakeConfig, sequences: LabelledSequences) -> Candidates:
+def random_positions(config: MakeConfig, sequences: LabelledSequences) -> Candidates:
     """Return ``positions_per_sequence`` positions of each sequence, drawn at random."""
     first = len(sequences.frame.prefix) + config.ignore_first
     rng = np.random.default_rng(config.seed)

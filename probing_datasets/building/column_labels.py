@@ -1,4 +1,4 @@
-"""From the values of a column to the labels of features: two classes, several, several at once, or numbers."""
+"""Labels of features from the values of a column: two classes, several classes, lists of labels, or numbers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from probing_datasets.foundation.errors import DatasetError
 LabelKind = Literal["auto", "binary", "multiclass", "regression"]
 
 TRUTH_VALUES = (("1", "0"), ("true", "false"), ("yes", "no"))
-"""Positive and negative values that need no name."""
+"""Positive and negative values that do not appear in the name of the feature."""
 
 MAX_CLASSES = 20
-"""More different numbers than these are taken for a quantity, and not for names of classes."""
+"""More different numbers than this are a quantity, not names of classes."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LabelledColumn:
     values: np.ndarray
     """(n,) bool when binary, int64 class numbers when multiclass, float64 in regression."""
     known: np.ndarray
-    """(n,) bool: whether the table says anything of the row."""
+    """(n,) bool: whether the table has a label for the row."""
     classes: tuple[str, ...] = ()
     """Value of each class when multiclass."""
 
@@ -41,13 +41,13 @@ def label_column(name: str, cells: Sequence[Any], kind: LabelKind = "auto", posi
     Parameters
     ----------
     name : str
-        Name of the feature. ``<name>: <value>`` where a value other than yes, true or 1 is the positive
-        one, and of the features of lists of labels: whether the list has the label.
+        Name of the feature. It becomes ``<name>: <value>`` if the positive value is not yes, true or 1,
+        and for each label of a column of lists, whose feature is whether the list has the label.
     cells : sequence
         Texts, numbers, truth values or lists of them, one per row; None, NaN and empty texts are unknown.
     kind : {'auto', 'binary', 'multiclass', 'regression'}
-        ``auto`` takes two values for two classes, more than `MAX_CLASSES` numbers for a quantity,
-        and everything else for classes.
+        ``auto``: two values are two classes, more than `MAX_CLASSES` numbers are a quantity, and
+        everything else is several classes.
     positive : str
         Value that counts as positive, against all others; by default the second of two values, in
         the order of numbers or letters (0 < 1, False < True, negative < positive).
@@ -58,29 +58,38 @@ def label_column(name: str, cells: Sequence[Any], kind: LabelKind = "auto", posi
         When the values do not fit the kind; the message names one of them.
     """
     if any(isinstance(cell, list) for cell in cells):
-        return _one_per_label(name, cells)
+        return _one_feature_per_label(name, cells)
     texts = np.array([text_of(cell) for cell in cells], dtype=str)
     known = texts != ""
-    if kind == "regression" or (kind == "auto" and not positive and _is_quantity(texts[known])):
-        return [LabelledColumn(name, "regression", _numbers(name, texts), known)]
-    classes = in_order(np.unique(texts[known]).tolist())
+    distinct_texts: list[str] = np.unique(texts[known]).tolist()
+    not_numbers = [text for text in texts[known].tolist() if not _is_number(text)]
+    is_quantity = len(distinct_texts) > MAX_CLASSES and not not_numbers
+    if kind == "regression" or (kind == "auto" and not positive and is_quantity):
+        if not_numbers:
+            raise DatasetError(
+                f"The labels of {name!r} are not all numbers: {not_numbers[0]!r}. Use --label_kind multiclass."
+            )
+        return [LabelledColumn(name, "regression", np.array([float(text or 0) for text in texts]), known)]
+    classes = in_order(distinct_texts)
     if positive and positive not in classes:
         raise DatasetError(f"No row of {name!r} has the --positive_label {positive!r}; it has: {', '.join(classes)}.")
     if len(classes) < 2 or (kind == "binary" and len(classes) > 2 and not positive):
         raise DatasetError(
-            f"The labels of {name!r} have {len(classes)} values ({', '.join(classes[:5]) or 'none'}), which gives "
-            "nothing to tell apart as two classes. Check --label_column, or give --positive_label or --label_kind."
+            f"The labels of {name!r} have {len(classes)} values ({', '.join(classes[:5]) or 'none'}), which do not "
+            "make two classes. Check --label_column, or pass --positive_label or --label_kind."
         )
     if positive or (len(classes) == 2 and kind != "multiclass"):
         positive = positive or classes[1]
-        return [LabelledColumn(_binary_name(name, classes, positive), "binary", texts == positive, known)]
+        lower_case = (positive.lower(), *(value.lower() for value in classes if value != positive))
+        feature = name if lower_case in TRUTH_VALUES else f"{name}: {positive}"
+        return [LabelledColumn(feature, "binary", texts == positive, known)]
     numbers = {value: number for number, value in enumerate(classes)}
     codes = np.array([numbers.get(text, 0) for text in texts], dtype=np.int64)
     return [LabelledColumn(name, "multiclass", codes, known, tuple(classes))]
 
 
 def text_of(cell: Any) -> str:
-    """Return a value as text: whole numbers without a point, and nothing for what is unknown."""
+    """Return a value as text: whole numbers without a point, an empty text for an unknown value."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, float) and cell.is_integer():
@@ -89,35 +98,18 @@ def text_of(cell: Any) -> str:
 
 
 def in_order(values: Sequence[str]) -> list[str]:
-    """Return values sorted as numbers where all are numbers, and by letters otherwise."""
+    """Return values sorted as numbers if all are numbers, and alphabetically otherwise."""
     return sorted(values, key=float if all(map(_is_number, values)) else None)
 
 
-def _one_per_label(name: str, cells: Sequence[Any]) -> list[LabelledColumn]:
-    """Whether each label is in the list of a row; a row without a list is unknown."""
+def _one_feature_per_label(name: str, cells: Sequence[Any]) -> list[LabelledColumn]:
+    """Return a binary feature for each label: whether the list of a row has it. A row without a list is unknown."""
     known = np.array([isinstance(cell, list) for cell in cells])
     sets = [{text_of(label) for label in cell} if isinstance(cell, list) else set() for cell in cells]
     labels = in_order(sorted(set.union(*sets) - {""}))
     return [
         LabelledColumn(f"{name}: {label}", "binary", np.array([label in s for s in sets]), known) for label in labels
     ]
-
-
-def _binary_name(name: str, classes: list[str], positive: str) -> str:
-    plain = (positive.lower(), *(value.lower() for value in classes if value != positive)) in TRUTH_VALUES
-    return name if plain else f"{name}: {positive}"
-
-
-def _is_quantity(texts: np.ndarray) -> bool:
-    distinct = np.unique(texts)
-    return len(distinct) > MAX_CLASSES and all(map(_is_number, distinct))
-
-
-def _numbers(name: str, texts: np.ndarray) -> np.ndarray:
-    for text in texts:
-        if text and not _is_number(text):
-            raise DatasetError(f"The labels of {name!r} are no numbers: {str(text)!r}. Use --label_kind multiclass.")
-    return np.array([float(text or 0) for text in texts])
 
 
 def _is_number(text: str) -> bool:

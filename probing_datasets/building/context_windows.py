@@ -1,4 +1,4 @@
-"""Short contexts that end at the probed token, cut around what a collection finds in running text."""
+"""Short contexts that end at the probed token, cut from running text at the tokens that a collection finds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
 
 NOTHING, POSITIVE = 0, 1
-"""What a finder says of a token; larger numbers are kinds of negatives."""
+"""Values of a finder for a token; larger numbers are kinds of negatives."""
 
 
 @dataclass(frozen=True)
 class Occurrences:
-    """Tokens that at least one feature is positive or negative at."""
+    """Tokens at which at least one feature is positive or negative."""
 
     text: np.ndarray
     """(n,) int64."""
@@ -32,7 +32,7 @@ class Occurrences:
     kinds: np.ndarray
     """(n, features) int8."""
     ids: dict[int, np.ndarray]
-    """Tokens of each text in which there are some."""
+    """Token ids of each text with such a token."""
 
 
 def assemble_contexts(config: MakeConfig, texts: Texts, find: Annotator, features: Sequence[str]) -> FeatureDataset:
@@ -55,59 +55,63 @@ def assemble_contexts(config: MakeConfig, texts: Texts, find: Annotator, feature
         When nothing is found, or no feature has enough positives and negatives.
     """
     opened = open_tokenizer(config)
-    found = find_occurrences(config, opened, texts, find)
-    if not len(found.text):
-        raise DatasetError(f"Nothing of {', '.join(features)} occurs in {config.source}. Use more text.")
+    occurrences = find_occurrences(config, opened, texts, find)
+    if not len(occurrences.text):
+        raise DatasetError(f"None of {', '.join(features)} occurs in {config.source}. Use more text.")
+
+    # The rows of each feature: positives and each kind of negatives, by one random priority for all features.
     rng = np.random.default_rng(config.seed)
-    priority = rng.permutation(len(found.text))
-    chosen = [_choose(config, kinds, priority) for kinds in found.kinds.T]
-    used = np.unique(np.concatenate(chosen))
+    priority = rng.permutation(len(occurrences.text))
+    rows_of_features = []
+    for kinds in occurrences.kinds.T:
+        kind = kinds[priority]
+        positives, negatives = priority[kind == POSITIVE], priority[kind > POSITIVE]
+        sizes = class_sizes(len(positives), len(negatives), config.rows_per_feature, config.positive_fraction)
+        rows_of_features.append(np.concatenate([positives[: sizes[0]], first_evenly(kinds, negatives, sizes[1])]))
+    used = np.unique(np.concatenate(rows_of_features))
     if config.n_sequences > 0:
         used = np.sort(rng.permutation(used)[: config.n_sequences])
-    sequences = _cut(opened, texts, found, used)
+
+    # A sequence for each occurrence that is used, with as much text before it as the context allows.
+    room = opened.context_length - opened.frame.size
+    text_indices = occurrences.text[used].tolist()
+    tokens = []
+    for text, token in zip(text_indices, occurrences.token[used].tolist(), strict=True):
+        tokens.append(opened.frame.around(occurrences.ids[text][max(token + 1 - room, 0) : token + 1]))
+    sequences = LabelledSequences(
+        *opened,
+        tokens=tokens,
+        labels=np.full(len(used), ""),
+        groups=[texts.rows[text].group for text in text_indices],
+        source_digest=texts.digest,
+        dropped=texts.dropped,
+        texts=texts.rows,
+        origin=occurrences.text[used],
+    )
     labels = (
-        (name, Labels("binary", found.kinds[used, i] == POSITIVE, np.isin(used, rows)))
-        for i, (name, rows) in enumerate(zip(features, chosen, strict=True))
+        (name, Labels("binary", occurrences.kinds[used, i] == POSITIVE, np.isin(used, rows)))
+        for i, (name, rows) in enumerate(zip(features, rows_of_features, strict=True))
     )
     return assemble(config, sequences, last_position(sequences), labels, balanced=False)
 
 
 def find_occurrences(config: MakeConfig, opened: OpenTokenizer, texts: Texts, find: Annotator) -> Occurrences:
-    """Find what is positive or negative of some feature, where enough tokens stand before it."""
+    """Find the tokens at which a feature is positive or negative; they follow ``min_tokens - 1`` others or more."""
     ids: dict[int, np.ndarray] = {}
-    token, kinds = [], []
+    tokens, kinds = [], []
     for index, text in enumerate(annotate_texts(opened.tokenizer, texts.rows, find, config.num_proc)):
         if text.values is None:
             continue
-        at = np.flatnonzero(text.values.any(axis=1))
-        at = at[at + 1 >= config.min_tokens]
-        if len(at):
+        places = np.flatnonzero(text.values.any(axis=1))
+        places = places[places + 1 >= config.min_tokens]
+        if len(places):
             ids[index] = text.ids
-            token.append(at)
-            kinds.append(text.values[at])
-    of_text = np.repeat(np.array([*ids], np.int64), [len(at) for at in token])
+            tokens.append(places)
+            kinds.append(text.values[places])
     empty = np.empty(0, np.int64)
-    return Occurrences(of_text, np.concatenate([empty, *token]), np.concatenate(kinds) if kinds else empty, ids)
-
-
-def _choose(config: MakeConfig, kinds: np.ndarray, priority: np.ndarray) -> np.ndarray:
-    """Return the occurrences that become rows of one feature."""
-    kind = kinds[priority]
-    positives, negatives = priority[kind == POSITIVE], priority[kind > POSITIVE]
-    sizes = class_sizes(len(positives), len(negatives), config.rows_per_feature, config.positive_fraction)
-    return np.concatenate([positives[: sizes[0]], first_evenly(kinds, negatives, sizes[1])])
-
-
-def _cut(opened: OpenTokenizer, texts: Texts, found: Occurrences, used: np.ndarray) -> LabelledSequences:
-    room = opened.context_length - opened.frame.size
-    places = list(zip(found.text[used].tolist(), (found.token[used] + 1).tolist(), strict=True))
-    return LabelledSequences(
-        *opened,
-        tokens=[opened.frame.around(found.ids[text][max(stop - room, 0) : stop]) for text, stop in places],
-        labels=np.full(len(places), ""),
-        groups=[texts.rows[text].group for text, _ in places],
-        source_digest=texts.digest,
-        dropped=texts.dropped,
-        texts=texts.rows,
-        origin=found.text[used],
+    return Occurrences(
+        text=np.repeat(np.array([*ids], np.int64), [len(places) for places in tokens]),
+        token=np.concatenate([empty, *tokens]),
+        kinds=np.concatenate(kinds) if kinds else empty,
+        ids=ids,
     )

@@ -1,4 +1,4 @@
-"""Which positions are probed: the paper's sampling rules.
+"""Sample the positions that are probed, by the paper's rules.
 
 A feature gets up to a target number of rows with a target fraction of positives. All
 features of a collection draw by one shared random priority of positions, so that the
@@ -20,16 +20,16 @@ def sample_feature(
     is_positive : (n,) bool
         Label of every candidate position.
     priority : (n,) int64
-        Candidates from first to last choice, or some of them; the same for all features of a collection.
+        Candidates from first to last choice, all or a part; the same for all features of a collection.
     n_rows : int
         Rows wanted.
     positive_fraction : float
-        Fraction of them that should be positive. When there are fewer of one class, all of it
-        is taken and the other is cut so that the fraction holds.
+        Fraction of them that should be positive. When a class has fewer candidates, all of them
+        are taken and the other class is reduced so that the fraction holds.
 
     Returns
     -------
-    chosen : (m,) int64
+    rows : (m,) int64
         Indices of candidates, increasing.
     label : (m,) float64
         -1 or +1.
@@ -37,17 +37,17 @@ def sample_feature(
     ordered = is_positive[priority]
     positives, negatives = priority[ordered], priority[~ordered]
     n_positive, n_negative = class_sizes(len(positives), len(negatives), n_rows, positive_fraction)
-    chosen = np.sort(np.concatenate([positives[:n_positive], negatives[:n_negative]]))
-    return chosen, np.where(is_positive[chosen], 1.0, -1.0)
+    rows = np.sort(np.concatenate([positives[:n_positive], negatives[:n_negative]]))
+    return rows, np.where(is_positive[rows], 1.0, -1.0)
 
 
 def class_sizes(n_positive: int, n_negative: int, n_rows: int, positive_fraction: float) -> tuple[int, int]:
-    """Return how many positives and negatives to take of those there are, so that the fraction holds."""
+    """Return how many of the available positives and negatives to take, so that the fraction holds."""
     negatives_each = (1 - positive_fraction) / positive_fraction
-    take = min(round(n_rows * positive_fraction), n_positive)
-    while round(take * negatives_each) > n_negative:
-        take -= 1
-    return take, round(take * negatives_each)
+    n_taken = min(round(n_rows * positive_fraction), n_positive)
+    while round(n_taken * negatives_each) > n_negative:
+        n_taken -= 1
+    return n_taken, round(n_taken * negatives_each)
 
 
 def sample_positions(
@@ -55,8 +55,8 @@ def sample_positions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose up to ``per_sequence`` positions of every sequence at random.
 
-    Positions before ``first`` and the last ``n_suffix`` are never chosen; a sequence that
-    has no other position gives its last admissible one.
+    Positions before ``first`` and the last ``n_suffix`` are never chosen. From a sequence without other
+    positions, the last position before the suffix is chosen.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def sample_positions(
 
 
 def positive_share(natural: float, least: float) -> float:
-    """Return the fraction of positives to aim at: the natural one, but at least ``least`` and at most one half."""
+    """Return the target fraction of positives: the natural one, but at least ``least`` and at most one half."""
     return max(least, min(natural, 0.5))
 
 
@@ -90,7 +90,7 @@ def first_evenly(labels: np.ndarray, priority: np.ndarray, n: int) -> np.ndarray
     ----------
     labels : (m,) array
     priority : (p,) int64
-        Items from first to last choice; may leave out some.
+        Items from first to last choice, all or a part.
     n : int
     """
     _, codes = np.unique(labels[priority], return_inverse=True)

@@ -1,14 +1,12 @@
-"""From texts to token sequences: tokenized, annotated, and cut to the context of the model."""
+"""Tokenize and annotate texts, and cut them into token sequences that fit the context of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import xxhash
-from transformers import PreTrainedTokenizerFast
 
 from probing_datasets.building.annotation import AnnotatedText, Annotator, annotate_texts
 from probing_datasets.building.row_sampling import subsample_evenly
@@ -16,14 +14,17 @@ from probing_datasets.building.sources import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.building.tokenization import SpecialFrame, load_tokenizer, special_frame, tokenizer_hash
 from probing_datasets.feature_dataset import Description
+from probing_datasets.feature_dataset.description import dataset_name
 from probing_datasets.foundation.errors import SettingsError, SourceError
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.make_config import MakeConfig
-from probing_datasets.model_names import model_slug
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 MAX_DEFAULT_CONTEXT = 512
-NAMED_PROBLEMS = 3
-"""Texts that could not be parsed are named up to this number."""
+NAMED_FAILURES = 3
+"""At most this many of the texts that could not be parsed are named."""
 
 
 class OpenTokenizer(NamedTuple):
@@ -52,43 +53,49 @@ class LabelledSequences:
     origin: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """(n,) int64: index into ``texts`` of the text that a sequence was cut from."""
     annotations: list[np.ndarray] = field(default_factory=list)
-    """(length,) or (length, columns) each: what the annotator said of every token, zero for special tokens."""
+    """(length,) or (length, columns) each: annotation of every token, zero for special tokens."""
 
     @property
     def lengths(self) -> np.ndarray:
         """(n,) int64: tokens of each sequence, special ones counted."""
         return np.array([len(tokens) for tokens in self.tokens], np.int64)
 
-    def select(self, keep: np.ndarray, dropped: tuple[str, ...] = ()) -> LabelledSequences:
-        """Return the sequences at the given indices, with further notes on what was left out."""
+    def select(self, indices: np.ndarray, dropped: tuple[str, ...] = ()) -> LabelledSequences:
+        """Return the sequences at the given indices, with further notes on what was dropped."""
         return replace(
             self,
-            tokens=[self.tokens[i] for i in keep],
-            labels=self.labels[keep],
-            groups=[self.groups[i] for i in keep],
+            tokens=[self.tokens[i] for i in indices],
+            labels=self.labels[indices],
+            groups=[self.groups[i] for i in indices],
             dropped=self.dropped + dropped,
-            origin=self.origin[keep] if len(self.origin) else self.origin,
-            annotations=[self.annotations[i] for i in keep] if self.annotations else [],
+            origin=self.origin[indices] if len(self.origin) else self.origin,
+            annotations=[self.annotations[i] for i in indices] if self.annotations else [],
         )
 
 
 def is_copy(tokens: list[np.ndarray], groups: list[str]) -> np.ndarray:
-    """Return which sequences have the tokens of an earlier one of another group: (n,) bool."""
+    """Return which sequences have the same tokens as an earlier one of another group: (n,) bool."""
     first_group: dict[bytes, str] = {}
-    digests = (xxhash.xxh3_128_digest(sequence.tobytes()) for sequence in tokens)
-    return np.array([first_group.setdefault(d, group) != group for d, group in zip(digests, groups, strict=True)], bool)
+    copies = np.zeros(len(tokens), bool)
+    for index, (sequence, group) in enumerate(zip(tokens, groups, strict=True)):
+        digest = xxhash.xxh3_128_digest(sequence.tobytes())
+        copies[index] = first_group.setdefault(digest, group) != group
+    return copies
 
 
-class _Piece(NamedTuple):
-    """A stretch of a text that becomes a sequence."""
+class Piece(NamedTuple):
+    """A part of a text that becomes a sequence."""
 
     text: int
+    """Index of the text."""
     ids: np.ndarray
+    """(m,) int32."""
     values: np.ndarray | None
+    """(m,) or (m, columns), the annotations."""
 
 
 def open_tokenizer(config: MakeConfig) -> OpenTokenizer:
-    """Load the tokenizer of a configuration, and decide the context length.
+    """Load the tokenizer of a configuration, and choose the context length.
 
     Raises
     ------
@@ -102,7 +109,7 @@ def open_tokenizer(config: MakeConfig) -> OpenTokenizer:
     default = min(MAX_DEFAULT_CONTEXT, tokenizer.model_max_length)
     length = int(default if config.context_length is None else config.context_length)
     if length < frame.size + 1:
-        raise SettingsError(f"--context_length {length} leaves no room beside {frame.size} special tokens.")
+        raise SettingsError(f"--context_length {length} leaves no room for text: {frame.size} tokens are special.")
     return OpenTokenizer(tokenizer, frame, length)
 
 
@@ -112,11 +119,11 @@ def cut_texts(config: MakeConfig, texts: Texts, annotate: Annotator | None = Non
     Parameters
     ----------
     config : MakeConfig
-        Of a text longer than the context, ``sequences_per_text`` pieces are drawn, and of all sequences
-        ``n_sequences``, evenly over labels.
+        ``sequences_per_text`` pieces are drawn of a text that is longer than the context, and ``n_sequences``
+        of all sequences, evenly over labels.
     texts : Texts
     annotate : Annotator, optional
-        Says something of every token of a text, before the text is cut.
+        Annotates every token of a text, before the text is cut.
 
     Raises
     ------
@@ -124,79 +131,81 @@ def cut_texts(config: MakeConfig, texts: Texts, annotate: Annotator | None = Non
         When no text is long enough and can be annotated.
     """
     opened = open_tokenizer(config)
+    frame, room = opened.frame, opened.context_length - opened.frame.size
     rng = np.random.default_rng(config.seed)
-    pieces: list[_Piece] = []
-    problems: list[str] = []
+
+    # Tokenize and annotate; draw pieces of each text.
+    pieces: list[Piece] = []
+    failures: list[str] = []
     n_short = 0
-    annotated = annotate_texts(opened.tokenizer, texts.rows, annotate, config.num_proc)
-    for index, text in enumerate(annotated):
-        if text.problem:
-            problems.append(f"{texts.rows[index].group}: {text.problem}")
+    annotated_texts = annotate_texts(opened.tokenizer, texts.rows, annotate, config.num_proc)
+    for index, text in enumerate(annotated_texts):
+        if text.failure:
+            failures.append(f"{texts.rows[index].group}: {text.failure}")
             continue
-        drawn = list(_draw_pieces(config, index, text, opened.context_length - opened.frame.size, rng))
-        n_short += not drawn
-        pieces += drawn
-    notes = _left_out(n_short, problems, config)
+        pieces_of_text = draw_pieces(config, index, text, room, rng)
+        n_short += not pieces_of_text
+        pieces += pieces_of_text
+
+    # Count what is dropped.
+    notes: tuple[str, ...] = ()
+    if n_short:
+        notes += (f"{n_short:,} texts are shorter than --min_tokens {config.min_tokens}.",)
+    if failures:
+        more = ", ..." if len(failures) > NAMED_FAILURES else ""
+        notes += (f"{len(failures):,} texts could not be parsed ({'; '.join(failures[:NAMED_FAILURES])}{more}).",)
     if not pieces:
         raise SourceError(
             f"{config.source} holds no text of {config.min_tokens} tokens or more (--min_tokens). {' '.join(notes)}"
         )
-    sequences = _sequences(opened, replace(texts, dropped=texts.dropped + notes), pieces)
-    if 0 <= config.n_sequences < len(pieces):
-        sequences = sequences.select(subsample_evenly(sequences.labels, config.n_sequences, rng))
-    return sequences
 
-
-def _draw_pieces(
-    config: MakeConfig, index: int, text: AnnotatedText, room: int, rng: np.random.Generator
-) -> Iterator[_Piece]:
-    starts = np.arange(0, len(text.ids), room)
-    starts = starts[np.minimum(len(text.ids) - starts, room) >= config.min_tokens]
-    size = min(config.sequences_per_text, len(starts))
-    if size:
-        for start in np.sort(rng.choice(len(starts), size, replace=False)) * room:
-            stretch = slice(start, start + room)
-            # Copied: a view would keep all of a long text in memory.
-            values = None if text.values is None else text.values[stretch].copy()
-            yield _Piece(index, text.ids[stretch].copy(), values)
-
-
-def _sequences(opened: OpenTokenizer, texts: Texts, pieces: list[_Piece]) -> LabelledSequences:
-    frame = opened.frame
+    # Add the special tokens, whose annotations are zero.
     origin = np.array([piece.text for piece in pieces], np.int64)
-    return LabelledSequences(
+    annotations = []
+    for piece in pieces:
+        if piece.values is not None:
+            n_around = [(len(frame.prefix), len(frame.suffix)), *[(0, 0)] * (piece.values.ndim - 1)]
+            annotations.append(np.pad(piece.values, n_around))
+    sequences = LabelledSequences(
         *opened,
         tokens=[frame.around(piece.ids) for piece in pieces],
         labels=np.array([texts.rows[i].label for i in origin]),
         groups=[texts.rows[i].group for i in origin],
         source_digest=texts.digest,
-        dropped=texts.dropped,
+        dropped=texts.dropped + notes,
         texts=texts.rows,
         origin=origin,
-        annotations=[_framed(piece.values, frame) for piece in pieces if piece.values is not None],
+        annotations=annotations,
     )
+    if 0 <= config.n_sequences < len(pieces):
+        sequences = sequences.select(subsample_evenly(sequences.labels, config.n_sequences, rng))
+    return sequences
 
 
-def _framed(values: np.ndarray, frame: SpecialFrame) -> np.ndarray:
-    around = [(len(frame.prefix), len(frame.suffix)), *[(0, 0)] * (values.ndim - 1)]
-    return np.pad(values, around)
+def draw_pieces(
+    config: MakeConfig, index: int, text: AnnotatedText, room: int, rng: np.random.Generator
+) -> list[Piece]:
+    """Cut a text into pieces of ``room`` tokens, and draw at most ``sequences_per_text`` of them.
 
-
-def _left_out(n_short: int, problems: list[str], config: MakeConfig) -> tuple[str, ...]:
-    notes = []
-    if n_short:
-        notes.append(f"{n_short:,} texts are shorter than --min_tokens {config.min_tokens}.")
-    if problems:
-        more = ", ..." if len(problems) > NAMED_PROBLEMS else ""
-        notes.append(f"{len(problems):,} texts could not be parsed ({'; '.join(problems[:NAMED_PROBLEMS])}{more}).")
-    return tuple(notes)
+    A last piece of fewer than ``min_tokens`` tokens is not used.
+    """
+    starts = np.arange(0, len(text.ids), room)
+    starts = starts[np.minimum(len(text.ids) - starts, room) >= config.min_tokens]
+    size = min(config.sequences_per_text, len(starts))
+    pieces = []
+    if size:
+        for start in np.sort(rng.choice(len(starts), size, replace=False)) * room:
+            part = slice(start, start + room)
+            # Copied: a view would keep all of a long text in memory.
+            values = None if text.values is None else text.values[part].copy()
+            pieces.append(Piece(index, text.ids[part].copy(), values))
+    return pieces
 
 
 def describe_sequences(config: MakeConfig, sequences: LabelledSequences) -> Description:
     """Return the description of a data set made of these sequences; features are filled in later."""
-    tokenizer = model_slug(config.tokenizer)
     return Description(
-        name=f"{config.collection}.{tokenizer}.{sequences.context_length}.{config.n_sequences}",
+        name=dataset_name(config.name_stem, config.tokenizer, sequences.context_length, config.n_sequences),
         collection=config.collection,
         tokenizer=config.tokenizer,
         tokenizer_hash=tokenizer_hash(sequences.tokenizer),

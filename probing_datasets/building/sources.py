@@ -1,4 +1,4 @@
-"""Where labelled text comes from: bundled texts, local tables, trees of source files, hub data sets."""
+"""Read labelled texts: bundled texts, local tables, folders of source files, hub data sets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.csv
-import pyarrow.dataset
-import pyarrow.json
-
 from probing_datasets.demo import DEMO_TEXTS
-from probing_datasets.file_languages import LANGUAGE_OF_EXTENSION
 from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
 
 TABLE_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 MAX_FILE_BYTES = 1_000_000
@@ -74,12 +70,12 @@ def read_source(
     split : str
         Split of a hub data set.
     skipped : Counter, optional
-        Counts what is passed over, by reason.
+        Counts the rows or files that are skipped, by reason.
 
     Raises
     ------
     SourceError
-        When the source does not exist, cannot be read, or lacks a column.
+        When the source does not exist, cannot be read, or has no column of a name in ``columns``.
     """
     skipped = Counter() if skipped is None else skipped
     if source == "demo":
@@ -87,12 +83,12 @@ def read_source(
     path = Path(source).expanduser()
     if path.is_dir():
         if columns.further:
-            raise SourceError(f"{path} holds source files, without a column {columns.further[0]!r}. Give a table.")
+            raise SourceError(f"{path} holds source files, without a column {columns.further[0]!r}. Pass a table.")
         return read_source_files(path, skipped)
     if path.suffix.lower() in TABLE_FORMATS:
         return _read_table(path, columns, skipped)
     if path.exists():
-        raise SourceError(f"{path} has no known table format. Give a file that ends in {', '.join(TABLE_FORMATS)}.")
+        raise SourceError(f"{path} has no known table format. Pass a file that ends in {', '.join(TABLE_FORMATS)}.")
     return read_hub(source, columns, split, skipped)
 
 
@@ -105,41 +101,50 @@ def demo_texts(collection: str) -> Path:
         When there are none.
     """
     if collection not in DEMO_TEXTS:
-        raise SourceError(f"No texts are bundled for {collection}. Give --source; docs/collections says which.")
+        raise SourceError(f"No texts are bundled for {collection}. Pass --source; docs/collections names some.")
     return DEMO_TEXTS[collection]
 
 
 def _read_table(path: Path, columns: SourceColumns, skipped: Counter[str]) -> Iterator[TextRow]:
+    import pyarrow.csv  # slow to import
+    import pyarrow.dataset
+    import pyarrow.json
+
     if not path.is_file():
         raise SourceError(f"There is no file {path}. Check --source.")
-    try:
-        table = pyarrow.dataset.dataset(path, format=_table_format(path, columns))
-        names = table.schema.names
-    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise SourceError(f"{path} cannot be read as a table: {error}") from error
-    wanted = _check_columns(columns, names, str(path))
-    batches = table.to_batches(columns=wanted, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
-    return _rows(_table_dicts(batches, path), columns, skipped)
-
-
-def _table_format(path: Path, columns: SourceColumns) -> pyarrow.dataset.FileFormat:
-    name = TABLE_FORMATS[path.suffix.lower()]
-    if name == "json":
-        return pyarrow.dataset.JsonFileFormat(read_options=pyarrow.json.ReadOptions(block_size=BLOCK_BYTES))
-    if name == "csv":
-        # Types guessed from the first block fail on later ones, and bytes that are no UTF-8 pass as binary.
+    kind = TABLE_FORMATS[path.suffix.lower()]
+    if kind == "json":
+        table_format = pyarrow.dataset.JsonFileFormat(read_options=pyarrow.json.ReadOptions(block_size=BLOCK_BYTES))
+    elif kind == "csv":
+        # Every column is text: types that are guessed from the first block fail on later ones, and bytes
+        # that are not UTF-8 would be accepted as binary.
         strings = {column: pyarrow.string() for column in columns.names()}
-        return pyarrow.dataset.CsvFileFormat(
+        table_format = pyarrow.dataset.CsvFileFormat(
             read_options=pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES),
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(column_types=strings),
         )
-    # Without these options a scan holds all the column that it will ever need, as it comes in.
-    options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
-    return pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=options)
+    else:
+        # Without this option a scan buffers the whole column as it is read.
+        scan_options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
+        table_format = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=scan_options)
+    try:
+        table = pyarrow.dataset.dataset(path, format=table_format)
+        names = table.schema.names
+    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+        raise SourceError(f"{path} cannot be read as a table: {error}") from error
+    batches = table.to_batches(
+        columns=_columns_to_read(columns, names, str(path)),
+        batch_size=BATCH_ROWS,
+        batch_readahead=1,
+        fragment_readahead=1,
+    )
+    return _text_rows(_table_records(batches, path), columns, skipped)
 
 
-def _table_dicts(batches: Iterable, path: Path) -> Iterator[dict]:
+def _table_records(batches: Iterable, path: Path) -> Iterator[dict]:
+    import pyarrow.lib  # slow to import
+
     try:
         for batch in batches:
             yield from batch.to_pylist()
@@ -159,15 +164,17 @@ def read_hub(name: str, columns: SourceColumns, split: str, skipped: Counter[str
         raise SourceError(
             f"No file, folder or hub data set {name!r} could be read (split {split!r}): "
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} "
-            "Give a local .parquet, .jsonl or .csv file, a folder of source files, or `demo`; "
+            "Pass a local .parquet, .jsonl or .csv file, a folder of source files, or `demo`; "
             "a hub data set needs the network or a filled HF_HOME cache."
         ) from error
-    _check_columns(columns, names, name)
-    return _rows(_hub_records(table, name, columns.label), columns, skipped)
+    _columns_to_read(columns, names, name)
+    return _text_rows(_hub_records(table, name, columns.label), columns, skipped)
 
 
 def _hub_records(table: Any, name: str, label_column: str) -> Iterator[dict]:
-    """Stream the records of a hub data set, with the names of classes for their numbers."""
+    """Stream the records of a hub data set, with names of classes in place of their numbers."""
+    import pyarrow.lib  # slow to import
+
     kind: Any = (table.features or {}).get(label_column)
     try:
         for record in table:
@@ -176,11 +183,11 @@ def _hub_records(table: Any, name: str, label_column: str) -> Iterator[dict]:
                 record[label_column] = kind.int2str(number) if number >= 0 else None
             yield record
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise SourceError(f"Reading the hub data set {name!r} broke off: {error}. Run the command again.") from error
+        raise SourceError(f"Reading the hub data set {name!r} failed: {error}. Run the command again.") from error
 
 
-def _check_columns(columns: SourceColumns, names: list[str], where: str) -> list[str]:
-    """Return the columns to read: where a dotted name reaches into a struct, the struct."""
+def _columns_to_read(columns: SourceColumns, names: list[str], where: str) -> list[str]:
+    """Check that all columns exist, and return those to read: for a field of a struct (a dotted name) the struct."""
     flags = {"text": columns.text, "label": columns.label, "group": columns.group}
     flags |= {f"field {name}": name for name in columns.further}
     roots = {role: column if column in names else column.partition(".")[0] for role, column in flags.items()}
@@ -190,12 +197,12 @@ def _check_columns(columns: SourceColumns, names: list[str], where: str) -> list
             raise SourceError(
                 f"{where} has no column {flags[role]!r} for the {role}; it has: {', '.join(names)}. "
                 f"Name the right one with {flag}"
-                + (" (empty: every row is a group of its own)." if role == "group" else ".")
+                + (" (empty: every row is its own group)." if role == "group" else ".")
             )
     return list(dict.fromkeys(filter(None, roots.values())))
 
 
-def _rows(records: Iterable[dict], columns: SourceColumns, skipped: Counter[str]) -> Iterator[TextRow]:
+def _text_rows(records: Iterable[dict], columns: SourceColumns, skipped: Counter[str]) -> Iterator[TextRow]:
     for index, record in enumerate(records):
         text = _value(record, columns.text)
         label = _value(record, columns.label) if columns.label else ""
@@ -218,25 +225,21 @@ def _value(record: Any, column: str) -> Any:
 
 
 def read_source_files(root: Path, skipped: Counter[str]) -> Iterator[TextRow]:
-    """Stream the source files below a folder: label by extension, group by first sub-folder (package)."""
-    for path in _walk(root):
-        label = LANGUAGE_OF_EXTENSION.get(path.suffix.lower())
-        if label is None or path.is_symlink():
-            continue
-        if path.stat().st_size > MAX_FILE_BYTES:
-            skipped[f"files are larger than {MAX_FILE_BYTES:,} bytes"] += 1
-            continue
-        text = path.read_bytes().decode("utf-8", errors="ignore").strip()
-        if text:
-            yield TextRow(text, label, path.relative_to(root).parts[0])
-        else:
-            skipped["files hold no text"] += 1
-
-
-def _walk(root: Path) -> Iterator[Path]:
+    """Stream the source files below a folder: label by extension, group by first sub-folder (the package)."""
     for folder, folders, files in os.walk(root):
-        folders.sort()
-        yield from (Path(folder) / name for name in sorted(files))
+        folders.sort()  # `os.walk` visits the folders in this order
+        for path in (Path(folder) / name for name in sorted(files)):
+            label = LANGUAGE_OF_EXTENSION.get(path.suffix.lower())
+            if label is None or path.is_symlink():
+                continue
+            if path.stat().st_size > MAX_FILE_BYTES:
+                skipped[f"files are larger than {MAX_FILE_BYTES:,} bytes"] += 1
+                continue
+            text = path.read_bytes().decode("utf-8", errors="ignore").strip()
+            if text:
+                yield TextRow(text, label, path.relative_to(root).parts[0])
+            else:
+                skipped["files hold no text"] += 1
 
 
 def digest_rows(rows: list[TextRow]) -> str:

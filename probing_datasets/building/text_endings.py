@@ -1,4 +1,4 @@
-"""Sequences that keep the end of a text, for collections that probe its last token."""
+"""Cut texts to their ends, for collections that probe the last token of a text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from probing_datasets.make_config import MakeConfig
 def keep_ends(
     config: MakeConfig, opened: OpenTokenizer, texts: Texts, tokenized: Iterable[AnnotatedText]
 ) -> LabelledSequences:
-    """Cut every text to the context in front, and frame it with special tokens.
+    """Remove the beginning of texts that are longer than the context, and add special tokens.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def keep_ends(
     opened : OpenTokenizer
     texts : Texts
     tokenized : iterable of AnnotatedText
-        The tokens of each text, without special ones around it.
+        The tokens of each text, without special tokens around it.
 
     Raises
     ------

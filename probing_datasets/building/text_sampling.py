@@ -1,4 +1,4 @@
-"""The texts behind a data set: read from its source, drawn at random in bounded memory."""
+"""Read the texts of a data set from its source, and draw a random sample of them in bounded memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Texts:
     digest: str
     """SHA-256 (hex) of the rows."""
     dropped: tuple[str, ...] = ()
-    """One sentence for each kind of text that was left out."""
+    """One sentence for each kind of text that was dropped."""
 
 
 def read_texts(config: MakeConfig, label_column: str = "", further: tuple[str, ...] = ()) -> Texts:
@@ -33,16 +33,15 @@ def read_texts(config: MakeConfig, label_column: str = "", further: tuple[str, .
     Parameters
     ----------
     config : MakeConfig
-        Settings.
     label_column : str
         Column of the label; empty when the collection needs none.
     further : tuple of str
-        Columns whose values arrive in ``TextRow.extra``.
+        Columns whose values become ``TextRow.extra``.
 
     Raises
     ------
     SourceError
-        When the source cannot be read, lacks a column, or has no text.
+        When the source cannot be read, a column is missing, or there is no text.
     """
     columns = SourceColumns(config.text_column, label_column, config.group_column, further)
     skipped: Counter[str] = Counter()
@@ -56,36 +55,35 @@ def draw_texts(config: MakeConfig, rows: Iterable[TextRow], skipped: Counter[str
     Parameters
     ----------
     config : MakeConfig
-        Settings.
     rows : iterable of TextRow
-        Read once, not held.
+        Read once; only the drawn rows stay in memory.
     skipped : Counter, optional
-        What the reader passes over, by reason; looked at when ``rows`` has come to its end.
+        Number of rows that the reader skips, by reason; complete once ``rows`` is read to its end.
 
     Raises
     ------
     SourceError
         When there is no text.
     """
-    kept, n_read = sample_texts(rows, config.texts_per_label, config.seed)
-    if not kept:
+    texts, n_read = sample_texts(rows, config.texts_per_label, config.seed)
+    if not texts:
         raise SourceError(f"{config.source} holds no text. {_sentences(skipped or Counter())}".rstrip())
     notes = [_sentences(skipped)] if skipped else []
-    if n_read > len(kept):
-        notes.append(f"{n_read - len(kept):,} texts beyond --texts_per_label {config.texts_per_label} were not drawn.")
-    n_cut = sum(len(row.text) > MAX_CHARACTERS for row in kept)
+    if n_read > len(texts):
+        notes.append(f"{n_read - len(texts):,} texts beyond --texts_per_label {config.texts_per_label} were not drawn.")
+    n_cut = sum(len(row.text) > MAX_CHARACTERS for row in texts)
     if n_cut:
         notes.append(f"{n_cut:,} texts were cut after {MAX_CHARACTERS:,} characters.")
-        kept = [row._replace(text=row.text[:MAX_CHARACTERS]) for row in kept]
-    return Texts(kept, digest_rows(kept), tuple(notes))
+        texts = [row._replace(text=row.text[:MAX_CHARACTERS]) for row in texts]
+    return Texts(texts, digest_rows(texts), tuple(notes))
 
 
 def sample_texts(rows: Iterable[TextRow], per_label: int, seed: int) -> tuple[list[TextRow], int]:
-    """Keep at most ``per_label`` texts of each label from a stream, and count what was read.
+    """Draw at most ``per_label`` texts of each label from a stream, and count all that were read.
 
-    The texts with the smallest hashes of (seed, index, text) are kept, in the order in which
-    they were read: a uniform sample, the same for the same stream, in bounded memory. Of a text that
-    is too long, one character more than will be used is kept.
+    The sample is the texts with the smallest hashes of (seed, index, text), in the order in which
+    they were read. It is uniform, the same for the same stream, and needs bounded memory: a text that
+    is too long is cut to one character more than will be used.
     """
     heaps: dict[str, list[tuple[int, int, TextRow]]] = {}
     n_read = 0
@@ -101,8 +99,8 @@ def sample_texts(rows: Iterable[TextRow], per_label: int, seed: int) -> tuple[li
             heapq.heappush(heap, entry)
         else:
             heapq.heapreplace(heap, entry)
-    kept = sorted((entry[1:] for heap in heaps.values() for entry in heap), key=lambda entry: entry[0])
-    return [row for _, row in kept], n_read
+    sample = sorted((entry[1:] for heap in heaps.values() for entry in heap), key=lambda entry: entry[0])
+    return [row for _, row in sample], n_read
 
 
 def _sentences(skipped: Counter[str]) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from probing_datasets.building.alignment import trim_spans
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 MAX_CHARACTERS = 200_000
-"""Longer texts are cut here before tokenization, so that one gigantic document costs bounded time."""
+"""Longer texts are cut at this length before tokenization, so that a gigantic document takes bounded time."""
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
@@ -26,29 +28,28 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
     ModelError
         When there is no such tokenizer, or it is not a fast one.
     """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
+
     path = resolve_model_name(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
     except Exception as error:  # a damaged file makes `tokenizers` raise a bare Exception
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ModelError(
-            f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {_first_line(error)} "
-            "Give `demo`, a local model folder, a TransformerLens alias or a hub id; a hub id needs the network "
+            f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {reason}. "
+            "Pass `demo`, a local model folder, a TransformerLens alias or a hub id; a hub id needs the network "
             "or a filled HF_HOME cache."
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(f"The tokenizer of {name!r} is not a fast one; convert it with `tokenizers` first.")
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        # transformers makes up an empty one where a model folder has no tokenizer files.
-        raise ModelError(f"There is no tokenizer beside the model {name!r} ({path}). Save one there.")
+        # transformers creates an empty tokenizer for a model folder without tokenizer files.
+        raise ModelError(f"The folder of model {name!r} ({path}) has no tokenizer. Save one in this folder.")
     return tokenizer
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
-
-
 def tokenizer_hash(tokenizer: PreTrainedTokenizerFast) -> str:
-    """Return a SHA-256 (hex) of what maps text to ids; padding and truncation settings left out."""
+    """Return a SHA-256 (hex) of everything that maps text to ids; padding and truncation do not count."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state.pop("padding", None)
     state.pop("truncation", None)
@@ -62,7 +63,7 @@ class SpecialFrame:
     prefix: tuple[int, ...]
     """Ids before the text: [CLS], or the beginning-of-sequence token."""
     suffix: tuple[int, ...]
-    """Ids after the text: [SEP], where the tokenizer has one."""
+    """Ids after the text: [SEP], if the tokenizer has one."""
 
     @property
     def size(self) -> int:
@@ -75,21 +76,21 @@ class SpecialFrame:
 
 
 def special_frame(tokenizer: PreTrainedTokenizerFast, prepend_bos: bool) -> SpecialFrame:
-    """Find the special tokens that the tokenizer, and ``prepend_bos``, put around a text."""
+    """Return the special tokens that the tokenizer and ``prepend_bos`` put around a text."""
     encoded = tokenizer("a", return_special_tokens_mask=True)
     ids, special = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
     first = special.index(0)
     last = len(special) - special[::-1].index(0)
     prefix, suffix = tuple(ids[:first]), tuple(ids[last:])
     if prepend_bos and not prefix and tokenizer.bos_token_id is not None:
-        prefix = (int(tokenizer.bos_token_id),)  # type: ignore[arg-type] (a list only for several tokens)
+        prefix = (cast(int, tokenizer.bos_token_id),)
     return SpecialFrame(prefix, suffix)
 
 
 def token_ids(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[np.ndarray]:
     """Return the token ids (int32) of each text, without special tokens around it.
 
-    A special token that is spelt out in a text (``<|endoftext|>`` in a web page) is text.
+    The string of a special token in a text (``<|endoftext|>`` in a web page) is treated as text.
     """
     return [np.array(ids, np.int32) for ids in _encode(tokenizer, texts)["input_ids"]]
 
@@ -111,8 +112,8 @@ def _encode(tokenizer: PreTrainedTokenizerFast, texts: list[str], **options: Any
 def decoded_vocabulary(tokenizer: PreTrainedTokenizerFast) -> list[str]:
     """Return what each token id adds to a running text, for all ids below the length of the tokenizer.
 
-    Alone, an id is decoded as the start of a text, where SentencePiece drops the leading space and
-    WordPiece keeps its ``##``; so each id is decoded behind a letter, which is then taken away.
+    A single id is decoded as the start of a text, where SentencePiece drops the leading space and
+    WordPiece keeps its ``##``. So each id is decoded after a letter, which is then removed.
     """
     before = token_ids(tokenizer, ["a"])[0].tolist()
     texts = tokenizer.batch_decode(

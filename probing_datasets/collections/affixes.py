@@ -1,16 +1,12 @@
 """Tokens that begin with a prefix or end with a suffix: ``has_prefix``, ``has_suffix`` of Gurnee et al. 2023.
 
 Only the string of the token counts, in lower case and without its leading space: ``in`` and ``inside``
-begin with *in*, whatever the word is. Affixes of one meaning in several spellings are one feature.
+begin with *in*, and the word does not matter. Several spellings of one affix are one feature.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from probing_datasets.collections.text_features import build_string_features
-from probing_datasets.feature_dataset import FeatureDataset
-from probing_datasets.make_config import MakeConfig
 
 Affix = tuple[str, ...]
 """Spellings of one affix."""
@@ -39,21 +35,18 @@ SUFFIXES: tuple[Affix, ...] = (
 """The paper's suffixes: of verbs, nouns, adjectives."""
 
 
-def build_prefixes(config: MakeConfig) -> FeatureDataset:
-    """Build ``starts_with_<prefix>`` on any text; no label column is needed."""
-    return build_string_features(config, {f"starts_with_{'_'.join(p)}": starts_with(p) for p in PREFIXES})
-
-
-def build_suffixes(config: MakeConfig) -> FeatureDataset:
-    """Build ``ends_with_<suffix>`` on any text; no label column is needed."""
-    return build_string_features(config, {f"ends_with_{'_'.join(s)}": ends_with(s) for s in SUFFIXES})
-
-
 def starts_with(prefix: Affix) -> Callable[[str], bool]:
-    """Return a condition on the string of a token."""
+    """Return the condition that the string of a token begins with a prefix."""
     return lambda token: token.removeprefix(" ").lower().startswith(prefix)
 
 
 def ends_with(suffix: Affix) -> Callable[[str], bool]:
-    """Return a condition on the string of a token."""
+    """Return the condition that the string of a token ends with a suffix."""
     return lambda token: token.lower().endswith(suffix)
+
+
+PREFIX_FEATURES = {f"starts_with_{'_'.join(prefix)}": starts_with(prefix) for prefix in PREFIXES}
+"""Condition of each feature of ``has_prefix``."""
+
+SUFFIX_FEATURES = {f"ends_with_{'_'.join(suffix)}": ends_with(suffix) for suffix in SUFFIXES}
+"""Condition of each feature of ``has_suffix``."""

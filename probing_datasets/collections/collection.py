@@ -1,4 +1,4 @@
-"""What the registry knows of a collection of features."""
+"""An entry of the registry of collections."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from probing_datasets.make_config import MakeConfig
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection of features: what it is in one line, how it is built, and its settings."""
+    """A collection of features: one line of description, the function that builds it, and the type of its settings."""
 
     summary: str
-    """What is labelled, for lists and help."""
+    """The labels, for lists and help."""
     build: Callable[[Any], FeatureDataset]
-    """Makes the data set from an instance of ``config``, and saves nothing."""
+    """Builds the data set from an instance of ``config``, and does not save it."""
     config: type[MakeConfig] = MakeConfig
     """Settings: the shared ones, or a dataclass that inherits them and adds its own."""

@@ -1,15 +1,14 @@
-"""Terms of two words against the same words apart (``compound_words`` of Gurnee et al. 2023).
+"""Terms of two words, compared with the same words apart (``compound_words`` of Gurnee et al. 2023).
 
 The probed token is the last one of a word, at the end of a short context. It is positive when the word is the
-second of the term and stands behind the first; negative when it is the second behind another word, or
-any other word behind the first. Half of the negatives are of each kind. Words are compared in lower case
-and must be parted by white space alone.
+second of the term and follows the first; negative when it is the second and follows another word, or
+when it is another word and follows the first. Half of the negatives are of each kind. Words are compared in
+lower case, and only white space may separate them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -47,9 +46,9 @@ TERMS = (
     "clinical trials",
     "mental health",
 )
-"""The paper's 21."""
+"""The 21 terms of the paper."""
 
-SECOND_ALONE, FIRST_ALONE = 2, 3
+SECOND_ONLY, FIRST_ONLY = 2, 3
 """Kinds of negatives."""
 
 WORD = re.compile(r"\w+")
@@ -70,9 +69,9 @@ class CompoundWordsConfig(MakeConfig):
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
         super().__post_init__()
-        wrong = [term for term in self.terms if len(WORD.findall(term)) != 2]
-        if wrong or not self.terms:
-            raise SettingsError(f"--terms must each be two words, as 'high school'; not {wrong or 'none at all'}.")
+        invalid = [term for term in self.terms if len(WORD.findall(term)) != 2]
+        if invalid or not self.terms:
+            raise SettingsError(f"--terms must be terms of two words like 'high school', not {invalid or 'empty'}.")
 
 
 def build(config: CompoundWordsConfig) -> FeatureDataset:
@@ -83,29 +82,29 @@ def build(config: CompoundWordsConfig) -> FeatureDataset:
 
 
 def find_terms(row: TextRow, spans: np.ndarray, terms: tuple[tuple[str, str], ...]) -> np.ndarray:
-    """Return (tokens, terms) int8: what the last token of a word is to a term."""
-    found = np.array(list(_kinds_of_words(row.text, terms)), np.int64).reshape(-1, 3)
-    token = last_tokens(spans, found[:, 0] - 1)
-    covered = token >= 0
-    values = np.zeros((len(spans), len(terms)), np.int8)
-    values[token[covered], found[covered, 1]] = found[covered, 2]
-    return values
-
-
-def _kinds_of_words(text: str, terms: tuple[tuple[str, str], ...]) -> Iterator[tuple[int, int, int]]:
-    """Yield the end of a word, the number of a term, and what the word is to it."""
+    """Return (tokens, terms) int8: for the last token of each word, `POSITIVE` or the kind of negative."""
     with_first, with_second = ({term[i]: [] for term in terms} for i in (0, 1))
     for number, (first, second) in enumerate(terms):
         with_first[first].append(number)
         with_second[second].append(number)
+
+    # (end of a word, number of a term, kind), one row for each word that belongs to a term.
+    words: list[tuple[int, int, int]] = []
     before, end_before = "", 0
-    for match in WORD.finditer(text):
+    for match in WORD.finditer(row.text):
         word, (start, stop) = match.group().lower(), match.span()
-        if not text[end_before:start].isspace():
+        if not row.text[end_before:start].isspace():
             before = ""
         for number in with_second.get(word, ()):
-            yield stop, number, POSITIVE if before == terms[number][0] else SECOND_ALONE
+            words.append((stop, number, POSITIVE if before == terms[number][0] else SECOND_ONLY))
         for number in with_first.get(before, ()):
             if word != terms[number][1]:
-                yield stop, number, FIRST_ALONE
+                words.append((stop, number, FIRST_ONLY))
         before, end_before = word, stop
+
+    ends, numbers, kinds = np.array(words, np.int64).reshape(-1, 3).T
+    token = last_tokens(spans, ends - 1)
+    has_token = token >= 0
+    values = np.zeros((len(spans), len(terms)), np.int8)
+    values[token[has_token], numbers[has_token]] = kinds[has_token]
+    return values

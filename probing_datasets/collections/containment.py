@@ -1,8 +1,8 @@
-"""Whether a token stands inside quotes or brackets: one binary feature per kind (a stub in Gurnee et al. 2023).
+"""Whether a token is inside quotes or brackets: one binary feature per kind (a stub in Gurnee et al. 2023).
 
-A token is positive when its first character stands between an opening delimiter and the closing one that
-belongs to it; the delimiters themselves are negative. Brackets of a kind may be nested; those that are never
-closed, or never opened, enclose nothing, nor does anything longer than ``max_span`` characters or empty.
+A token is positive when its first character is between an opening delimiter and its closing delimiter;
+the delimiters are negative. Brackets of a kind may be nested. Brackets that are never closed, or never opened,
+are ignored, and so are pairs with nothing or with more than ``max_span`` characters between them.
 Straight quotes open and close in turn within a paragraph.
 """
 
@@ -46,7 +46,7 @@ class ContainmentConfig(MakeConfig):
 
     collection: Suppress[CollectionName] = "containment"
     max_span: int = 1000
-    """Longer quotes and brackets, in characters, are taken for unclosed ones."""
+    """Quotes and brackets around more characters than this are treated as unclosed."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -66,19 +66,19 @@ def build(config: ContainmentConfig) -> FeatureDataset:
 
 
 def containment_of_tokens(row: TextRow, spans: np.ndarray, max_span: int) -> np.ndarray:
-    """Return (tokens, kinds) bool: whether the first character of a token stands inside delimiters of a kind."""
+    """Return (tokens, kinds) bool: whether the first character of a token is inside delimiters of a kind."""
     intervals = (enclosed(row.text, *delimiters, max_span) for delimiters in DELIMITERS.values())
     return np.stack([at_first_character(spans, inside(len(row.text), each)) for each in intervals], axis=1)
 
 
 def enclosed(text: str, opening: str, closing: str, max_span: int) -> Intervals:
-    """Return what stands between delimiters, the delimiters left out; inner intervals too.
+    """Return the characters between delimiters, without the delimiters; nested intervals are included.
 
     Parameters
     ----------
     text : str
     opening, closing : str
-        Characters that open and close. One that does both opens when none is open, in the same paragraph.
+        Characters that open and close. One that does both opens if none is open in the same paragraph.
     max_span : int
         Most characters between them.
     """

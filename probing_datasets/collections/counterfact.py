@@ -1,10 +1,10 @@
-"""Whether a statement is true, probed at the last token of what it states: the collection ``counterfact``.
+"""Whether a statement is true, probed at the last token of its target: the collection ``counterfact``.
 
 A fact of CounterFact has a subject, a relation, a true target and a false one ("The harbour of Bergen
-lies in | Norway | Peru"), which gives a true and a false statement. The feature ``text_true`` is
-probed at the last token of the target, where a model that reads from left to right first knows what
-is stated. All statements about one subject are one group. The tokens of subject and target are kept
-as spans of the data set.
+lies in | Norway | Peru"), which makes a true and a false statement. The feature ``text_true`` is
+probed at the last token of the target, where a model that reads from left to right first knows the
+statement. All statements about one subject are one group. The tokens of subject and target are
+spans of the data set.
 
 References
 ----------
@@ -47,7 +47,7 @@ class CounterfactConfig(MakeConfig):
     source: str = "NeelNanda/counterfact-tracing"
     """A table of facts or statements, or a hub data set."""
     layout: Literal["facts", "statements"] = "facts"
-    """`facts`: a row has a prompt, subject, target_true and target_false, and gives a true and a false statement;
+    """`facts`: a row has a prompt, subject, target_true and target_false, and makes a true and a false statement;
     `statements`: a row has a text, subject, target and --label_column (1 or true: it is true)."""
     text_column: str = ""
     """Column of the text; empty: `prompt` of facts, `text` of statements."""
@@ -55,7 +55,7 @@ class CounterfactConfig(MakeConfig):
     texts_per_label: int = 30_000
     """At most this many true, and as many false statements, drawn at random."""
     min_tokens: int = 1
-    """Shorter sequences are left out."""
+    """Shorter sequences are dropped."""
 
 
 def build(config: CounterfactConfig) -> FeatureDataset:
@@ -64,7 +64,7 @@ def build(config: CounterfactConfig) -> FeatureDataset:
     Raises
     ------
     SourceError
-        When the table cannot be read, lacks a column, or has no statement with subject and target.
+        When the table cannot be read, a column is missing, or no statement has a subject and a target.
     DatasetError
         When there are too few statements.
     """
@@ -75,30 +75,33 @@ def build(config: CounterfactConfig) -> FeatureDataset:
     candidates = candidates.select(candidates.take(sequences.annotations)[:, LAST_OF_TARGET])
     is_true = sequences.labels[candidates.sequence] == "true"
     dataset = assemble(config, sequences, candidates, [("text_true", Labels("binary", is_true))])
-    marks = {"subject": SUBJECT, "target": TARGET}
     return with_spans(
-        dataset, {name: spans_of_marks([m[:, column] for m in sequences.annotations]) for name, column in marks.items()}
+        dataset,
+        {
+            "subject": spans_of_marks([marks[:, SUBJECT] for marks in sequences.annotations]),
+            "target": spans_of_marks([marks[:, TARGET] for marks in sequences.annotations]),
+        },
     )
 
 
 def statements(config: CounterfactConfig, skipped: Counter[str]) -> Iterator[TextRow]:
-    """Yield the statements of the source: label ``true`` or ``false``, group the subject, ``extra`` two spans.
+    """Yield the statements of the source: the label is ``true`` or ``false``, the group is the subject.
 
-    They are the characters [start, stop) of the subject and of the target.
+    ``extra`` holds the characters [start, stop) of the subject and of the target.
     """
     of_facts = config.layout == "facts"
     further = ("subject", "target_true", "target_false") if of_facts else ("subject", "target", config.label_column)
     columns = SourceColumns(config.text_column or ("prompt" if of_facts else "text"), "", "", further)
     parse = statements_of_fact if of_facts else statement_of_text
     for row in read_source(config.source, config.collection, columns, config.source_split, skipped):
-        found = parse(row.text, *map(text_of, row.extra))
-        if not found:
+        statements_of_row = parse(row.text, *map(text_of, row.extra))
+        if not statements_of_row:
             skipped["rows do not name their subject and target"] += 1
-        yield from found
+        yield from statements_of_row
 
 
 def statements_of_fact(prompt: str, subject: str, true_target: str, false_target: str) -> list[TextRow]:
-    """Return the true and the false statement of a fact; none where the prompt does not name its subject."""
+    """Return the true and the false statement of a fact; none if the prompt does not name its subject."""
     start = prompt.find(subject)
     if not subject or start < 0:
         return []
@@ -111,7 +114,7 @@ def statements_of_fact(prompt: str, subject: str, true_target: str, false_target
 
 
 def statement_of_text(text: str, subject: str, target: str, label: str) -> list[TextRow]:
-    """Return a statement; none where its subject and, the last time, its target are not found in it."""
+    """Return a statement with its first subject and its last target; none if the text does not contain both."""
     subject_start, target_start = text.find(subject), text.rfind(target)
     if not subject or not target or subject_start < 0 or target_start < 0:
         return []

@@ -1,9 +1,9 @@
-"""Any table with texts and labels: two classes, several classes, several labels at once, or numbers.
+"""Any table with texts and labels: two classes, several classes, lists of labels, or numbers.
 
-This is the road for data of one's own. A text has the label that its table gives it; texts with one
-value of the group column, or texts that are the same where there is no such column, are one group.
-What is probed is the last token of a text, as in Kantamneni et al. (2025), whose 113 binary data sets
-(package ``sae-probes``, columns ``prompt`` and ``target``) can be read, or tokens drawn from all of it.
+This collection is for a user's own data. The table labels each text. Texts with the same value of the
+group column are one group; without a group column, identical texts are one group. The probed token is the
+last of a text, as in Kantamneni et al. (2025), whose 113 binary data sets (package ``sae-probes``, columns
+``prompt`` and ``target``) can be read; or the probed tokens are drawn from the whole text.
 
 References
 ----------
@@ -16,19 +16,19 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from tyro.conf import Suppress
 
 from probing_datasets.building.annotation import annotate_texts
 from probing_datasets.building.assembly import Labels, assemble
-from probing_datasets.building.candidate_positions import Candidates, last_position, some_positions
+from probing_datasets.building.candidate_positions import last_position, random_positions
 from probing_datasets.building.column_labels import LabelKind, label_column, text_of
-from probing_datasets.building.sequences import LabelledSequences, cut_texts, open_tokenizer
+from probing_datasets.building.sequences import cut_texts, open_tokenizer
 from probing_datasets.building.sources import SourceColumns, TextRow, read_source
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_sampling import Texts, draw_texts
+from probing_datasets.building.text_sampling import draw_texts
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make_config import CollectionName, MakeConfig
@@ -40,28 +40,33 @@ class LabelledTextConfig(MakeConfig):
 
     collection: Suppress[CollectionName] = "labelled_text"
     name: str = ""
-    """First part of the name of the data set, for several tables beside each other; empty: the collection's name."""
+    """First part of the name of the data set, so that several tables have different names; empty: `labelled_text`."""
     group_column: str = ""
-    """What must not be split between training and test rows; empty: texts that are the same are one group."""
+    """Column of what must not be split between training and test rows; empty: identical texts are one group."""
     further_labels: tuple[str, ...] = ()
-    """Columns beside --label_column that become features too; a row without a label is left out of that feature."""
+    """More columns that become features; a row without a label is not used for that feature."""
     label_kind: LabelKind = "auto"
-    """What labels are; `auto`: two values or more than 20 numbers are recognised, everything else is classes."""
+    """Kind of the labels; `auto`: two values are binary, more than 20 numbers regression, everything else classes."""
     positive_label: str = ""
     """Value that is positive, against all others; by default the second of two (0 < 1, negative < positive)."""
     probed_tokens: Literal["last", "some"] = "last"
-    """The `last` token of a text, whose end is kept where it is longer than the context, or `some`:
-    --positions_per_sequence of pieces of it, at random. For stage 1 with aggregation either will do."""
+    """The `last` token of a text (a text longer than the context loses its beginning), or `some`:
+    --positions_per_sequence tokens of pieces of it, at random. With aggregation in stage 1, both are suitable."""
     texts_per_label: int = 10_000
-    """At most this many texts of each label, drawn at random; in all, where --label_kind is given as regression."""
+    """At most this many texts of each label, drawn at random; with --label_kind regression, of all texts."""
     min_tokens: int = 1
-    """Shorter sequences are left out."""
+    """Shorter sequences are dropped."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
         super().__post_init__()
         if re.fullmatch(r"[\w-]*", self.name) is None:
             raise SettingsError(f"--name must consist of letters, digits, _ and -, not {self.name!r}.")
+
+    @property
+    def name_stem(self) -> str:
+        """First part of the name of the data set."""
+        return self.name or self.collection
 
 
 def build(config: LabelledTextConfig, names: tuple[str, ...] = ()) -> FeatureDataset:
@@ -70,31 +75,45 @@ def build(config: LabelledTextConfig, names: tuple[str, ...] = ()) -> FeatureDat
     Parameters
     ----------
     config : LabelledTextConfig
-        Settings.
     names : tuple of str
         Names of the features; by default those of their columns.
 
     Raises
     ------
     SourceError
-        When the table cannot be read or lacks a column.
+        When the table cannot be read, or a column is missing.
     DatasetError
         When labels do not fit their kind, or are too few.
     """
     skipped = Counter[str]()
     texts = draw_texts(config, labelled_rows(config, skipped), skipped)
-    sequences, candidates = _probed(config, texts)
-    features = _features(config, sequences, candidates, names or _label_columns(config))
-    return _renamed(config, assemble(config, sequences, candidates, features))
+    if config.probed_tokens == "some":
+        sequences = cut_texts(config, texts)
+        candidates = random_positions(config, sequences)
+    else:
+        opened = open_tokenizer(config)
+        tokenized = annotate_texts(opened.tokenizer, texts.rows, None, config.num_proc)
+        sequences = keep_ends(config, opened, texts, tokenized)
+        candidates = last_position(sequences)
+    text_of_position = sequences.origin[candidates.sequence]
+    features: list[tuple[str, Labels]] = []
+    cells_of_columns = zip(*(row.extra for row in sequences.texts), strict=True)
+    for name, cells in zip(names or _label_columns(config), cells_of_columns, strict=True):
+        for column in label_column(name, cells, config.label_kind, config.positive_label):
+            values, known = column.values[text_of_position], column.known[text_of_position]
+            features.append((column.name, Labels(column.kind, values, known, column.classes)))
+    return assemble(config, sequences, candidates, features)
 
 
 def labelled_rows(config: LabelledTextConfig, skipped: Counter[str]) -> Iterator[TextRow]:
     """Yield the texts of the source that have a label, with the cells of the label columns as ``extra``."""
     columns = _label_columns(config)
     required = config.label_column if len(columns) == 1 else ""
-    wanted = SourceColumns(config.text_column, required, config.group_column, columns)
-    for row in read_source(config.source, config.collection, wanted, config.source_split, skipped):
-        cells = tuple(_json_value(cell) for cell in row.extra)
+    source_columns = SourceColumns(config.text_column, required, config.group_column, columns)
+    for row in read_source(config.source, config.collection, source_columns, config.source_split, skipped):
+        cells = tuple(
+            [text_of(label) for label in cell] if isinstance(cell, list) else text_of(cell) for cell in row.extra
+        )
         if not any(cell != "" for cell in cells):
             skipped["texts have no label"] += 1
             continue
@@ -109,32 +128,3 @@ def digest(text: str) -> str:
 
 def _label_columns(config: LabelledTextConfig) -> tuple[str, ...]:
     return (config.label_column, *config.further_labels)
-
-
-def _json_value(cell: Any) -> str | list[str]:
-    return [text_of(label) for label in cell] if isinstance(cell, list) else text_of(cell)
-
-
-def _renamed(config: LabelledTextConfig, dataset: FeatureDataset) -> FeatureDataset:
-    _, _, rest = dataset.name.partition(".")
-    name = f"{config.name or config.collection}.{rest}"
-    return replace(dataset, description=replace(dataset.description, name=name))
-
-
-def _probed(config: LabelledTextConfig, texts: Texts) -> tuple[LabelledSequences, Candidates]:
-    if config.probed_tokens == "some":
-        sequences = cut_texts(config, texts)
-        return sequences, some_positions(config, sequences)
-    opened = open_tokenizer(config)
-    tokenized = annotate_texts(opened.tokenizer, texts.rows, None, config.num_proc)
-    sequences = keep_ends(config, opened, texts, tokenized)
-    return sequences, last_position(sequences)
-
-
-def _features(
-    config: LabelledTextConfig, sequences: LabelledSequences, candidates: Candidates, names: tuple[str, ...]
-) -> Iterator[tuple[str, Labels]]:
-    rows = sequences.origin[candidates.sequence]
-    for name, cells in zip(names, zip(*(row.extra for row in sequences.texts), strict=True), strict=True):
-        for column in label_column(name, cells, config.label_kind, config.positive_label):
-            yield column.name, Labels(column.kind, column.values[rows], column.known[rows], column.classes)

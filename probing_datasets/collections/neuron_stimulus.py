@@ -1,8 +1,8 @@
-"""A given token behind given n-grams: what a neuron was seen to respond to (``neuron_stimulus`` of Gurnee et al. 2023).
+"""A given token after given n-grams, to which a neuron seems to respond (``neuron_stimulus`` of Gurnee et al. 2023).
 
-The probed token ends a short context. It is positive when one of the given prefixes stands directly before it,
-cut from the text before at a token boundary, and negative behind anything else. What stands before it is the
-whole question: the token is the same.
+The probed token ends a short context. It is positive when one of the given prefixes directly precedes it and
+begins at a token boundary, and negative after anything else. The token is always the same; only the text before
+it differs.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class NeuronStimulusConfig(MakeConfig):
 
     collection: Suppress[CollectionName] = "neuron_stimulus"
     stimuli: tuple[str, ...] = ()
-    """Each `PREFIX|TOKEN`, as they stand in the text, with the token's leading space if it has one: `Har|vard`,
-    `peace| Prize`. Those of one token are one feature.
+    """Each `PREFIX|TOKEN`, exactly as in the text, with the leading space of the token if it has one: `Har|vard`,
+    `peace| Prize`. All prefixes of one token are one feature.
     """
     context_length: int | None = 32
     texts_per_label: int = 100_000
@@ -45,9 +45,9 @@ class NeuronStimulusConfig(MakeConfig):
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
         super().__post_init__()
-        wrong = [s for s in self.stimuli if len(s.split("|")) != 2 or not all(part.strip() for part in s.split("|"))]
-        if wrong:
-            raise SettingsError(f"--stimuli must each be PREFIX|TOKEN, as 'Har|vard'; not {wrong}.")
+        invalid = [s for s in self.stimuli if len(s.split("|")) != 2 or not all(part.strip() for part in s.split("|"))]
+        if invalid:
+            raise SettingsError(f"--stimuli must have the form PREFIX|TOKEN, like 'Har|vard', not {invalid}.")
 
 
 def build(config: NeuronStimulusConfig) -> FeatureDataset:
@@ -59,7 +59,7 @@ def build(config: NeuronStimulusConfig) -> FeatureDataset:
         When no stimuli are given.
     """
     if not config.stimuli:
-        raise SettingsError("neuron_stimulus needs --stimuli PREFIX|TOKEN ..., as 'Har|vard'.")
+        raise SettingsError("neuron_stimulus needs --stimuli PREFIX|TOKEN ..., like 'Har|vard'.")
     prefixes: dict[str, list[str]] = {}
     for prefix, token in (stimulus.split("|") for stimulus in config.stimuli):
         prefixes.setdefault(token, []).append(prefix)
@@ -69,17 +69,15 @@ def build(config: NeuronStimulusConfig) -> FeatureDataset:
 
 
 def find_stimuli(row: TextRow, spans: np.ndarray, stimuli: Stimuli) -> np.ndarray:
-    """Return (tokens, stimuli) int8: whether a token is that of a stimulus, and behind one of its prefixes."""
+    """Return (tokens, stimuli) int8: at the tokens of a stimulus, whether one of its prefixes precedes them."""
     values = np.zeros((len(spans), len(stimuli)), np.int8)
-    starts = set(spans[:, 0].tolist())
+    token_starts = set(spans[:, 0].tolist())
     for column, (string, prefixes) in enumerate(stimuli):
         n_spaces = len(string) - len(string.lstrip(" "))
         for token in tokens_that_read(row.text, spans, string):
             before = row.text[: spans[token, 0] - n_spaces]
-            holds = any(before.endswith(prefix) and _starts_a_token(before, prefix, starts) for prefix in prefixes)
-            values[token, column] = POSITIVE if holds else OTHER_PREFIX
+            follows_prefix = any(
+                before.endswith(prefix) and len(before) - len(prefix.lstrip()) in token_starts for prefix in prefixes
+            )
+            values[token, column] = POSITIVE if follows_prefix else OTHER_PREFIX
     return values
-
-
-def _starts_a_token(before: str, prefix: str, starts: set[int]) -> bool:
-    return len(before) - len(prefix.lstrip()) in starts

@@ -1,6 +1,6 @@
-"""Which of two tokens comes next (`` the`` against `` an``), probed at the position before.
+"""Which of two tokens comes next (`` the`` or `` an``), probed at the position before.
 
-The context ends before the token in question, so that a probe finds what the model expects, not what it reads.
+The context ends before this token, so that a probe finds what the model expects, not what it reads.
 A position is positive when the first of the pair comes next, negative when the second does.
 """
 
@@ -30,16 +30,16 @@ class NextTokenConfig(MakeConfig):
 
     collection: Suppress[CollectionName] = "next_token"
     pairs: tuple[str, ...] = (" the| an",)
-    """Pairs of tokens, `FIRST|SECOND`, as they stand in the text, with their leading spaces if they have some."""
+    """Pairs of tokens, `FIRST|SECOND`, exactly as in the text, with their leading spaces if they have some."""
     context_length: int | None = 64
     texts_per_label: int = 100_000
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
         super().__post_init__()
-        wrong = [p for p in self.pairs if len(set(p.split("|"))) != 2 or not all(t.strip() for t in p.split("|"))]
-        if wrong or not self.pairs:
-            raise SettingsError(f"--pairs must each be two tokens, as ' the| an'; not {wrong or 'none at all'}.")
+        invalid = [p for p in self.pairs if len(set(p.split("|"))) != 2 or not all(t.strip() for t in p.split("|"))]
+        if invalid or not self.pairs:
+            raise SettingsError(f"--pairs must be pairs of tokens like ' the| an', not {invalid or 'empty'}.")
 
 
 def build(config: NextTokenConfig) -> FeatureDataset:

@@ -1,6 +1,6 @@
-"""Where in its sequence a token stands: regression (``position`` of Gurnee et al. 2023).
+"""The place of a token in its sequence: regression (``position`` of Gurnee et al. 2023).
 
-All features are labels of the same positions. Special tokens count, as they do for the model.
+All features label the same positions. Special tokens count, as they do for the model.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def position_features(position: np.ndarray, lengths: np.ndarray, context_length:
     Returns
     -------
     dict of (n,) float64
-        ``absolute``: tokens before it. ``relative``: from 0 at the first token of its own sequence to 1 at the
+        ``absolute``: tokens before it. ``relative``: from 0 at the first token of its sequence to 1 at the
         last. ``log``: log2(1 + absolute). ``normalised``: absolute, less its mean over a full context, divided by its
-        standard deviation there.
+        standard deviation over a full context.
     """
     full = np.arange(context_length)
     return {

@@ -1,7 +1,7 @@
 """Whether a review is positive or negative: the collection ``sentiment``.
 
-A positive is a text that its author, or the site it was published on, marked as favourable. Texts
-that are the same are one group.
+A positive is a text that its author, or the site it was published on, marked as favourable. Identical
+texts are one group.
 
 References
 ----------
@@ -30,5 +30,5 @@ class SentimentConfig(LabelledTextConfig):
 
 
 def build(config: SentimentConfig) -> FeatureDataset:
-    """Build the feature ``sentiment``; see `labelled_text.build` for what may go wrong."""
+    """Build the feature ``sentiment``; raises the errors of `labelled_text.build`."""
     return labelled_text.build(config, ("sentiment", *config.further_labels))

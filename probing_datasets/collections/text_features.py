@@ -1,4 +1,4 @@
-"""String properties of the probed token itself: the paper's eleven (Gurnee et al. 2023, table of features)."""
+"""Properties of the string of the probed token: the paper's eleven (Gurnee et al. 2023, table of features)."""
 
 from __future__ import annotations
 
@@ -18,21 +18,14 @@ from probing_datasets.make_config import MakeConfig
 ONE_LETTER_WORDS = frozenset({"I", "A"})
 
 
-def _leading_capital(token: str) -> bool:
-    start = token[1:] if token.startswith(" ") else token
-    return start[:1].isupper()
-
-
-def _all_capitals(token: str) -> bool:
-    return re.fullmatch(r"\s*[A-Z]+", token) is not None and token.removeprefix(" ") not in ONE_LETTER_WORDS
-
-
 TEXT_FEATURES: dict[str, Callable[[str], bool]] = {
     "contains_digit": lambda token: re.search(r"\d", token) is not None,
     "all_digits": lambda token: re.fullmatch(r"\s?\d+", token) is not None,
     "contains_capital": lambda token: re.search("[A-Z]", token) is not None,
-    "leading_capital": _leading_capital,
-    "all_capitals": _all_capitals,
+    "leading_capital": lambda token: token.removeprefix(" ")[:1].isupper(),
+    "all_capitals": lambda token: (
+        re.fullmatch(r"\s*[A-Z]+", token) is not None and token.removeprefix(" ") not in ONE_LETTER_WORDS
+    ),
     "contains_whitespace": lambda token: re.search(r"\s", token) is not None,
     "has_leading_space": lambda token: token.startswith(" "),
     "no_leading_space_and_loweralpha": lambda token: token.isalpha() and token.islower(),
@@ -40,16 +33,17 @@ TEXT_FEATURES: dict[str, Callable[[str], bool]] = {
     "is_not_alphanumeric": lambda token: re.fullmatch(r"\W+", token) is not None,
     "is_not_ascii": lambda token: not token.isascii(),
 }
-"""What a token must satisfy, as a function of the string it decodes to alone."""
+"""Condition of each feature on the string that a token decodes to."""
 
 
-def build(config: MakeConfig) -> FeatureDataset:
-    """Build the token-string features on any text; no label column is needed."""
-    return build_string_features(config, TEXT_FEATURES)
+def build(config: MakeConfig, features: Mapping[str, Callable[[str], bool]] = TEXT_FEATURES) -> FeatureDataset:
+    """Build features that depend only on the string of a token, on any text; no label column is needed.
 
-
-def build_string_features(config: MakeConfig, features: Mapping[str, Callable[[str], bool]]) -> FeatureDataset:
-    """Build features that the string of a token decides alone.
+    Parameters
+    ----------
+    config : MakeConfig
+    features : mapping
+        Name of each feature, and its condition on the string of a token.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The bundled demo: a small trained language model and texts, with which everything runs offline."""
+"""The bundled demo: a small trained language model and texts, so that everything runs offline."""
 
 from pathlib import Path
 
@@ -18,4 +18,4 @@ DEMO_TEXTS = {
     "programming_lang_id": _PROGRAMMING,
     "text_features": _NATURAL,
 }
-"""The bundled texts of the collections that have some (columns text, label, group)."""
+"""Bundled texts by collection (columns text, label, group)."""

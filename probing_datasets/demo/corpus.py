@@ -1,18 +1,19 @@
-"""Text on disk as named sub-corpora, for training the demo model."""
+"""Read texts on disk as named sub-corpora, for training the demo model."""
 
 from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-from probing_datasets.file_languages import LANGUAGE_OF_EXTENSION
+from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
 
 END_OF_TEXT = "<|endoftext|>"
 MAX_FILE_BYTES = 400_000
+MIN_FILE_CHARACTERS = 200
 
 
 def read_text_folder(folder: Path) -> Iterator[tuple[str, str]]:
@@ -24,46 +25,40 @@ def read_text_folder(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.rglob("*.txt*")):
         if path.suffix not in {".txt", ".zst"}:
             continue
-        for document in _read_text(path).split(END_OF_TEXT):
+        compression = "zstd" if path.suffix == ".zst" else None
+        with pa.input_stream(str(path), compression=compression) as stream:
+            text = stream.read().decode("utf-8", errors="replace")
+        for document in text.split(END_OF_TEXT):
             if document.strip():
                 yield path.name.split(".")[0], document.strip()
-
-
-def _read_text(path: Path) -> str:
-    compression = "zstd" if path.suffix == ".zst" else None
-    with pa.input_stream(str(path), compression=compression) as stream:
-        return stream.read().decode("utf-8", errors="replace")
 
 
 def read_source_tree(root: Path, max_bytes_per_language: int) -> Iterator[tuple[str, str]]:
     """Yield ``(language, file text)`` from a folder or a zip of source files.
 
-    Files come in an order fixed by a hash of their path, so that the budget of a
-    language is spent on many packages and not on the first one.
+    Files are in the order of a hash of their path, so that the budget of a language is spent on
+    many packages and not on the first one.
     """
+    if root.suffix == ".zip":
+        with zipfile.ZipFile(root) as archive:
+            yield from _source_texts(archive.namelist(), archive.read, max_bytes_per_language)
+    else:
+        names = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
+        yield from _source_texts(names, lambda name: (root / name).read_bytes(), max_bytes_per_language)
+
+
+def _source_texts(
+    names: Iterable[str], read: Callable[[str], bytes], max_bytes_per_language: int
+) -> Iterator[tuple[str, str]]:
     spent: dict[str, int] = {}
-    members = _zip_members(root) if root.suffix == ".zip" else _folder_members(root)
-    for language, read in members:
-        if spent.get(language, 0) >= max_bytes_per_language:
+    for name in sorted(names, key=hash_fraction):
+        language = LANGUAGE_OF_EXTENSION.get(Path(name).suffix.lower())
+        if language is None or spent.get(language, 0) >= max_bytes_per_language:
             continue
-        text = read()[:MAX_FILE_BYTES].decode("utf-8", errors="ignore").strip()
-        if len(text) < 200:
-            continue
-        spent[language] = spent.get(language, 0) + len(text)
-        yield language, text
-
-
-def _folder_members(root: Path):
-    paths = [p for p in root.rglob("*") if p.suffix.lower() in LANGUAGE_OF_EXTENSION and p.is_file()]
-    for path in sorted(paths, key=lambda p: hash_fraction(str(p.relative_to(root)))):
-        yield LANGUAGE_OF_EXTENSION[path.suffix.lower()], path.read_bytes
-
-
-def _zip_members(archive: Path):
-    with zipfile.ZipFile(archive) as file:
-        names = [n for n in file.namelist() if Path(n).suffix.lower() in LANGUAGE_OF_EXTENSION]
-        for name in sorted(names, key=hash_fraction):
-            yield LANGUAGE_OF_EXTENSION[Path(name).suffix.lower()], lambda name=name: file.read(name)
+        text = read(name)[:MAX_FILE_BYTES].decode("utf-8", errors="ignore").strip()
+        if len(text) >= MIN_FILE_CHARACTERS:
+            spent[language] = spent.get(language, 0) + len(text)
+            yield language, text
 
 
 def hash_fraction(text: str) -> float:

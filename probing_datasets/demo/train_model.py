@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything that decides what the demo model becomes."""
+    """Everything that determines the demo model."""
 
     output: Path
     """Folder for weights, tokenizer and training figures."""
@@ -41,7 +41,7 @@ class TrainingConfig:
     max_code_bytes: int = 1_500_000
     """Bytes of source text per language and folder."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Share of training sequences of a sub-corpus (or of 'code', together); others share the rest by size."""
+    """Share of training sequences of a sub-corpus (or of all of 'code'); the others share the rest by size."""
     tokens: int = 12_000_000
     """Number of training tokens."""
     vocab_size: int = 8192
@@ -69,7 +69,7 @@ def load_corpus(config: TrainingConfig) -> dict[str, list[str]]:
     return corpus
 
 
-def split_held_out(corpus: dict[str, list[str]], fraction: float):
+def split_held_out(corpus: dict[str, list[str]], fraction: float) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Split documents by a hash of their text into training and held-out corpora."""
     train = {k: [d for d in v if hash_fraction(d) >= fraction] for k, v in corpus.items()}
     held_out = {k: [d for d in v if hash_fraction(d) < fraction] for k, v in corpus.items()}
@@ -77,20 +77,22 @@ def split_held_out(corpus: dict[str, list[str]], fraction: float):
 
 
 def sampling_weights(sizes: dict[str, int], given: dict[str, float]) -> dict[str, float]:
-    """Probability of each sub-corpus: given shares first, the rest by the root of its size."""
+    """Return the probability of each sub-corpus: its given share, or a share of the rest by the root of its size."""
     shares: dict[str, float] = {}
     for key, share in given.items():
         members = [n for n in sizes if n == key or n.startswith(f"{key}:")]
         root = {n: sizes[n] ** 0.5 for n in members}
         shares |= {n: share * root[n] / sum(root.values()) for n in members}
     rest = {n: s**0.5 for n, s in sizes.items() if n not in shares}
-    left = 1.0 - sum(shares.values())
-    mixed = shares | {n: left * s / sum(rest.values()) for n, s in rest.items()}
-    total = sum(mixed.values())  # below 1 when all sub-corpora have a given share
-    return {n: s / total for n, s in mixed.items()}
+    rest_share = 1.0 - sum(shares.values())
+    shares |= {n: rest_share * s / sum(rest.values()) for n, s in rest.items()}
+    total = sum(shares.values())  # below 1 when all sub-corpora have a given share
+    return {n: s / total for n, s in shares.items()}
 
 
-def train_tokenizer(corpus: dict[str, list[str]], weights: dict[str, float], vocab_size: int):
+def train_tokenizer(
+    corpus: dict[str, list[str]], weights: dict[str, float], vocab_size: int
+) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer on up to 30 MB, mixed like the training sequences."""
     sample = []
     for name, documents in corpus.items():
@@ -111,7 +113,7 @@ def train_tokenizer(corpus: dict[str, list[str]], weights: dict[str, float], voc
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, documents: list[str]) -> np.ndarray:
-    """Concatenate the tokens of all documents, each one begun with the end-of-text token."""
+    """Concatenate the tokens (uint16) of all documents; each document begins with the end-of-text token."""
     pieces: list[np.ndarray] = []
     for start in range(0, len(documents), 256):
         for ids in tokenizer(documents[start : start + 256], add_special_tokens=False)["input_ids"]:
@@ -139,9 +141,9 @@ def build_model(config: TrainingConfig, bos_token_id: int) -> GPTNeoXForCausalLM
 
 
 class Batches:
-    """Endless random windows of the training corpora, each one begun with the BOS token."""
+    """Endless batches of random windows of the training corpora; each window begins with the BOS token."""
 
-    def __init__(self, data: dict[str, np.ndarray], weights: dict[str, float], config, bos: int):
+    def __init__(self, data: dict[str, np.ndarray], weights: dict[str, float], config: TrainingConfig, bos: int):
         self._names = sorted(data)
         self._data = data
         self._p = np.array([weights[n] for n in self._names])
@@ -161,7 +163,7 @@ class Batches:
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up over 2 % of the steps, then cosine decay to 5 % of the peak."""
+    """Return the rate of a step: linear warm-up over 2 % of the steps, then cosine decay to 5 % of the peak."""
     warm = max(1, steps // 50)
     if step < warm:
         return peak * (step + 1) / warm
@@ -169,7 +171,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def loss_of(model, batch: torch.Tensor) -> torch.Tensor:
-    """Mean next-token cross-entropy in nats."""
+    """Return the mean next-token cross-entropy in nats."""
     logits = model(batch).logits[:, :-1]
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
 
@@ -201,7 +203,7 @@ def optimise(model, batches: Batches, config: TrainingConfig) -> list[dict[str, 
 
 @torch.no_grad()
 def held_out_loss(model, data: dict[str, np.ndarray], context_length: int) -> dict[str, float]:
-    """Mean loss in nats per token on up to 40 windows of each held-out sub-corpus."""
+    """Return the mean loss in nats per token on up to 40 windows of each held-out sub-corpus."""
     model.eval()
     losses = {}
     for name, stream in data.items():

@@ -1,4 +1,7 @@
-"""The feature data set: token sequences, and which of their positions have which labels."""
+"""The feature data set: token sequences, and which of their positions have which labels.
+
+Importing this package is fast: `datasets` and `pyarrow` are imported by the functions that need them.
+"""
 
 from probing_datasets.feature_dataset.construction import build_feature_dataset
 from probing_datasets.feature_dataset.dataset import FeatureDataset
@@ -10,7 +13,7 @@ from probing_datasets.feature_dataset.description import (
     FeatureKind,
     Probes,
 )
-from probing_datasets.feature_dataset.loading import dataset_names, load_feature_dataset
+from probing_datasets.feature_dataset.folders import dataset_names, load_feature_dataset, save_dataset
 from probing_datasets.feature_dataset.validation import validate
 
 __all__ = [
@@ -24,5 +27,6 @@ __all__ = [
     "build_feature_dataset",
     "dataset_names",
     "load_feature_dataset",
+    "save_dataset",
     "validate",
 ]

@@ -1,20 +1,16 @@
-"""Assembling a feature data set from sequences and labelled positions."""
+"""Build a feature data set from sequences and labelled positions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-import datasets
 import numpy as np
-import pyarrow as pa
 
 from probing_datasets.feature_dataset.content_hash import content_hash
 from probing_datasets.feature_dataset.dataset import FeatureDataset
 from probing_datasets.feature_dataset.description import Description, FeatureInfo, FeatureKind, Probes
 from probing_datasets.feature_dataset.validation import validate
-
-Classes = Mapping[str, tuple[str, ...]]
 
 
 def build_feature_dataset(
@@ -22,9 +18,9 @@ def build_feature_dataset(
     tokens: list[np.ndarray],
     groups: list[str],
     probes: dict[str, tuple[FeatureKind, Probes]],
-    classes: Classes | None = None,
+    classes: Mapping[str, tuple[str, ...]] | None = None,
 ) -> FeatureDataset:
-    """Assemble and validate a data set.
+    """Build and validate a data set.
 
     Parameters
     ----------
@@ -44,44 +40,39 @@ def build_feature_dataset(
     DatasetError
         When positions, labels or groups are not valid; see `validate`.
     """
+    import datasets  # slow to import
+    import pyarrow as pa
+
+    # Sequences: one row each, the tokens as a list column.
+    offsets = np.cumsum([0, *map(len, tokens)])
+    token_ids = np.concatenate(tokens) if tokens else np.empty(0, np.int32)
+    token_lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(token_ids, pa.int32()))
+    sequence_table = pa.table({"tokens": token_lists, "group": pa.array(groups, pa.string())})
+
+    # Probes: the rows of one feature after those of another, in the order of their names.
     probes = dict(sorted(probes.items()))
-    sequences, table = _sequence_table(tokens, groups), _probe_table([rows for _, rows in probes.values()])
-    filled = replace(
-        description,
-        features=_feature_infos(probes, classes or {}),
-        n_sequences=len(tokens),
-        n_tokens=sum(map(len, tokens)),
-    )
-    digest = content_hash(filled, sequences, table)
+    features: dict[str, FeatureInfo] = {}
+    start = 0
+    for name, (kind, rows) in probes.items():
+        stop = start + len(rows.label)
+        labels, counts = np.unique(rows.label, return_counts=True)
+        rows_of_label = {f"{label:g}": int(count) for label, count in zip(labels, counts, strict=True)}
+        features[name] = FeatureInfo(
+            kind, start, stop, {} if kind == "regression" else rows_of_label, (classes or {}).get(name, ())
+        )
+        start = stop
+    columns = {}
+    for name, dtype in {"sequence": pa.int64(), "position": pa.int32(), "label": pa.float32()}.items():
+        of_features = [getattr(rows, name) for _, rows in probes.values()]
+        columns[name] = pa.array(np.concatenate(of_features) if of_features else np.empty(0), dtype)
+    probe_table = pa.table(columns)
+
+    description = replace(description, features=features, n_sequences=len(tokens), n_tokens=sum(map(len, tokens)))
+    digest = content_hash(description, sequence_table, probe_table)
     dataset = FeatureDataset(
-        replace(filled, content_hash=digest),
-        datasets.Dataset(sequences, fingerprint=digest[:16]),
-        datasets.Dataset(table, fingerprint=digest[16:]),
+        replace(description, content_hash=digest),
+        datasets.Dataset(sequence_table, fingerprint=digest[:16]),
+        datasets.Dataset(probe_table, fingerprint=digest[16:]),
     )
     validate(dataset)
     return dataset
-
-
-def _sequence_table(tokens: list[np.ndarray], groups: list[str]) -> pa.Table:
-    offsets = np.cumsum([0, *map(len, tokens)])
-    flat = np.concatenate(tokens) if tokens else np.empty(0, np.int32)
-    column = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat, pa.int32()))
-    return pa.table({"tokens": column, "group": pa.array(groups, pa.string())})
-
-
-def _probe_table(probes: list[Probes]) -> pa.Table:
-    types = {"sequence": pa.int64(), "position": pa.int32(), "label": pa.float32()}
-    columns = {
-        name: np.concatenate([getattr(rows, name) for rows in probes]) if probes else np.empty(0) for name in types
-    }
-    return pa.table({name: pa.array(columns[name], kind) for name, kind in types.items()})
-
-
-def _feature_infos(probes: dict[str, tuple[FeatureKind, Probes]], classes: Classes) -> dict[str, FeatureInfo]:
-    infos, start = {}, 0
-    for name, (kind, rows) in probes.items():
-        values, counts = np.unique(rows.label, return_counts=True)
-        by_label = {} if kind == "regression" else {f"{v:g}": int(c) for v, c in zip(values, counts, strict=True)}
-        infos[name] = FeatureInfo(kind, start, start + len(rows.label), by_label, classes.get(name, ()))
-        start += len(rows.label)
-    return infos

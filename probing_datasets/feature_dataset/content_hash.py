@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from probing_datasets.feature_dataset.description import Description, FeatureInfo
+from probing_datasets.feature_dataset.description import Description
 from probing_datasets.foundation.hashing import checksum, digest_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def content_hash(d: Description, sequences: pa.Table, probes: pa.Table) -> str:
-    """Checksum of all columns and of their reading; how a table is cut into chunks does not matter."""
+    """Return the checksum of all columns and of how they are read; the chunks of a table do not matter."""
     reading = [d.tokenizer_hash, d.context_length, d.n_prefix, d.n_suffix, d.n_sequences, d.n_tokens]
-    features = {name: _reading(info) for name, info in d.features.items()}
-    # Further columns, such as spans, and their names are hashed where there are some: older data sets have none.
+    # Data sets made before classes had names, or sequences had spans, do not have these entries and columns.
+    # They are hashed only if they exist, so that the hash of those data sets stays the same.
+    features = {
+        name: {key: value for key, value in asdict(info).items() if key != "classes" or value}
+        for name, info in d.features.items()
+    }
     further = sorted(set(sequences.column_names) - {"tokens", "group"})
     columns = [sequences.column(name) for name in ("tokens", "group", *further)]
     data = (piece for column in [*columns, *probes.columns] for piece in _column_bytes(column))
@@ -27,6 +32,9 @@ def content_hash(d: Description, sequences: pa.Table, probes: pa.Table) -> str:
 
 
 def _column_bytes(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:
+    import pyarrow as pa  # slow to import
+    import pyarrow.compute as pc
+
     if pa.types.is_list(column.type) or pa.types.is_string(column.type):
         lengths = pc.list_value_length if pa.types.is_list(column.type) else pc.binary_length
         for chunk in column.chunks:
@@ -37,8 +45,3 @@ def _column_bytes(column: pa.ChunkedArray) -> Iterator[bytes | memoryview]:
         else:
             flat = chunk.flatten() if pa.types.is_list(chunk.type) else chunk
             yield np.ascontiguousarray(flat.to_numpy()).view(np.uint8).data
-
-
-def _reading(info: FeatureInfo) -> dict[str, Any]:
-    """Return what is hashed of a feature; names of classes only where there are some, as older data sets have none."""
-    return {name: value for name, value in asdict(info).items() if name != "classes" or value}

@@ -1,4 +1,4 @@
-"""The feature data set: token sequences, and which of their positions have which labels."""
+"""The feature data set in memory: token sequences with labelled positions."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import datasets
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from probing_datasets.feature_dataset.description import Description, Probes
 from probing_datasets.foundation.atomic_files import atomic_folder
-from probing_datasets.foundation.errors import DatasetError
+from probing_datasets.foundation.errors import DatasetError, list_known
 
-datasets.disable_progress_bars()  # saving is instant; its bars would drown our own
+if TYPE_CHECKING:
+    import datasets
+
+FEATURES_IN_REPR, CLASSES_IN_REPR = 12, 8
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,25 @@ class FeatureDataset:
     sequences: datasets.Dataset
     probes: datasets.Dataset
 
+    def __repr__(self) -> str:
+        """Return the name, the size, and every feature with its kind and counts, on one line each."""
+        d = self.description
+        lines = [
+            f"FeatureDataset {d.name}: {d.n_sequences:,} sequences, context length {d.context_length}, "
+            f"{len(d.features)} features"
+        ]
+        for name, info in list(d.features.items())[:FEATURES_IN_REPR]:
+            if info.kind == "binary":
+                contents = f"{info.counts.get('1', 0):,} positive, {info.counts.get('-1', 0):,} negative"
+            elif info.kind == "multiclass" and len(info.counts) <= CLASSES_IN_REPR:
+                contents = ", ".join(f"{info.label_name(label)}: {n:,}" for label, n in info.counts.items())
+            else:
+                contents = f"{info.n_rows:,} rows" + (f" of {len(info.counts)} classes" if info.counts else "")
+            lines.append(f"  {name}: {info.kind}, {contents}")
+        if len(d.features) > FEATURES_IN_REPR:
+            lines.append(f"  and {len(d.features) - FEATURES_IN_REPR} more")
+        return "\n".join(lines)
+
     @property
     def name(self) -> str:
         """Name of the data set: ``<collection>.<tokenizer>.<context length>.<number of sequences>``."""
@@ -53,12 +73,16 @@ class FeatureDataset:
     @cached_property
     def lengths(self) -> np.ndarray:
         """(n_sequences,) int64: tokens of each sequence, special tokens counted."""
-        return pc.list_value_length(_column(self.sequences, "tokens")).to_numpy().astype(np.int64)
+        import pyarrow.compute as pc  # slow to import
+
+        return pc.list_value_length(self.sequences.data.column("tokens")).to_numpy().astype(np.int64)
 
     @cached_property
     def group_codes(self) -> np.ndarray:
         """(n_sequences,) int64: number of the group of each sequence."""
-        groups = pc.dictionary_encode(_column(self.sequences, "group")).combine_chunks()
+        import pyarrow.compute as pc  # slow to import
+
+        groups = pc.dictionary_encode(self.sequences.data.column("group")).combine_chunks()
         return np.asarray(groups.indices).astype(np.int64)
 
     def tokens(self, indices: np.ndarray) -> list[np.ndarray]:
@@ -84,16 +108,13 @@ class FeatureDataset:
         """Raise DatasetError when a feature of these names does not exist."""
         unknown = sorted(set(names) - set(self.features))
         if unknown:
-            raise DatasetError(f"{self.name} has no feature {', '.join(unknown)}; it has: {', '.join(self.features)}.")
+            known = list_known(unknown[0], self.features)
+            raise DatasetError(f"{self.name} has no feature {', '.join(unknown)}; it has: {known}.")
 
     def save(self, path: Path) -> None:
-        """Write the data set as a folder, atomically; a data set that stands there is replaced."""
+        """Write the data set as a folder, atomically; an existing data set at this path is replaced."""
         with atomic_folder(path) as folder:
             self.sequences.save_to_disk(folder / "sequences")
             self.probes.save_to_disk(folder / "probes")
             text = json.dumps(asdict(self.description), indent=1, sort_keys=True)
             (folder / "description.json").write_text(text + "\n")
-
-
-def _column(table: datasets.Dataset, name: str) -> pa.ChunkedArray:
-    return table.data.column(name)

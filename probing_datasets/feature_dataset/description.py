@@ -1,16 +1,41 @@
-"""What a feature data set consists of: labelled positions, and the description of where they came from."""
+"""Name, contents and origin of a feature data set, as its ``description.json`` records them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
+from probing_datasets.model_names import model_slug
+
+if TYPE_CHECKING:  # importing settings, which needs the literals below, stays fast
+    import numpy as np
 
 FORMAT_VERSION = 1
 
 FeatureKind = Literal["binary", "multiclass", "regression"]
 Aggregation = Literal["none", "mean", "max", "last"]
+
+
+def dataset_name(stem: str, tokenizer: str, context_length: int, n_sequences: int) -> str:
+    """Return the name of a data set, which is also the name of its folder.
+
+    Parameters
+    ----------
+    stem : str
+        Name of the collection, or a name that the user gave.
+    tokenizer : str
+        Name of the tokenizer's model: ``demo``, a folder, an alias or a hub id.
+    context_length : int
+        Tokens of a sequence at most, special ones counted.
+    n_sequences : int
+        The number of sequences that was requested; -1 for all.
+
+    Examples
+    --------
+    >>> dataset_name("ewt", "EleutherAI/pythia-70m", 512, -1)
+    'ewt.pythia-70m.512.-1'
+    """
+    return f"{stem}.{model_slug(tokenizer)}.{context_length}.{n_sequences}"
 
 
 class Probes(NamedTuple):
@@ -26,7 +51,7 @@ class Probes(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """What the description says of one feature."""
+    """Kind, rows and classes of one feature."""
 
     kind: FeatureKind
     start: int
@@ -36,12 +61,21 @@ class FeatureInfo:
     counts: dict[str, int]
     """Rows of each label (empty in regression)."""
     classes: tuple[str, ...] = ()
-    """Names of the classes of a multiclass feature, where they have names: class 0 first."""
+    """Names of the classes of a multiclass feature, if they have names: class 0 first."""
+
+    @property
+    def n_rows(self) -> int:
+        """Number of labelled positions."""
+        return self.stop - self.start
+
+    def label_name(self, label: str) -> str:
+        """Return the name of the class behind a key of ``counts``; the key itself if classes have no names."""
+        return self.classes[int(label)] if self.classes else label
 
 
 @dataclass(frozen=True)
 class Description:
-    """Where a feature data set came from and what is in it; ``description.json`` on disk."""
+    """Origin and contents of a feature data set; ``description.json`` on disk."""
 
     name: str
     collection: str
@@ -54,12 +88,12 @@ class Description:
     """Special tokens at the end of every sequence; they are never pooled."""
     seed: int
     source: dict[str, Any]
-    """Where the texts came from: name, licence, digest of what was read."""
+    """Origin of the texts: name, licence, digest of what was read."""
     options: dict[str, Any]
     """All settings of the builder."""
     features: dict[str, FeatureInfo] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
-    """One sentence for each thing that was left out."""
+    """One sentence for each kind of text, feature or class that is not in the data set."""
     n_sequences: int = 0
     n_tokens: int = 0
     content_hash: str = ""

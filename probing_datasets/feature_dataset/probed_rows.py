@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probing_datasets.feature_dataset import Aggregation, FeatureDataset
+from probing_datasets.feature_dataset.dataset import FeatureDataset
+from probing_datasets.feature_dataset.description import Aggregation
 from probing_datasets.foundation.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class ProbedRows:
 
 @dataclass(frozen=True)
 class FeatureRows:
-    """What a probe of one feature is fitted on."""
+    """Rows, labels and groups of one feature: what a probe is fitted to."""
 
     row: np.ndarray
     """(m,) int64, index into the rows of the store, increasing."""
@@ -52,22 +53,26 @@ def probed_rows(dataset: FeatureDataset, aggregation: Aggregation, next_token: b
     dataset : FeatureDataset
     aggregation : {'none', 'mean', 'max', 'last'}
     next_token : bool
-        A label is probed at the position before it: what the model knows of the next token.
-        Labels of the first position have none and are left out.
+        Probe a label at the position before it: what the model knows of the next token.
+        Labels of a first position are dropped, because no token precedes them.
 
     Raises
     ------
     DatasetError
-        When rows aggregate sequences but the label of a feature varies within one, or when no
-        label has a position before it.
+        When rows aggregate sequences but the label of a feature varies within one, or when all
+        labels are at first positions.
     """
     keys = [_labels_by_key(dataset, feature, aggregation, next_token)[0] for feature in dataset.features]
     n_labels = sum(len(dataset.feature_probes(feature).label) for feature in dataset.features)
-    if next_token and (n_first := n_labels - sum(map(len, keys))):
-        logger.warning("%s: %d labels of first positions are left out: no token is before them", dataset.name, n_first)
-    if not sum(map(len, keys)):
-        raise DatasetError(f"{dataset.name} has labels at first positions only, which no token is before.")
-    return _from_keys(np.unique(np.concatenate(keys)), _stride(dataset), aggregation)
+    n_probed = sum(map(len, keys))
+    if next_token and n_probed < n_labels:
+        logger.warning(
+            "%s: %d labels of first positions are not used: no token precedes them", dataset.name, n_labels - n_probed
+        )
+    if not n_probed:
+        raise DatasetError(f"All labels of {dataset.name} are at first positions, which no token precedes.")
+    sequence, position = np.divmod(np.unique(np.concatenate(keys)), _keys_per_sequence(dataset))
+    return ProbedRows(sequence, position if aggregation == "none" else np.full_like(position, WHOLE_SEQUENCE))
 
 
 def token_rows(dataset: FeatureDataset, sequences: np.ndarray) -> ProbedRows:
@@ -90,28 +95,29 @@ def grid_rows(dataset: FeatureDataset, positions: Sequence[int] = (), padding: b
     ----------
     dataset : FeatureDataset
     positions : sequence of int
-        Negative ones count from the end of the context; none given: all. Rows are in increasing
-        order of position, whatever the order here.
+        Negative ones count from the end of the context; by default all. Rows are in increasing
+        order of position, whatever the order of this argument.
     padding : bool
-        Whether positions behind the end of a sequence have a row.
+        Whether positions after the end of a sequence have a row.
 
     Raises
     ------
     DatasetError
-        When a position lies outside the context, or no row is left.
+        When a position is outside the context, or no sequence reaches one of the positions.
     """
     context = dataset.description.context_length
-    wrong = [position for position in positions if not -context <= position < context]
-    if wrong:
+    outside = [position for position in positions if not -context <= position < context]
+    if outside:
         raise DatasetError(
-            f"{dataset.name} has positions {-context} to {context - 1}; there is no position {wrong[0]}."
+            f"{dataset.name} has positions {-context} to {context - 1}; there is no position {outside[0]}."
         )
-    chosen = np.unique(np.array(positions or range(context), np.int64) % context)
-    sequence, position = np.repeat(np.arange(len(dataset.lengths)), len(chosen)), np.tile(chosen, len(dataset.lengths))
-    kept = (position < dataset.lengths[sequence]) | padding
-    if not kept.any():
-        raise DatasetError(f"No sequence of {dataset.name} reaches position {chosen[0]}. Choose earlier --positions.")
-    return ProbedRows(sequence[kept], position[kept])
+    columns = np.unique(np.array(positions or range(context), np.int64) % context)
+    n_sequences = len(dataset.lengths)
+    sequence, position = np.repeat(np.arange(n_sequences), len(columns)), np.tile(columns, n_sequences)
+    has_row = (position < dataset.lengths[sequence]) | padding
+    if not has_row.any():
+        raise DatasetError(f"No sequence of {dataset.name} reaches position {columns[0]}. Choose earlier --positions.")
+    return ProbedRows(sequence[has_row], position[has_row])
 
 
 def feature_rows(
@@ -123,41 +129,36 @@ def feature_rows(
     ------
     DatasetError
         When rows aggregate sequences but the feature's label varies within one, when a
-        needed row is not among ``rows``, or when no label has a position before it.
+        needed row is not among ``rows``, or when all labels are at first positions.
     """
     keys, label = _labels_by_key(dataset, feature, aggregation, next_token)
     if not len(keys):
-        raise DatasetError(f"{feature!r} is labelled at first positions only, which no token is before.")
-    stored = rows.sequence * _stride(dataset) + (rows.position if aggregation == "none" else 0)
-    row = np.searchsorted(stored, keys)
-    if (row >= len(stored)).any() or (stored[row] != keys).any():
-        raise DatasetError(f"The store lacks rows of {feature!r}; harvest {dataset.name} again.")
-    sequence = keys // _stride(dataset)
+        raise DatasetError(f"All labels of {feature!r} are at first positions, which no token precedes.")
+    stored_keys = rows.sequence * _keys_per_sequence(dataset) + (rows.position if aggregation == "none" else 0)
+    row = np.searchsorted(stored_keys, keys)
+    if (row >= len(stored_keys)).any() or (stored_keys[row] != keys).any():
+        raise DatasetError(f"Rows of {feature!r} are missing from the store. Harvest {dataset.name} again.")
+    sequence = keys // _keys_per_sequence(dataset)
     return FeatureRows(row, label, sequence, dataset.group_codes[sequence])
 
 
 def _labels_by_key(
     dataset: FeatureDataset, feature: str, aggregation: Aggregation, next_token: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct keys of a feature, increasing, and the label of each."""
+    """Return the distinct keys of a feature, increasing, and the label of each; a key is a sequence and a position."""
     probes = dataset.feature_probes(feature)
     position = probes.position - next_token if aggregation == "none" else np.zeros_like(probes.position)
-    there = position >= 0
-    label = probes.label[there]
-    keys = probes.sequence[there] * _stride(dataset) + position[there]
+    has_position = position >= 0
+    labels = probes.label[has_position]
+    keys = probes.sequence[has_position] * _keys_per_sequence(dataset) + position[has_position]
     keys, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    if (label[first][inverse] != label).any():
+    if (labels[first][inverse] != labels).any():
         raise DatasetError(
             f"{dataset.name}: the label of {feature!r} varies within a sequence, so it cannot be probed with "
             f"--activation_aggregation {aggregation}. Use `none`."
         )
-    return keys, label[first]
+    return keys, labels[first]
 
 
-def _stride(dataset: FeatureDataset) -> int:
+def _keys_per_sequence(dataset: FeatureDataset) -> int:
     return dataset.description.context_length + 1
-
-
-def _from_keys(keys: np.ndarray, stride: int, aggregation: Aggregation) -> ProbedRows:
-    position = keys % stride if aggregation == "none" else np.full_like(keys, WHOLE_SEQUENCE)
-    return ProbedRows(keys // stride, position)

@@ -1,19 +1,17 @@
-"""Stretches of tokens that a data set remembers: the subject of a statement, the name that is pooled."""
+"""Named spans of tokens in the sequences of a data set: the subject of a statement, the name that is pooled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-import datasets
 import numpy as np
-import pyarrow as pa
 
-from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.content_hash import content_hash
+from probing_datasets.feature_dataset.dataset import FeatureDataset
 
 POOLED = "pooled"
-"""Name of the span over which activations of a sequence are aggregated, where that is not its whole text."""
+"""Name of the span over which activations of a sequence are aggregated, if that is not its whole text."""
 
 
 def with_spans(dataset: FeatureDataset, spans: Mapping[str, np.ndarray]) -> FeatureDataset:
@@ -23,9 +21,12 @@ def with_spans(dataset: FeatureDataset, spans: Mapping[str, np.ndarray]) -> Feat
     ----------
     dataset : FeatureDataset
     spans : mapping of str to (n_sequences, 2) int
-        First position, and one past the last, of each sequence, special tokens counted. A sequence
-        without the span has two equal ones.
+        First position, and one past the last, in each sequence, special tokens counted. The two are
+        equal in a sequence without the span.
     """
+    import datasets  # slow to import
+    import pyarrow as pa
+
     table = dataset.sequences.data.table
     for name, span in spans.items():
         for end, positions in zip(("start", "stop"), span.T, strict=True):
@@ -37,12 +38,14 @@ def with_spans(dataset: FeatureDataset, spans: Mapping[str, np.ndarray]) -> Feat
 
 def read_span(dataset: FeatureDataset, name: str, sequences: np.ndarray) -> np.ndarray:
     """Return a span of the given sequences: (n, 2) int64."""
+    import pyarrow as pa  # slow to import
+
     columns = [dataset.sequences.data.column(f"{name}_{end}").take(pa.array(sequences)) for end in ("start", "stop")]
     return np.stack([column.to_numpy() for column in columns], axis=1).astype(np.int64)
 
 
 def pooled_span(dataset: FeatureDataset, sequences: np.ndarray) -> np.ndarray:
-    """Return the tokens of the given sequences that are aggregated: (n, 2) int64, by default all but special ones."""
+    """Return the span of the given sequences that is aggregated, by default all but special tokens: (n, 2) int64."""
     if f"{POOLED}_start" in dataset.sequences.column_names:
         return read_span(dataset, POOLED, sequences)
     stop = dataset.lengths[sequences] - dataset.description.n_suffix
@@ -50,6 +53,6 @@ def pooled_span(dataset: FeatureDataset, sequences: np.ndarray) -> np.ndarray:
 
 
 def spans_of_marks(marks: list[np.ndarray]) -> np.ndarray:
-    """Return the stretch from the first to the last True of each array of marks: (n, 2) int64, zeros where none is."""
+    """Return the span from the first to the last True of each array of marks: (n, 2) int64, zeros if none is True."""
     places = [np.flatnonzero(mark) for mark in marks]
-    return np.array([(at[0], at[-1] + 1) if len(at) else (0, 0) for at in places], np.int64).reshape(-1, 2)
+    return np.array([(p[0], p[-1] + 1) if len(p) else (0, 0) for p in places], np.int64).reshape(-1, 2)

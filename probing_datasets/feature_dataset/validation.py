@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from probing_datasets.feature_dataset.dataset import FeatureDataset
-from probing_datasets.feature_dataset.description import FeatureKind
 from probing_datasets.foundation.errors import DatasetError
 
 
@@ -15,7 +14,7 @@ def validate(dataset: FeatureDataset) -> None:
     Raises
     ------
     DatasetError
-        Naming the feature and the first sequence at fault.
+        When an invariant does not hold; the message names the feature and the first sequence or probe at fault.
     """
     d, lengths = dataset.description, dataset.lengths
     if not d.features:
@@ -27,21 +26,20 @@ def validate(dataset: FeatureDataset) -> None:
         probes, where = dataset.feature_probes(feature), f"{d.name}, feature {feature}"
         _refuse((probes.sequence < 0) | (probes.sequence >= len(lengths)), where, "probe {} names no sequence")
         outside = (probes.position < 0) | (probes.position >= lengths[probes.sequence])
-        _refuse(outside, where, "probe {} lies outside its sequence")
-        _refuse(~_valid_labels(info.kind, probes.label), where, f"probe {{}} has a label that is not {info.kind}")
+        _refuse(outside, where, "probe {} is outside its sequence")
+        if info.kind == "binary":
+            is_valid = np.isin(probes.label, (-1, 1))
+        elif info.kind == "multiclass":
+            is_valid = (probes.label >= 0) & (probes.label == np.round(probes.label))
+        else:
+            is_valid = np.isfinite(probes.label)
+        _refuse(~is_valid, where, f"probe {{}} has a label that is not {info.kind}")
         keys = probes.sequence * (d.context_length + 1) + probes.position
         if len(np.unique(keys)) < len(keys):
             raise DatasetError(f"{where}: a position is labelled twice.")
 
 
-def _valid_labels(kind: FeatureKind, labels: np.ndarray) -> np.ndarray:
-    if kind == "binary":
-        return np.isin(labels, (-1, 1))
-    if kind == "multiclass":
-        return (labels >= 0) & (labels == np.round(labels))
-    return np.isfinite(labels)
-
-
-def _refuse(bad: np.ndarray, where: str, problem: str) -> None:
-    if bad.any():
-        raise DatasetError(f"{where}: {problem.format(int(np.flatnonzero(bad)[0]))} ({int(bad.sum())} in all).")
+def _refuse(is_bad: np.ndarray, where: str, message: str) -> None:
+    if is_bad.any():
+        first, n_bad = int(np.flatnonzero(is_bad)[0]), int(is_bad.sum())
+        raise DatasetError(f"{where}: {message.format(first)} ({n_bad} in all).")

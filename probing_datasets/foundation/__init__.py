@@ -1,1 +1,1 @@
-"""What every package stands on: errors, settings, atomic files, hashes, provenance."""
+"""What every package builds on: errors, settings, commands, atomic files, hashes, provenance, file languages."""

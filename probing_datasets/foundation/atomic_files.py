@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all.
+"""Files and folders that appear complete or not at all.
 
-Everything is written under a temporary name beside its destination, flushed to the
-disk, and renamed; a kill at any moment leaves the old state or the new one.
+Everything is written under a temporary name in the folder of its destination, flushed to the
+disk, and renamed. A kill at any moment leaves either the old state or the new one.
 """
 
 from __future__ import annotations
@@ -50,34 +50,28 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder to fill; on success it becomes ``path``, durably.
 
-    A folder that stands at ``path`` already is replaced by two renames; a kill between them leaves
-    the old folder under its temporary name.
+    An existing folder at ``path`` is replaced by two renames; a kill between them leaves the old folder
+    under its temporary name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_sibling(path)
+    temporary, old = temporary_sibling(path), temporary_sibling(path)
     temporary.mkdir()
     try:
         yield temporary
         for child in [*temporary.rglob("*"), temporary]:
             fsync_path(child)
-        _take_the_place_of(path, temporary)
+        if path.exists():
+            with suppress(FileNotFoundError):
+                path.replace(old)
+        try:
+            temporary.replace(path)
+        except OSError:  # another process was faster, or the disk failed: restore the old folder
+            if old.exists() and not path.exists():
+                old.replace(path)
+            raise
         fsync_path(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _take_the_place_of(path: Path, temporary: Path) -> None:
-    old = temporary_sibling(path)
-    if path.exists():
-        with suppress(FileNotFoundError):
-            path.replace(old)
-    try:
-        temporary.replace(path)
-    except OSError:  # another process was faster, or the disk failed: then the old one comes back
-        if old.exists() and not path.exists():
-            old.replace(path)
-        raise
-    finally:
         shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,14 +1,36 @@
-"""The tree of errors: every failure that a user can mend is one of these.
+"""The tree of errors: every failure that a user can fix is one of these.
 
-The scripts print the message alone and exit with status 1. A message says what
-was wrong, where, and what to do.
+The scripts print only the message and exit with status 1. A message tells what
+is wrong, where, and what to do.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+MANY_NAMES = 10
+
+
+def list_known(unknown: str, known: Iterable[str], most: int | None = None) -> str:
+    """Return the names that exist, for the message about one that does not.
+
+    If there are many, the nearest come first. At most ``most`` names are returned, by default all.
+
+    Examples
+    --------
+    >>> list_known("noun", ["verb", "nouns"])
+    'verb, nouns'
+    """
+    names = list(known)
+    if len(names) > MANY_NAMES:
+        similarity = {name: difflib.SequenceMatcher(None, unknown.lower(), name.lower()).ratio() for name in names}
+        names.sort(key=lambda name: -similarity[name])
+    return ", ".join(names[:most])
+
 
 class SparseProbingError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can fix."""
 
 
 class SettingsError(SparseProbingError):
@@ -20,11 +42,11 @@ class SourceError(SparseProbingError):
 
 
 class AnnotationError(SourceError):
-    """One text cannot be parsed; it is left out of the data set, counted and named."""
+    """A text cannot be parsed; the data set does not contain it, and a note counts and names it."""
 
 
 class DatasetError(SparseProbingError):
-    """A feature data set is missing, invalid, or cannot be used as asked."""
+    """A feature data set is missing, invalid, or cannot be used as requested."""
 
 
 class ModelError(SparseProbingError):
@@ -32,7 +54,7 @@ class ModelError(SparseProbingError):
 
 
 class ModelMemoryError(ModelError):
-    """A batch does not fit into the memory of the device beside the model."""
+    """The memory of the device is too small for the model and a batch."""
 
 
 class ActivationError(SparseProbingError):
@@ -40,7 +62,7 @@ class ActivationError(SparseProbingError):
 
 
 class StoreError(SparseProbingError):
-    """An activation store is missing, incomplete, of another plan, or cannot be written."""
+    """An activation store is missing, incomplete, made with another plan, or cannot be written."""
 
 
 class CorruptStoreError(StoreError):
@@ -60,7 +82,7 @@ class ProbeError(SparseProbingError, ValueError):
 
 
 class SolverUnavailableError(ProbeError):
-    """A solver is not installed, or its licence is missing or does not take the problem."""
+    """A solver is not installed, or its licence is missing or does not allow a problem of this size."""
 
 
 class TableError(SparseProbingError):

@@ -1,4 +1,8 @@
-"""The only reader of the environment."""
+"""The only reader of the environment.
+
+Reading settings changes nothing in the process. The two functions that change the environment,
+`fill_environment` and `outside_any_job`, are called by commands only.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values
 
 from probing_datasets.foundation.errors import SettingsError
 
+FOLDER_VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR")
+DOTENV_VARIABLES = (*FOLDER_VARIABLES, "HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE")
+"""What a ``.env`` file may set; everything else in it is ignored (``LD_PRELOAD``, ``PATH``, ``SLURM_JOB_ID``)."""
+
+COMMAND_DEFAULTS = {
+    # A waiting OpenMP thread that spins takes the CPU from other work on the machine: spinning made a
+    # forward pass six times slower. OpenMP reads the variable when torch is imported.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # The progress bars of libraries would hide our own.
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # `transformers` follows this variable too
+}
+"""What a command sets unless the user did; the processes that it starts inherit it."""
+
 OF_AN_ENCLOSING_JOB = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SUBMITIT_")
-"""How variables begin that would make a job a part of the job it is submitted from."""
+"""Prefixes of the variables that would make a submitted job a part of the job that submits it."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Places and limits that come from the environment.
+    """Folders and limits that come from the environment.
 
-    A ``.env`` file in the working directory is read first; a variable that is already
-    set wins over it, and a command-line flag wins over both.
+    The three folders may also come from a ``.env`` file in the working directory. A variable of the
+    environment takes precedence over the file, and a command-line flag over both.
     """
 
     results_dir: Path
@@ -33,7 +51,7 @@ class Settings:
     n_cpus: int
     """``SLURM_CPUS_PER_TASK``, otherwise the CPUs this process may use."""
     array_rank: int
-    """Which task of an array this is, from 0: ``SLURM_ARRAY_TASK_ID`` less ``SLURM_ARRAY_TASK_MIN``, in steps of
+    """Index of this task in a job array, from 0: ``SLURM_ARRAY_TASK_ID`` less ``SLURM_ARRAY_TASK_MIN``, in steps of
     ``SLURM_ARRAY_TASK_STEP``. Otherwise 0; also in the arrays of ``--cluster slurm``, whose entries know their tasks.
     """
     array_size: int
@@ -43,24 +61,50 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Read the environment now (tests and notebooks may change it between calls)."""
-    load_dotenv(Path.cwd() / ".env")
+    """Read the current environment, which tests and notebooks may change between calls.
+
+    Raises
+    ------
+    SettingsError
+        When a variable of Slurm is not a whole number.
+    """
+    variables = _dotenv_file(FOLDER_VARIABLES) | os.environ
+    array_rank, array_size = 0, 1
+    if "SUBMITIT_EXECUTOR" not in os.environ:
+        n_after_first = _whole_number("SLURM_ARRAY_TASK_ID", 0) - _whole_number("SLURM_ARRAY_TASK_MIN", 0)
+        array_rank = n_after_first // max(_whole_number("SLURM_ARRAY_TASK_STEP", 1), 1)
+        array_size = _whole_number("SLURM_ARRAY_TASK_COUNT", 1)
+    job_id = os.environ.get("SLURM_JOB_ID")
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
     return Settings(
-        results_dir=_path("RESULTS_DIR", "results"),
-        feature_dataset_dir=_path("FEATURE_DATASET_DIR", "feature_datasets"),
-        interpretable_neurons_dir=_path("INTERPRETABLE_NEURONS_DIR", "interpretable_neurons"),
+        results_dir=Path(variables.get("RESULTS_DIR") or "results").expanduser(),
+        feature_dataset_dir=Path(variables.get("FEATURE_DATASET_DIR") or "feature_datasets").expanduser(),
+        interpretable_neurons_dir=Path(
+            variables.get("INTERPRETABLE_NEURONS_DIR") or "interpretable_neurons"
+        ).expanduser(),
         n_cpus=_n_cpus(),
-        array_rank=0 if "SUBMITIT_EXECUTOR" in os.environ else _array_rank(),
-        array_size=1 if "SUBMITIT_EXECUTOR" in os.environ else _array_number("SLURM_ARRAY_TASK_COUNT", 1),
-        job_id=_job_id(),
+        array_rank=array_rank,
+        array_size=array_size,
+        job_id=job_id,
     )
+
+
+def fill_environment() -> None:
+    """Set `DOTENV_VARIABLES` from the ``.env`` file of the working directory, and `COMMAND_DEFAULTS`.
+
+    Variables that are already set are not changed. Only the scripts' ``main`` may call this; it has to be
+    before the first import of ``torch``, ``datasets`` or ``huggingface_hub``, which read these variables once.
+    """
+    for name, value in (COMMAND_DEFAULTS | _dotenv_file(DOTENV_VARIABLES)).items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager
 def outside_any_job() -> Iterator[None]:
-    """Leave out what an enclosing Slurm job set, so that a job submitted meanwhile does not inherit it.
+    """Remove the variables of an enclosing Slurm job, so that a job submitted meanwhile does not inherit them.
 
-    Outside a job nothing is left out: a user may have an account in ``SBATCH_ACCOUNT``.
+    Outside a job nothing is removed: a user may have set an account in ``SBATCH_ACCOUNT``.
     """
     inside = "SLURM_JOB_ID" in os.environ
     removed = {
@@ -76,44 +120,25 @@ def outside_any_job() -> Iterator[None]:
         os.environ.update(removed)
 
 
-def let_waiting_threads_sleep() -> None:
-    """Keep OpenMP threads from spinning while they wait for one another, unless the user decided that.
-
-    On a machine that does other work too, spinning made a forward pass six times slower. It has
-    to be said before the first import of torch.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def _path(variable: str, default: str) -> Path:
-    return Path(os.environ.get(variable) or default).expanduser()
+def _dotenv_file(names: tuple[str, ...]) -> dict[str, str]:
+    """Return those of some variables that the ``.env`` file of the working directory sets."""
+    values = dotenv_values(Path.cwd() / ".env")
+    return {name: value for name in names if (value := values.get(name)) is not None}
 
 
 def _n_cpus() -> int:
-    given = os.environ.get("SLURM_CPUS_PER_TASK")
-    if given is None:
+    value = os.environ.get("SLURM_CPUS_PER_TASK")
+    if value is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not given.isdecimal() or int(given) < 1:
+    if not value.isdecimal() or int(value) < 1:
         raise SettingsError(
-            f"SLURM_CPUS_PER_TASK is {given!r}, not a positive whole number. Unset it or set it to the number of CPUs."
+            f"SLURM_CPUS_PER_TASK is {value!r}, not a positive whole number. Unset it or set it to the number of CPUs."
         )
-    return int(given)
+    return int(value)
 
 
-def _job_id() -> str | None:
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is None:
-        return os.environ.get("SLURM_JOB_ID")
-    return f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
-
-
-def _array_rank() -> int:
-    behind_first = _array_number("SLURM_ARRAY_TASK_ID", 0) - _array_number("SLURM_ARRAY_TASK_MIN", 0)
-    return behind_first // max(_array_number("SLURM_ARRAY_TASK_STEP", 1), 1)
-
-
-def _array_number(variable: str, default: int) -> int:
-    given = os.environ.get(variable, str(default))
-    if not given.isdecimal():
-        raise SettingsError(f"{variable} is {given!r}, not a whole number. Slurm sets it; unset it elsewhere.")
-    return int(given)
+def _whole_number(variable: str, default: int) -> int:
+    value = os.environ.get(variable, str(default))
+    if not value.isdecimal():
+        raise SettingsError(f"{variable} is {value!r}, not a whole number. Slurm sets it; unset it outside Slurm.")
+    return int(value)

@@ -1,34 +1,35 @@
-"""The column layouts of the paper's data sets: which columns say what is probed, and with which label.
+"""The column layouts of the paper's data sets: the columns of probed positions and their labels.
 
-A layout is known by its columns. Tokens are in ``tokens``, one row per sequence; how the authors' code
-reads the other columns of each layout is public (github.com/wesg52/sparse-probing-paper).
+The columns of a data set identify its layout. Tokens are in ``tokens``, one row per sequence; the authors'
+code that reads the other columns of each layout is public (github.com/wesg52/sparse-probing-paper).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from probing_datasets.feature_dataset import FeatureKind, Probes
 from probing_datasets.foundation.errors import DatasetError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Features = dict[str, tuple[FeatureKind, Probes]]
 
 POSITION_COLUMNS = ("abs_pos", "norm_abs_pos", "rel_pos", "norm_rel_pos", "log_pos")
 POSITIVE_LABELS = ("bigram", "positive")
-TEXT_LENGTH = "tokens that are no padding"
-"""Column that a table must have beside its own: the number of tokens of each sequence, padding not counted."""
+TEXT_LENGTH = "tokens without padding"
+"""Column that is added to a table: the number of tokens of each sequence, padding not counted."""
 
 
 class Layout(NamedTuple):
-    """How one family of data sets is read."""
+    """The columns of a family of data sets, and the function that reads them."""
 
     columns: tuple[str, ...]
-    """Columns that it is known by."""
+    """Columns that identify it."""
     read: Callable[[pa.Table], Features]
 
 
@@ -40,12 +41,12 @@ def read_features(table: pa.Table, where: str) -> Features:
     table : pyarrow.Table
         All its columns, and `TEXT_LENGTH`.
     where : str
-        For the message.
+        Name of the data set in the message.
 
     Raises
     ------
     DatasetError
-        When its columns are those of no layout.
+        When its columns do not fit any layout.
     """
     names = [name for name in table.column_names if name != TEXT_LENGTH]
     if any(name.endswith("|probe_indices") for name in names):
@@ -55,7 +56,7 @@ def read_features(table: pa.Table, where: str) -> Features:
             return layout.read(table)
     known = "; ".join(["<feature>|probe_indices, <feature>|probe_classes", *(", ".join(x.columns) for x in LAYOUTS)])
     raise DatasetError(
-        f"{where} has the columns {', '.join(names)}, which is no layout of the paper's. Known: {known}."
+        f"The columns of {where} ({', '.join(names)}) do not fit any layout of the paper. Known layouts: {known}."
     )
 
 
@@ -69,7 +70,12 @@ def read_marked(table: pa.Table) -> Features:
         if len(label) != len(position):
             raise DatasetError(f"{name} has {len(position)} indices and {len(label)} classes.")
         if len(label):
-            features[name] = (_kind(label), Probes(sequence, position, label))
+            kind: FeatureKind = "regression"
+            if np.isin(label, (-1, 1)).all():
+                kind = "binary"
+            elif ((label >= 0) & (label == np.round(label))).all():
+                kind = "multiclass"
+            features[name] = (kind, Probes(sequence, position, label))
     return features
 
 
@@ -117,7 +123,7 @@ def read_positions(table: pa.Table) -> Features:
 
 
 def read_sub_corpora(table: pa.Table) -> Features:
-    """Read sequences with a sub-corpus and nothing to probe: their last tokens stand for them."""
+    """Read sequences with a sub-corpus and without probed positions: their last tokens are probed."""
     value = np.array(table.column("distribution").to_pylist())
     last = _last_positions(table)
     return {str(name): _of_sequences(np.arange(len(table)), last, value == name) for name in np.unique(value)}
@@ -132,11 +138,13 @@ LAYOUTS = (
     Layout(("index_mask", "abs_pos"), read_positions),
     Layout(("distribution",), read_sub_corpora),
 )
-"""From the most particular to the least."""
+"""From the most specific layout to the least."""
 
 
 def _flat(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """Return the row of every item of a list column, and the items."""
+    import pyarrow.compute as pc  # slow to import
+
     lengths = pc.list_value_length(column).to_numpy()
     return np.repeat(np.arange(len(lengths)), lengths), pc.list_flatten(column).to_numpy()
 
@@ -151,9 +159,3 @@ def _of_sequences(sequence: np.ndarray, position: np.ndarray, is_positive: np.nd
 
 def _binary(sequence: np.ndarray, position: np.ndarray, is_positive: np.ndarray) -> tuple[FeatureKind, Probes]:
     return "binary", Probes(sequence, position.astype(np.int64), np.where(is_positive, 1.0, -1.0))
-
-
-def _kind(label: np.ndarray) -> FeatureKind:
-    if np.isin(label, (-1, 1)).all():
-        return "binary"
-    return "multiclass" if ((label >= 0) & (label == np.round(label))).all() else "regression"

@@ -8,7 +8,6 @@ from itertools import chain
 from typing import Any, Literal
 
 import torch
-import transformers
 from accelerate.utils import align_module_device
 from transformers import (
     AutoConfig,
@@ -21,8 +20,6 @@ from transformers import (
 
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.foundation.hashing import checksum, digest_json
-
-transformers.utils.logging.disable_progress_bar()
 
 Quantization = Literal["8bit", "4bit"]
 

@@ -1,4 +1,4 @@
-"""What holds of every collection, with the three kinds of trained tokenizers."""
+"""The contract of every collection, with trained tokenizers of the three kinds."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,6 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from probing_datasets.building.tokenization import MAX_CHARACTERS, load_tokenizer
@@ -16,21 +15,22 @@ from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset, validate
 from probing_datasets.make import COLLECTIONS, make_dataset
 from probing_datasets.make_config import CollectionName, MakeConfig
-
-SOURCES = Path(__file__).parent / "sources"
+from tests.builders.datasets import files_of
+from tests.builders.sources import SOURCES, read_rows
+from tests.builders.tokenizers import train_tokenizer
 
 
 @dataclass(frozen=True)
 class Case:
-    """How a collection is tried."""
+    """Source and settings with which a collection is tested."""
 
     source: str = ""
-    """File in `sources`; none: the bundled texts."""
+    """File in `sources`; empty: the bundled texts."""
     options: dict[str, Any] = field(default_factory=dict)
     change: tuple[str, str] = (" the ", " that ")
-    """What is replaced in the source to see whether it is noticed."""
+    """Text that is replaced in the source, and its replacement, to see whether the hashes change."""
     takes_any_text: bool = True
-    """Rows with strange texts may be added to the source."""
+    """Whether rows with strange texts may be added to the source."""
 
 
 CASES = {
@@ -72,56 +72,27 @@ CASES = {
 }
 COLLECTION_NAMES = sorted(CASES)
 ANNOTATED = ("compound_words", "containment", "counterfact", "ewt", "latex")
-"""Collections whose own code runs in the other processes."""
+"""Collections with annotators, which run in other processes."""
 
 SHARED_OPTIONS = {"context_length": 40, "rows_per_feature": 300}
 
-SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]"]
-
-
-def trained(kind: str) -> PreTrainedTokenizerFast:
-    """A tokenizer of a few hundred pieces, trained on the bundled texts."""
-    texts = [
-        json.loads(line)["text"] for path in sorted(set(DEMO_TEXTS.values())) for line in path.open(encoding="utf-8")
-    ]
-    texts += [line for path in sorted(SOURCES.iterdir()) for line in path.read_text(encoding="utf-8").splitlines()]
-    options: dict[str, Any] = {"special_tokens": SPECIAL, "show_progress": False}
-    if kind == "byte_level_bpe":
-        backend = Tokenizer(models.BPE())
-        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        backend.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(vocab_size=700, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **options)
-    elif kind == "unigram":
-        backend = Tokenizer(models.Unigram())
-        backend.pre_tokenizer = pre_tokenizers.Metaspace()
-        backend.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(vocab_size=900, unk_token="[UNK]", **options)
-    else:
-        backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        backend.normalizer = normalizers.BertNormalizer(lowercase=True)
-        backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        backend.decoder = decoders.WordPiece()
-        trainer = trainers.WordPieceTrainer(vocab_size=900, **options)
-    backend.train_from_iterator(texts, trainer)
-    if kind == "wordpiece":
-        special = [(name, backend.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
-        backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=special)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, unk_token="[UNK]", bos_token="[CLS]", eos_token="[SEP]", pad_token="[PAD]"
-    )
+KINDS = ("byte_level_bpe", "unigram", "wordpiece")
 
 
 @pytest.fixture(scope="session")
 def trained_tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tokenizers trained on the bundled texts and on `sources`."""
+    texts = [row["text"] for path in sorted(set(DEMO_TEXTS.values())) for row in read_rows(path)]
+    texts += [line for path in sorted(SOURCES.iterdir()) for line in path.read_text(encoding="utf-8").splitlines()]
     root = tmp_path_factory.mktemp("trained")
-    for kind in ("byte_level_bpe", "unigram", "wordpiece"):
-        trained(kind).save_pretrained(root / kind)
-    return {kind: root / kind for kind in ("byte_level_bpe", "unigram", "wordpiece")}
+    for kind in KINDS:
+        train_tokenizer(kind, texts).save_pretrained(root / kind)
+    return {kind: root / kind for kind in KINDS}
 
 
 @pytest.fixture
 def make(trained_tokenizers, tmp_path):
-    """A function that makes a collection from its source, or from another."""
+    """A function that makes a collection from its source, or from another source."""
 
     def run(collection: str, kind: str = "byte_level_bpe", folder: str = "made", **further) -> FeatureDataset:
         return make_dataset(settings_of(collection, trained_tokenizers[kind], tmp_path / folder, **further))
@@ -138,18 +109,14 @@ def source_of(collection: str) -> Path:
     return SOURCES / CASES[collection].source if CASES[collection].source else DEMO_TEXTS[collection]
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
 def test_every_collection_has_a_case_and_a_name():
     assert set(CASES) == set(COLLECTIONS) == set(get_args(CollectionName))
 
 
-@pytest.mark.parametrize("kind", ["byte_level_bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("collection", COLLECTION_NAMES)
 def test_contract(make, collection, kind, tmp_path):
-    """A data set is valid, describes itself, and is read back as it was made."""
+    """A data set is valid, its description is right, and it is the same when it is loaded."""
     made = make(collection, kind)
     dataset = load_feature_dataset(made.name, tmp_path / "made")
     validate(dataset)
@@ -193,7 +160,7 @@ def test_the_same_settings_give_the_same_bytes(make, collection, tmp_path):
 
 
 @pytest.mark.parametrize("collection", COLLECTION_NAMES)
-def test_recorded_settings_make_it_again(make, collection, trained_tokenizers, tmp_path):
+def test_recorded_settings_make_the_same_data_set(make, collection, trained_tokenizers, tmp_path):
     made = make(collection)
     recorded = load_feature_dataset(made.name, tmp_path / "made").description.options
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
@@ -215,7 +182,7 @@ def test_a_changed_source_changes_the_hashes(make, collection, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("collection", ANNOTATED)
-def test_several_processes_make_the_same(make, collection):
+def test_several_processes_make_the_same_data_set(make, collection):
     one, two = (make(collection, folder=str(n), num_proc=n) for n in (1, 2))
     assert one.description.content_hash == two.description.content_hash
     assert one.description.options == two.description.options
@@ -240,10 +207,10 @@ def with_strange_texts(source: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["byte_level_bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("collection", [name for name in COLLECTION_NAMES if CASES[name].takes_any_text])
 def test_strange_texts(make, collection, kind, tmp_path):
-    """Empty and gigantic documents, emoji, right-to-left text, tokens that are no characters."""
+    """Empty and gigantic documents, emoji, right-to-left text, tokens that are not characters."""
     source = tmp_path / "strange.jsonl"
     source.write_text("\n".join(with_strange_texts(source_of(collection))) + "\n", encoding="utf-8")
     dataset = make(collection, kind, source=str(source), ignore_first=0)

@@ -1,3 +1,5 @@
+"""The printed description of a data set: sharing, class balance, examples."""
+
 import numpy as np
 import pytest
 from rich.console import Console
@@ -6,9 +8,9 @@ from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.distribution_id import PileTestConfig
 from probing_datasets.collections.position import PositionConfig
 from probing_datasets.describe import describe, sharing
-from probing_datasets.feature_dataset import Description, Probes, build_feature_dataset
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
+from tests.builders.datasets import dataset_with_labels
 
 
 def described(dataset, examples: int) -> str:
@@ -17,13 +19,9 @@ def described(dataset, examples: int) -> str:
     return console.export_text()
 
 
-def test_sharing_counts_positions_once(tiny_model_dir):
-    description = Description("x.tiny.8.-1", "x", str(tiny_model_dir), "", 8, 1, 0, 0, {"name": "", "licence": ""}, {})
-    probes = {
-        "a": ("binary", Probes(np.array([0, 0, 1]), np.array([1, 2, 3]), np.array([1.0, -1, 1]))),
-        "b": ("binary", Probes(np.array([0, 1]), np.array([2, 1]), np.array([1.0, -1]))),
-    }
-    dataset = build_feature_dataset(description, [np.arange(5, dtype=np.int32)] * 2, ["g", "h"], probes)
+def test_sharing_counts_positions_once():
+    labels = {"a": {(0, 1): 1.0, (0, 2): -1.0, (1, 3): 1.0}, "b": {(0, 2): 1.0, (1, 1): -1.0}}
+    dataset = dataset_with_labels(labels, lengths=(5, 5))
     assert sharing(dataset) == "5 labels on 4 positions: shared positions save 20% of the rows"
 
 

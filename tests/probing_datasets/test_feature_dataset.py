@@ -1,3 +1,5 @@
+"""Feature data sets: contents, repr, saving and loading, validation, content hash, damaged folders."""
+
 import json
 import shutil
 from dataclasses import replace
@@ -19,6 +21,7 @@ from probing_datasets.feature_dataset import (
     load_feature_dataset,
 )
 from probing_datasets.foundation.errors import DatasetError
+from tests.builders.datasets import dataset_with_labels, files_of
 
 DESCRIPTION = Description(
     name="hand.made.6.-1",
@@ -87,9 +90,9 @@ def small_datasets(draw):
     texts = draw(st.lists(st.lists(st.integers(0, 2**31 - 1), min_size=2, max_size=6), min_size=1, max_size=6))
     groups = draw(st.lists(st.text(max_size=4), min_size=len(texts), max_size=len(texts)))
     places = [(s, p) for s, tokens in enumerate(texts) for p in range(len(tokens))]
-    chosen = draw(st.lists(st.sampled_from(places), min_size=1, unique=True))
-    labels = draw(st.lists(st.sampled_from([-1.0, 1.0]), min_size=len(chosen), max_size=len(chosen)))
-    return texts, groups, [s for s, _ in chosen], [p for _, p in chosen], labels
+    probed = draw(st.lists(st.sampled_from(places), min_size=1, unique=True))
+    labels = draw(st.lists(st.sampled_from([-1.0, 1.0]), min_size=len(probed), max_size=len(probed)))
+    return texts, groups, [s for s, _ in probed], [p for _, p in probed], labels
 
 
 @settings(deadline=None, max_examples=15)
@@ -121,6 +124,28 @@ def test_unknown_feature_names_those_that_exist():
         build().check_features(["verb", "noun", "adverb"])
 
 
+def test_the_nearest_of_many_features_are_listed_first():
+    labels = {(0, 1): 1.0, (1, 1): -1.0}
+    names = [f"starts_with_{letter}" for letter in "abcdefghijklm"]
+    dataset = dataset_with_labels(dict.fromkeys([*names, "ends_with_ness"], labels))
+    with pytest.raises(DatasetError, match=r"has no feature end_with_nes; it has: ends_with_ness, starts_with_\w"):
+        dataset.feature_probes("end_with_nes")
+    with pytest.raises(DatasetError, match="it has: starts_with_k, "):
+        dataset.feature_probes("starts_wth_k")
+
+
+def test_repr_names_features_with_kinds_and_counts():
+    assert repr(build()) == (
+        "FeatureDataset hand.made.6.-1: 3 sequences, context length 6, 3 features\n"
+        "  depth: multiclass, 0: 1, 4: 1\n"
+        "  length: regression, 3 rows\n"
+        "  verb: binary, 2 positive, 1 negative"
+    )
+    many = dataset_with_labels({f"f{i:02d}": {(0, 1): 1.0, (1, 1): -1.0} for i in range(40)})
+    assert repr(many).splitlines()[-1] == "  and 28 more"
+    assert len(repr(many)) < 1000
+
+
 def test_unknown_data_set_names_those_that_exist(tmp_path):
     with pytest.raises(DatasetError, match=r"no feature data set 'x' in .* \(FEATURE_DATASET_DIR\); it holds none\."):
         load_feature_dataset("x", tmp_path)
@@ -148,8 +173,8 @@ def change(columns: str, index: int, value: float) -> dict:
         (change("length", 2, np.inf), "feature length: probe 1 has a label that is not regression"),
         (change("verb", 0, 3), "feature verb: probe 1 names no sequence"),
         (change("verb", 0, -1), "feature verb: probe 1 names no sequence"),
-        (change("verb", 1, 4), "feature verb: probe 1 lies outside its sequence"),
-        (change("verb", 1, -1), "feature verb: probe 1 lies outside its sequence"),
+        (change("verb", 1, 4), "feature verb: probe 1 is outside its sequence"),
+        (change("verb", 1, -1), "feature verb: probe 1 is outside its sequence"),
         (change("verb", 1, 1), "feature verb: a position is labelled twice"),
         ({}, "has no feature left. one note."),
     ],
@@ -169,10 +194,6 @@ def test_invalid_probes(rows, message):
 def test_invalid_sequences(tokens, message):
     with pytest.raises(DatasetError, match=message):
         build(tokens=tokens)
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_the_same_content_is_the_same_bytes(tmp_path):

@@ -1,4 +1,5 @@
-import json
+"""The command line of `python -m probing_datasets`: list, make, describe, and its errors."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -8,16 +9,19 @@ import pytest
 from probing_datasets.__main__ import main
 from probing_datasets.make import COLLECTIONS, make_dataset
 from probing_datasets.make_config import MakeConfig
+from tests.builders.sources import write_table
 
 
-def table(path: Path, languages: dict[str, int], text: str = "some words of a text that is long enough") -> str:
+def languages_table(
+    path: Path, languages: dict[str, int], text: str = "some words of a text that is long enough"
+) -> str:
+    """Write the given number of texts of each language, each its own group, and return the path."""
     rows = [
         {"text": text, "label": language, "group": f"{language}{i}"}
         for language, n in languages.items()
         for i in range(n)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
+    return write_table(path, rows)
 
 
 @pytest.fixture
@@ -50,13 +54,13 @@ def test_make_list_describe(make, tmp_path, capsys):
         assert "⟦" in out.split("Swedish")[1]
 
 
-def test_list_without_any(capsys):
+def test_list_without_data_sets(capsys):
     assert main(["list"]) == 0
     assert "none" in capsys.readouterr().out
 
 
-def test_examples_show_markup_as_it_is(tiny_model_dir, tmp_path, capsys):
-    source = table(tmp_path / "texts.jsonl", {"a": 20, "b": 20}, r"\[/] [b] " * 5)
+def test_markup_in_examples_is_printed_unchanged(tiny_model_dir, tmp_path, capsys):
+    source = languages_table(tmp_path / "texts.jsonl", {"a": 20, "b": 20}, r"\[/] [b] " * 5)
     dataset = make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), source=source))
     assert main(["describe", dataset.name, "--examples", "5"]) == 0
     out = capsys.readouterr().out
@@ -84,7 +88,7 @@ def test_values_outside_their_range(make, flag):
 def test_context_without_room(make):
     assert make("natural_lang_id", "--context_length", "1")[0::2] == (
         1,
-        "error: --context_length 1 leaves no room beside 1 special tokens.\n",
+        "error: --context_length 1 leaves no room for text: 1 tokens are special.\n",
     )
 
 
@@ -102,13 +106,13 @@ def test_context_without_room(make):
         (
             {"de": 30, "fr": 4},
             [],
-            "fr was left out: 4 sequences in 4 groups, and it needs at least 20 (--min_positives)",
+            "fr was dropped: 4 sequences in 4 groups, and it needs at least 20 (--min_positives)",
         ),
         ({"de": 30, "fr": 30}, ["--min_tokens", "64"], "holds no text of 64 tokens or more (--min_tokens)"),
     ],
 )
 def test_bad_sources(make, tmp_path, languages, flags, message):
-    source = table(tmp_path / "texts.jsonl", languages)
+    source = languages_table(tmp_path / "texts.jsonl", languages)
     status, out, err = make("natural_lang_id", "--source", source, *flags)
     assert status == 1
     assert err.startswith("error: ")
@@ -119,10 +123,10 @@ def test_bad_sources(make, tmp_path, languages, flags, message):
 
 
 def test_too_few_positives_of_every_feature(make, tmp_path):
-    source = table(tmp_path / "texts.jsonl", {"": 1})
+    source = languages_table(tmp_path / "texts.jsonl", {"": 1})
     status, _, err = make("text_features", "--source", source, "--label_column", "")
     assert status == 1
-    assert "No feature is left. contains_digit was left out: 0 positives" in err
+    assert "No feature is left. contains_digit was dropped: 0 positives" in err
     assert "Use more text." in err
 
 
@@ -143,7 +147,7 @@ def test_unknown_tokenizer(capsys):
     assert main(["make", "natural_lang_id", "--tokenizer", "owner/no-such-model"]) == 1
     err = capsys.readouterr().err
     assert "error: No tokenizer could be loaded for 'owner/no-such-model'" in err
-    assert "Give `demo`, a local model folder, a TransformerLens alias or a hub id" in err
+    assert "Pass `demo`, a local model folder, a TransformerLens alias or a hub id" in err
 
 
 def test_unknown_data_set(make, capsys):
@@ -152,7 +156,7 @@ def test_unknown_data_set(make, capsys):
     assert "it holds: natural_lang_id.tiny.64.-1." in capsys.readouterr().err
 
 
-def test_a_file_in_the_way_of_the_output_folder(make, tmp_path):
+def test_an_output_folder_that_is_a_file(make, tmp_path):
     (tmp_path / "feature_datasets").write_text("a file")
     status, _, err = make("natural_lang_id", "--n_sequences", "90", "--min_positives", "5")
     assert status == 1

@@ -1,16 +1,20 @@
-import os
+"""`make_dataset`: seeds and sources, notes in the log, settings by keyword, overwriting."""
+
 from collections import Counter
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from probing_datasets.collections.compound_words import CompoundWordsConfig
+from probing_datasets.collections.wikidata import WikidataConfig
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, SettingsError
-from probing_datasets.make import make_dataset
+from probing_datasets.make import collection_config, make_dataset
 from probing_datasets.make_config import MakeConfig
+from tests.builders.sources import real_data
 
 LABELLED = ("natural_lang_id", "programming_lang_id", "text_features")
 
@@ -18,7 +22,7 @@ LABELLED = ("natural_lang_id", "programming_lang_id", "text_features")
 @pytest.mark.parametrize("collection", LABELLED)
 def test_another_seed_gives_other_rows(collection, tiny_model_dir, tmp_path):
     config = MakeConfig(collection, str(tiny_model_dir), min_positives=5, n_sequences=120, rows_per_feature=100)
-    first, other = (make_dataset(config.with_flags(seed=seed, output_dir=tmp_path / str(seed))) for seed in (0, 1))
+    first, other = (make_dataset(replace(config, seed=seed, output_dir=tmp_path / str(seed))) for seed in (0, 1))
     assert first.description.content_hash != other.description.content_hash
 
 
@@ -34,18 +38,15 @@ def test_a_changed_text_changes_the_hash(tiny_model_dir, tmp_path):
     assert len({digest for _, digest in hashes}) == 2
 
 
-def test_what_was_left_out_is_logged(tiny_model_dir, caplog):
+def test_notes_on_dropped_texts_are_logged(tiny_model_dir, caplog):
     make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), texts_per_label=25))
     assert "45 texts beyond --texts_per_label 25 were not drawn." in caplog.messages
 
 
 @pytest.mark.slow
 def test_real_texts(tiny_model_dir):
-    """Nine languages of real prose, counted by other means."""
-    folder = os.environ.get("SPARSE_PROBING_TEST_DATA")
-    if not folder or not Path(folder, "natural_lang.parquet").is_file():
-        pytest.skip("SPARSE_PROBING_TEST_DATA names no folder with natural_lang.parquet")
-    source = Path(folder, "natural_lang.parquet")
+    """Nine languages of real prose, counted independently."""
+    source = real_data("natural_lang.parquet")
     rows = pq.read_table(source, columns=["text", "lang", "group"]).to_pylist()
     dataset = make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), source=str(source), label_column="lang"))
     texts_of = Counter(row["lang"] for row in rows)
@@ -61,17 +62,43 @@ def test_real_texts(tiny_model_dir):
         assert groups == {row["group"] for row in rows if row["lang"] == language}
 
 
-def test_a_data_set_of_other_content_is_not_replaced_unless_asked(tiny_model_dir, tmp_path):
+def test_overwrite_is_needed_to_replace_other_content(tiny_model_dir, tmp_path):
     config = MakeConfig("natural_lang_id", tokenizer=str(tiny_model_dir), output_dir=tmp_path)
     first = make_dataset(config)
     assert make_dataset(config).description.content_hash == first.description.content_hash
-    with pytest.raises(DatasetError, match="of other content stands at .* Give --overwrite"):
-        make_dataset(config.with_flags(seed=1))
+    with pytest.raises(DatasetError, match="holds a data set of other content.* Pass --overwrite"):
+        make_dataset(replace(config, seed=1))
     assert load_feature_dataset(first.name, tmp_path).description.seed == 0
-    make_dataset(config.with_flags(seed=1, overwrite=True))
+    make_dataset(replace(config, seed=1, overwrite=True))
     assert load_feature_dataset(first.name, tmp_path).description.seed == 1
 
 
 def test_settings_must_be_those_of_the_collection(tiny_model_dir):
-    with pytest.raises(SettingsError, match="containment has settings of its own: give a ContainmentConfig."):
+    with pytest.raises(SettingsError, match="containment has further settings: pass a ContainmentConfig."):
         make_dataset(MakeConfig("containment", str(tiny_model_dir)))
+
+
+def test_a_collection_by_name_with_settings(tiny_model_dir, tmp_path):
+    settings = {"tokenizer": tiny_model_dir, "min_positives": 5, "output_dir": str(tmp_path / "sets")}
+    dataset = make_dataset("natural_lang_id", context_length=48, **settings)
+    assert dataset.name == "natural_lang_id.tiny.48.-1"
+    assert load_feature_dataset(dataset.name, tmp_path / "sets").description == dataset.description
+    config = MakeConfig("natural_lang_id", str(tiny_model_dir), min_positives=5, context_length=48)
+    assert make_dataset(config).description.content_hash == dataset.description.content_hash
+
+
+def test_settings_of_one_collection_by_name():
+    config = collection_config("compound_words", terms=["high school"], rows_per_feature=100)
+    assert config == CompoundWordsConfig(terms=("high school",), rows_per_feature=100)
+    assert type(collection_config("wikidata_is_alive", people="people.csv")) is WikidataConfig
+
+
+def test_unknown_settings_and_collections_list_the_nearest():
+    with pytest.raises(SettingsError, match="natural_lang_id has no setting 'tokeniser'.* names: tokenizer, "):
+        make_dataset("natural_lang_id", tokeniser="demo")
+    with pytest.raises(SettingsError, match="no collection 'natural_language_id'; there are: natural_lang_id, "):
+        make_dataset("natural_language_id")
+    with pytest.raises(SettingsError, match=r"Settings are given twice. Put seed into the MakeConfig\."):
+        make_dataset(MakeConfig("natural_lang_id"), seed=1)
+    with pytest.raises(SettingsError, match="--seed must be at least 0, not -1"):
+        make_dataset("natural_lang_id", seed=-1)

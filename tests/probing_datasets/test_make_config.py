@@ -1,3 +1,5 @@
+"""`MakeConfig`: ranges of its values, its output folder, and the options that are recorded."""
+
 from pathlib import Path
 from typing import get_args
 
@@ -8,7 +10,7 @@ from probing_datasets.make import COLLECTIONS
 from probing_datasets.make_config import CollectionName, MakeConfig
 
 
-def test_every_collection_can_be_asked_for():
+def test_every_collection_has_a_name():
     assert set(get_args(CollectionName)) == set(COLLECTIONS)
 
 

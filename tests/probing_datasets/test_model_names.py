@@ -1,3 +1,5 @@
+"""Names of models: paths, aliases and hub ids, and the short name for folders."""
+
 import pytest
 
 from probing_datasets.demo import DEMO_MODEL_PATH

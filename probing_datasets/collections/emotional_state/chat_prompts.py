@@ -1,8 +1,11 @@
-"""A user's message as a chat model reads it, followed by the beginning of an answer."""
+"""A user's message in the chat template of a model, followed by the beginning of an answer."""
 
 from __future__ import annotations
 
-from transformers import PreTrainedTokenizerFast
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 PLAIN_TEMPLATE = "User: {message}\n\nAssistant:"
 """For tokenizers without a chat template."""
@@ -11,17 +14,16 @@ PLACEHOLDER = "{message}"
 
 
 def chat_prompt(tokenizer: PreTrainedTokenizerFast, message: str, completion: str, template: str = "") -> str:
-    """Return the text of a chat: a message by the user, and an answer that has begun.
+    """Return the text of a chat: a message by the user, and the beginning of an answer.
 
     Parameters
     ----------
     tokenizer : PreTrainedTokenizerFast
     message : str
     completion : str
-        How the answer begins; nothing follows it, so its last token is the last of the text.
+        Beginning of the answer; its last token is the last token of the text.
     template : str
-        Text around ``{message}``, in place of the tokenizer's chat template (or of
-        `PLAIN_TEMPLATE`, where it has none).
+        Text around ``{message}``; empty: the tokenizer's chat template, or `PLAIN_TEMPLATE` if it has none.
     """
     if not template and tokenizer.chat_template:
         turns = [{"role": "user", "content": message}]
@@ -33,5 +35,5 @@ def chat_prompt(tokenizer: PreTrainedTokenizerFast, message: str, completion: st
 
 
 def spells_special_token(tokenizer: PreTrainedTokenizerFast, message: str) -> bool:
-    """Tell whether a message holds the text of a special token, which would end the user's turn."""
+    """Return whether a message contains the string of a special token, which would end the user's turn."""
     return any(token.content in message for token in tokenizer.added_tokens_decoder.values() if token.special)

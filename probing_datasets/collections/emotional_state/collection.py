@@ -1,9 +1,9 @@
 """The emotional state of the user of a chat, probed where a model is about to name it: ``emotional_state``.
 
-A message stands in the chat template of the model, followed by the beginning of an answer ("I think
-the emotional state of this user is"); the label is probed at the last token of that beginning. There
-are seven states: anger, disgust, fear, joy, sadness, surprise and neutral. A message whose
-annotations do not agree on one state is left out. Messages that are the same are one group.
+The sequence is a message in the chat template of the model, followed by the beginning of an answer
+("I think the emotional state of this user is"); the label is probed at the last token of that beginning.
+There are seven states: anger, disgust, fear, joy, sadness, surprise and neutral. A message whose
+annotations do not agree on one state is dropped. Identical messages are one group.
 
 References
 ----------
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tyro.conf import Suppress
@@ -25,7 +25,7 @@ from probing_datasets.building.candidate_positions import last_position
 from probing_datasets.building.sequences import OpenTokenizer, open_tokenizer
 from probing_datasets.building.sources import SourceColumns, TextRow, read_source
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_sampling import Texts, draw_texts
+from probing_datasets.building.text_sampling import draw_texts
 from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, chat_prompt, spells_special_token
 from probing_datasets.collections.emotional_state.states import emotional_state
 from probing_datasets.collections.labelled_text import digest
@@ -36,7 +36,7 @@ from probing_datasets.make_config import CollectionName, MakeConfig
 
 @dataclass(frozen=True)
 class EmotionalStateConfig(MakeConfig):
-    """The emotional state of a chat user, at the end of a prompt that asks for it."""
+    """The emotional state of a chat user, probed at the end of a prompt about it."""
 
     collection: Suppress[CollectionName] = "emotional_state"
     source: str = "google-research-datasets/go_emotions:simplified"
@@ -44,21 +44,21 @@ class EmotionalStateConfig(MakeConfig):
     label_column: str = "labels"
     """Emotions or states by name, or by their number in GoEmotions; one, or a list."""
     group_column: str = ""
-    """What must not be split between training and test rows; empty: messages that are the same are one group."""
+    """Column of what must not be split between training and test rows; empty: identical messages are one group."""
     template: str = ""
-    """Text around `{message}`; empty: the chat template of the tokenizer, or "User: ... Assistant:" without one."""
+    """Text around `{message}`; empty: the chat template of the tokenizer, or "User: ... Assistant:" if it has none."""
     completion: str = "I think the emotional state of this user is"
-    """How the answer begins; its last token is probed."""
+    """Beginning of the answer; its last token is probed."""
     texts_per_label: int = 10_000
     """At most this many messages of each state, drawn at random."""
     min_tokens: int = 1
-    """Shorter sequences are left out."""
+    """Shorter sequences are dropped."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
         super().__post_init__()
         if self.template and PLACEHOLDER not in self.template:
-            raise SettingsError(f"--template must say where the message stands, by {PLACEHOLDER}: {self.template!r}.")
+            raise SettingsError(f"--template must contain {PLACEHOLDER} in place of the message: {self.template!r}.")
 
 
 def build(config: EmotionalStateConfig) -> FeatureDataset:
@@ -67,15 +67,24 @@ def build(config: EmotionalStateConfig) -> FeatureDataset:
     Raises
     ------
     SourceError
-        When the table cannot be read or lacks a column.
+        When the table cannot be read, or a column is missing.
     DatasetError
         When fewer than two states have enough messages.
     """
     opened = open_tokenizer(config)
     skipped = Counter[str]()
     texts = draw_texts(config, _messages(config, opened, skipped), skipped)
-    texts, prompts = _that_fit(config, opened, texts)
-    sequences = keep_ends(config, opened, texts, prompts)
+
+    # Drop messages whose prompt is longer than the context: without its beginning, it would not be a chat.
+    room = opened.context_length - opened.frame.size
+    prompts = [prompt_ids(config, opened, row.text) for row in texts.rows]
+    rows = [row for row, ids in zip(texts.rows, prompts, strict=True) if len(ids) <= room]
+    notes = texts.dropped
+    if n_long := len(prompts) - len(rows):
+        notes += (f"{n_long:,} messages are too long for the context of {opened.context_length} tokens.",)
+    fitting_prompts = [AnnotatedText(ids) for ids in prompts if len(ids) <= room]
+    sequences = keep_ends(config, opened, replace(texts, rows=rows, dropped=notes), fitting_prompts)
+
     states, numbers = np.unique(sequences.labels, return_inverse=True)
     labels = Labels("multiclass", numbers, classes=tuple(states.tolist()))
     return assemble(config, sequences, last_position(sequences), [("emotional_state", labels)])
@@ -84,7 +93,7 @@ def build(config: EmotionalStateConfig) -> FeatureDataset:
 def prompt_ids(config: EmotionalStateConfig, opened: OpenTokenizer, message: str) -> np.ndarray:
     """Return the token ids (int32) of the prompt for a message, special ones of the template included.
 
-    Those that the template itself puts in front are left to the frame of the sequence.
+    Special tokens at its beginning that also begin every sequence are removed: the frame of the sequence adds them.
     """
     prompt = chat_prompt(opened.tokenizer, message, config.completion, config.template)
     ids = opened.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
@@ -103,13 +112,3 @@ def _messages(config: EmotionalStateConfig, opened: OpenTokenizer, skipped: Coun
         else:
             group = row.group if config.group_column else digest(row.text)
             yield row._replace(label=state, group=group, extra=())
-
-
-def _that_fit(config: EmotionalStateConfig, opened: OpenTokenizer, texts: Texts) -> tuple[Texts, list[AnnotatedText]]:
-    """Leave out messages whose prompt is longer than the context: cut, it would not be a chat."""
-    room = opened.context_length - opened.frame.size
-    prompts = [(row, prompt_ids(config, opened, row.text)) for row in texts.rows]
-    fit = [(row, ids) for row, ids in prompts if len(ids) <= room]
-    n_long = len(prompts) - len(fit)
-    note = (f"{n_long:,} messages are too long for the context of {opened.context_length} tokens.",) if n_long else ()
-    return Texts([row for row, _ in fit], texts.digest, texts.dropped + note), [AnnotatedText(ids) for _, ids in fit]

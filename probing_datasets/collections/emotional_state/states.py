@@ -1,4 +1,4 @@
-"""The emotions of GoEmotions, and the seven states they are instances of."""
+"""The emotions of GoEmotions, and the emotional state that each of them belongs to."""
 
 from __future__ import annotations
 
@@ -41,26 +41,22 @@ numbered in this order."""
 
 
 def emotional_state(cell: Any) -> str:
-    """Return the state that the annotations of a message agree on, and nothing where they do not.
+    """Return the state that all annotations of a message agree on, and an empty text if they do not agree.
 
     Parameters
     ----------
     cell : str, int, list or None
-        Emotions or states by name, or by their number among the 28 labels. A name that is not
-        among them is a state of its own.
+        Emotions or states by name, or by their number among the 28 labels. Any other name is also a state.
 
     Examples
     --------
     >>> emotional_state(["grief", "remorse"])
     'sadness'
     """
-    cells = cell if isinstance(cell, list) else [cell]
-    states = {_state(value) for value in cells} - {""}
+    states = set()
+    for name in map(text_of, cell if isinstance(cell, list) else [cell]):
+        if name.isdecimal() and int(name) < len(STATE_OF_EMOTION):
+            states.add(list(STATE_OF_EMOTION.values())[int(name)])
+        elif name:
+            states.add(STATE_OF_EMOTION.get(name, name))
     return states.pop() if len(states) == 1 else ""
-
-
-def _state(value: Any) -> str:
-    name = text_of(value)
-    if name.isdecimal() and int(name) < len(STATE_OF_EMOTION):
-        return list(STATE_OF_EMOTION.values())[int(name)]
-    return STATE_OF_EMOTION.get(name, name)

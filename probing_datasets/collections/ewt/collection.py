@@ -1,9 +1,9 @@
 """Grammatical categories of words, as linguists annotated them in a treebank of Universal Dependencies.
 
-A token belongs to the word that its characters spell. All tokens of a word have its part of speech,
-dependency relation and morphology, and a feature compares one value with the others of its category
-(`upos_NOUN`, `dep_nsubj`, `Tense_Past`). Collection ``ewt`` of Gurnee et al. 2023, made of the English
-Web Treebank; any other treebank gives its own values. The document is the group.
+A token belongs to the word that contains its characters. All tokens of a word have its part of speech,
+dependency relation and morphology, and a feature compares one value with the other values of its category
+(`upos_NOUN`, `dep_nsubj`, `Tense_Past`). Collection ``ewt`` of Gurnee et al. 2023 is made from the English
+Web Treebank; another treebank has other values. The document is the group.
 
 References
 ----------
@@ -45,10 +45,10 @@ class EwtConfig(MakeConfig):
     ignore_first: int = 5
     """Text tokens at the start of a sequence that are not probed."""
     positive_fraction: float = 0.2
-    """Fraction of positives among the rows of a feature; more, where more of the text is positive."""
+    """Fraction of positives among the rows of a feature; more, up to one half, if more of the text is positive."""
     document_pattern: str = r"(.+)-\d{4}"
-    """Regular expression for the name of a sentence; its first group is the document. Used where a treebank does not
-    mark documents; a sentence that does not match is a document of its own."""
+    """Regular expression for the name of a sentence; its first group is the document. It is used for a treebank that
+    does not mark documents; a sentence that does not match is a separate document."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -56,7 +56,9 @@ class EwtConfig(MakeConfig):
         try:
             n_groups = re.compile(self.document_pattern).groups
         except re.error as error:
-            raise SettingsError(f"--document_pattern {self.document_pattern!r} is no pattern: {error}.") from error
+            raise SettingsError(
+                f"--document_pattern {self.document_pattern!r} is not a regular expression: {error}."
+            ) from error
         if not n_groups:
             raise SettingsError(f"--document_pattern {self.document_pattern!r} has no group (...) for the document.")
 

@@ -1,4 +1,4 @@
-"""From words to tokens: which value of each grammatical category a token has, and what is probed of it."""
+"""Grammatical values of tokens, from those of words, and the features that compare them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from probing_datasets.foundation.errors import AnnotationError
 MORPHOLOGY = ("Number", "Tense", "Mood", "VerbForm", "Person", "PronType", "Gender", "Voice", "NumType")
 CATEGORIES = ("upos", "dep", *MORPHOLOGY)
 UNMARKED = {"Number": "Sing", "Mood": "Ind", "Tense": "Pres"}
-"""Categories whose values are compared with this one alone: plural with singular, not with anything else."""
+"""Categories whose values are compared only with this one: plural with singular, and with nothing else."""
 MIN_CLASSES = 3
-"""With fewer, a multiclass feature would say no more than the binary ones."""
+"""With fewer classes, a multiclass feature would only repeat the binary ones."""
 FULL_STOPS = frozenset(".!?…。！？؟।")
 NO_VALUE = -1
 
@@ -26,7 +26,7 @@ Inventory = dict[str, tuple[str, ...]]
 
 
 def inventory(rows: Iterable[TextRow]) -> Inventory:
-    """Return the values of each category in some documents."""
+    """Return the values of each category in the given documents."""
     seen: dict[str, set[str]] = {category: set() for category in CATEGORIES}
     for row in rows:
         for word in Document(*row.extra).words:
@@ -36,17 +36,17 @@ def inventory(rows: Iterable[TextRow]) -> Inventory:
 
 
 def value_of(word: PlacedWord, category: str) -> str:
-    """Return the value of a category for a word; empty where it has none."""
+    """Return the value of a category for a word; empty if it has none."""
     if category == "upos":
         return word.upos
     return word.deprel if category == "dep" else word.feats.get(category, "")
 
 
 def annotate_tokens(row: TextRow, spans: np.ndarray, values: Inventory) -> np.ndarray:
-    """Return what is annotated of every token of a document.
+    """Return the annotations of every token of a document.
 
-    A token has the value of the word it belongs to. Where words of different values meet in one token (*don*
-    of *don't*), it has none.
+    A token has the value of the word it belongs to. A token with parts of words of different values (*don*
+    of *don't*) has no value.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def annotate_tokens(row: TextRow, spans: np.ndarray, values: Inventory) -> np.nd
     -------
     (m, 13) int16
         A column for each of `CATEGORIES`: number of the value, -1 for none. Then 1 for a token that belongs to a
-        word; then 1 for the last token of a sentence, -1 if it has no full stop, and 0 inside a sentence.
+        word; then 1 for the last token of a sentence, -1 if that token has no full stop, and 0 inside a sentence.
 
     Raises
     ------
@@ -68,20 +68,24 @@ def annotate_tokens(row: TextRow, spans: np.ndarray, values: Inventory) -> np.nd
         When the words could not be placed in the text.
     """
     document = Document(*row.extra)
-    if document.problem:
-        raise AnnotationError(document.problem)
+    if document.failure:
+        raise AnnotationError(document.failure)
     words = [PlacedWord(*word) for word in document.words if word[1] <= len(row.text)]
     first, last = words_of_tokens(words, spans, len(row.text))
-    columns = [_agreed(_codes(words, category, values[category]), first, last) for category in CATEGORIES]
+    columns = []
+    for category in CATEGORIES:
+        number = {value: i for i, value in enumerate(values[category])}
+        codes = np.array([number.get(value_of(word, category), NO_VALUE) for word in words], np.int64)
+        columns.append(_common_codes(codes, first, last))
     return np.stack([*columns, first >= 0, _sentence_ends(row.text, document.sentence_stops, spans)], 1, dtype=np.int16)
 
 
 def words_of_tokens(words: list[PlacedWord], spans: np.ndarray, n_characters: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the words of the first and the last character of each token: (m,) int64 each, -1 where none.
+    """Return the words of the first and the last character of each token: (m,) int64 each, -1 for none.
 
-    White space behind a word belongs to it.
+    White space after a word belongs to it.
     """
-    number = np.zeros(n_characters, np.int64)  # from 1, as 0 is what tokens without characters get
+    number = np.zeros(n_characters, np.int64)  # from 1: tokens without characters get 0
     for i, word in enumerate(words, 1):
         number[word.start : word.stop] = i
     final = np.stack([np.maximum(spans[:, 1] - 1, spans[:, 0]), spans[:, 1]], axis=1)
@@ -89,19 +93,14 @@ def words_of_tokens(words: list[PlacedWord], spans: np.ndarray, n_characters: in
     return first, np.maximum(first, last)
 
 
-def _codes(words: list[PlacedWord], category: str, values: tuple[str, ...]) -> np.ndarray:
-    number = {value: i for i, value in enumerate(values)}
-    return np.array([number.get(value_of(word, category), NO_VALUE) for word in words], np.int64)
-
-
-def _agreed(codes: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Return the code that all words from the first to the last share, -1 where they differ or there is none."""
+def _common_codes(codes: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return the code that all words from the first to the last have, -1 if they differ or a token has no word."""
     n_changes = np.cumsum(np.append(0, np.diff(codes) != 0))
-    agreed = np.full(len(first), NO_VALUE)
+    common_codes = np.full(len(first), NO_VALUE)
     has_word = np.flatnonzero(first >= 0)
-    same = has_word[n_changes[first[has_word]] == n_changes[last[has_word]]]
-    agreed[same] = codes[first[same]]
-    return agreed
+    is_common = has_word[n_changes[first[has_word]] == n_changes[last[has_word]]]
+    common_codes[is_common] = codes[first[is_common]]
+    return common_codes
 
 
 def _sentence_ends(text: str, stops: list[int], spans: np.ndarray) -> np.ndarray:
@@ -119,7 +118,7 @@ def category_features(codes: np.ndarray, is_word: np.ndarray, values: Inventory)
     Parameters
     ----------
     codes : (n, 11) int
-        Columns of `CATEGORIES`, as `annotate_tokens` gives them.
+        Columns of `CATEGORIES`, from `annotate_tokens`.
     is_word : (n,) bool
     values : dict
     """
@@ -128,16 +127,16 @@ def category_features(codes: np.ndarray, is_word: np.ndarray, values: Inventory)
         code, names = codes[:, column], values[category]
         for number, name in enumerate(names):
             if name != UNMARKED.get(category):
-                applies = _compared(category, code, names, is_word, is_verb)
+                applies = _comparison_group(category, code, names, is_word, is_verb)
                 yield f"{category}_{name}", Labels("binary", code == number, applies | (code == number))
         if len(names) >= MIN_CLASSES:
             yield category, Labels("multiclass", np.maximum(code, 0), code >= 0, names)
 
 
-def _compared(
+def _comparison_group(
     category: str, code: np.ndarray, names: tuple[str, ...], is_word: np.ndarray, is_verb: np.ndarray
 ) -> np.ndarray:
-    """Return what the values of a category are compared with: (n,) bool."""
+    """Return the rows that the values of a category are compared with: (n,) bool."""
     if UNMARKED.get(category) in names:
         return code == names.index(UNMARKED[category])
     if category == "NumType":

@@ -1,7 +1,7 @@
 """Sentences of a treebank: CoNLL-U files, or a table with one row per sentence.
 
-A CoNLL-U file says more than a table: paragraphs, spaces, and which words a multi-word token
-(Spanish *dámelo*) is made of. Empty nodes, words that a sentence only implies, are passed over.
+A CoNLL-U file holds more than a table: paragraphs, spaces, and the words of a multi-word token
+(Spanish *dámelo*). Empty nodes, which are words that a sentence only implies, are skipped.
 
 References
 ----------
@@ -14,12 +14,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, cast
 
 import conllu
 import zstandard
 from conllu.exceptions import ParseException
-from conllu.models import Token, TokenList
+from conllu.models import TokenList
 from conllu.parser import DEFAULT_FIELDS, parse_dict_value
 
 from probing_datasets.building.sources import SourceColumns, read_source
@@ -34,11 +34,11 @@ HUB_UPOS = (
     *("NOUN", "PUNCT", "ADP", "NUM", "SYM", "SCONJ", "ADJ", "PART", "DET"),
     *("CCONJ", "PROPN", "PRON", "X", "_", "ADV", "INTJ", "VERB", "AUX"),
 )
-"""What its numbers for the part of speech mean."""
+"""Part of speech of each number in that data set."""
 
 
 class Word(NamedTuple):
-    """A syntactic word and what is annotated of it."""
+    """A syntactic word and its annotations."""
 
     form: str
     upos: str
@@ -47,7 +47,7 @@ class Word(NamedTuple):
 
 
 class SurfaceToken(NamedTuple):
-    """What stands in the text, and the words it is made of: one, or several of a multi-word token."""
+    """A token of the text, and its words: one, or several for a multi-word token."""
 
     form: str
     words: tuple[Word, ...]
@@ -59,10 +59,10 @@ class Sentence(NamedTuple):
 
     name: str
     text: str
-    """As written; empty where the treebank does not say."""
+    """As written; empty if the treebank does not have it."""
     tokens: tuple[SurfaceToken, ...]
     new_document: str | None = None
-    """Name of the document that begins here, where the treebank says so."""
+    """Name of the document that begins here, if the treebank marks one."""
     new_paragraph: bool = False
 
 
@@ -93,7 +93,8 @@ def read_sentences(source: str, split: str = "train") -> Iterator[Sentence]:
 
 def _read_conllu(path: Path) -> Iterator[Sentence]:
     try:
-        with _open_text(path) as file:
+        binary = zstandard.open(path, "rb") if path.suffix == ".zst" else path.open("rb")
+        with io.TextIOWrapper(cast(io.BufferedReader, binary), encoding="utf-8") as file:
             for number, sentence in enumerate(conllu.parse_incr(file), 1):
                 yield _conllu_sentence(sentence, f"sentence {number} of {path.name}")
     except FileNotFoundError as error:
@@ -102,29 +103,28 @@ def _read_conllu(path: Path) -> Iterator[Sentence]:
         raise SourceError(f"{path} cannot be read as CoNLL-U: {error}") from error
 
 
-def _open_text(path: Path) -> TextIO:
-    binary = zstandard.open(path, "rb") if path.suffix == ".zst" else path.open("rb")
-    return io.TextIOWrapper(binary, encoding="utf-8")  # type: ignore[arg-type] (zstandard's reader has no stub)
-
-
-def _conllu_sentence(sentence: TokenList, otherwise: str) -> Sentence:
-    says = sentence.metadata
-    name = says.get("sent_id") or otherwise
+def _conllu_sentence(sentence: TokenList, default_name: str) -> Sentence:
+    metadata = sentence.metadata
+    name = metadata.get("sent_id") or default_name
     if short := [token for token in sentence if len(token) < len(DEFAULT_FIELDS)]:
         raise ParseException(f"{name}: the line of {short[0].get('form')!r} has fewer than ten columns")
-    begins = "newdoc" in says or "newdoc id" in says
+    begins_document = "newdoc" in metadata or "newdoc id" in metadata
     return Sentence(
         name,
-        says.get("text") or "",
+        metadata.get("text") or "",
         tuple(_surface_tokens(sentence)),
-        (says.get("newdoc id") or name) if begins else None,
-        "newpar" in says or "newpar id" in says,
+        (metadata.get("newdoc id") or name) if begins_document else None,
+        "newpar" in metadata or "newpar id" in metadata,
     )
 
 
 def _surface_tokens(sentence: TokenList) -> Iterator[SurfaceToken]:
     """Yield single words, and multi-word tokens with the words in their range (identifiers such as 3-4)."""
-    words = {token["id"]: _word(token) for token in sentence if isinstance(token["id"], int)}
+    words: dict[int, Word] = {}
+    for token in sentence:
+        if isinstance(token["id"], int):
+            feats = {name: value or "" for name, value in (token["feats"] or {}).items()}
+            words[token["id"]] = Word(token["form"], token["upos"] or "_", token["deprel"] or "_", feats)
     covered_to = 0
     for token in sentence:
         number = token["id"]
@@ -138,27 +138,18 @@ def _surface_tokens(sentence: TokenList) -> Iterator[SurfaceToken]:
             yield SurfaceToken(token["form"], parts, space_after)
 
 
-def _word(token: Token) -> Word:
-    feats = {name: value or "" for name, value in (token["feats"] or {}).items()}
-    return Word(token["form"], token["upos"] or "_", token["deprel"] or "_", feats)
-
-
 def _table_sentence(text: str, name: Any, *columns: Iterable[Any]) -> Sentence:
-    """Read a row of a table; a multi-word token has no lemma there, and its words follow it."""
-    tokens = [
-        SurfaceToken(form, (Word(form, _upos_name(upos), deprel or "_", _feats(feats)),))
-        for form, lemma, upos, feats, deprel in zip(*columns, strict=True)
-        if lemma != "_" or form == "_"
-    ]
+    """Read a row of a table; a multi-word token has no lemma in it, and its words follow it."""
+    tokens = []
+    for form, lemma, upos, feats, deprel in zip(*columns, strict=True):
+        if lemma != "_" or form == "_":
+            upos_name = HUB_UPOS[upos] if isinstance(upos, int) else upos
+            tokens.append(SurfaceToken(form, (Word(form, upos_name, deprel or "_", _feats(feats)),)))
     return Sentence(str(name), text, tuple(tokens))
 
 
-def _upos_name(upos: int | str) -> str:
-    return HUB_UPOS[upos] if isinstance(upos, int) else upos
-
-
 def _feats(feats: str | None) -> dict[str, str]:
-    """Read ``Number=Sing|Person=3``, or the same as the hub data set prints it: ``{'Number': 'Sing', ...}``."""
+    """Read ``Number=Sing|Person=3``, or the form of the hub data set: ``{'Number': 'Sing', ...}``."""
     plain = (feats or "_").strip("{}").replace("'", "").replace(": ", "=").replace(", ", "|")
     pairs = parse_dict_value(plain) if plain != "None" else None
     return {name: value or "" for name, value in (pairs or {}).items()}

@@ -1,4 +1,4 @@
-"""Where a token stands in a LaTeX source: in a formula, a script, a fraction, a title, a reference."""
+"""The construct of a LaTeX source that a token is in: a formula, a script, a fraction, a title, a reference."""
 
 from probing_datasets.collections.latex.collection import LatexConfig, build
 

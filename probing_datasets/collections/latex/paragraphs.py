@@ -1,9 +1,9 @@
-r"""A LaTeX source cut into paragraphs that can be parsed one by one.
+r"""Cut a LaTeX source into paragraphs that can be parsed one by one.
 
-TeX ends a formula and the argument of most macros at a blank line, so that a mistake, or the cut end of a
-file, spoils one paragraph and not the rest of the document. Only environments go on over paragraphs; those
-that are no formulas (``proof``, ``tabular``) say nothing of what is labelled, and their ``\begin`` and
-``\end`` are blanked.
+TeX ends a formula and the argument of most macros at a blank line, so a mistake, or the cut end of a file,
+affects one paragraph and not the rest of the document. Only environments continue over paragraphs. Those
+that are not formulas (``proof``, ``tabular``) do not matter for the labels, and their ``\begin`` and
+``\end`` are replaced by spaces.
 """
 
 from __future__ import annotations
@@ -28,33 +28,26 @@ BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
 
 
 def verbatim_parts(source: str) -> list[tuple[int, int]]:
-    """Return the characters [start, stop) that LaTeX prints as they are."""
+    """Return the parts, characters [start, stop), that LaTeX prints without interpreting them."""
     return [part.span() for part in VERBATIM.finditer(source)]
 
 
 def paragraphs(source: str) -> Iterator[tuple[int, str]]:
     """Yield the paragraphs of a source, each with the character at which it starts.
 
-    Verbatim parts, and the beginnings and ends of environments that are no formulas, are spaces, so that every
-    other character stands where it stood.
+    Verbatim parts, and the beginnings and ends of environments that are not formulas, are replaced by as many
+    spaces, so that every other character keeps its place.
     """
-    plain = VERBATIM.sub(_spaces, source)
-    plain = BEGIN_OR_END.sub(_blanked, plain)
+
+    def blank_unless_formula(match: re.Match[str]) -> str:
+        is_formula = match[3].strip().removesuffix("*") in MATH_ENVIRONMENTS
+        return match[0] if is_formula else match[1] + " " * len(match[2])
+
+    plain = VERBATIM.sub(lambda match: " " * len(match[0]), source)
+    plain = BEGIN_OR_END.sub(blank_unless_formula, plain)
+    without_verbatim = VERBATIM.sub(lambda match: "x" * len(match[0]), source)  # blank lines in them do not count
     start = 0
-    for gap in BLANK_LINES.finditer(VERBATIM.sub(_letters, source)):
+    for gap in BLANK_LINES.finditer(without_verbatim):
         yield start, plain[start : gap.start()]
         start = gap.end()
     yield start, plain[start:]
-
-
-def _spaces(match: re.Match[str]) -> str:
-    return " " * len(match[0])
-
-
-def _letters(match: re.Match[str]) -> str:
-    return "x" * len(match[0])
-
-
-def _blanked(match: re.Match[str]) -> str:
-    is_formula = match[3].strip().removesuffix("*") in MATH_ENVIRONMENTS
-    return match[0] if is_formula else match[1] + " " * len(match[2])

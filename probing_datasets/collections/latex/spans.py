@@ -1,4 +1,4 @@
-"""The parts of a LaTeX source that are labelled, as spans of its characters."""
+"""Find the labelled parts of a LaTeX source, as spans of its characters."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Part = Literal[
     "section_title",
     "unparsed",
 ]
-"""What a span is; opening and closing are the delimiters of a formula."""
+"""Kind of a span; opening and closing are the delimiters of a formula."""
 
 SECTIONS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
 FRACTIONS = ("frac", "dfrac", "tfrac", "cfrac")
@@ -55,7 +55,7 @@ BEGIN = re.compile(r"\\begin\s*\{[^{}]*\}")
 SCRIPT = re.compile(r"[_^]\s*")
 
 Roles = dict[str, tuple[Part, ...]]
-"""What the last arguments of a macro are."""
+"""Kinds of the last arguments of each macro."""
 
 OTHER_ROLES: Roles = {"title": ("title",), "author": ("author",)}
 OTHER_ROLES |= dict.fromkeys(FRACTIONS, ("numerator", "denominator")) | dict.fromkeys(SECTIONS, ("section_title",))
@@ -85,19 +85,19 @@ def find_spans(source: str, reference_macros: tuple[str, ...]) -> list[Span]:
     AnnotationError
         When no paragraph can be parsed.
     """
-    found = [Span("abstract", *match.span(1)) for match in ABSTRACT.finditer(source)]
-    found += [Span("unparsed", *part) for part in verbatim_parts(source)]
-    problems, n_parsed = [], 0
+    spans = [Span("abstract", *match.span(1)) for match in ABSTRACT.finditer(source)]
+    spans += [Span("unparsed", *part) for part in verbatim_parts(source)]
+    failures, n_parsed = [], 0
     for start, paragraph in paragraphs(source):
         try:
-            found += [Span(part, start + a, start + b) for part, a, b in _parse(paragraph, reference_macros)]
+            spans += [Span(part, start + a, start + b) for part, a, b in _parse(paragraph, reference_macros)]
             n_parsed += 1
         except AnnotationError as error:
-            problems.append(str(error))
-            found.append(Span("unparsed", start, start + len(paragraph)))
+            failures.append(str(error))
+            spans.append(Span("unparsed", start, start + len(paragraph)))
     if not n_parsed:
-        raise AnnotationError(f"no paragraph can be parsed: {problems[0]}")
-    return found
+        raise AnnotationError(f"no paragraph can be parsed: {failures[0]}")
+    return spans
 
 
 def _parse(paragraph: str, reference_macros: tuple[str, ...]) -> list[Span]:
@@ -117,7 +117,7 @@ def _known_macros(reference_macros: tuple[str, ...]) -> LatexContextDb:
     arguments = dict.fromkeys(FRACTIONS, "{{") | dict.fromkeys(SECTIONS, "*[{")
     arguments |= dict.fromkeys(reference_macros, "*[[[{") | {"title": "[{", "author": "[{"}
     formulas = [name + star for name in sorted(MATH_ENVIRONMENTS) for star in ("", "*")]
-    # Without characters that are special in print (-- and ~), which are tried at every character of a text.
+    # Without the category of special characters (-- and ~): the parser would try them at every character.
     context = get_default_latex_context_db().filter_context(keep_which=["macros", "environments"])
     context.add_context_category(
         "labelled parts",
@@ -129,7 +129,7 @@ def _known_macros(reference_macros: tuple[str, ...]) -> LatexContextDb:
 
 
 def _of_nodes(nodes: Sequence[LatexNode], roles: Roles, in_formula: bool) -> Iterator[Span]:
-    r"""Yield the spans in some nodes; only the outermost formula counts (of ``$x \text{ if $y$}$`` the whole)."""
+    r"""Yield the spans in nodes; only the outermost formula counts (all of ``$x \text{ if $y$}$`` is one)."""
     for node, following in zip_longest(nodes, nodes[1:]):
         if isinstance(node, LatexMathNode | LatexEnvironmentNode):
             if not in_formula:
@@ -170,7 +170,7 @@ def _of_macro(node: LatexMacroNode, roles: Roles, in_formula: bool) -> Iterator[
 
 
 def _scripts(node: LatexCharsNode, following: LatexNode | None) -> Iterator[Span]:
-    """Yield what each ``_`` and ``^`` applies to: the next character, or the group or macro behind."""
+    """Yield the argument of each ``_`` and ``^``: the next character, or the group or macro that follows."""
     for mark in SCRIPT.finditer(node.chars):
         part: Part = "subscript" if mark[0][0] == "_" else "superscript"
         if mark.end() < len(node.chars):

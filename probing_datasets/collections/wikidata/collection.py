@@ -1,9 +1,9 @@
 """Properties of people, probed on the tokens of their names: the collections ``wikidata_*``.
 
-A table says of people whether they are female or male, what they do, which party they belong to and
-so on; a text names them. A sequence is what comes before a name, and the name, whose last token is
-probed; all tokens of the name are kept as the span to aggregate over. A person with no class of the
-property, or with several, is left out. All sequences with one name are one group.
+A table holds properties of people: sex, occupation, party and so on; a text names them. A sequence
+is the text before a name, and the name, whose last token is probed; all tokens of the name are the span
+to aggregate over. A person with no class of the property, or with more than one, is dropped. All
+sequences with one name are one group.
 
 References
 ----------
@@ -39,41 +39,41 @@ FROM_TEMPLATES = "templates"
 
 @dataclass(frozen=True)
 class WikidataConfig(MakeConfig):
-    """A property of the people whose names stand in a text."""
+    """A property of the people whose names occur in a text."""
 
     people: str = ""
-    """Table of people: a file, the CSV result of a Wikidata query, or a hub data set. Columns: name, and gender,
-    occupation, party, citizenship, is_alive, death_year as far as the property needs them."""
+    """Table of people: a file, the CSV result of a Wikidata query, or a hub data set. Columns: name, and those of
+    gender, occupation, party, citizenship, is_alive, death_year that the property needs."""
     source: str = FROM_TEMPLATES
-    """Texts in which the names are looked for; `templates`: sentences made for each name."""
+    """Texts that contain the names; `templates`: sentences made for each name."""
     templates: tuple[str, ...] = TEMPLATES
-    """Sentences with `{name}`; what follows the name is left out."""
+    """Sentences with `{name}`; text after the name is not used."""
     group_column: Suppress[str] = "name"
     sequences_per_name: int = 1
     """At most this many sequences of each name."""
     min_tokens: int = 1
-    """Shorter sequences are left out."""
+    """Shorter sequences are dropped."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
         super().__post_init__()
         if self.sequences_per_name < 1:
             raise SettingsError(f"--sequences_per_name must be at least 1, not {self.sequences_per_name}.")
-        if wrong := [template for template in self.templates if "{name}" not in template]:
-            raise SettingsError(f"--templates must say where the name stands, by {{name}}: {wrong[0]!r}.")
+        if invalid := [template for template in self.templates if "{name}" not in template]:
+            raise SettingsError(f"--templates must contain {{name}} in place of the name: {invalid[0]!r}.")
         if not self.templates and self.source == FROM_TEMPLATES:
-            raise SettingsError("--templates is empty; give sentences with {name}, or texts as --source.")
+            raise SettingsError("--templates is empty; pass sentences with {name}, or texts as --source.")
 
 
 def build(config: WikidataConfig) -> FeatureDataset:
-    """Build a binary feature for each class of a property and, where there are more than two, a multiclass one.
+    """Build a binary feature for each class of a property and, if there are more than two, a multiclass one.
 
     Raises
     ------
     SettingsError
-        When no table of people is given.
+        When there is no table of people.
     SourceError
-        When a table cannot be read or lacks a column, or no name is found.
+        When a table cannot be read, a column is missing, or no name is found.
     DatasetError
         When fewer than two classes have enough people.
     """
@@ -84,12 +84,12 @@ def build(config: WikidataConfig) -> FeatureDataset:
     dataset = assemble(config, sequences, last_position(sequences), _features(config, sequences))
     n_of_name = np.array([tokenized[i].values.sum() for i in sequences.origin])
     stop = sequences.lengths - len(sequences.frame.suffix)
-    first = np.maximum(stop - n_of_name, len(sequences.frame.prefix))  # a long name may be cut in front
+    first = np.maximum(stop - n_of_name, len(sequences.frame.prefix))  # a long name may lose its beginning
     return with_spans(dataset, {POOLED: np.stack([first, stop], axis=1)})
 
 
 def name_texts(config: WikidataConfig) -> Texts:
-    """Draw texts that end with the name of a person: label the class, group the name, ``extra`` where it starts."""
+    """Draw texts that end with a name: the label is the class, the group the name, ``extra`` where the name starts."""
     skipped = Counter[str]()
     class_of_name = classes_of_names(config, skipped)
     if config.source == FROM_TEMPLATES:
@@ -102,23 +102,25 @@ def name_texts(config: WikidataConfig) -> Texts:
 
 
 def classes_of_names(config: WikidataConfig, skipped: Counter[str]) -> dict[str, str]:
-    """Return the class of each person of the table who has one, and a name by which one is known."""
+    """Return the class of each name in the table that has a class and is specific."""
     if not config.people:
-        raise SettingsError(f"{config.collection} needs a table of people. Give --people; docs/collections says which.")
-    wanted = PROPERTIES[config.collection]
-    people = read_people(config.people, wanted.columns).values()
+        raise SettingsError(
+            f"{config.collection} needs a table of people. Pass --people; docs/collections/wikidata.md describes it."
+        )
+    property_ = PROPERTIES[config.collection]
+    people = read_people(config.people, property_.columns).values()
     specific = [person for person in people if is_specific(person.name)]
     skipped["names are too short, or of one word"] += len(people) - len(specific)
-    classes = {person.name: wanted.class_of(person) for person in specific}
-    known = {name: label for name, label in classes.items() if label is not None}
-    skipped["people have no class, or several"] += len(classes) - len(known)
-    if not known:
-        raise SourceError(f"{config.people} has nobody with one of the classes: {', '.join(wanted.classes)}.")
-    return known
+    classes = {person.name: property_.class_of(person) for person in specific}
+    class_of_name = {name: label for name, label in classes.items() if label is not None}
+    skipped["people have no class, or several"] += len(classes) - len(class_of_name)
+    if not class_of_name:
+        raise SourceError(f"{config.people} has no person with one of the classes: {', '.join(property_.classes)}.")
+    return class_of_name
 
 
 def mark_name(row: TextRow, spans: np.ndarray) -> np.ndarray:
-    """Return (m,) bool: the tokens of the name, which ends the text."""
+    """Return (m,) bool: the tokens of the name at the end of the text."""
     (start,) = row.extra
     marks = np.zeros(len(spans), bool)
     marks[tokens_within(spans, start, len(row.text))] = True

@@ -1,4 +1,4 @@
-"""Texts that end with a name: sentences made for it, or running text in which it stands."""
+"""Texts that end with a name: sentences from templates, or running text up to the name."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ TEMPLATES = (
     "The next chapter tells the life of {name}",
     "A letter arrived that was addressed to {name}",
 )
-"""Sentences that say nothing of the person; what would follow the name is left out."""
+"""Sentences without information about the person; text after the name is not used."""
 
 CHARACTERS_BEFORE = 4000
-"""How much of a running text before a name is kept; more than the context takes."""
+"""Characters of a running text that are kept before a name; more than fit into the context."""
 
 
 def in_templates(
     class_of_name: Mapping[str, str], templates: Sequence[str], per_name: int, seed: int
 ) -> Iterator[TextRow]:
-    """Yield sentences for each name, from templates drawn at random; see `TextRow` for what is in a row.
+    """Yield sentences for each name, from templates drawn at random.
 
-    The group is the name; ``extra`` holds the character at which the name, which ends the text, starts.
+    The group is the name; ``extra`` holds the character at which the name starts, and the text ends with the name.
     """
     rng = np.random.default_rng(seed)
     for name, label in class_of_name.items():
-        for chosen in rng.choice(len(templates), size=min(per_name, len(templates)), replace=False):
-            before, _, _ = templates[int(chosen)].partition("{name}")
+        for template in rng.choice(len(templates), size=min(per_name, len(templates)), replace=False):
+            before, _, _ = templates[int(template)].partition("{name}")
             yield TextRow(before + name, label, name, (len(before),))
 
 
 def in_running_text(class_of_name: Mapping[str, str], texts: Iterable[TextRow], per_name: int) -> Iterator[TextRow]:
-    """Yield the texts up to each name that is found in them, as `in_templates` does, at most so many of each name."""
+    """Yield the text up to each name in it, at most ``per_name`` of each name; rows are those of `in_templates`."""
     finder, n_of_name = NameFinder(class_of_name), Counter[str]()
     for row in texts:
         for name, start, stop in finder.find(row.text):

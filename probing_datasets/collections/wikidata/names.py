@@ -1,4 +1,4 @@
-"""Known names in running text: the longest at each place, in one pass over the words."""
+"""Find known names in running text: the longest name at each place, in one pass over the words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WORD = re.compile(r"\w+")
 
 
 class NameInText(NamedTuple):
-    """A known name and the characters of a text that spell it."""
+    """A known name and its characters [start, stop) in a text."""
 
     name: str
     start: int
@@ -20,13 +20,13 @@ class NameInText(NamedTuple):
 class NameFinder:
     """Finds names in texts; the time depends on the length of a text, hardly on the number of names.
 
-    A name is found where it stands between word boundaries, letter by letter and with its own
-    spaces. Where several begin at one place the longest counts, and names do not overlap.
+    A name matches between word boundaries, with the same letters and spaces. If several names begin at one
+    place, the longest matches. Matches do not overlap.
 
     Parameters
     ----------
     names : iterable of str
-        A name that does not begin with a letter or a digit cannot be found, and is passed over.
+        A name that does not begin with a letter or a digit is ignored.
 
     Examples
     --------
@@ -43,18 +43,14 @@ class NameFinder:
 
     def find(self, text: str) -> Iterator[NameInText]:
         """Yield the names in a text, from left to right."""
-        free_from = 0
+        end_of_last = 0
         for word in WORD.finditer(text):
             start = word.start()
-            if start < free_from:
+            if start < end_of_last:
                 continue
-            name = self._name_at(text, start, word[0])
-            if name is not None:
-                free_from = start + len(name)
-                yield NameInText(name, start, free_from)
-
-    def _name_at(self, text: str, start: int, first_word: str) -> str | None:
-        for name in self._by_first_word.get(first_word, ()):
-            if text.startswith(name, start) and not WORD.match(text, start + len(name)):
-                return name
-        return None
+            for name in self._by_first_word.get(word[0], ()):  # the longest first
+                end = start + len(name)
+                if text.startswith(name, start) and not WORD.match(text, end):
+                    yield NameInText(name, start, end)
+                    end_of_last = end
+                    break

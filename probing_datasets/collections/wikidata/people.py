@@ -1,15 +1,14 @@
-"""People and what is known of them, from a table or the result of a Wikidata query."""
+"""People and their properties, from a table or the result of a Wikidata query."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from probing_datasets.building.column_labels import text_of
 from probing_datasets.building.sources import SourceColumns, read_source
 
 MIN_NAME_CHARACTERS = 8
-"""Shorter names are too often those of others, or words (Gurnee et al. 2023)."""
+"""Shorter names are too often names of other people, or words (Gurnee et al. 2023)."""
 
 LABEL_OF_ITEM = {
     "Q6581097": "male",
@@ -34,19 +33,19 @@ LABEL_OF_ITEM = {
     "Q29468": "Republican Party",
     "Q29552": "Democratic Party",
 }
-"""Wikidata items that stand for the classes of the paper."""
+"""Class of the paper for each Wikidata item."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """A name, and all values that a table gives for it."""
+    """A name, and all values of it in a table."""
 
     name: str
     values: dict[str, set[str]] = field(default_factory=dict)
-    """By column of the table; empty where the table does not know."""
+    """By column of the table; empty if the table has no value."""
 
     def of(self, column: str) -> set[str]:
-        """Return the values of a column; none where it is unknown."""
+        """Return the values of a column; an empty set if they are unknown."""
         return self.values.get(column, set())
 
 
@@ -66,29 +65,26 @@ def read_people(source: str, columns: tuple[str, ...], split: str = "train") -> 
     Returns
     -------
     dict
-        People by name, in the order of the table. Rows of one name are one person: a query gives a
-        row for each combination of values, and namesakes cannot be told apart in a text. Values are
-        united, so that a property on which rows differ has no single class.
+        People by name, in the order of the table. Rows with the same name are one person: a query returns a
+        row for each combination of values, and a text does not distinguish people of the same name. The
+        values of all rows are joined, so that a property on which rows differ has no single class.
 
     Raises
     ------
     SourceError
-        When the table cannot be read or lacks a column.
+        When the table cannot be read, or a column is missing.
     """
     people: dict[str, Person] = {}
     for row in read_source(source, "wikidata", SourceColumns("name", "", "", columns), split):
         name = " ".join(row.text.split())
         person = people.setdefault(name, Person(name, {column: set() for column in columns}))
         for column, cell in zip(columns, row.extra, strict=True):
-            person.values[column].update(_values(cell))
+            for text in map(text_of, cell if isinstance(cell, list) else [cell]):
+                if text:
+                    person.values[column].add(LABEL_OF_ITEM.get(text.rpartition("/")[2], text))
     return people
 
 
 def is_specific(name: str) -> bool:
-    """Tell whether a name is long enough, and of two words or more: other names are often not the person."""
+    """Return whether a name is long enough and has two words or more: other names often do not mean the person."""
     return len(name) >= MIN_NAME_CHARACTERS and " " in name
-
-
-def _values(cell: Any) -> set[str]:
-    cells = cell if isinstance(cell, list) else [cell]
-    return {LABEL_OF_ITEM.get(text.rpartition("/")[2], text) for text in map(text_of, cells) if text}

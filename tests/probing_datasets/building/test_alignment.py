@@ -1,3 +1,5 @@
+"""Spans of tokens: which token covers which characters."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,7 @@ SENTENCE = "The 😀 sat."
 SPANS = np.array([[0, 3], [4, 5], [4, 5], [5, 5], [6, 9], [9, 10]], np.int32)
 
 
-def test_white_space_is_what_python_says():
+def test_white_space_is_that_of_python():
     assert set(WHITE_SPACE.tolist()) == {code for code in range(0x110000) if chr(code).isspace()}
 
 
@@ -64,7 +66,7 @@ def test_inside_one_by_one(intervals):
 
 @settings(deadline=None, max_examples=50)
 @given(st.text(alphabet="ab \n\u3000é", max_size=12), st.data())
-def test_trimmed_spans_lose_their_leading_white_space_alone(text, data):
+def test_trimmed_spans_lose_only_their_leading_white_space(text, data):
     start = data.draw(st.integers(0, len(text)))
     stop = data.draw(st.integers(start, len(text)))
     ((new, same),) = trim_spans(text, np.array([[start, stop]], np.int32)).tolist()

@@ -1,13 +1,18 @@
+"""Choice of the rows of features among candidates, rare classes, and notes on what is dropped."""
+
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from probing_datasets.building.assembly import Labels, assemble
-from probing_datasets.building.candidate_positions import Candidates, every_position, last_position, some_positions
+from probing_datasets.building.candidate_positions import Candidates, every_position, last_position, random_positions
 from probing_datasets.building.sequences import cut_texts
 from probing_datasets.building.sources import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
+from tests.builders.datasets import rows_of
 
 N_TEXTS = 40
 
@@ -29,23 +34,18 @@ def candidates(config, sequences):
 
 
 def by_rows(dataset, feature):
-    return dict(
-        zip(
-            map(tuple, np.stack(dataset.feature_probes(feature)[:2], 1).tolist()),
-            dataset.feature_probes(feature).label,
-            strict=True,
-        )
-    )
+    """The label of each row, by (sequence, position)."""
+    return {(sequence, position): label for sequence, position, label in rows_of(dataset, feature)}
 
 
 def test_candidates(config, sequences, candidates):
     assert len(candidates) == (sequences.lengths - 1).sum()
     assert candidates.position.min() == 1
-    ignoring = every_position(config.with_flags(ignore_first=4), sequences)
+    ignoring = every_position(replace(config, ignore_first=4), sequences)
     assert ignoring.position.min() == 5
     assert last_position(sequences).position.tolist() == [len(t) - 1 for t in sequences.tokens]
-    some = some_positions(config, sequences)
-    assert np.bincount(some.sequence).tolist() == [5] * N_TEXTS
+    drawn = random_positions(config, sequences)
+    assert np.bincount(drawn.sequence).tolist() == [5] * N_TEXTS
     tokens = candidates.take(sequences.tokens)
     assert tokens.tolist() == [int(sequences.tokens[s][p]) for s, p in zip(*vars(candidates).values(), strict=True)]
 
@@ -80,21 +80,21 @@ def test_rows_where_the_feature_applies(config, sequences, candidates):
 )
 def test_the_share_of_positives_is_the_natural_one_within_bounds(config, sequences, candidates, natural, least, share):
     is_positive = np.arange(len(candidates)) % 10 < 10 * natural
-    settings = config.with_flags(positive_fraction=least)
+    settings = replace(config, positive_fraction=least)
     dataset = assemble(settings, sequences, candidates, [("x", Labels("binary", is_positive))])
     assert dataset.description.features["x"].counts["1"] == 100 * share
 
 
-def test_features_share_rows_unless_they_have_priorities_of_their_own(config, sequences, candidates):
+def test_features_share_rows_unless_their_priorities_differ(config, sequences, candidates):
     first, second = (Labels("binary", candidates.position % 7 < k) for k in (3, 4))
 
     def distinct(*datasets):
         return len({row for dataset in datasets for name in dataset.features for row in by_rows(dataset, name)})
 
     together = assemble(config, sequences, candidates, [("first", first), ("second", second)])
-    alone = assemble(config.with_flags(seed=1), sequences, candidates, [("second", second)])
+    other_seed = assemble(replace(config, seed=1), sequences, candidates, [("second", second)])
     assert distinct(together) < 150
-    assert distinct(assemble(config, sequences, candidates, [("first", first)]), alone) > 180  # control
+    assert distinct(assemble(config, sequences, candidates, [("first", first)]), other_seed) > 180  # control
 
 
 def test_multiclass_rows_are_even_over_common_classes(config, sequences, candidates):
@@ -129,32 +129,32 @@ def test_regression_rows(config, sequences, candidates):
 
 def few(candidates, n, n_sequences):
     """Positives at ``n`` candidates of the first ``n_sequences`` sequences."""
-    chosen = np.flatnonzero(candidates.sequence < n_sequences)[:: 31 * n_sequences // n][:n]
-    return np.isin(np.arange(len(candidates)), chosen)
+    positives = np.flatnonzero(candidates.sequence < n_sequences)[:: 31 * n_sequences // n][:n]
+    return np.isin(np.arange(len(candidates)), positives)
 
 
 @pytest.mark.parametrize(
     ("n", "n_sequences", "message"),
     [
-        (4, 8, "x was left out: 4 positives and {} negatives (--min_positives 5)."),
-        (8, 2, "x was left out: its positives are in 1 groups, its negatives in 20."),
+        (4, 8, "x was dropped: 4 positives and {} negatives (--min_positives 5)."),
+        (8, 2, "x was dropped: its positives are in 1 groups, its negatives in 20."),
     ],
 )
-def test_rare_features_are_left_out(config, sequences, candidates, n, n_sequences, message):
+def test_rare_features_are_dropped(config, sequences, candidates, n, n_sequences, message):
     rare = Labels("binary", few(candidates, n, n_sequences))
     even = Labels("binary", candidates.position % 2 == 0)
     dataset = assemble(config, sequences, candidates, [("x", rare), ("even", even)])
     assert dataset.features == ("even",)
     assert dataset.description.dropped == (message.format(len(candidates) - 4),)
-    with pytest.raises(DatasetError, match=r"No feature is left. x was left out: .* Use more text."):
+    with pytest.raises(DatasetError, match=r"No feature is left. x was dropped: .* Use more text."):
         assemble(config, sequences, candidates, [("x", rare)])
 
 
-def test_rare_classes_and_single_groups_are_left_out(config, sequences, candidates):
+def test_rare_classes_and_single_groups_are_dropped(config, sequences, candidates):
     one_class = Labels("multiclass", np.zeros(len(candidates), int))
     one_group = Labels("regression", candidates.position, candidates.sequence < 2)
     with pytest.raises(
-        DatasetError, match="c was left out: it has 1 classes .* r was left out: its rows are in 1 groups"
+        DatasetError, match="c was dropped: it has 1 classes .* r was dropped: its rows are in 1 groups"
     ):
         assemble(config, sequences, candidates, [("c", one_class), ("r", one_group)])
 
@@ -162,11 +162,11 @@ def test_rare_classes_and_single_groups_are_left_out(config, sequences, candidat
 def test_copies_in_other_groups_are_noted(config):
     texts = [("a", "one and two"), ("b", "three and four"), ("c", "one and two"), ("a", "one and two")]
     rows = [TextRow(text, group=group) for group, text in texts]
-    sequences = cut_texts(config.with_flags(min_tokens=1), Texts(rows, "digest"))
+    sequences = cut_texts(replace(config, min_tokens=1), Texts(rows, "digest"))
     candidates = last_position(sequences)
     labels = [("x", Labels("regression", np.arange(4.0)))]
     note = "1 sequences are copies of one in another group: they may be in training and test rows both."
     assert assemble(config, sequences, candidates, labels).description.dropped == (note,)
-    kept = sequences.select(np.array([0, 1, 3]))
+    without_copy = sequences.select(np.array([0, 1, 3]))
     labels = [("x", Labels("regression", np.arange(3.0)))]
-    assert assemble(config, kept, last_position(kept), labels).description.dropped == ()
+    assert assemble(config, without_copy, last_position(without_copy), labels).description.dropped == ()

@@ -1,3 +1,5 @@
+"""Labels of features from the values of a column."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from sklearn.preprocessing import LabelEncoder, MultiLabelBinarizer
 from probing_datasets.building.column_labels import MAX_CLASSES, in_order, label_column, text_of
 from probing_datasets.foundation.errors import DatasetError
 
-# Cells, name of the feature, values.
+# Cells; name of the feature; values.
 BINARY = {
     "numbers": ([0, 1, 1], "x", [0, 1, 1]),
     "truth": ([True, False, False], "x", [1, 0, 0]),
@@ -58,7 +60,7 @@ def test_many_numbers_are_a_quantity():
     assert column.kind == "multiclass"
 
 
-def test_numbers_when_asked():
+def test_regression_is_chosen_by_its_kind():
     (column,) = label_column("x", ["-1.5", None, 2, 1e3], "regression")
     assert column.values[column.known].tolist() == [-1.5, 2, 1000]
     assert column.classes == ()
@@ -99,8 +101,8 @@ def test_lists_of_labels():
         (["a", "a"], "auto", "", r"labels of 'x' have 1 values \(a\).*--label_column"),
         ([None], "auto", "", r"have 0 values \(none\)"),
         (["a", "b", "c"], "binary", "", r"have 3 values \(a, b, c\).*--positive_label"),
-        (["1", "two"], "regression", "", "are no numbers: 'two'. Use --label_kind multiclass"),
-        (["1", "inf"], "regression", "", "are no numbers: 'inf'"),
+        (["1", "two"], "regression", "", "are not all numbers: 'two'. Use --label_kind multiclass"),
+        (["1", "inf"], "regression", "", "are not all numbers: 'inf'"),
         (["a", "b"], "auto", "c", "No row of 'x' has the --positive_label 'c'; it has: a, b"),
     ],
 )
@@ -110,7 +112,7 @@ def test_values_that_do_not_fit(cells, kind, positive, message):
 
 
 @given(st.lists(st.sampled_from("abcde"), min_size=2).filter(lambda cells: len(set(cells)) > 1))
-def test_codes_are_those_of_scikit_learn(cells):
+def test_codes_equal_those_of_scikit_learn(cells):
     (column,) = label_column("x", cells)
     encoder = LabelEncoder().fit(cells)
     assert column.kind == "binary" or column.classes == tuple(encoder.classes_)
@@ -118,7 +120,7 @@ def test_codes_are_those_of_scikit_learn(cells):
 
 
 @given(st.lists(st.lists(st.sampled_from("abc"), unique=True), min_size=1).filter(lambda cells: any(cells)))
-def test_lists_are_those_of_scikit_learn(cells):
+def test_lists_equal_those_of_scikit_learn(cells):
     columns = label_column("x", cells)
     binarizer = MultiLabelBinarizer()
     assert np.array_equal(np.stack([c.values for c in columns], 1), binarizer.fit_transform(cells))

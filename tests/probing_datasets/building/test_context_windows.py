@@ -1,4 +1,5 @@
-import json
+"""Short contexts that end at the probed token: compound words, stimuli and next tokens."""
+
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ from probing_datasets.building.context_windows import POSITIVE
 from probing_datasets.building.sources import TextRow
 from probing_datasets.building.tokenization import load_tokenizer, token_spans
 from probing_datasets.collections.compound_words import (
-    FIRST_ALONE,
-    SECOND_ALONE,
+    FIRST_ONLY,
+    SECOND_ONLY,
     TERMS,
     CompoundWordsConfig,
     build,
@@ -20,10 +21,12 @@ from probing_datasets.collections.neuron_stimulus import build as build_stimuli
 from probing_datasets.collections.next_token import SECOND_COMES_NEXT, NextTokenConfig, find_pairs
 from probing_datasets.collections.next_token import build as build_pairs
 from probing_datasets.foundation.errors import DatasetError, SettingsError
+from tests.builders.datasets import decoded_sequences
+from tests.builders.sources import write_table
 
 
-def found(find, folder: Path, text: str, *arguments) -> dict[int, int]:
-    """What is found in the first column: the kind by the last character of the token."""
+def kinds_by_end(find, folder: Path, text: str, *arguments) -> dict[int, int]:
+    """The kind in the first column, by the last character of the token."""
     ((_, spans),) = token_spans(load_tokenizer(str(folder)), [text])
     column = find(TextRow(text), spans, *arguments)[:, 0]
     return {int(spans[token, 1]): int(column[token]) for token in np.flatnonzero(column)}
@@ -32,12 +35,12 @@ def found(find, folder: Path, text: str, *arguments) -> dict[int, int]:
 COMPOUNDS = [
     ("the living room was", {"the living room": POSITIVE}),
     ("LIVING\n  Room", {"LIVING\n  Room": POSITIVE}),
-    ("a big room", {"a big room": SECOND_ALONE}),
-    ("living, room", {"living, room": SECOND_ALONE}),  # a comma parts them
-    ("a living cat", {"a living cat": FIRST_ALONE}),
-    ("living living room", {"living living": FIRST_ALONE, "living living room": POSITIVE}),
+    ("a big room", {"a big room": SECOND_ONLY}),
+    ("living, room", {"living, room": SECOND_ONLY}),  # a comma separates them
+    ("a living cat", {"a living cat": FIRST_ONLY}),
+    ("living living room", {"living living": FIRST_ONLY, "living living room": POSITIVE}),
     ("bedroom livings roomy", {}),
-    ("room", {"room": SECOND_ALONE}),
+    ("room", {"room": SECOND_ONLY}),
     ("living", {}),
     ("", {}),
 ]
@@ -46,7 +49,7 @@ COMPOUNDS = [
 @pytest.mark.parametrize(("text", "expected"), COMPOUNDS)
 def test_terms(tokenizer_dir, text, expected):
     kinds = {len(start): kind for start, kind in expected.items()}
-    assert found(find_terms, tokenizer_dir, text, (("living", "room"),)) == kinds
+    assert kinds_by_end(find_terms, tokenizer_dir, text, (("living", "room"),)) == kinds
 
 
 def test_terms_that_share_words(tokenizer_dir):
@@ -54,7 +57,7 @@ def test_terms_that_share_words(tokenizer_dir):
     ((_, spans),) = token_spans(load_tokenizer(str(tokenizer_dir)), [text])
     values = find_terms(TextRow(text), spans, (("social", "media"), ("social", "security")))
     rows = {int(spans[token, 1]): values[token].tolist() for token in np.flatnonzero(values.any(axis=1))}
-    assert rows == {12: [POSITIVE, FIRST_ALONE], 21: [0, SECOND_ALONE]}
+    assert rows == {12: [POSITIVE, FIRST_ONLY], 21: [0, SECOND_ONLY]}
 
 
 def test_there_are_21_terms():
@@ -66,13 +69,13 @@ def test_there_are_21_terms():
     [
         ("at the end of the way", {"at the": OTHER_PREFIX, "at the end of the": POSITIVE}),
         ("the of", {}),  # no space before it
-        ("of the, of then", {"of the": POSITIVE, "of the, of the": POSITIVE}),  # a token, whatever the word is
+        ("of the, of then", {"of the": POSITIVE, "of the, of the": POSITIVE}),  # a token; the word does not matter
         ("roof the", {"roof the": POSITIVE}),  # letters are tokens here: the prefix begins at one
     ],
 )
 def test_stimuli(tokenizer_dirs, text, expected):
     kinds = {len(start): kind for start, kind in expected.items()}
-    assert found(find_stimuli, tokenizer_dirs["byte_level_bpe"], text, ((" the", ("of",)),)) == kinds
+    assert kinds_by_end(find_stimuli, tokenizer_dirs["byte_level_bpe"], text, ((" the", ("of",)),)) == kinds
 
 
 def test_a_prefix_begins_at_a_token():
@@ -92,16 +95,15 @@ def test_a_prefix_begins_at_a_token():
 )
 def test_next_tokens(tokenizer_dirs, text, expected):
     kinds = {len(start): kind for start, kind in expected.items()}
-    assert found(find_pairs, tokenizer_dirs["wordpiece"], text, ((" the", " a"),)) == kinds
+    assert kinds_by_end(find_pairs, tokenizer_dirs["wordpiece"], text, ((" the", " a"),)) == kinds
 
 
 @pytest.fixture
 def source(tmp_path):
+    """A function that writes texts, each its own group."""
+
     def write(*texts: str) -> str:
-        rows = [{"text": text, "group": str(i)} for i, text in enumerate(texts)]
-        path = tmp_path / "texts.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return str(path)
+        return write_table(tmp_path / "texts.jsonl", [{"text": t, "group": str(i)} for i, t in enumerate(texts)])
 
     return write
 
@@ -135,8 +137,7 @@ def test_kinds_of_negatives_are_even(tiny_model_dir, source):
         rows_per_feature=40,
     )
     dataset = build(config)
-    tokenizer = load_tokenizer(str(tiny_model_dir))
-    ends = [tokenizer.decode(tokens).endswith("cat") for tokens in dataset.tokens(np.arange(len(dataset.lengths)))]
+    ends = [text.endswith("cat") for text in decoded_sequences(dataset, tiny_model_dir)]
     probes = dataset.feature_probes("living-room")
     assert dataset.description.features["living-room"].counts == {"-1": 32, "1": 8}
     assert sum(ends[s] for s in probes.sequence) == 16
@@ -150,7 +151,7 @@ def test_number_of_contexts(tiny_model_dir, source):
 
 def test_nothing_is_found(tiny_model_dir, source):
     config = CompoundWordsConfig(tokenizer=str(tiny_model_dir), source=source("nothing of it is in here, at all"))
-    with pytest.raises(DatasetError, match="Nothing of high-school, .* occurs in .*texts.jsonl. Use more text."):
+    with pytest.raises(DatasetError, match="None of high-school, .* occurs in .*texts.jsonl. Use more text."):
         build(config)
 
 
@@ -187,13 +188,13 @@ def test_the_context_ends_before_the_next_token(tiny_model_dir, source):
     [
         (
             lambda: CompoundWordsConfig(terms=("high",)),
-            r"--terms must each be two words, as 'high school'; not \['high'\]",
+            r"--terms must be terms of two words like 'high school', not \['high'\]",
         ),
-        (lambda: CompoundWordsConfig(terms=()), "not none at all"),
-        (lambda: NeuronStimulusConfig(stimuli=("Harvard",)), "--stimuli must each be PREFIX|TOKEN"),
+        (lambda: CompoundWordsConfig(terms=()), "not empty"),
+        (lambda: NeuronStimulusConfig(stimuli=("Harvard",)), r"--stimuli must have the form PREFIX\|TOKEN"),
         (lambda: build_stimuli(NeuronStimulusConfig()), "neuron_stimulus needs --stimuli"),
-        (lambda: NextTokenConfig(pairs=(" the",)), "--pairs must each be two tokens"),
-        (lambda: NextTokenConfig(pairs=(" a| a",)), "--pairs must each be two tokens"),
+        (lambda: NextTokenConfig(pairs=(" the",)), "--pairs must be pairs of tokens"),
+        (lambda: NextTokenConfig(pairs=(" a| a",)), "--pairs must be pairs of tokens"),
     ],
 )
 def test_bad_settings(make, message):

@@ -1,3 +1,5 @@
+"""Sampling of rows and positions: laws, and the rule as it is written in the paper."""
+
 from functools import partial
 
 import numpy as np
@@ -18,12 +20,12 @@ def features(draw):
     return is_positive, rng.permutation(n), draw(st.integers(1, 400)), draw(st.floats(0.05, 0.95))
 
 
-def chosen_one_by_one(is_positive, priority, n_rows, fraction):
-    """The rule as a sentence: walk down the priorities until either class has what it may have."""
+def rows_one_by_one(is_positive, priority, n_rows, fraction):
+    """The rule as a loop: take candidates by priority until each class has as many rows as it may have."""
     most = min(round(n_rows * fraction), int(is_positive.sum()))
-    there_are = int((~is_positive).sum())
-    may_have_positive = max(p for p in range(most + 1) if round(p * (1 - fraction) / fraction) <= there_are)
-    left = {True: may_have_positive, False: round(may_have_positive * (1 - fraction) / fraction)}
+    n_negative = int((~is_positive).sum())
+    n_positive_rows = max(p for p in range(most + 1) if round(p * (1 - fraction) / fraction) <= n_negative)
+    left = {True: n_positive_rows, False: round(n_positive_rows * (1 - fraction) / fraction)}
     taken = []
     for candidate in priority.tolist():
         if left[bool(is_positive[candidate])] > 0:
@@ -36,12 +38,12 @@ def chosen_one_by_one(is_positive, priority, n_rows, fraction):
 @given(features())
 def test_sample_feature_laws(case):
     is_positive, priority, n_rows, fraction = case
-    chosen, label = sample_feature(*case)
-    assert chosen.tolist() == chosen_one_by_one(*case)
-    assert np.array_equal(label == 1, is_positive[chosen])
+    rows, label = sample_feature(*case)
+    assert rows.tolist() == rows_one_by_one(*case)
+    assert np.array_equal(label == 1, is_positive[rows])
     assert set(label) <= {-1.0, 1.0}
     n_positive, n_negative = int((label > 0).sum()), int((label < 0).sum())
-    assert len(chosen) <= n_rows + 0.5 / fraction + 0.5  # both counts are rounded
+    assert len(rows) <= n_rows + 0.5 / fraction + 0.5  # both counts are rounded
     assert abs(n_negative - n_positive * (1 - fraction) / fraction) <= 0.5
 
 
@@ -58,8 +60,8 @@ def test_target_fraction_and_number_are_reached():
     rng = np.random.default_rng(0)
     is_positive = rng.random(100_000) < 0.05
     for fraction in (0.2, 0.5):
-        chosen, label = sample_feature(is_positive, rng.permutation(100_000), 5000, fraction)
-        assert len(chosen) == 5000
+        rows, label = sample_feature(is_positive, rng.permutation(100_000), 5000, fraction)
+        assert len(rows) == 5000
         assert (label > 0).mean() == fraction
 
 
@@ -82,7 +84,7 @@ def test_features_that_share_a_priority_share_rows():
         return len(np.intersect1d(a, b)) / 2000
 
     assert overlap(shared) > 0.8
-    assert overlap(rng.permutation(20_000)) < 0.2  # control: priorities of their own
+    assert overlap(rng.permutation(20_000)) < 0.2  # control: another priority
 
 
 @st.composite
@@ -99,15 +101,15 @@ def test_sample_positions_laws(case):
     sequence, position = draw(rng=np.random.default_rng(seed))
     assert sequence.dtype == position.dtype == np.int64
     keys = sequence * 100 + position
-    assert (np.diff(keys) > 0).all()  # ordered, and none twice
+    assert (np.diff(keys) > 0).all()  # ordered, without repetition
     for index, length in enumerate(lengths):
-        mine = position[sequence == index]
+        drawn = position[sequence == index]
         available = range(first, length - n_suffix)
         if available:
-            assert set(mine) <= set(available)
-            assert len(mine) == min(per_sequence, len(available))
+            assert set(drawn) <= set(available)
+            assert len(drawn) == min(per_sequence, len(available))
         else:
-            assert mine.tolist() == [length - n_suffix - 1]
+            assert drawn.tolist() == [length - n_suffix - 1]
     again = draw(rng=np.random.default_rng(seed))
     assert np.array_equal(again[0], sequence)
     assert np.array_equal(again[1], position)
@@ -126,15 +128,15 @@ def test_positions_are_drawn_evenly():
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=80), st.integers(0, 100), seeds)
 def test_subsample_evenly_laws(labels, n, seed):
     labels = np.array(labels)
-    chosen = subsample_evenly(labels, n, np.random.default_rng(seed))
-    assert len(chosen) == min(n, len(labels))
-    assert (np.diff(chosen) > 0).all()
+    items = subsample_evenly(labels, n, np.random.default_rng(seed))
+    assert len(items) == min(n, len(labels))
+    assert (np.diff(items) > 0).all()
     sizes = {label: int((labels == label).sum()) for label in np.unique(labels)}
-    taken = {label: int((labels[chosen] == label).sum()) for label in sizes}
+    taken = {label: int((labels[items] == label).sum()) for label in sizes}
     not_exhausted = [taken[label] for label in sizes if taken[label] < sizes[label]]
     if not_exhausted:
         assert max(taken.values()) - min(not_exhausted) <= 1
-    assert np.array_equal(chosen, subsample_evenly(labels, n, np.random.default_rng(seed)))
+    assert np.array_equal(items, subsample_evenly(labels, n, np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("function", ["positions", "subsample"])

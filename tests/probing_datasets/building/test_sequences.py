@@ -1,4 +1,5 @@
-import json
+"""Token sequences: cutting and annotating texts, the context, copies, and the description."""
+
 from collections import Counter
 
 import numpy as np
@@ -7,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probing_datasets.building.annotation import AnnotatedText
-from probing_datasets.building.sequences import LabelledSequences, _draw_pieces, cut_texts, describe_sequences, is_copy
+from probing_datasets.building.sequences import LabelledSequences, cut_texts, describe_sequences, draw_pieces, is_copy
 from probing_datasets.building.sources import TextRow, digest_rows
 from probing_datasets.building.text_sampling import Texts, read_texts
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.foundation.errors import AnnotationError, DatasetError, SettingsError, SourceError
 from probing_datasets.make_config import MakeConfig
+from tests.builders.sources import write_table
 
 
 @pytest.fixture
@@ -21,11 +23,10 @@ def config(tokenizer_dirs, tmp_path):
     rows = [
         {"text": f"{i} " * (3 * i + 1), "label": "even" if i % 2 == 0 else "odd", "group": f"g{i}"} for i in range(40)
     ]
-    source = tmp_path / "numbers.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = write_table(tmp_path / "numbers.jsonl", rows)
 
     def make(**options) -> MakeConfig:
-        defaults = {"tokenizer": str(tokenizer_dirs["byte_level_bpe"]), "source": str(source), "min_tokens": 4}
+        defaults = {"tokenizer": str(tokenizer_dirs["byte_level_bpe"]), "source": source, "min_tokens": 4}
         return MakeConfig("natural_lang_id", **{**defaults, **options})
 
     return make
@@ -36,7 +37,7 @@ def make_sequences(config: MakeConfig, label_column: str) -> LabelledSequences:
 
 
 def numbers_in(sequences) -> list[set[int]]:
-    """Numbers that occur whole in each sequence, whose first and last may be cut."""
+    """The numbers in each sequence except the first and the last, which may be cut."""
     texts = sequences.tokenizer.batch_decode([t[1:] for t in sequences.tokens])
     return [{int(n) for n in text.split()[1:-1]} for text in texts]
 
@@ -64,8 +65,8 @@ def test_sequences_per_text(config):
         assert max(Counter(sequences.groups).values()) == most
     all_of_them = make_sequences(config(context_length=8, min_tokens=5, sequences_per_text=1000), "label")
     whole = all_of_them.tokenizer("39 " * (3 * 39 + 1), add_special_tokens=False)["input_ids"]
-    kept = [t[1:].tolist() for t, g in zip(all_of_them.tokens, all_of_them.groups, strict=True) if g == "g39"]
-    assert [i for chunk in kept for i in chunk] == whole[: len(whole) // 7 * 7]  # the last 4 are too few
+    pieces = [t[1:].tolist() for t, g in zip(all_of_them.tokens, all_of_them.groups, strict=True) if g == "g39"]
+    assert [i for piece in pieces for i in piece] == whole[: len(whole) // 7 * 7]  # the last 4 are too few
 
 
 def test_number_of_sequences(config):
@@ -80,7 +81,7 @@ def test_texts_per_label(config):
     assert sequences.dropped == ("30 texts beyond --texts_per_label 5 were not drawn.",)
 
 
-def test_default_context_is_what_the_model_takes(config, tokenizer_dirs, tmp_path):
+def test_default_context_is_that_of_the_model(config, tokenizer_dirs, tmp_path):
     assert make_sequences(config(), "label").context_length == 48
     long = load_tokenizer(str(tokenizer_dirs["byte_level_bpe"]))
     long.model_max_length = 100_000
@@ -90,7 +91,7 @@ def test_default_context_is_what_the_model_takes(config, tokenizer_dirs, tmp_pat
 
 @pytest.mark.parametrize("length", [-3, 0, 1])
 def test_context_without_room(config, length):
-    with pytest.raises(SettingsError, match=f"--context_length {length} leaves no room beside 1 special tokens"):
+    with pytest.raises(SettingsError, match=f"--context_length {length} leaves no room for text: 1 tokens are special"):
         make_sequences(config(context_length=length), "label")
 
 
@@ -140,7 +141,7 @@ TEXTS = {
 
 
 def first_characters(row: TextRow, spans: np.ndarray) -> np.ndarray:
-    """An annotation that a test can check: the code of the first character of a token, and its place."""
+    """Annotate with the code of the first character of a token and its place, which a test can check."""
     codes = [ord(row.text[start]) if start < stop else 0 for start, stop in spans.tolist()]
     return np.stack([codes, spans[:, 0]], axis=1).reshape(-1, 2)
 
@@ -182,7 +183,7 @@ def test_texts_that_cannot_be_parsed_are_counted_and_named(config):
         cut_texts(config(min_tokens=1), Texts([TextRow("a", group="g1")], ""), refuse_odd)
 
 
-def test_an_annotator_says_one_thing_of_every_token(config):
+def test_an_annotator_must_return_one_value_for_each_token(config):
     with pytest.raises(DatasetError, match="gave 3 values for 4 tokens of group g"):
         cut_texts(config(), Texts([TextRow("abcd", group="g")], ""), lambda row, spans: np.zeros(3))
 
@@ -196,7 +197,7 @@ def test_several_processes_give_the_same(config):
     assert one.dropped == two.dropped
 
 
-def test_select_keeps_what_belongs_to_a_sequence(config):
+def test_select_keeps_origin_and_annotations(config):
     sequences = cut_texts(config(sequences_per_text=2), read_texts(config(), "label"), first_characters)
     some = sequences.select(np.array([5, 11]))
     assert some.origin.tolist() == sequences.origin[[5, 11]].tolist()
@@ -216,7 +217,7 @@ def test_no_tokens_are_in_two_groups_without_copies(pairs):
 
 def test_pieces_do_not_hold_the_whole_text(config):
     text = AnnotatedText(np.arange(100_000, dtype=np.int32), np.zeros((100_000, 16), np.int16))
-    (piece,) = _draw_pieces(config(), 0, text, 40, np.random.default_rng(0))
+    (piece,) = draw_pieces(config(), 0, text, 40, np.random.default_rng(0))
     assert piece.ids.base is None
     assert piece.values is not None
     assert piece.values.base is None

@@ -1,11 +1,9 @@
-import csv
-import json
+"""Reading labelled texts: tables, folders of source files, hub data sets, bundled texts, and damaged ones."""
+
 from collections import Counter
 from pathlib import Path
 
 import datasets
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,8 +18,9 @@ from probing_datasets.building.sources import (
     read_source_files,
 )
 from probing_datasets.demo import DEMO_TEXTS
-from probing_datasets.file_languages import LANGUAGE_OF_EXTENSION
 from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
+from tests.builders.sources import read_rows, write_files, write_table
 
 ROWS = [
     {"body": 'first, "quoted"\nsecond line', "lang": "de", "doc": "1", "extra": 0},
@@ -29,19 +28,6 @@ ROWS = [
     {"body": "NA", "lang": "NA", "doc": "007", "extra": 2},
 ]
 COLUMNS = SourceColumns("body", "lang", "doc")
-
-
-def write_table(path: Path, rows: list[dict]) -> Path:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".csv":
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 @pytest.fixture(params=["parquet", "jsonl", "csv", "JSONL"])
@@ -66,30 +52,30 @@ NESTED = [{"text": "a", "meta": {"pile_set_name": "ArXiv", "deep": {"id": 7}}, "
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
 def test_dotted_names_reach_into_structs(tmp_path, suffix):
-    path = write_table(tmp_path / f"t.{suffix}", NESTED)
+    path = Path(write_table(tmp_path / f"t.{suffix}", NESTED))
     columns = SourceColumns("text", "meta.pile_set_name", "meta.deep.id", ("a.b", "meta.missing"))
     assert list(read_source(str(path), "pile_test", columns)) == [TextRow("a", "ArXiv", "7", ("dotted", None))]
     with pytest.raises(SourceError, match="no column 'other.name' for the label; it has: text, meta, a.b, a"):
         read_source(str(path), "pile_test", SourceColumns("text", "other.name", ""))
 
 
-def test_further_columns_must_be_there(table_path):
+def test_further_columns_must_exist(table_path):
     write_table(table_path, ROWS)
     with pytest.raises(SourceError, match="no column 'subject' for the field subject"):
         read_source(str(table_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
 
 
 def test_source_files_have_no_columns(tmp_path):
-    with pytest.raises(SourceError, match=r"holds source files, without a column 'subject'. Give a table"):
+    with pytest.raises(SourceError, match=r"holds source files, without a column 'subject'. Pass a table"):
         read_source(str(tmp_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
 
 
 def test_a_collection_without_bundled_texts():
-    with pytest.raises(SourceError, match="No texts are bundled for compound_words. Give --source"):
+    with pytest.raises(SourceError, match="No texts are bundled for compound_words. Pass --source"):
         read_source("demo", "compound_words", SourceColumns())
 
 
-def test_rows_without_text_or_label_are_passed_over(table_path):
+def test_rows_without_text_or_label_are_skipped(table_path):
     empty = [{**ROWS[0], "body": ""}, {**ROWS[0], "body": None}, {**ROWS[0], "lang": None}, {**ROWS[0], "lang": ""}]
     write_table(table_path, [*empty, ROWS[1]])
     skipped = Counter()
@@ -132,7 +118,8 @@ def test_not_a_table(table_path, content):
 
 
 def test_table_that_breaks_off(tmp_path):
-    path = write_table(tmp_path / "t.parquet", [{**ROWS[0], "body": f"{i}" * 50} for i in range(5000)])
+    path = tmp_path / "t.parquet"
+    write_table(path, [{**ROWS[0], "body": f"{i}" * 50} for i in range(5000)])
     data = bytearray(path.read_bytes())
     data[100 : len(data) // 2] = bytes(len(data) // 2 - 100)
     path.write_bytes(bytes(data))
@@ -158,19 +145,11 @@ def test_missing_file_and_unknown_format(tmp_path):
 @pytest.mark.parametrize("collection", DEMO_TEXTS)
 def test_demo(collection):
     rows = list(read_source("demo", collection, SourceColumns("ignored", "ignored", "ignored")))
-    raw = [json.loads(line) for line in DEMO_TEXTS[collection].read_text(encoding="utf-8").splitlines()]
-    assert rows == [TextRow(r["text"], r["label"], r["group"]) for r in raw]
-
-
-def write_tree(root: Path, files: dict[str, str | bytes]) -> None:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert rows == [TextRow(r["text"], r["label"], r["group"]) for r in read_rows(DEMO_TEXTS[collection])]
 
 
 def test_tree_of_source_files(tmp_path):
-    write_tree(
+    write_files(
         tmp_path,
         {
             "pkg_b/deep/down/x.CPP": "int main() {}",
@@ -200,7 +179,7 @@ def test_tree_of_source_files(tmp_path):
     assert rows == list(read_source_files(tmp_path, Counter()))  # the order is fixed
 
 
-def test_extensions_are_lower_case_and_headers_are_left_out():
+def test_extensions_are_lower_case_and_without_headers():
     assert all(e == e.lower() and e.startswith(".") for e in LANGUAGE_OF_EXTENSION)
     assert ".h" not in LANGUAGE_OF_EXTENSION
 
@@ -220,7 +199,7 @@ def test_hub_dataset(hub_dataset):
     assert list(read_hub(f"{hub_dataset}:default", COLUMNS, "test", Counter())) == expected[:1]
 
 
-def test_hub_class_numbers_become_names_and_rows_without_one_are_left_out(tmp_path):
+def test_hub_class_numbers_become_names_and_rows_without_one_are_skipped(tmp_path):
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     table = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=features)
     table.to_parquet(tmp_path / "train.parquet")
@@ -228,14 +207,14 @@ def test_hub_class_numbers_become_names_and_rows_without_one_are_left_out(tmp_pa
     assert [(row.text, row.label) for row in rows] == [("a", "pos"), ("b", "neg")]
 
 
-def test_rows_without_a_group_are_groups_of_their_own(tmp_path):
+def test_rows_without_a_group_are_separate_groups(tmp_path):
     path = write_table(tmp_path / "t.parquet", [{"text": "a", "label": "x", "group": g} for g in ("1", None, None)])
-    groups = [row.group for row in read_source(str(path), "natural_lang_id", SourceColumns())]
+    groups = [row.group for row in read_source(path, "natural_lang_id", SourceColumns())]
     assert groups[0] == "1"
     assert len(set(groups)) == 3
 
 
-def test_hub_dataset_is_what_no_file_is(hub_dataset, monkeypatch):
+def test_any_other_name_is_a_hub_dataset(hub_dataset, monkeypatch):
     monkeypatch.setattr("probing_datasets.building.sources.read_hub", lambda *a: a)
     assert read_source("owner/name:config", "x", COLUMNS, "dev")[:3] == ("owner/name:config", COLUMNS, "dev")
 

@@ -1,3 +1,5 @@
+"""Texts that are longer than the context lose their beginning."""
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def ends_of(config):
     return keep_ends(config, opened, texts, map(AnnotatedText, ids)), ids
 
 
-def test_texts_are_cut_in_front(config):
+def test_texts_lose_their_beginning(config):
     sequences, ids = ends_of(config)
     n_prefix, n_suffix = len(sequences.frame.prefix), len(sequences.frame.suffix)
     for tokens, origin in zip(sequences.tokens, sequences.origin, strict=True):
@@ -38,7 +40,7 @@ def test_texts_are_cut_in_front(config):
     assert sequences.labels.tolist() == [str(i % 2) for i in sequences.origin]
 
 
-def test_short_texts_are_left_out_and_counted(config):
+def test_short_texts_are_dropped_and_counted(config):
     sequences, ids = ends_of(config)
     long_enough = [i for i, text in enumerate(ids) if len(text) >= 2]
     assert sequences.origin.tolist() == long_enough
@@ -55,7 +57,7 @@ def test_number_of_sequences(tokenizer_dirs):
         ends_of(LabelledTextConfig(tokenizer=folder, min_tokens=500))
 
 
-def test_nothing_is_lost_where_the_context_suffices(config):
+def test_texts_that_fit_are_complete(config):
     sequences, ids = ends_of(LabelledTextConfig(tokenizer=config.tokenizer, context_length=1000))
     n_special = len(sequences.frame.prefix) + len(sequences.frame.suffix)
     assert np.array_equal(sequences.lengths, [len(text) + n_special for text in ids])

@@ -1,3 +1,5 @@
+"""Random samples of texts in bounded memory, and the notes on what is not used."""
+
 import json
 from collections import Counter
 
@@ -17,12 +19,12 @@ def rows_of(n: int, label: str = "a") -> list[TextRow]:
 
 def test_sampled_texts_keep_their_order_and_bound():
     rows = rows_of(50, "a") + rows_of(3, "b")
-    kept, n_read = sample_texts(iter(rows), 10, seed=0)
+    texts, n_read = sample_texts(iter(rows), 10, seed=0)
     assert n_read == 53
-    assert [row.label for row in kept] == ["a"] * 10 + ["b"] * 3
-    assert [rows.index(row) for row in kept] == sorted(rows.index(row) for row in kept)
-    assert sample_texts(iter(rows), 10, seed=0)[0] == kept
-    assert sample_texts(iter(rows), 10, seed=1)[0] != kept
+    assert [row.label for row in texts] == ["a"] * 10 + ["b"] * 3
+    assert [rows.index(row) for row in texts] == sorted(rows.index(row) for row in texts)
+    assert sample_texts(iter(rows), 10, seed=0)[0] == texts
+    assert sample_texts(iter(rows), 10, seed=1)[0] != texts
 
 
 def test_sampled_texts_are_a_uniform_sample():
@@ -34,11 +36,11 @@ def test_sampled_texts_are_a_uniform_sample():
 
 def test_equal_texts_are_drawn_apart():
     rows = [TextRow("same", "a", str(i)) for i in range(20)]
-    kept, _ = sample_texts(rows, 7, seed=0)
-    assert len({row.group for row in kept}) == 7
+    texts, _ = sample_texts(rows, 7, seed=0)
+    assert len({row.group for row in texts}) == 7
 
 
-def test_a_stream_is_read_once_and_not_held():
+def test_a_stream_is_read_once_and_not_kept_in_memory():
     alive: Counter[str] = Counter()
 
     class Text(str):
@@ -51,8 +53,8 @@ def test_a_stream_is_read_once_and_not_held():
             alive["most"] = max(alive["most"], alive["now"])
             yield TextRow(Text(f"text {i} " * 10), "a", str(i))
 
-    kept, n_read = sample_texts(stream(), 10, seed=0)
-    assert (len(kept), n_read) == (10, 3000)
+    texts, n_read = sample_texts(stream(), 10, seed=0)
+    assert (len(texts), n_read) == (10, 3000)
     assert alive["most"] < 20
 
 
@@ -63,7 +65,7 @@ def test_gigantic_texts_are_cut_and_noted():
     assert texts.dropped == (f"2 texts were cut after {MAX_CHARACTERS:,} characters.",)
 
 
-def test_what_was_passed_over_is_noted():
+def test_skipped_rows_are_noted():
     skipped: Counter[str] = Counter()
 
     def rows():
@@ -75,14 +77,14 @@ def test_what_was_passed_over_is_noted():
     assert texts.digest == digest_rows([TextRow("a text")])
 
 
-def test_no_text_says_what_was_passed_over(tmp_path):
+def test_the_error_for_no_text_counts_skipped_rows(tmp_path):
     source = tmp_path / "texts.jsonl"
     source.write_text('{"text": "", "group": "1"}\n' * 3)
     with pytest.raises(SourceError, match=r"texts.jsonl holds no text. 3 rows have no text or no label\."):
         read_texts(MakeConfig("text_features", source=str(source)))
 
 
-def test_further_columns_arrive_and_count_in_the_digest(tmp_path):
+def test_further_columns_are_read_and_change_the_digest(tmp_path):
     source = tmp_path / "texts.jsonl"
     digests = set()
     for subject in ("Rome", "Oslo"):

@@ -1,3 +1,5 @@
+"""Tokenizers: special tokens, decoded strings, ids and spans of texts, identity, and damaged files."""
+
 import json
 import shutil
 from pathlib import Path
@@ -35,15 +37,15 @@ def load_kind(tokenizer_dirs: dict[str, Path], kind: str):
         ("byte_level_bpe", True, SpecialFrame((0,), ())),
         ("byte_level_bpe", False, SpecialFrame((), ())),
         ("unigram", True, SpecialFrame((1,), ())),
-        ("unigram", False, SpecialFrame((1,), ())),  # its template puts <s> in front, whatever we ask
+        ("unigram", False, SpecialFrame((1,), ())),  # its template always puts <s> in front
         ("wordpiece", True, SpecialFrame((2,), (3,))),
         ("wordpiece", False, SpecialFrame((2,), (3,))),
     ],
 )
 def test_special_frame(tokenizer_dirs, kind, prepend_bos, frame):
-    found = special_frame(load_kind(tokenizer_dirs, kind), prepend_bos)
-    assert found == frame
-    assert found.size == len(frame.prefix) + len(frame.suffix)
+    actual = special_frame(load_kind(tokenizer_dirs, kind), prepend_bos)
+    assert actual == frame
+    assert actual.size == len(frame.prefix) + len(frame.suffix)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_decoded_vocabulary(tokenizer_dirs, kind, piece, string):
     assert vocabulary[tokenizer.vocab[piece]] == string
 
 
-def test_byte_level_tokens_are_what_they_decode_to_alone(tokenizer_dirs):
+def test_byte_level_tokens_equal_their_single_decoding(tokenizer_dirs):
     tokenizer = load_kind(tokenizer_dirs, "byte_level_bpe")
     assert decoded_vocabulary(tokenizer) == [tokenizer.decode([i]) for i in range(len(tokenizer))]
 
@@ -122,7 +124,7 @@ def test_byte_level_ids_give_the_text_back(tokenizer_dirs):
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_spans_lie_in_the_text_in_order(tokenizer, name):
+def test_spans_are_inside_the_text_and_in_order(tokenizer, name):
     text = TEXTS[name]
     ((_, spans),) = token_spans(tokenizer, [text])
     assert ((spans >= 0) & (spans <= len(text))).all()
@@ -130,13 +132,13 @@ def test_spans_lie_in_the_text_in_order(tokenizer, name):
     assert (np.diff(spans[:, 0]) >= 0).all()
 
 
-def test_spans_cover_every_character_but_white_space(tokenizer):
+def test_spans_cover_every_character_except_white_space(tokenizer):
     @settings(deadline=None, max_examples=30)
     @given(st.text(alphabet="ab1. (é😀ש\u0301\n", max_size=30))
     def law(text):
         ((_, spans),) = token_spans(tokenizer, [text])
         covered = {character for start, stop in spans.tolist() for character in range(start, stop)}
-        dropped = "\u0301" if tokenizer.unk_token == "[UNK]" else ""  # WordPiece cleans some marks away
+        dropped = "\u0301" if tokenizer.unk_token == "[UNK]" else ""  # WordPiece removes some marks
         assert {i for i, c in enumerate(text) if not c.isspace() and c not in dropped} <= covered
 
     law()
@@ -150,27 +152,27 @@ def test_spans_cover_every_character_but_white_space(tokenizer):
         ("wordpiece", ["the", "c", "a", "t", "😀", "the"]),
     ],
 )
-def test_spans_say_which_characters_a_token_stands_for(tokenizer_dirs, kind, strings):
+def test_spans_are_the_characters_of_each_token(tokenizer_dirs, kind, strings):
     text = "the cat 😀 the"
     ((ids, spans),) = token_spans(load_kind(tokenizer_dirs, kind), [text])
-    found = [text[start:stop] for start, stop in spans.tolist()]
-    assert [string for string in found if string.strip()] == strings
-    assert len(found) == len(ids)
+    covered = [text[start:stop] for start, stop in spans.tolist()]
+    assert [string for string in covered if string.strip()] == strings
+    assert len(covered) == len(ids)
 
 
 @pytest.mark.parametrize(
     ("kind", "text"),
     [("byte_level_bpe", "a <|endoftext|> b"), ("wordpiece", "a [SEP] b [CLS] c")],
 )
-def test_special_tokens_spelt_out_in_a_text_are_text(tokenizer_dirs, kind, text):
+def test_strings_of_special_tokens_in_a_text_are_text(tokenizer_dirs, kind, text):
     tokenizer = load_kind(tokenizer_dirs, kind)
     special = set(tokenizer.all_special_ids)
-    assert special & set(tokenizer(text, add_special_tokens=False)["input_ids"])  # what a plain call gives
+    assert special & set(tokenizer(text, add_special_tokens=False)["input_ids"])  # a plain call makes them special
     (ids,) = token_ids(tokenizer, [text])
     assert not special & set(ids.tolist())
 
 
-def test_special_tokens_go_around():
+def test_special_tokens_are_put_around():
     around = SpecialFrame((1, 2), (3,)).around(np.array([7, 8], np.int32))
     assert around.dtype == np.int32
     assert around.tolist() == [1, 2, 7, 8, 3]
@@ -222,7 +224,7 @@ def test_damaged_tokenizer(tokenizer_dirs, tmp_path, damage):
         }
         file.write_text(damaged[damage])
     with pytest.raises(
-        ModelError, match="No tokenizer could be loaded for .*damaged.*Give `demo`, a local model folder"
+        ModelError, match="No tokenizer could be loaded for .*damaged.*Pass `demo`, a local model folder"
     ):
         load_tokenizer(str(folder))
 

@@ -1,3 +1,5 @@
+"""Prefixes and suffixes of the strings of tokens."""
+
 import pytest
 
 from probing_datasets.collections.affixes import PREFIXES, SUFFIXES, ends_with, starts_with
@@ -10,7 +12,7 @@ from probing_datasets.collections.affixes import PREFIXES, SUFFIXES, ends_with, 
         ("under", {"un", "under"}, {"er"}),
         (" in", {"in", "il_ir_im_in"}, set()),
         ("realise", {"re"}, {"ise_ize"}),
-        ("  re", set(), set()),  # of two spaces one is left
+        ("  re", set(), set()),  # one of the two spaces remains
         ("ness", set(), {"ness"}),
         (" NATION", set(), {"tion_sion"}),
         ("ent", set(), {"ent", "ant_ent"}),

@@ -1,3 +1,5 @@
+"""Characters and tokens inside quotes and brackets."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from probing_datasets.building.tokenization import load_tokenizer, token_spans
 from probing_datasets.collections.containment import DELIMITERS, ContainmentConfig, containment_of_tokens, enclosed
 from probing_datasets.foundation.errors import SettingsError
 
-# A text, and below it which characters are inside, by eye.
+# Kind; text; the characters inside, marked x by hand.
 CASES = [
     ("parentheses", "a (b c) d", "___xxx___"[:3] + "xxx" + "___"),
     ("parentheses", "(a(b)c)", "_xxxxx_"),
@@ -26,7 +28,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "text", "expected"), CASES)
-def test_what_stands_inside(kind, text, expected):
+def test_characters_inside(kind, text, expected):
     assert len(text) == len(expected)
     marks = ["_"] * len(text)
     for start, stop in enclosed(text, *DELIMITERS[kind], max_span=100):
@@ -34,7 +36,7 @@ def test_what_stands_inside(kind, text, expected):
     assert "".join(marks) == expected
 
 
-def test_long_spans_are_taken_for_unclosed():
+def test_long_spans_are_treated_as_unclosed():
     assert enclosed("(1234)", "(", ")", 4) == [(1, 5)]
     assert enclosed("(12345)", "(", ")", 4) == []
 
@@ -42,7 +44,7 @@ def test_long_spans_are_taken_for_unclosed():
 @settings(deadline=None, max_examples=60)
 @given(st.text(alphabet="a ()", max_size=20))
 def test_balanced_text_has_depth(text):
-    """Where no bracket is left over, inside is where the depth is not 0."""
+    """If every bracket is closed, a character is inside when the depth of brackets is not 0."""
     depth = np.cumsum([{"(": 1, ")": -1}.get(c, 0) for c in text])
     if len(text) and depth.min() >= 0 and depth[-1] == 0:
         inside = np.zeros(len(text), bool)
@@ -60,13 +62,13 @@ def test_tokens_of_every_kind(tokenizer_dir):
     values = containment_of_tokens(TextRow(text), spans, 100)
     assert values.shape == (len(spans), len(DELIMITERS))
     for column, name in enumerate(DELIMITERS):
-        chosen = {
+        strings = {
             text[start:stop].strip() for (start, stop), inside in zip(spans, values[:, column], strict=True) if inside
         }
         expected = {"quotes": "there", "parentheses": "cat 😀", "brackets": "1", "braces": "2", "angle_brackets": "3"}[
             name
         ]
-        assert set("".join(chosen)) == set(expected.replace(" ", ""))
+        assert set("".join(strings)) == set(expected.replace(" ", ""))
 
 
 def test_longest_span_must_be_positive():

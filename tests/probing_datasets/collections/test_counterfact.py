@@ -1,4 +1,5 @@
-import json
+"""True and false statements: from facts and from texts, the probed token, groups, spans."""
+
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from probing_datasets.collections.counterfact import (
 )
 from probing_datasets.feature_dataset.spans import read_span
 from probing_datasets.foundation.errors import AnnotationError, DatasetError, SourceError
+from tests.builders.datasets import squeeze
+from tests.builders.sources import write_table
 
 
 def spans(row: TextRow) -> tuple[str, str]:
@@ -84,16 +87,16 @@ FACTS = [(f"City {letter}{i}", "Far Norway", "New Delhi") for i in range(9) for 
 
 
 def facts(path: Path, false_target: str = "New Delhi") -> str:
+    """Write `FACTS` and one row whose prompt does not name its subject, and return the path."""
     rows = [
         {"prompt": f"The {subject} is in", "subject": f" {subject}", "target_true": f" {yes}", "target_false": no}
         for subject, yes, no in [(subject, yes, false_target) for subject, yes, _ in FACTS]
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**rows[0], "subject": "Atlantis"}]))
-    return str(path)
+    return write_table(path, [*rows, {**rows[0], "subject": "Atlantis"}])
 
 
 def texts_of(dataset, folder: Path) -> tuple[list[str], list[str]]:
-    """All text before and with the probed token of each row, and what follows, in its own words."""
+    """The text up to and with the probed token of each row, and the text after it."""
     tokenizer = load_tokenizer(str(folder))
     sequence, position, _ = dataset.feature_probes("text_true")
     tokens = dataset.tokens(sequence)
@@ -101,10 +104,6 @@ def texts_of(dataset, folder: Path) -> tuple[list[str], list[str]]:
     before = tokenizer.batch_decode([t[n_prefix : p + 1] for t, p in zip(tokens, position, strict=True)])
     after = tokenizer.batch_decode([t[p + 1 :] for t, p in zip(tokens, position, strict=True)])
     return before, after
-
-
-def squeeze(text: str) -> str:
-    return text.replace(" ", "")
 
 
 def test_the_end_of_the_target_is_probed(tokenizer_dir, tmp_path):
@@ -130,19 +129,18 @@ def test_a_target_that_ends_in_a_character_of_several_tokens(kind, tokenizer_dir
 
 def test_a_target_that_the_tokenizer_does_not_know_is_not_probed(tokenizer_dirs, tmp_path):
     source = facts(tmp_path / "facts.jsonl", "Bogotá שלום")
-    with pytest.raises(DatasetError, match="text_true was left out: 27 positives and 0 negatives"):
+    with pytest.raises(DatasetError, match="text_true was dropped: 27 positives and 0 negatives"):
         build(CounterfactConfig(tokenizer=str(tokenizer_dirs["wordpiece"]), source=source))
 
 
-def test_a_statement_may_go_on_after_its_target(tokenizer_dir, tmp_path):
-    path = tmp_path / "statements.jsonl"
+def test_a_statement_may_continue_after_its_target(tokenizer_dir, tmp_path):
     rows = [
         {"text": f"The {subject} is in {target}, they say.", "subject": subject, "target": target, "label": int(true)}
         for subject, *targets in FACTS
         for target, true in zip(targets, (True, False), strict=True)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    dataset = build(CounterfactConfig(tokenizer=str(tokenizer_dir), source=str(path), layout="statements"))
+    source = write_table(tmp_path / "statements.jsonl", rows)
+    dataset = build(CounterfactConfig(tokenizer=str(tokenizer_dir), source=source, layout="statements"))
     before, after = texts_of(dataset, tokenizer_dir)
     assert all(squeeze(text).startswith(",theysay.") for text in after)
     assert [squeeze(text).endswith("FarNorway") for text in before] == list(
@@ -175,7 +173,7 @@ def test_sources_that_are_refused(tokenizer_dirs, tmp_path):
     folder = str(tokenizer_dirs["byte_level_bpe"])
     path = tmp_path / "facts.jsonl"
     path.write_text('{"prompt": "Oslo is in", "subject": "Oslo", "target_true": "Norway", "target_false": "Peru"}\n')
-    with pytest.raises(DatasetError, match="text_true was left out: 1 positives and 1 negatives"):
+    with pytest.raises(DatasetError, match="text_true was dropped: 1 positives and 1 negatives"):
         build(CounterfactConfig(tokenizer=folder, source=str(path)))
     with pytest.raises(SourceError, match="has no column 'text'"):
         build(CounterfactConfig(tokenizer=folder, source=str(path), layout="statements"))

@@ -1,22 +1,21 @@
-import json
+"""Sub-corpora as binary features, and as one multiclass feature over all pieces of a text."""
 
 import numpy as np
 import pytest
 
 from probing_datasets.collections.distribution_id import DistributionConfig, PileTestConfig, build, build_pile_test
+from tests.builders.sources import write_table
 
 
 @pytest.fixture
 def source(tmp_path):
     """Three sub-corpora, each of one letter, named in a struct as in the Pile."""
-    path = tmp_path / "pile.jsonl"
     rows = [
         {"text": f"{name[0]} " * 47, "meta": {"pile_set_name": name}, "group": f"{name} {i}"}
         for name in ("arxiv", "books", "code")
         for i in range(12)
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
+    return write_table(tmp_path / "pile.jsonl", rows)
 
 
 def options(source, tokenizer_dirs):
@@ -28,7 +27,7 @@ def options(source, tokenizer_dirs):
     }
 
 
-def test_one_against_the_rest_behind_the_first_tokens(source, tokenizer_dirs):
+def test_each_sub_corpus_against_the_rest_after_the_first_tokens(source, tokenizer_dirs):
     dataset = build(DistributionConfig(**options(source, tokenizer_dirs)))
     assert dataset.features == ("arxiv", "books", "code")
     corpus = np.array([group.split()[0] for group in dataset.sequences["group"]])

@@ -1,15 +1,15 @@
-import csv
-import json
+"""The labels of any table: kinds of columns, probed tokens, groups, rows without labels."""
+
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.labelled_text import LabelledTextConfig, build
 from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
+from tests.builders.datasets import decoded_sequences, squeeze
+from tests.builders.sources import write_table
 
 # Thirty messages of five people: who likes it, how many stars, what they write about.
 ROWS = [
@@ -33,53 +33,39 @@ ROWS = [
 ]
 
 
-def write(path: Path, rows: list[dict] = ROWS) -> str:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".csv":
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
-
-
 def settings(folder: Path, source: str, **options) -> LabelledTextConfig:
     return LabelledTextConfig(tokenizer=str(folder), source=source, min_positives=2, **options)
 
 
 def texts_by_label(dataset, folder: Path, feature: str) -> dict[float, set[str]]:
-    """Which texts (without spaces, as tokenizers treat them in their own ways) have which label."""
-    tokenizer, d = load_tokenizer(str(folder)), dataset.description
+    """The texts of each label, without spaces."""
     probes = dataset.feature_probes(feature)
-    found: dict[float, set[str]] = {}
-    for tokens, label in zip(dataset.tokens(probes.sequence), probes.label.tolist(), strict=True):
-        text = tokenizer.decode(tokens[d.n_prefix : len(tokens) - d.n_suffix])
-        found.setdefault(label, set()).add(text.replace(" ", ""))
-    return found
+    texts: dict[float, set[str]] = {}
+    for text, label in zip(decoded_sequences(dataset, folder, probes.sequence), probes.label.tolist(), strict=True):
+        texts.setdefault(label, set()).add(squeeze(text))
+    return texts
 
 
-def expected(wanted) -> set[str]:
-    return {row["text"].replace(" ", "") for row in ROWS if wanted(row)}
+def expected(condition) -> set[str]:
+    """The texts of the rows that satisfy a condition, without spaces."""
+    return {squeeze(row["text"]) for row in ROWS if condition(row)}
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 def test_two_classes(tokenizer_dir, tmp_path, suffix):
-    dataset = build(settings(tokenizer_dir, write(tmp_path / f"table{suffix}")))
+    dataset = build(settings(tokenizer_dir, write_table(tmp_path / f"table{suffix}", ROWS)))
     assert dataset.features == ("label",)
-    found = texts_by_label(dataset, tokenizer_dir, "label")
+    texts = texts_by_label(dataset, tokenizer_dir, "label")
     good, bad = expected(lambda row: row["label"] == "yes"), expected(lambda row: row["label"] == "no")
-    assert found[-1.0] == bad
-    assert found[1.0] <= good
-    assert len(found[1.0]) == 12  # as many as there are negatives
+    assert texts[-1.0] == bad
+    assert texts[1.0] <= good
+    assert len(texts[1.0]) == 12  # as many as there are negatives
 
 
 def test_several_label_columns_of_several_kinds(tokenizer_dirs, tmp_path):
     folder = tokenizer_dirs["byte_level_bpe"]
     options = {"further_labels": ("stars", "about", "author")}
-    dataset = build(settings(folder, write(tmp_path / "table.parquet"), **options))
+    dataset = build(settings(folder, write_table(tmp_path / "table.parquet", ROWS), **options))
     kinds = {name: info.kind for name, info in dataset.description.features.items()}
     assert kinds == {
         "label": "binary",
@@ -96,7 +82,7 @@ def test_several_label_columns_of_several_kinds(tokenizer_dirs, tmp_path):
 
 def test_numbers(tokenizer_dirs, tmp_path):
     folder = tokenizer_dirs["unigram"]
-    config = settings(folder, write(tmp_path / "table.csv"), label_column="stars", label_kind="regression")
+    config = settings(folder, write_table(tmp_path / "table.csv", ROWS), label_column="stars", label_kind="regression")
     dataset = build(config)
     assert dataset.description.features["stars"].kind == "regression"
     for stars, texts in texts_by_label(dataset, folder, "stars").items():
@@ -104,14 +90,14 @@ def test_numbers(tokenizer_dirs, tmp_path):
 
 
 def test_the_last_token_is_probed(tokenizer_dir, tmp_path):
-    dataset = build(settings(tokenizer_dir, write(tmp_path / "table.csv")))
+    dataset = build(settings(tokenizer_dir, write_table(tmp_path / "table.csv", ROWS)))
     probes = dataset.feature_probes("label")
     assert np.array_equal(probes.position, dataset.lengths[probes.sequence] - dataset.description.n_suffix - 1)
 
 
 def test_the_end_of_a_long_text_is_kept(tokenizer_dir, tmp_path):
     rows = [{**row, "text": "word " * 200 + row["text"]} for row in ROWS]
-    dataset = build(settings(tokenizer_dir, write(tmp_path / "table.csv", rows), context_length=30))
+    dataset = build(settings(tokenizer_dir, write_table(tmp_path / "table.csv", rows), context_length=30))
     tokenizer, d = load_tokenizer(str(tokenizer_dir)), dataset.description
     ends = tokenizer.batch_decode([t[: len(t) - d.n_suffix] for t in dataset.tokens(np.arange(d.n_sequences))])
     assert all(end.replace(" ", "").endswith(f"number{i}") for i, end in enumerate(ends))
@@ -119,7 +105,9 @@ def test_the_end_of_a_long_text_is_kept(tokenizer_dir, tmp_path):
 
 
 def test_some_tokens(tokenizer_dir, tmp_path):
-    config = settings(tokenizer_dir, write(tmp_path / "table.csv"), probed_tokens="some", positions_per_sequence=3)
+    config = settings(
+        tokenizer_dir, write_table(tmp_path / "table.csv", ROWS), probed_tokens="some", positions_per_sequence=3
+    )
     dataset = build(config)
     probes = dataset.feature_probes("label")
     assert np.bincount(probes.sequence).max() == 3
@@ -129,13 +117,13 @@ def test_some_tokens(tokenizer_dir, tmp_path):
 
 def test_groups_are_those_of_the_column(tokenizer_dirs, tmp_path):
     folder = tokenizer_dirs["wordpiece"]
-    dataset = build(settings(folder, write(tmp_path / "table.csv"), group_column="author"))
+    dataset = build(settings(folder, write_table(tmp_path / "table.csv", ROWS), group_column="author"))
     assert sorted(set(dataset.sequences["group"])) == [f"author {i}" for i in range(5)]
 
 
 def test_the_same_text_is_one_group(tokenizer_dirs, tmp_path):
     folder = tokenizer_dirs["wordpiece"]
-    dataset = build(settings(folder, write(tmp_path / "table.csv", ROWS + ROWS)))
+    dataset = build(settings(folder, write_table(tmp_path / "table.csv", ROWS + ROWS)))
     assert dataset.description.n_sequences == 60
     assert len(set(dataset.sequences["group"])) == 30
 
@@ -143,7 +131,7 @@ def test_the_same_text_is_one_group(tokenizer_dirs, tmp_path):
 def test_rows_without_a_label(tokenizer_dirs, tmp_path):
     folder = tokenizer_dirs["wordpiece"]
     rows = [*ROWS, {**ROWS[0], "label": None}, {**ROWS[0], "label": ""}, {**ROWS[0], "text": ""}]
-    dataset = build(settings(folder, write(tmp_path / "table.jsonl", rows)))
+    dataset = build(settings(folder, write_table(tmp_path / "table.jsonl", rows)))
     assert dataset.description.n_sequences == 30
     assert dataset.description.dropped == ("3 rows have no text or no label.",)
 
@@ -152,7 +140,7 @@ def test_a_row_may_have_one_label_of_two(tokenizer_dirs, tmp_path):
     folder = tokenizer_dirs["wordpiece"]
     rows = [{**row, "label": None} if i < 5 else row for i, row in enumerate(ROWS)]
     rows.append({**ROWS[0], "label": None, "author": None})
-    dataset = build(settings(folder, write(tmp_path / "table.jsonl", rows), further_labels=("author",)))
+    dataset = build(settings(folder, write_table(tmp_path / "table.jsonl", rows), further_labels=("author",)))
     assert dataset.description.dropped == ("1 texts have no label.",)
     assert set(dataset.feature_probes("author").sequence) == set(range(30))
     assert min(dataset.feature_probes("label").sequence) == 5
@@ -160,18 +148,20 @@ def test_a_row_may_have_one_label_of_two(tokenizer_dirs, tmp_path):
 
 def test_one_value_against_the_rest(tokenizer_dirs, tmp_path):
     folder = tokenizer_dirs["byte_level_bpe"]
-    config = settings(folder, write(tmp_path / "table.csv"), label_column="author", positive_label="author 3")
+    config = settings(
+        folder, write_table(tmp_path / "table.csv", ROWS), label_column="author", positive_label="author 3"
+    )
     dataset = build(config)
     assert dataset.features == ("author: author 3",)
-    found = texts_by_label(dataset, folder, "author: author 3")
-    assert found[1.0] == expected(lambda row: row["author"] == "author 3")
+    texts = texts_by_label(dataset, folder, "author: author 3")
+    assert texts[1.0] == expected(lambda row: row["author"] == "author 3")
 
 
 def test_the_columns_of_sae_probes(tokenizer_dirs, tmp_path):
     rows = [{"prompt": f"Name{i} Family", "prompt_len": 2, "target": i % 2} for i in range(40)]
     config = LabelledTextConfig(
         tokenizer=str(tokenizer_dirs["byte_level_bpe"]),
-        source=write(tmp_path / "5_hist_fig_ismale.csv", rows),
+        source=write_table(tmp_path / "5_hist_fig_ismale.csv", rows),
         text_column="prompt",
         label_column="target",
     )
@@ -179,8 +169,8 @@ def test_the_columns_of_sae_probes(tokenizer_dirs, tmp_path):
     assert dataset.description.features["target"].counts == {"-1": 20, "1": 20}
 
 
-def test_a_name_of_ones_own(tokenizer_dirs, tmp_path):
-    folder, source = tokenizer_dirs["wordpiece"], write(tmp_path / "table.csv")
+def test_a_name_for_the_data_set(tokenizer_dirs, tmp_path):
+    folder, source = tokenizer_dirs["wordpiece"], write_table(tmp_path / "table.csv", ROWS)
     dataset = build(settings(folder, source, name="5_hist_fig_ismale"))
     assert dataset.name == "5_hist_fig_ismale.wordpiece.48.-1"
     assert dataset.description.collection == "labelled_text"
@@ -188,7 +178,7 @@ def test_a_name_of_ones_own(tokenizer_dirs, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.b", "../a", "a b"])
-def test_a_name_that_is_no_name(name):
+def test_names_that_are_not_valid(name):
     with pytest.raises(SettingsError, match="--name must consist of letters, digits, _ and -, not"):
         LabelledTextConfig(name=name)
 
@@ -199,10 +189,10 @@ def test_a_name_that_is_no_name(name):
         ({"label_column": "liked"}, SourceError, "has no column 'liked'"),
         ({"further_labels": ("liked",)}, SourceError, "has no column 'liked'"),
         ({"label_column": "author", "label_kind": "binary"}, DatasetError, "have 5 values.*--positive_label"),
-        ({"label_column": "author", "label_kind": "regression"}, DatasetError, "are no numbers: 'author 0'"),
+        ({"label_column": "author", "label_kind": "regression"}, DatasetError, "are not all numbers: 'author 0'"),
         ({"positive_label": "maybe"}, DatasetError, "--positive_label 'maybe'; it has: no, yes"),
     ],
 )
 def test_what_cannot_be_probed(tokenizer_dirs, tmp_path, options, error, message):
     with pytest.raises(error, match=message):
-        build(settings(tokenizer_dirs["wordpiece"], write(tmp_path / "table.csv"), **options))
+        build(settings(tokenizer_dirs["wordpiece"], write_table(tmp_path / "table.csv", ROWS), **options))

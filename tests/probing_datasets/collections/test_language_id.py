@@ -1,13 +1,15 @@
-import json
+"""Languages as binary features: labels, shared positions, rare languages."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.language_id import build
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
+from tests.builders.datasets import decoded_sequences
+from tests.builders.sources import write_table
 
 WORDS = {"Greek": "και the το ", "Hebrew": "של the על ", "Latin": "et the in "}
 
@@ -22,15 +24,13 @@ def source(tmp_path: Path):
             for language, (n, n_groups) in languages.items()
             for i in range(n)
         ]
-        path = tmp_path / "languages.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return str(path)
+        return write_table(tmp_path / "languages.jsonl", rows)
 
     return write
 
 
 def language_of(text: str) -> str:
-    """Which of the three languages a text is in, by its script."""
+    """The language of a text, by its script."""
     if any("α" <= character <= "ω" for character in text):
         return "Greek"
     return "Hebrew" if any("א" <= character <= "ת" for character in text) else "Latin"
@@ -39,7 +39,7 @@ def language_of(text: str) -> str:
 def test_one_against_the_rest(source, tokenizer_dirs):
     path = source({"Greek": (24, 4), "Hebrew": (20, 5), "Latin": (30, 3)})
     dataset = build(MakeConfig("natural_lang_id", str(tokenizer_dirs["byte_level_bpe"]), source=path))
-    texts = decode_all(dataset, tokenizer_dirs["byte_level_bpe"])
+    texts = decoded_sequences(dataset, tokenizer_dirs["byte_level_bpe"])
     truth = np.array([language_of(text) for text in texts])
     assert dataset.features == ("Greek", "Hebrew", "Latin")
     for language in dataset.features:
@@ -49,11 +49,6 @@ def test_one_against_the_rest(source, tokenizer_dirs):
         n = {"Greek": 24, "Hebrew": 20, "Latin": 30}[language]
         assert dataset.description.features[language].counts == {"1": 5 * n, "-1": 5 * (74 - n)}
     assert all(group.startswith(language) for group, language in zip(dataset.sequences["group"], truth, strict=True))
-
-
-def decode_all(dataset, folder: Path) -> list[str]:
-    tokens = dataset.tokens(np.arange(dataset.description.n_sequences))
-    return load_tokenizer(str(folder)).batch_decode([t[1:] for t in tokens])
 
 
 def test_all_languages_share_their_positions(source, tokenizer_dir):
@@ -96,13 +91,13 @@ def test_special_tokens_in_the_text_are_not_probed(source, tokenizer_dirs):
     assert all((tokens == 0).sum() == 1 for tokens in dataset.tokens(np.arange(40)))  # the first one
 
 
-def test_rare_languages_are_left_out_and_noted(source, tokenizer_dirs):
+def test_rare_languages_are_dropped_and_noted(source, tokenizer_dirs):
     path = source({"Greek": (24, 4), "Hebrew": (19, 5), "Latin": (30, 3)})
     dataset = build(MakeConfig("natural_lang_id", str(tokenizer_dirs["wordpiece"]), source=path))
     assert dataset.features == ("Greek", "Latin")
     assert dataset.description.n_sequences == 54
     assert dataset.description.dropped == (
-        "Hebrew was left out: 19 sequences in 5 groups, and it needs at least 20 (--min_positives) in 2.",
+        "Hebrew was dropped: 19 sequences in 5 groups, and it needs at least 20 (--min_positives) in 2.",
         "38 sequences are copies of one in another group: they may be in training and test rows both.",
     )
 
@@ -111,8 +106,8 @@ def test_rare_languages_are_left_out_and_noted(source, tokenizer_dirs):
     ("languages", "message"),
     [
         ({"Greek": (30, 3)}, r"Fewer than two languages are left \(Greek\)\. .*Check --label_column"),
-        ({"Greek": (30, 3), "Latin": (5, 5)}, r"Latin was left out: 5 sequences in 5 groups.*--min_positives"),
-        ({"Greek": (30, 3), "Latin": (30, 1)}, r"Latin was left out: 30 sequences in 1 groups"),
+        ({"Greek": (30, 3), "Latin": (5, 5)}, r"Latin was dropped: 5 sequences in 5 groups.*--min_positives"),
+        ({"Greek": (30, 3), "Latin": (30, 1)}, r"Latin was dropped: 30 sequences in 1 groups"),
         ({"Greek": (2, 2), "Latin": (2, 2)}, r"languages are left \(none\)"),
     ],
 )

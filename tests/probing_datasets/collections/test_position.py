@@ -1,3 +1,5 @@
+"""The four numbers of a position, on the same rows."""
+
 import numpy as np
 
 from probing_datasets.collections.position import PositionConfig, build, position_features

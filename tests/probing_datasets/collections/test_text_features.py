@@ -1,4 +1,5 @@
-import json
+"""String properties of tokens: by hand, with three kinds of tokenizers, rare and special tokens."""
+
 import string
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.text_features import TEXT_FEATURES, build, feature_table
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
+from tests.builders.sources import write_table
 
-# A token, and all features that hold of it.
+# A token, and all its features.
 CASES = {
     " the": "contains_whitespace has_leading_space",
     "the": "no_leading_space_and_loweralpha",
@@ -64,7 +66,7 @@ def test_feature_table_is_one_column_per_token():
         assert column.tolist() == [name in features.split() for features in CASES.values()]
 
 
-# The same properties, said once more in another way, for the ASCII tokens of a text.
+# The same properties, written in another way, for the ASCII tokens of a text.
 ASCII_TRUTH = {
     "contains_digit": lambda t: bool(set(t) & set(string.digits)),
     "contains_capital": lambda t: bool(set(t) & set(string.ascii_uppercase)),
@@ -76,7 +78,7 @@ ASCII_TRUTH = {
     "is_not_ascii": lambda t: False,
 }
 
-# What a vocabulary entry adds to a text, by the rules of its kind and without the decoder.
+# The string that a vocabulary entry adds to a text, by the rules of its kind and without the decoder.
 STRING_OF_PIECE = {
     "byte_level_bpe": lambda piece: piece.replace("Ġ", " ").replace("Ċ", "\n"),
     "unigram": lambda piece: "\n" if piece == "<0x0A>" else piece.replace("▁", " "),
@@ -87,8 +89,8 @@ TEXT = "The 12 cats (and 3 dogs) sang 'the song' IN 1999; it was\nBad."
 
 
 def write_source(path: Path, text: str, n: int = 30) -> str:
-    path.write_text("".join(json.dumps({"text": f"{text} {i}", "group": str(i // 3)}) + "\n" for i in range(n)))
-    return str(path)
+    """Write a text ``n`` times, with a number at its end, three times in each group."""
+    return write_table(path, [{"text": f"{text} {i}", "group": str(i // 3)} for i in range(n)])
 
 
 @pytest.fixture(params=STRING_OF_PIECE)
@@ -123,7 +125,7 @@ def test_special_tokens_are_not_probed(built):
 
 
 def test_unknown_tokens_are_not_probed(tokenizer_dirs, tmp_path):
-    """[UNK] is a capitalised word in brackets, and the text it stands for is not."""
+    """[UNK] is a capitalised word in brackets, but the text that it replaces is not."""
     source = write_source(tmp_path / "text.jsonl", "the שלום cat שלום sat Up Far")
     settings = MakeConfig("text_features", str(tokenizer_dirs["wordpiece"]), source=source, min_positives=5)
     dataset = build(settings)
@@ -165,26 +167,25 @@ def test_number_fraction_and_shared_rows(tiny_model_dir):
     assert len(set.union(*rows.values())) < 0.75 * n_rows  # one priority for all features
 
 
-def test_features_with_few_positives_are_left_out(tokenizer_dirs, tmp_path):
+def test_features_with_few_positives_are_dropped(tokenizer_dirs, tmp_path):
     source = write_source(tmp_path / "text.jsonl", "only small words here")
     settings = MakeConfig("text_features", str(tokenizer_dirs["byte_level_bpe"]), source=source)
     dataset = build(settings)
     assert "is_not_ascii" not in dataset.features
     assert (
-        "is_not_ascii was left out: 0 positives and 679 negatives (--min_positives 20)." in dataset.description.dropped
+        "is_not_ascii was dropped: 0 positives and 679 negatives (--min_positives 20)." in dataset.description.dropped
     )
 
 
-def test_nothing_left(tokenizer_dirs, tmp_path):
+def test_no_feature_is_left(tokenizer_dirs, tmp_path):
     source = write_source(tmp_path / "text.jsonl", "only small words here", n=1)
     settings = MakeConfig("text_features", str(tokenizer_dirs["byte_level_bpe"]), source=source)
-    with pytest.raises(DatasetError, match="No feature is left. contains_digit was left out: .* Use more text."):
+    with pytest.raises(DatasetError, match="No feature is left. contains_digit was dropped: .* Use more text."):
         build(settings)
 
 
-def test_a_feature_that_always_holds_is_left_out(tokenizer_dirs, tmp_path):
-    source = tmp_path / "text.jsonl"
-    source.write_text("".join(json.dumps({"text": "é" * 30, "group": str(i)}) + "\n" for i in range(30)))
-    settings = MakeConfig("text_features", str(tokenizer_dirs["byte_level_bpe"]), source=str(source))
-    with pytest.raises(DatasetError, match=r"is_not_ascii was left out: 900 positives and 0 negatives"):
+def test_a_feature_that_always_holds_is_dropped(tokenizer_dirs, tmp_path):
+    source = write_table(tmp_path / "text.jsonl", [{"text": "é" * 30, "group": str(i)} for i in range(30)])
+    settings = MakeConfig("text_features", str(tokenizer_dirs["byte_level_bpe"]), source=source)
+    with pytest.raises(DatasetError, match=r"is_not_ascii was dropped: 900 positives and 0 negatives"):
         build(settings)

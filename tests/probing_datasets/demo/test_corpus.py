@@ -1,3 +1,5 @@
+"""Reading the texts on which the demo model is trained."""
+
 import zipfile
 from pathlib import Path
 

@@ -1,19 +1,17 @@
-import json
+"""The bundled texts: languages, groups and lengths."""
+
 from collections import Counter
 
 import pytest
 
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.make import COLLECTIONS
+from tests.builders.sources import read_rows
 
 LANGUAGES = {
     "natural_lang_id": {"Dutch", "English", "French", "German", "Greek", "Italian", "Portuguese", "Spanish", "Swedish"},
     "programming_lang_id": {"C", "C++", "CSS", "Go", "HTML", "Java", "JavaScript", "Python", "Rust"},
 }
-
-
-def rows_of(collection: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in DEMO_TEXTS[collection].read_text(encoding="utf-8").splitlines()]
 
 
 def test_texts_are_of_collections_that_exist():
@@ -23,7 +21,7 @@ def test_texts_are_of_collections_that_exist():
 
 @pytest.mark.parametrize("collection", LANGUAGES)
 def test_thirty_groups_of_nine_languages(collection):
-    rows = rows_of(collection)
+    rows = read_rows(DEMO_TEXTS[collection])
     assert len(rows) == 270
     assert all(set(row) == {"text", "label", "group"} for row in rows)
     assert {row["label"] for row in rows} == LANGUAGES[collection]
@@ -35,7 +33,7 @@ def test_thirty_groups_of_nine_languages(collection):
 
 @pytest.mark.parametrize("collection", LANGUAGES)
 def test_texts_are_distinct_and_long_enough(collection):
-    texts = [row["text"] for row in rows_of(collection)]
+    texts = [row["text"] for row in read_rows(DEMO_TEXTS[collection])]
     assert len(set(texts)) == 270
     assert min(map(len, texts)) >= 100
     assert max(map(len, texts)) <= 3000
@@ -43,6 +41,6 @@ def test_texts_are_distinct_and_long_enough(collection):
 
 
 def test_greek_is_greek_and_only_it():
-    for row in rows_of("natural_lang_id"):
+    for row in read_rows(DEMO_TEXTS["natural_lang_id"]):
         greek = sum("α" <= character <= "ω" for character in row["text"].lower())
         assert (greek > len(row["text"]) / 2) == (row["label"] == "Greek")

@@ -1,3 +1,5 @@
+"""Training of the demo model: mixture of texts, tokenizer, batches, loss, and the whole run."""
+
 import json
 import math
 from pathlib import Path
@@ -25,6 +27,7 @@ from probing_datasets.demo.train_model import (
     train,
     train_tokenizer,
 )
+from tests.builders.sources import read_rows
 
 sizes = st.dictionaries(st.sampled_from(["a", "b", "code:C", "code:Python"]), st.integers(1, 10**6), min_size=1)
 
@@ -39,7 +42,7 @@ def test_weights_by_the_root_of_the_size(sizes):
         assert weights[name] / weights[largest] == pytest.approx(math.sqrt(size / sizes[largest]))
 
 
-def test_given_weights_come_first():
+def test_given_weights_are_kept_and_the_rest_is_shared():
     sizes = {"a": 100, "b": 400, "code:C": 900, "code:Python": 100}
     weights = sampling_weights(sizes, {"code": 0.4, "a": 0.3, "nowhere": 0.2})
     assert weights == pytest.approx({"a": 0.3, "b": 0.3, "code:C": 0.3, "code:Python": 0.1})
@@ -70,9 +73,7 @@ def test_learning_rate_warms_up_and_decays():
 
 @pytest.fixture
 def config(tmp_path: Path) -> TrainingConfig:
-    texts = [
-        json.loads(line)["text"] for line in DEMO_TEXTS["natural_lang_id"].read_text(encoding="utf-8").splitlines()
-    ]
+    texts = [row["text"] for row in read_rows(DEMO_TEXTS["natural_lang_id"])]
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "prose.txt").write_text("<|endoftext|>".join(texts[:60]))
     (tmp_path / "code").mkdir()
@@ -92,7 +93,7 @@ def config(tmp_path: Path) -> TrainingConfig:
     )
 
 
-def test_tokens_begin_every_document(config):
+def test_every_document_begins_with_the_end_of_text_token(config):
     corpus = load_corpus(config)
     assert set(corpus) == {"prose", "code:Python"}
     tokenizer = train_tokenizer(corpus, {"prose": 0.5, "code:Python": 0.5}, 300)

@@ -1,3 +1,5 @@
+"""Named spans of tokens: saving, the content hash, and the span that is pooled."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ def test_spans_survive_the_disk(tiny_dataset, tmp_path: Path):
     assert loaded.sequences["group"] == tiny_dataset.sequences["group"]
 
 
-def test_spans_are_part_of_what_activations_depend_on(tiny_dataset):
+def test_spans_are_part_of_the_content_hash(tiny_dataset):
     lengths = tiny_dataset.lengths
     spans = [np.stack([lengths - n, lengths], axis=1) for n in (1, 2)]
     datasets = [tiny_dataset, *(with_spans(tiny_dataset, {POOLED: span}) for span in spans)]

@@ -1,3 +1,5 @@
+"""Files and folders that appear complete or not at all, also after a kill or a full disk."""
+
 import json
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from probing_datasets.foundation.atomic_files import (
 
 
 class Killed(BaseException):
-    """Not an Exception, as Ctrl-C is none."""
+    """Not an Exception, like the KeyboardInterrupt of Ctrl-C."""
 
 
 def names(folder: Path) -> list[str]:

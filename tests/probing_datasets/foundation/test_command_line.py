@@ -1,9 +1,28 @@
+"""`run_command` and `prepare_process`: exit statuses, messages, and what a command changes in its process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from probing_datasets.foundation import errors
 from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.settings import COMMAND_DEFAULTS
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _restore_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what a command sets in the environment."""
+    for name in COMMAND_DEFAULTS:
+        monkeypatch.setenv(name, COMMAND_DEFAULTS[name])
 
 
 def raising(error: BaseException):
@@ -18,7 +37,7 @@ def test_success():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_errors_that_a_user_can_mend(kind, capsys):
+def test_errors_that_a_user_can_fix(kind, capsys):
     assert issubclass(kind, errors.SparseProbingError)
     assert run_command(raising(kind("The disk is full. Free some space."))) == 1
     assert capsys.readouterr() == ("", "error: The disk is full. Free some space.\n")
@@ -28,7 +47,7 @@ def test_errors_of_the_file_system(capsys):
     assert run_command(raising(OSError(28, "No space left on device", "/data/part"))) == 1
     assert capsys.readouterr().err == (
         "error: [Errno 28] No space left on device: '/data/part'. Finished work is kept; "
-        "mend this and run the same command again.\n"
+        "fix this and run the same command again.\n"
     )
 
 
@@ -45,3 +64,95 @@ def test_a_bug_keeps_its_traceback():
 def test_exit_of_the_parser_passes_through():
     with pytest.raises(SystemExit):
         run_command(raising(SystemExit(2)))
+
+
+STATE = """
+import json, os, sys
+before = dict(os.environ)
+{imports}
+import datasets, transformers
+from datasets.utils import are_progress_bars_disabled
+print(are_progress_bars_disabled(), not transformers.utils.logging.is_progress_bar_enabled())
+print(json.dumps([name for name in {{*before, *os.environ}} if before.get(name) != os.environ.get(name)]))
+"""
+"""Print whether the progress bars of both libraries are hidden, and the variables that changed."""
+
+IMPORTS = """
+import importlib, pkgutil
+import probing_datasets, sparse_probing, get_activations, probing_experiment
+for package in (probing_datasets, sparse_probing):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+from probing_datasets.make_config import MakeConfig
+from sparse_probing.config import HarvestConfig, ProbingConfig
+MakeConfig("ewt")
+HarvestConfig(model="demo", feature_dataset="none")
+ProbingConfig(model="demo", feature_dataset="none")
+"""
+
+SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
+"""Variables that an imported library sets."""
+
+PREPARE = """
+from probing_datasets.foundation.command_line import run_command
+assert run_command(lambda: None) == 0
+assert "datasets" not in sys.modules and "torch" not in sys.modules  # prepared before their import
+"""
+
+PREPARE_LATE = """
+import datasets, transformers
+from probing_datasets.foundation.command_line import run_command
+assert run_command(lambda: None) == 0
+"""
+
+
+def run_program(program: str, folder: Path) -> list[str]:
+    """Run a program in a folder, without the variables of a command, and return the lines that it prints."""
+    environment = {name: value for name, value in os.environ.items() if name not in COMMAND_DEFAULTS}
+    environment |= {"PYTHONPATH": str(ROOT), "TRANSFORMERS_VERBOSITY": "error"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_imports_and_settings_change_nothing_in_the_process(tmp_path):
+    (tmp_path / ".env").write_text("RESULTS_DIR=/from/file\nLD_PRELOAD=/evil.so\n")
+    hidden, changed = run_program(STATE.format(imports=IMPORTS), tmp_path)
+    assert hidden == "False False"
+    assert set(json.loads(changed)) <= SET_BY_LIBRARIES
+
+
+@pytest.mark.parametrize("prepare", [PREPARE, PREPARE_LATE])
+def test_a_command_prepares_its_process(tmp_path, prepare):
+    (tmp_path / ".env").write_text("HF_HOME=/from/file\nLD_PRELOAD=/evil.so\nPATH=/evil\nSLURM_JOB_ID=1\n")
+    hidden, changed = run_program(STATE.format(imports=prepare), tmp_path)
+    assert hidden == "True True"
+    assert set(json.loads(changed)) - SET_BY_LIBRARIES == {*COMMAND_DEFAULTS, "HF_HOME"}
+
+
+HEAVY = ("datasets", "torch", "transformers", "pandas", "pyarrow")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import probing_datasets",
+        "from probing_datasets.feature_dataset import Aggregation, FeatureDataset, load_feature_dataset",
+        "from probing_datasets.make import make_dataset",
+        "import probing_datasets.__main__ as m; m.command_type()",
+    ],
+)
+def test_imports_are_light(tmp_path, statement):
+    program = f"import sys; {statement}; print([name for name in {HEAVY} if name in sys.modules])"
+    assert run_program(program, tmp_path) == ["[]"]
+
+
+def test_help_is_light(tmp_path):
+    """The modules that `--help` imports, as `-X importtime` reports them."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-X", "importtime", "-m", "probing_datasets", "--help"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "tyro" in modules
+    assert not modules & set(HEAVY)

@@ -1,3 +1,5 @@
+"""Digests of JSON values and checksums of chunks."""
+
 import hashlib
 
 import numpy as np

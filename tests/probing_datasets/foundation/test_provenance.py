@@ -1,3 +1,5 @@
+"""Versions of packages, and the commit of the code."""
+
 import re
 import subprocess
 from importlib import metadata
@@ -9,9 +11,9 @@ from probing_datasets.foundation.provenance import PACKAGES, git_commit, provena
 
 
 def test_versions():
-    found = provenance()
-    assert {"python", "git_commit", *PACKAGES} == set(found)
-    assert found["numpy"] == np.__version__
+    versions = provenance()
+    assert {"python", "git_commit", *PACKAGES} == set(versions)
+    assert versions["numpy"] == np.__version__
 
 
 def test_a_package_that_is_not_installed(monkeypatch):

@@ -1,12 +1,18 @@
+"""Settings from the environment and a `.env` file, and that reading them changes nothing in the process."""
+
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import outside_any_job, read_settings
+from probing_datasets.foundation.settings import (
+    COMMAND_DEFAULTS,
+    DOTENV_VARIABLES,
+    fill_environment,
+    outside_any_job,
+    read_settings,
+)
 
 VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR", "SLURM_CPUS_PER_TASK")
 VARIABLES += ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
@@ -16,7 +22,7 @@ VARIABLES += ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
 def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in VARIABLES:
-        monkeypatch.setenv(variable, "")  # remembered, so that what a .env file sets is undone
+        monkeypatch.setenv(variable, "")  # so that pytest restores the variable, whatever a test sets
         monkeypatch.delenv(variable)
 
 
@@ -66,14 +72,33 @@ def test_cpus_that_are_no_number(monkeypatch, value):
         read_settings()
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_waiting_threads_sleep_unless_the_user_decided(given, expected):
-    program = "import probing_datasets, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
-    command = [sys.executable, "-c", program]
-    root = Path(__file__).parents[3]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [expected, "False"]
+def test_reading_settings_changes_nothing(tmp_path):
+    (tmp_path / ".env").write_text("RESULTS_DIR=/from/file\nLD_PRELOAD=/evil.so\nOMP_WAIT_POLICY=ACTIVE\n")
+    before = dict(os.environ)
+    assert read_settings().results_dir == Path("/from/file")
+    assert dict(os.environ) == before
+
+
+def test_a_command_takes_only_our_variables_from_dotenv(monkeypatch, tmp_path):
+    names = [*DOTENV_VARIABLES, "LD_PRELOAD", "PATH", "PYTHONPATH", "SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID"]
+    (tmp_path / ".env").write_text("".join(f"{name}=/from/file\n" for name in names))
+    for name in (*DOTENV_VARIABLES, *COMMAND_DEFAULTS):
+        monkeypatch.setenv(name, "")  # so that pytest restores the variable
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", "/from/environment")
+    before = dict(os.environ)
+    fill_environment()
+    from_file = dict.fromkeys(DOTENV_VARIABLES, "/from/file")
+    assert dict(os.environ) == before | from_file | COMMAND_DEFAULTS | {"HF_HOME": "/from/environment"}
+
+
+def test_what_the_user_decided_stays(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setenv("HF_DATASETS_DISABLE_PROGRESS_BARS", "0")
+    monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "0")
+    before = dict(os.environ)
+    fill_environment()
+    assert dict(os.environ) == before
 
 
 def test_a_job_submitted_from_a_job_does_not_inherit_it(monkeypatch):

@@ -124,7 +124,7 @@ def test_a_model_that_cannot_be_found_offline(name, monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        ModelError, match=f"'{name}'.*Give `demo`, a local model folder, a TransformerLens alias or a hub"
+        ModelError, match=f"'{name}'.*(Give|Pass) `demo`, a local model folder, a TransformerLens alias or a hub"
     ):
         load_model(name)
 
@@ -151,5 +151,5 @@ def test_a_device_that_does_not_exist(tiny_model_dir):
 
 def test_a_folder_without_a_tokenizer(tiny_model_dir, tmp_path):
     copy = shutil.copytree(tiny_model_dir, tmp_path / "mute", ignore=shutil.ignore_patterns("tokenizer*"))
-    with pytest.raises(ModelError, match="There is no tokenizer beside the model"):
+    with pytest.raises(ModelError, match="has no tokenizer. Save one in this folder"):
         load_model(str(copy))

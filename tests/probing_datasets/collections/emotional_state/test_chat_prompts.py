@@ -1,12 +1,11 @@
+"""Prompts in a chat template, and messages with special tokens."""
+
 import pytest
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.emotional_state.chat_prompts import chat_prompt, spells_special_token
+from tests.builders.tokenizers import CHATML
 
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 FEELS = "This user feels"
 
 
@@ -39,7 +38,7 @@ def test_a_given_template(tokenizer, template, expected):
 
 
 def test_messages_are_text_to_the_template(tokenizer):
-    """What looks like the language of templates is not run."""
+    """Text that looks like a template is not interpreted."""
     tokenizer.chat_template = CHATML
     assert "{{ 7 * 7 }} {% endfor %}" in chat_prompt(tokenizer, "{{ 7 * 7 }} {% endfor %}", FEELS)
 

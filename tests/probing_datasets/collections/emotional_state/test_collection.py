@@ -1,4 +1,5 @@
-import json
+"""Emotional states of chat users: labels, prompts, the probed token, messages that are dropped."""
+
 from pathlib import Path
 
 import numpy as np
@@ -7,22 +8,18 @@ import pytest
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.emotional_state.collection import EmotionalStateConfig, build
 from probing_datasets.foundation.errors import SettingsError
-from tests.probing_datasets.collections.emotional_state.test_chat_prompts import CHATML
+from tests.builders.datasets import decoded_sequences, squeeze
+from tests.builders.sources import write_table
+from tests.builders.tokenizers import save_chat_tokenizer
 
 WORDS = {"joy": "Such fun", "sadness": "I miss it", "neutral": "It is so"}
 COMPLETION = "I think the emotional state of this user is"
 
 
 def write(path: Path, *further: dict) -> str:
+    """Write twenty messages of each state, and further rows, and return the path."""
     rows = [{"text": f"{words} {i}", "labels": [state]} for i in range(20) for state, words in WORDS.items()]
-    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *further]))
-    return str(path)
-
-
-def squeezed(dataset, folder: Path) -> list[str]:
-    d, tokenizer = dataset.description, load_tokenizer(str(folder))
-    tokens = dataset.tokens(np.arange(d.n_sequences))
-    return [tokenizer.decode(t[d.n_prefix : len(t) - d.n_suffix]).replace(" ", "") for t in tokens]
+    return write_table(path, [*rows, *further])
 
 
 def settings(folder: Path, source: str, **options) -> EmotionalStateConfig:
@@ -33,11 +30,11 @@ def test_labels_and_prompts(tokenizer_dir, tmp_path):
     dataset = build(settings(tokenizer_dir, write(tmp_path / "messages.jsonl")))
     info = dataset.description.features["emotional_state"]
     assert (info.kind, info.classes) == ("multiclass", ("joy", "neutral", "sadness"))
-    probes, texts = dataset.feature_probes("emotional_state"), squeezed(dataset, tokenizer_dir)
+    probes, texts = dataset.feature_probes("emotional_state"), decoded_sequences(dataset, tokenizer_dir)
     for sequence, label in zip(probes.sequence, probes.label, strict=True):
         words = WORDS[info.classes[int(label)]].replace(" ", "")
-        assert texts[sequence].replace("\n", "").startswith(f"User:{words}")
-        assert texts[sequence].endswith("Assistant:" + COMPLETION.replace(" ", ""))
+        assert squeeze(texts[sequence]).startswith(f"User:{words}")
+        assert squeeze(texts[sequence]).endswith("Assistant:" + squeeze(COMPLETION))
 
 
 def test_the_last_token_is_probed(tokenizer_dir, tmp_path):
@@ -50,11 +47,7 @@ def test_the_last_token_is_probed(tokenizer_dir, tmp_path):
 @pytest.fixture
 def chat_dir(tokenizer_dirs, tmp_path):
     """A tokenizer with the template and the special tokens of a chat model."""
-    tokenizer = load_tokenizer(str(tokenizer_dirs["byte_level_bpe"]))
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
-    tokenizer.chat_template = "{{ bos_token }}" + CHATML
-    tokenizer.save_pretrained(tmp_path / "chat")
-    return tmp_path / "chat"
+    return save_chat_tokenizer(tokenizer_dirs["byte_level_bpe"], tmp_path / "chat")
 
 
 def test_the_template_of_a_chat_model(chat_dir, tmp_path):
@@ -81,9 +74,8 @@ def test_messages_that_would_break_the_template(chat_dir, tmp_path):
 def test_a_given_template_and_completion(tokenizer_dir, tmp_path):
     options = {"template": "[{message}]", "completion": "They feel"}
     dataset = build(settings(tokenizer_dir, write(tmp_path / "messages.jsonl"), **options))
-    assert {text for text in squeezed(dataset, tokenizer_dir) if text.startswith("[Suchfun")} == {
-        f"[Suchfun{i}]Theyfeel" for i in range(20)
-    }
+    texts = map(squeeze, decoded_sequences(dataset, tokenizer_dir))
+    assert {text for text in texts if text.startswith("[Suchfun")} == {f"[Suchfun{i}]Theyfeel" for i in range(20)}
 
 
 def test_messages_without_one_state(tokenizer_dirs, tmp_path):
@@ -101,5 +93,5 @@ def test_the_same_message_is_one_group(tokenizer_dirs, tmp_path):
 
 
 def test_a_template_without_a_place_for_the_message():
-    with pytest.raises(SettingsError, match="--template must say where the message stands, by {message}: 'User:'"):
+    with pytest.raises(SettingsError, match="--template must contain {message} in place of the message: 'User:'"):
         EmotionalStateConfig(template="User:")

@@ -1,10 +1,10 @@
-import os
-from pathlib import Path
+"""The emotional state that annotations of a message agree on."""
 
 import pyarrow.parquet as pq
 import pytest
 
 from probing_datasets.collections.emotional_state.states import STATE_OF_EMOTION, emotional_state
+from tests.builders.sources import real_data
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from probing_datasets.collections.emotional_state.states import STATE_OF_EMOTION
         (0, "joy"),  # admiration
         ([2, 3], "anger"),  # anger and annoyance
         (27, "neutral"),
-        ("27", "neutral"),  # a CSV file knows texts alone
+        ("27", "neutral"),  # the cells of a CSV file are texts
         (28, "28"),
         ("boredom", "boredom"),
     ],
@@ -40,11 +40,8 @@ def test_seven_states_of_28_emotions():
 
 
 def test_states_are_those_of_the_published_table():
-    """Of 54,263 messages, those whose emotions agree on a state have that one in the column of states too."""
-    folder = os.environ.get("SPARSE_PROBING_TEST_DATA")
-    if folder is None:
-        pytest.skip("SPARSE_PROBING_TEST_DATA names no folder with emotion_messages.parquet")
-    table = pq.read_table(Path(folder) / "emotion_messages.parquet", columns=["emotions", "ekman"]).to_pylist()
+    """In 54,263 messages, emotions that agree on a state give the same result as the column of states."""
+    table = pq.read_table(real_data("emotion_messages.parquet"), columns=["emotions", "ekman"]).to_pylist()
     assert len(table) == 54_263
     for row in table:
         assert emotional_state(row["emotions"]) == emotional_state(row["ekman"])

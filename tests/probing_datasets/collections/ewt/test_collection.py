@@ -1,4 +1,5 @@
-import re
+"""Grammatical features of a small treebank: labels by hand, groups, documents that do not fit."""
+
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from probing_datasets.building.tokenization import decoded_vocabulary, load_toke
 from probing_datasets.collections.ewt import EwtConfig, build
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
+from tests.builders.sources import SOURCES
 
-TREEBANK = Path(__file__).parents[2] / "sources" / "ewt.conllu"
+TREEBANK = SOURCES / "ewt.conllu"
 """Twelve documents of three sentences: 'The fox saw two rivers. They don't like the fox 😀! Was she seen at ...'."""
 
 
@@ -23,11 +25,11 @@ def strings_at(dataset: FeatureDataset, folder: Path, feature: str, label: int) 
     vocabulary = decoded_vocabulary(load_tokenizer(str(folder)))
     probes = dataset.feature_probes(feature)
     tokens = dataset.tokens(np.arange(dataset.description.n_sequences))
-    chosen = np.flatnonzero(probes.label == label)
-    return {vocabulary[tokens[probes.sequence[i]][probes.position[i]]].strip().removeprefix("##") for i in chosen}
+    rows = np.flatnonzero(probes.label == label)
+    return {vocabulary[tokens[probes.sequence[i]][probes.position[i]]].strip().removeprefix("##") for i in rows}
 
 
-def test_positives_and_negatives_by_eye(tokenizer_dir):
+def test_positives_and_negatives_by_hand(tokenizer_dir):
     dataset = build(config(tokenizer_dir, positive_fraction=0.5))
     the = {*"The", "The", "the", "he", ""}  # '' is SentencePiece's marker at the start of a text
     assert "the" in strings_at(dataset, tokenizer_dir, "PronType_Art", 1)
@@ -42,7 +44,7 @@ def test_positives_and_negatives_by_eye(tokenizer_dir):
 
 
 def test_one_row_for_every_token_of_a_word(tokenizer_dirs):
-    """The letters of 'seen' are four tokens of the hand-written Unigram tokenizer; a fifth is the space in front."""
+    """The letters of 'seen' are four tokens of the Unigram tokenizer; the space before it is a fifth."""
     dataset = build(config(tokenizer_dirs["unigram"]))
     assert dataset.description.features["Voice_Pass"].counts["1"] == 12 * len("seen")
 
@@ -53,8 +55,8 @@ def test_the_multiclass_feature_of_a_category(tokenizer_dir):
     assert (info.kind, info.classes) == ("multiclass", ("Fin", "Inf", "Part"))
     whole, participle = dataset.feature_probes("VerbForm"), dataset.feature_probes("VerbForm_Part")
     class_at = dict(zip(zip(whole.sequence, whole.position, strict=True), whole.label, strict=True))
-    at = zip(participle.sequence, participle.position, strict=True)
-    assert all((class_at[place] == 2) == (label == 1) for place, label in zip(at, participle.label, strict=True))
+    places = zip(participle.sequence, participle.position, strict=True)
+    assert all((class_at[place] == 2) == (label == 1) for place, label in zip(places, participle.label, strict=True))
 
 
 def test_a_document_is_a_group(tokenizer_dirs):
@@ -62,7 +64,7 @@ def test_a_document_is_a_group(tokenizer_dirs):
     assert sorted(dataset.sequences["group"]) == [f"tale-{i:02d}" for i in range(12)]
 
 
-def test_a_document_that_does_not_fit_is_left_out_and_named(tokenizer_dirs, tmp_path):
+def test_a_document_that_does_not_fit_is_dropped_and_named(tokenizer_dirs, tmp_path):
     path = tmp_path / "broken.conllu"
     path.write_text(TREEBANK.read_text().replace("text = The heron", "text = The héron"))
     dataset = build(config(tokenizer_dirs["wordpiece"], source=str(path)))
@@ -81,7 +83,8 @@ def test_nothing_to_label(tokenizer_dirs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "message"), [("(", "is no pattern: "), (".*", re.escape("has no group (...) for the document"))]
+    ("pattern", "message"),
+    [("(", "is not a regular expression: "), (".*", r"has no group \(\.\.\.\) for")],
 )
 def test_patterns_that_cannot_be_used(pattern, message):
     with pytest.raises(SettingsError, match=f"--document_pattern .* {message}"):

@@ -1,3 +1,5 @@
+"""Documents of a treebank: joined sentences, and the characters of their words."""
+
 import pytest
 
 from probing_datasets.collections.ewt.documents import Document, documents, place_words, spelled
@@ -19,7 +21,7 @@ def spelled_by_place(text: str, words) -> list[str]:
     return [text[word.start : word.stop] for word in words]
 
 
-def test_words_stand_where_they_are_spelt():
+def test_words_have_the_characters_that_spell_them():
     tokens = [token("I"), token("can't", "ca", "n't", space_after=False), token("."), token("Oh", space_after=False)]
     text = "I  can't.\u00a0Oh"
     placed = place_words(tokens, text)
@@ -39,7 +41,7 @@ def test_words_that_a_token_does_not_spell_have_no_place():
     [
         ("a x", "the text has 'x' where the token 'b' should be"),
         ("a", "the text has '' where the token 'b' should be"),
-        ("a b c", "the text goes on with 'c' behind the last token"),
+        ("a b c", "the text continues with 'c' after the last token"),
     ],
 )
 def test_tokens_that_do_not_spell_the_text(text, message):
@@ -72,7 +74,7 @@ def test_documents_paragraphs_and_sentence_ends():
     assert spelled_by_place(rows[0].text, document.words) == ["One", "Two", "Three"]
 
 
-def test_no_space_where_the_last_token_has_none_behind():
+def test_sentences_without_a_space_between_them():
     first = Sentence("a-0001", "Oh", (token("Oh", space_after=False),))
     (row,) = documents([first, sentence("a-0002", "!")], PATTERN)
     assert row.text == "Oh!"
@@ -84,8 +86,8 @@ def test_documents_by_the_names_of_sentences():
     assert [(row.group, row.text) for row in rows] == [("mail-2004", "x x"), ("mail-2005", "x"), ("other", "x")]
 
 
-def test_a_document_that_does_not_fit_says_where():
+def test_a_document_that_does_not_fit_names_the_place():
     bad = sentence("a-0002", "Two", text="Too")
     (row,) = documents([sentence("a-0001", "One"), bad, sentence("a-0003", "Three")], PATTERN)
     assert row.group == "a"
-    assert Document(*row.extra).problem == "a-0002: the text has 'Too' where the token 'Two' should be"
+    assert Document(*row.extra).failure == "a-0002: the text has 'Too' where the token 'Two' should be"

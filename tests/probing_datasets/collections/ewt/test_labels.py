@@ -1,5 +1,6 @@
+"""Grammatical values of tokens, and which rows each feature compares."""
+
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from probing_datasets.collections.ewt.labels import (
 )
 from probing_datasets.collections.ewt.treebank import read_sentences
 from probing_datasets.foundation.errors import AnnotationError
+from tests.builders.sources import real_data
 
 TEXT = "We don't.\nYes"
 WORDS = [
@@ -36,12 +38,12 @@ VALUES = inventory([ROW])
 
 
 def annotated(*tokens: str) -> list[list[int]]:
-    """Annotate a tokenization of TEXT, in which · is white space that belongs to no token."""
-    spans, at = [], 0
+    """Annotate a tokenization of TEXT; white space between the tokens is not part of any token."""
+    spans, place = [], 0
     for token in tokens:
-        at = TEXT.index(token, at)
-        spans.append((at, at + len(token)))
-        at += len(token)
+        place = TEXT.index(token, place)
+        spans.append((place, place + len(token)))
+        place += len(token)
     return annotate_tokens(ROW, np.array(spans, np.int32), VALUES).tolist()
 
 
@@ -58,14 +60,14 @@ def test_every_token_of_a_word_has_its_values():
     assert [code[-2] for code in codes] == [1, 1, 1, 1, 1, 1, 0, 1]
 
 
-def test_a_token_in_which_words_meet_has_what_they_share():
+def test_a_token_of_several_words_has_the_values_that_they_share():
     codes = annotated("We", "don", "'t.", "\n", "Yes")
     assert names("upos", codes) == ["PRON", "", "", "", "INTJ"]
     assert names("Number", codes) == ["Plur", "", "", "", ""]
     assert [code[-2] for code in codes] == [1, 1, 1, 0, 1]
 
 
-def test_white_space_behind_a_word_belongs_to_it():
+def test_white_space_after_a_word_belongs_to_it():
     assert names("upos", annotated("We ", "do", "n't", ".\n", "Yes")) == ["PRON", "AUX", "PART", "PUNCT", "INTJ"]
 
 
@@ -86,7 +88,7 @@ def test_a_text_that_was_cut_keeps_the_words_before_the_cut():
     assert codes[-1][-1] == 1
 
 
-def test_what_travels_survives_json():
+def test_annotations_of_documents_survive_json():
     again = ROW._replace(extra=tuple(json.loads(json.dumps(ROW.extra))))
     spans = np.array([(0, 2), (3, 9), (10, 13)], np.int32)
     assert np.array_equal(annotate_tokens(again, spans, VALUES), annotate_tokens(ROW, spans, VALUES))
@@ -94,15 +96,15 @@ def test_what_travels_survives_json():
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.lists(st.integers(0, 3), min_size=1, max_size=12))
 def test_words_of_tokens_against_counting(word_lengths, token_lengths):
-    """Words (length 0 to 4, then a space) and tokens (length 0 to 3) cut a text independently of one another."""
-    words, at = [], 0
+    """Words (length 0 to 4, then a space) and tokens (length 0 to 3) divide a text independently."""
+    words, place = [], 0
     for length in word_lengths:
         if length:
-            words.append(PlacedWord(at, at + length, "", "", {}))
-        at += length + 1
+            words.append(PlacedWord(place, place + length, "", "", {}))
+        place += length + 1
     stops = np.cumsum(token_lengths)
     spans = np.stack([stops - token_lengths, stops], axis=1)
-    first, last = words_of_tokens(words, spans, max(at, int(stops[-1])))
+    first, last = words_of_tokens(words, spans, max(place, int(stops[-1])))
     for (start, stop), low, high in zip(spans, first, last, strict=True):
         touched = [i for i, word in enumerate(words) if word.start < stop and start < word.stop]
         starts_in_word = start < stop and bool(touched) and words[touched[0]].start <= start
@@ -112,7 +114,7 @@ def test_words_of_tokens_against_counting(word_lengths, token_lengths):
 
 
 def test_rules_of_comparison():
-    """Rows of a small table: part of speech, number, voice, kind of numeral; and which rows each feature compares."""
+    """The rows that each feature compares, in a small table of part of speech, number, voice and kind of numeral."""
     table = [("NOUN", "Sing", "", ""), ("NOUN", "Plur", "", ""), ("NOUN", "Ptan", "", ""), ("VERB", "Sing", "", "")]
     table += [("VERB", "", "Pass", ""), ("AUX", "", "", ""), ("NUM", "", "", "Card"), ("ADJ", "", "", "Ord")]
     words = [
@@ -163,29 +165,27 @@ def raw_documents(folder: Path) -> Iterator[list[tuple[str, str]]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["demo", "byte_level_bpe", "unigram", "wordpiece"])
 def test_parts_of_speech_land_on_first_characters(kind, tokenizer_dirs):
-    """All 16,622 sentences, against words counted off by their letters and the tokenizer's own look-up."""
-    folder = os.environ.get("SPARSE_PROBING_TEST_DATA")
-    if folder is None:
-        pytest.skip("SPARSE_PROBING_TEST_DATA names no folder with en_ewt-ud-*.conllu.zst")
+    """All 16,622 sentences; the expected words come from counting letters, the tokens from the tokenizer."""
+    folder = real_data("en_ewt-ud-train.conllu.zst").parent
     tokenizer = load_tokenizer(str(tokenizer_dirs.get(kind, kind)))
-    sentences = list(read_sentences(folder))
+    sentences = list(read_sentences(str(folder)))
     rows = list(documents(sentences, r"(.+)-\d{4}"))
     values = inventory(rows)
     n_words = n_shared = 0
-    for row, words in zip(rows, raw_documents(Path(folder)), strict=True):
+    for row, words in zip(rows, raw_documents(folder), strict=True):
         letters = np.array([i for i, character in enumerate(row.text) if not character.isspace()])
         owners = np.repeat([upos for _, upos in words], [len("".join(form.split())) for form, _ in words])
         of_character = dict(zip(letters.tolist(), owners.tolist(), strict=True))
         firsts = letters[np.cumsum([0, *(len("".join(form.split())) for form, _ in words)])[:-1]]
         ((_, spans),) = token_spans(tokenizer, [row.text])
-        got = annotate_tokens(row, spans, values)[:, 0]
+        codes = annotate_tokens(row, spans, values)[:, 0]
         encoded = tokenizer(row.text, add_special_tokens=False, split_special_tokens=True)
         for (_, upos), first in zip(words, firsts.tolist(), strict=True):
             token = encoded.char_to_token(first)
-            met = {of_character[i] for i in range(*spans[token]) if i in of_character}
-            assert upos in met
-            assert got[token] == (values["upos"].index(upos) if met == {upos} else -1)
-            n_shared += met != {upos}
+            parts_of_speech = {of_character[i] for i in range(*spans[token]) if i in of_character}
+            assert upos in parts_of_speech
+            assert codes[token] == (values["upos"].index(upos) if parts_of_speech == {upos} else -1)
+            n_shared += parts_of_speech != {upos}
         n_words += len(words)
     assert (len(sentences), n_words) == (16_622, 254_818)
     assert n_shared < 0.02 * n_words

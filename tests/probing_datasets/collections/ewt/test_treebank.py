@@ -1,3 +1,5 @@
+"""Sentences of a treebank: CoNLL-U files, folders, tables, and files that cannot be read."""
+
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +57,7 @@ def test_compressed_files_and_folders(treebank, tmp_path):
     folder.mkdir()
     (folder / "b.conllu").write_text(TREEBANK.replace("letter", "later"))
     (folder / "a.conllu.zst").write_bytes(zstandard.compress(TREEBANK.encode()))
-    (folder / "README.txt").write_text("no treebank")
+    (folder / "README.txt").write_text("not a treebank")
     plain, both = list(read_sentences(str(treebank))), list(read_sentences(str(folder)))
     assert both[:2] == plain
     assert [sentence.name for sentence in both[2:]] == ["later-0001", "later-0002"]
@@ -98,7 +100,7 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
         list(read_sentences(str(tmp_path / name)))
 
 
-def test_nothing_there(tmp_path):
+def test_sources_that_do_not_exist(tmp_path):
     with pytest.raises(SourceError, match=r"There is no file .*a\.conllu\. Check --source"):
         list(read_sentences(str(tmp_path / "a.conllu")))
     with pytest.raises(SourceError, match=r"holds no \*\.conllu or \*\.conllu\.zst file"):

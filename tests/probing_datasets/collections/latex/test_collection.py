@@ -1,4 +1,5 @@
-import json
+"""Features of LaTeX sources: characters by hand, tokens of every tokenizer, negatives, broken paragraphs."""
+
 import re
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from probing_datasets.collections.latex import LatexConfig, build
 from probing_datasets.collections.latex.collection import COLUMNS, annotate_tokens
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SourceError
+from tests.builders.datasets import places_of
+from tests.builders.sources import SOURCES, read_rows, write_table
 
-SOURCES = Path(__file__).parents[2] / "sources" / "latex.jsonl"
+LATEX = SOURCES / "latex.jsonl"
 REFERENCES = ("ref", "cite")
 
 
 def config(folder: Path, **options) -> LatexConfig:
-    defaults = {"source": str(SOURCES), "min_positives": 3, "rows_per_feature": 10**6, "ignore_first": 0}
+    defaults = {"source": str(LATEX), "min_positives": 3, "rows_per_feature": 10**6, "ignore_first": 0}
     return LatexConfig(tokenizer=str(folder), context_length=2000, **(defaults | options))
 
 
@@ -60,7 +63,7 @@ def test_features_of_titles(feature):
     assert marked(TITLES, feature) == MARKED_TITLES[feature]
 
 
-def test_a_token_is_where_its_first_character_is():
+def test_the_first_character_of_a_token_counts():
     text = "a$x$"
     spans = np.array([(0, 2), (2, 4), (4, 4)], np.int32)  # "a$", "x$", and a marker without a character
     holds = annotate_tokens(TextRow(text), spans, REFERENCES)
@@ -68,16 +71,16 @@ def test_a_token_is_where_its_first_character_is():
     assert features["is_math"] == [False, True, False]
     assert features["start_math"] == [True, False, False]
     assert features["end_math"] == [False, True, False]
-    assert holds[:, -1].tolist() == [True, True, False]  # may be probed
+    assert holds[:, -1].tolist() == [True, True, False]  # whether it may be probed
 
 
 def decoded(dataset: FeatureDataset, folder: Path, feature: str, label: int) -> set[str]:
-    """The tokens of a feature with a label, each decoded alone."""
+    """The tokens of a feature with a label, each decoded separately."""
     tokenizer = load_tokenizer(str(folder))
     probes = dataset.feature_probes(feature)
     tokens = dataset.tokens(np.arange(dataset.description.n_sequences))
-    chosen = np.flatnonzero(probes.label == label)
-    ids = {int(tokens[probes.sequence[i]][probes.position[i]]) for i in chosen}
+    rows = np.flatnonzero(probes.label == label)
+    ids = {int(tokens[probes.sequence[i]][probes.position[i]]) for i in rows}
     return {tokenizer.decode([i]).strip().removeprefix("##") for i in ids}
 
 
@@ -95,18 +98,12 @@ def test_delimiters_and_denominators_with_every_tokenizer(tokenizer_dir):
 def test_half_of_the_negatives_mirror_the_positives(tokenizer_dirs):
     folder = tokenizer_dirs["byte_level_bpe"]
     dataset = build(config(folder))
-    sub, superscript = (places(dataset, f"is_{kind}", 1) for kind in ("subscript", "superscript"))
-    negatives = places(dataset, "is_subscript", -1)
+    sub, superscript = (places_of(dataset, f"is_{kind}", 1) for kind in ("subscript", "superscript"))
+    negatives = places_of(dataset, "is_subscript", -1)
     mirrored = len(negatives & superscript)
     assert mirrored > 10
     assert 0.4 < mirrored / len(negatives) < 0.6
     assert not sub & superscript
-
-
-def places(dataset: FeatureDataset, feature: str, label: int) -> set[tuple[int, int]]:
-    probes = dataset.feature_probes(feature)
-    chosen = probes.label == label
-    return set(zip(probes.sequence[chosen].tolist(), probes.position[chosen].tolist(), strict=True))
 
 
 def test_three_modes(tokenizer_dirs):
@@ -116,7 +113,7 @@ def test_three_modes(tokenizer_dirs):
     probes = dataset.feature_probes("math_mode")
     modes = dict(zip(zip(probes.sequence, probes.position, strict=True), probes.label, strict=True))
     for feature, mode in (("is_inline_math", 1), ("is_display_math", 2)):
-        shared = places(dataset, feature, 1) & set(modes)
+        shared = places_of(dataset, feature, 1) & set(modes)
         assert len(shared) > 100
         assert {modes[place] for place in shared} == {mode}
 
@@ -126,7 +123,7 @@ def test_broken_paragraphs_are_not_probed_and_noted(tokenizer_dirs):
     folder = tokenizer_dirs["byte_level_bpe"]
     dataset = build(config(folder))
     (note,) = [note for note in dataset.description.dropped if "cannot be parsed" in note]
-    assert re.fullmatch(r"\d\.\d% of the tokens stand in paragraphs that cannot be parsed; they are not probed\.", note)
+    assert re.fullmatch(r"\d\.\d% of the tokens are in paragraphs that cannot be parsed; they are not probed\.", note)
     texts = load_tokenizer(str(folder)).batch_decode(
         [tokens[: position + 1] for tokens, position in up_to_probes(dataset)], skip_special_tokens=True
     )
@@ -140,11 +137,10 @@ def up_to_probes(dataset: FeatureDataset):
 
 
 def test_sources_that_cannot_be_parsed_are_named(tokenizer_dirs, tmp_path):
-    rows = [json.loads(line) for line in SOURCES.read_text().splitlines()]
+    rows = read_rows(LATEX)
     rows[3]["text"] = "{" * 30
-    path = tmp_path / "sources.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    dataset = build(config(tokenizer_dirs["wordpiece"], source=str(path)))
+    source = write_table(tmp_path / "sources.jsonl", rows)
+    dataset = build(config(tokenizer_dirs["wordpiece"], source=source))
     assert dataset.description.n_sequences == 11
     (note,) = [note for note in dataset.description.dropped if "badger.tex" in note]
     assert "badger.tex: no paragraph can be parsed: Unexpected end of stream, was expecting '}'" in note
@@ -158,4 +154,4 @@ def test_no_source_is_bundled(tokenizer_dirs):
 def test_reference_macros_can_be_chosen(tokenizer_dirs):
     folder = tokenizer_dirs["byte_level_bpe"]
     both, one = (build(config(folder, reference_macros=macros)) for macros in (("ref", "cite"), ("cite",)))
-    assert places(one, "is_reference", 1) < places(both, "is_reference", 1)
+    assert places_of(one, "is_reference", 1) < places_of(both, "is_reference", 1)

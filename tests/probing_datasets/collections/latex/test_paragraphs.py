@@ -1,3 +1,5 @@
+"""Paragraphs of LaTeX sources: blank lines, environments, verbatim parts."""
+
 import re
 
 from hypothesis import given
@@ -17,19 +19,19 @@ PIECES = ["a", " ", "\n", "\n\n", "$", "{", "}", r"\begin{proof}", r"\end{proof}
 PIECES += [r"\begin{verbatim}", r"\end{verbatim}"]
 
 
-def test_environments_that_are_no_formulas_are_blank():
+def test_environments_that_are_not_formulas_are_blank():
     first, second = paragraphs(SOURCE)
     assert first == (0, "             [Idea]\nLet $x$.")
     assert second[0] == SOURCE.index(r"\begin{align*}")
     assert second[1] == "\\begin{align*} a \\\\\nb \\end{align*}\n" + " " * len(r"\end {proof}")
 
 
-def test_a_line_break_before_a_word_is_no_environment():
+def test_a_line_break_before_a_word_is_not_an_environment():
     ((_, text),) = paragraphs(r"a \\begin{proof} b \\\begin{proof} c")
     assert text == r"a \\begin{proof} b \\              c"
 
 
-def test_verbatim_is_one_blank_whatever_is_in_it():
+def test_verbatim_is_blank_with_everything_in_it():
     source = "a\n\\begin{verbatim}\n$ \\end{x}\n\n%\n\\end{verbatim} b\n\nc"
     assert [source[start:stop] for start, stop in verbatim_parts(source)] == [source[2 : source.index(" b")]]
     first, last = paragraphs(source)
@@ -43,15 +45,15 @@ def test_verbatim_that_does_not_end():
 
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
-def test_what_is_not_blank_stands_where_it_stood(source):
-    at = 0
+def test_characters_that_are_not_blank_keep_their_place(source):
+    end = 0
     for start, text in paragraphs(source):
-        assert start >= at
-        assert not source[at:start].strip()
+        assert start >= end
+        assert not source[end:start].strip()
         original = source[start : start + len(text)]
         assert all(ours in (theirs, " ") for ours, theirs in zip(text, original, strict=True))
-        at = start + len(text)
-    assert not source[at:].strip()
+        end = start + len(text)
+    assert not source[end:].strip()
 
 
 @given(st.lists(st.sampled_from(PIECES[:13])).map("".join))

@@ -1,9 +1,9 @@
-import os
+"""Labelled parts of LaTeX sources: by hand, any text, and real documents against counting delimiters."""
+
 import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from probing_datasets.collections.latex.spans import Span, find_spans
 from probing_datasets.foundation.errors import AnnotationError
+from tests.builders.sources import real_data
 
 REFERENCES = ("ref", "eqref", "autoref", "cref", "Cref", "cite")
 
-# A source, and what stands in its spans, part by part; formulas are listed where they are what is tested.
+# A source, and the text of its spans by part; formulas are listed only in their own cases.
 CASES = [
     ("a $x$ b", {"opening": ["$"], "inline_math": ["x"], "closing": ["$"]}),
     (r"\(x\)", {"opening": [r"\("], "inline_math": ["x"], "closing": [r"\)"]}),
@@ -72,15 +73,15 @@ DELIMITERS = {"opening", "closing", "inline_math", "display_math"}
 
 
 @pytest.mark.parametrize(("source", "expected"), CASES)
-def test_parts_by_eye(source, expected):
-    found: dict[str, list[str]] = {part: [] for part in expected}
+def test_parts_by_hand(source, expected):
+    parts: dict[str, list[str]] = {part: [] for part in expected}
     for part, start, stop in find_spans(source, REFERENCES):
         if part in expected or part not in DELIMITERS:
-            found.setdefault(part, []).append(source[start:stop])
-    assert found == expected
+            parts.setdefault(part, []).append(source[start:stop])
+    assert parts == expected
 
 
-def test_nothing_that_can_be_parsed():
+def test_no_paragraph_can_be_parsed():
     with pytest.raises(
         AnnotationError, match="no paragraph can be parsed: Unexpected end of stream, was expecting '}'"
     ):
@@ -112,7 +113,7 @@ def test_any_text_gives_spans_within_it_or_an_annotation_error(source):
     assert kinds["opening"] == kinds["closing"] == kinds["inline_math"] + kinds["display_math"]
 
 
-# The same once more by counting delimiters and braces from left to right, without a parser.
+# The same result by counting delimiters and braces from left to right, without a parser.
 
 FORMULA_NAMES = "equation|align|alignat|flalign|gather|multline|eqnarray|displaymath|dmath|mathpar"
 SYMBOL = re.compile(
@@ -123,26 +124,26 @@ SYMBOL = re.compile(
 
 
 def formulas(paragraph: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the kind of each formula, and start and stop of what is in it."""
-    depth, opened, at = 0, None, 0
-    while match := SYMBOL.search(paragraph, at):
-        symbol, at = match[0], match.end()
+    """Yield the kind of each formula, and the start and stop of its content."""
+    depth, opened, place = 0, None, 0
+    while match := SYMBOL.search(paragraph, place):
+        symbol, place = match[0], match.end()
         if symbol in "{}":
             depth += 1 if symbol == "{" else -1
         elif opened is None and (symbol in ("$", "$$", r"\(", r"\[") or symbol.startswith(r"\begin")):
-            opened = (symbol, depth, at)
+            opened = (symbol, depth, place)
         elif opened is not None and depth == opened[1]:
             if opened[0] == "$" and symbol == "$$":  # the first closes, the second opens
-                symbol, at = "$", match.start() + 1
+                symbol, place = "$", match.start() + 1
             if symbol == {r"\(": r"\)", r"\[": r"\]"}.get(opened[0], opened[0].replace("begin", "end")):
                 yield "inline_math" if opened[0] in ("$", r"\(") else "display_math", opened[2], match.start()
                 opened = None
 
 
-def braced(text: str, at: int) -> int:
-    """Return where the brace that opens at a place is closed."""
+def braced(text: str, start: int) -> int:
+    """Return the place of the brace that closes the one at ``start``."""
     depth = 0
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, at):
+    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
         if depth == 0:
             return match.start()
@@ -173,16 +174,13 @@ def references_and_fractions(paragraph: str) -> Iterator[tuple[str, int, int]]:
 
 @pytest.mark.slow
 def test_spans_of_real_documents_agree_with_counting():
-    folder = os.environ.get("SPARSE_PROBING_TEST_DATA")
-    if folder is None:
-        pytest.skip("SPARSE_PROBING_TEST_DATA names no folder with latex.parquet")
-    sources = pd.read_parquet(Path(folder) / "latex.parquet")["text"]
+    sources = pd.read_parquet(real_data("latex.parquet"))["text"]
     checked: Counter[str] = Counter()
     for source in sources:
         spans = find_spans(source, REFERENCES)
         for begin, end in parsed_paragraphs(source, spans):
             here = {(part, start - begin, stop - begin) for part, start, stop in spans if begin <= start < end}
-            checked.update(part for part, _, _ in agreed(source[begin:end], here))
+            checked.update(part for part, _, _ in check_paragraph(source[begin:end], here))
     assert len(sources) == 737
     assert (
         min(checked[part] for part in ("inline_math", "display_math", "subscript", "superscript", "reference")) > 1000
@@ -190,22 +188,22 @@ def test_spans_of_real_documents_agree_with_counting():
     assert min(checked[part] for part in ("numerator", "denominator")) > 50
 
 
-def agreed(paragraph: str, spans: set[tuple[str, int, int]]) -> set[tuple[str, int, int]]:
-    """Return the spans of a paragraph that could be compared, all of which agreed."""
-    found = {span for span in spans if span[0].endswith("_math")}
-    assert found == set(formulas(paragraph))
+def check_paragraph(paragraph: str, spans: set[tuple[str, int, int]]) -> set[tuple[str, int, int]]:
+    """Check the spans of a paragraph that can be compared, and return them."""
+    compared = {span for span in spans if span[0].endswith("_math")}
+    assert compared == set(formulas(paragraph))
     if "%" not in paragraph:
         others = {span for span in spans if span[0] in ("reference", "numerator", "denominator")}
         assert others == set(references_and_fractions(paragraph))
-        found |= others
-    for _, start, stop in {span for span in found if span[0].endswith("_math")}:
+        compared |= others
+    for _, start, stop in {span for span in compared if span[0].endswith("_math")}:
         formula = paragraph[start:stop]
         if not re.search(r"\\(?:text|mbox|label|tag|hbox|\w*ref|cite|intertext)|%", formula):
             scripts = {s for s in spans if s[0].endswith("script") and start <= s[1] and s[2] <= stop}
             in_braces = {(part, a - start, b - start) for part, a, b in scripts if paragraph[a - 1] == "{"}
             assert in_braces == braced_scripts(formula)
-            found |= in_braces
-    return found
+            compared |= in_braces
+    return compared
 
 
 def parsed_paragraphs(source: str, spans: list[Span]) -> Iterator[tuple[int, int]]:

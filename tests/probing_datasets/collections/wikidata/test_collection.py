@@ -1,4 +1,5 @@
-import json
+"""Properties of named people: classes, the probed token, names in texts, settings that cannot be used."""
+
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.wikidata import WikidataConfig, build
 from probing_datasets.feature_dataset.spans import pooled_span
 from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
+from tests.builders.datasets import decoded_sequences, squeeze
+from tests.builders.sources import write_table
 
 OCCUPATIONS = ("actor", "singer", "politician")
 FAMILIES = [f"{a}{b}" for a in ("Lake", "Hill", "Wood") for b in ("man", "field", "ley", "ford", "son", "wick", "ham")]
@@ -18,27 +21,18 @@ PEOPLE = [
 ]
 
 
-def write(path: Path, rows: list[dict]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
-
-
 @pytest.fixture
 def people(tmp_path):
     unknown = [{"name": "Kim Nobody", "gender": "", "occupation": "actor"}, {"name": "Prince", "gender": "male"}]
-    return write(tmp_path / "people.jsonl", [*PEOPLE, *unknown])
+    return write_table(tmp_path / "people.jsonl", [*PEOPLE, *unknown])
 
 
 def settings(collection: str, folder: Path, people: str, **options) -> WikidataConfig:
     return WikidataConfig(collection, tokenizer=str(folder), people=people, min_positives=5, **options)  # type: ignore[arg-type]
 
 
-def squeeze(text: str) -> str:
-    return text.replace(" ", "").replace("\n", "")
-
-
 def names_and_labels(dataset, folder: Path, feature: str) -> list[tuple[str, float]]:
-    """What the tokens of the name, from the pooled span, spell in each probed row."""
+    """The text of the pooled span of each probed row, and the label."""
     tokenizer, probes = load_tokenizer(str(folder)), dataset.feature_probes(feature)
     spans = pooled_span(dataset, probes.sequence)
     names = [tokenizer.decode(t[a:b]) for t, (a, b) in zip(dataset.tokens(probes.sequence), spans, strict=True)]
@@ -85,19 +79,18 @@ def test_a_person_is_a_group(tokenizer_dirs, people):
 
 def test_names_in_running_text(tokenizer_dir, people, tmp_path):
     rows = [{"text": f"Once {p['name']} met Ada Lakefield's friend. (Prince)"} for p in PEOPLE for _ in range(3)]
-    source = write(tmp_path / "texts.jsonl", rows)
+    source = write_table(tmp_path / "texts.jsonl", rows)
     options = {"source": source, "sequences_per_name": 2}
     dataset = build(settings("wikidata_sex_or_gender", tokenizer_dir, people, **options))
     assert sorted(dataset.sequences["group"]) == sorted(2 * [person["name"] for person in PEOPLE])
     rows = names_and_labels(dataset, tokenizer_dir, "female")
     assert all(name.startswith("Ada") == (label == 1) for name, label in rows)
-    tokenizer, d = load_tokenizer(str(tokenizer_dir)), dataset.description
-    texts = [squeeze(tokenizer.decode(t[d.n_prefix : len(t) - d.n_suffix])) for t in dataset.tokens(np.arange(4))]
+    texts = [squeeze(text) for text in decoded_sequences(dataset, tokenizer_dir)]
     assert texts[:2] == ["OnceAdaLakeman", "OnceAdaLakemanmetAdaLakefield"]
 
 
 def test_text_before_the_context_is_cut(tokenizer_dir, people, tmp_path):
-    source = write(tmp_path / "texts.jsonl", [{"text": "far away " * 300 + p["name"]} for p in PEOPLE])
+    source = write_table(tmp_path / "texts.jsonl", [{"text": "far away " * 300 + p["name"]} for p in PEOPLE])
     dataset = build(settings("wikidata_sex_or_gender", tokenizer_dir, people, source=source, context_length=32))
     assert set(dataset.lengths) == {32}
     rows = names_and_labels(dataset, tokenizer_dir, "female")
@@ -114,12 +107,17 @@ def test_a_name_longer_than_the_context(tokenizer_dirs, people):
 @pytest.mark.parametrize(
     ("collection", "options", "error", "message"),
     [
-        ("wikidata_sex_or_gender", {"people": ""}, SettingsError, "needs a table of people. Give --people"),
+        ("wikidata_sex_or_gender", {"people": ""}, SettingsError, "needs a table of people. Pass --people"),
         ("wikidata_is_alive", {}, SourceError, "has no column 'is_alive'"),
-        ("wikidata_occupation_athlete", {}, SourceError, "has nobody with one of the classes: American football"),
-        ("wikidata_occupation", {"texts_per_label": 2}, DatasetError, "actor was left out: 2 positives"),
+        ("wikidata_occupation_athlete", {}, SourceError, "has no person with one of the classes: American football"),
+        ("wikidata_occupation", {"texts_per_label": 2}, DatasetError, "actor was dropped: 2 positives"),
         ("wikidata_occupation", {"sequences_per_name": 0}, SettingsError, "--sequences_per_name must be at least 1"),
-        ("wikidata_occupation", {"templates": ("Hello",)}, SettingsError, "where the name stands, by {name}: 'Hello'"),
+        (
+            "wikidata_occupation",
+            {"templates": ("Hello",)},
+            SettingsError,
+            "must contain {name} in place .*: 'Hello'",
+        ),
         ("wikidata_occupation", {"templates": ()}, SettingsError, "--templates is empty"),
     ],
 )
@@ -129,6 +127,6 @@ def test_what_cannot_be_probed(tokenizer_dirs, people, collection, options, erro
 
 
 def test_no_name_in_the_texts(tokenizer_dirs, people, tmp_path):
-    source = write(tmp_path / "texts.jsonl", [{"text": "Nobody is named here."}])
+    source = write_table(tmp_path / "texts.jsonl", [{"text": "Nobody is named here."}])
     with pytest.raises(SourceError, match=r"holds no text. 1 names are too short"):
         build(settings("wikidata_sex_or_gender", tokenizer_dirs["wordpiece"], people, source=source))

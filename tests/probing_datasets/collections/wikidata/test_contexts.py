@@ -1,3 +1,5 @@
+"""Texts that end with a name: from templates and from running text."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ def test_sentences_end_with_the_name():
     ]
 
 
-def test_templates_are_drawn_without_regard_to_the_class():
+def test_templates_do_not_depend_on_the_class():
     classes = {f"Given Family{i}": "female" if i % 2 else "male" for i in range(4000)}
     rows = list(in_templates(classes, TEMPLATES, per_name=1, seed=0))
     for label in ("female", "male"):
@@ -44,7 +46,7 @@ def test_names_in_running_text():
     assert [row.group for row in in_running_text(CLASSES, [text, text], per_name=1)] == ["Ada Lovelace", "Alan Turing"]
 
 
-def test_long_texts_are_cut_in_front():
+def test_long_texts_lose_their_beginning():
     (row,) = in_running_text(CLASSES, [TextRow("x " * 10_000 + "Ada Lovelace")], per_name=1)
     assert len(row.text) == CHARACTERS_BEFORE + len("Ada Lovelace")
 

@@ -1,5 +1,6 @@
+"""Known names in running text, against a regular expression."""
+
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -30,9 +31,9 @@ CASES = {
 
 @pytest.mark.parametrize("text", CASES)
 def test_names_in_a_text(text):
-    found = list(NameFinder(NAMES).find(text))
-    assert [match.name for match in found] == CASES[text]
-    assert all(text[match.start : match.stop] == match.name for match in found)
+    matches = list(NameFinder(NAMES).find(text))
+    assert [match.name for match in matches] == CASES[text]
+    assert all(text[match.start : match.stop] == match.name for match in matches)
 
 
 def test_names_that_cannot_be_found():
@@ -54,13 +55,19 @@ def test_agrees_with_one_regular_expression(names, text):
     assert list(NameFinder(names).find(text)) == expected
 
 
-def test_many_names_cost_no_more_than_few():
-    """A megabyte of text takes a second or so, whether there are ten names or a hundred thousand."""
-    text = "the quick Given1 Family77 fox and others " * 25_000
-    seconds = []
-    for n in (10, 100_000):
-        finder = NameFinder(f"Given{i % 300} Family{i}" for i in range(n))
-        start = time.process_time()
-        assert sum(1 for _ in finder.find(text)) == 0
-        seconds.append(time.process_time() - start)
-    assert seconds[1] < 30 * max(seconds[0], 0.1)
+class CountingText(str):
+    """A text that counts how often a name is compared with it."""
+
+    n_comparisons = 0
+
+    def startswith(self, *arguments) -> bool:
+        self.n_comparisons += 1
+        return super().startswith(*arguments)
+
+
+@pytest.mark.parametrize("n_names", [10, 100_000])
+def test_only_names_that_begin_with_a_word_of_the_text_are_compared(n_names):
+    names = [f"Given{i} Family{i}" for i in range(n_names)]
+    text = CountingText("the quick Given1 Family77 fox and others " * 1000)
+    assert list(NameFinder(names).find(text)) == []
+    assert text.n_comparisons == 1000  # Given1, once for each place

@@ -1,33 +1,27 @@
-import csv
+"""Tables of people: rows of a query, values, names."""
+
 from pathlib import Path
 
 import pytest
 
 from probing_datasets.collections.wikidata.people import Person, is_specific, read_people
 from probing_datasets.foundation.errors import SourceError
-
-
-def write(path: Path, rows: list[dict]) -> str:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return str(path)
+from tests.builders.sources import write_table
 
 
 def person(tmp_path: Path, **cells: str) -> Person:
-    source = write(tmp_path / "people.csv", [{"name": "Ada Lovelace", **cells}])
+    source = write_table(tmp_path / "people.csv", [{"name": "Ada Lovelace", **cells}])
     return read_people(source, tuple(cells))["Ada Lovelace"]
 
 
 def test_rows_of_a_query_are_one_person(tmp_path):
-    """A query gives a row for each combination of values."""
+    """A query returns a row for each combination of values."""
     rows = [
         {"item": "http://www.wikidata.org/entity/Q1", "name": "Ada Lovelace", "occupation": "poet", "party": ""},
         {"item": "http://www.wikidata.org/entity/Q1", "name": "Ada Lovelace", "occupation": "programmer", "party": ""},
         {"item": "http://www.wikidata.org/entity/Q2", "name": "Grace Hopper", "occupation": "", "party": ""},
     ]
-    people = read_people(write(tmp_path / "query.csv", rows), ("occupation", "party"))
+    people = read_people(write_table(tmp_path / "query.csv", rows), ("occupation", "party"))
     assert people == {
         "Ada Lovelace": Person("Ada Lovelace", {"occupation": {"poet", "programmer"}, "party": set()}),
         "Grace Hopper": Person("Grace Hopper", {"occupation": set(), "party": set()}),
@@ -46,13 +40,13 @@ def test_lists_of_values(tmp_path):
     assert ada.values == {"citizenship": {"United Kingdom", "Poland"}, "death_year": {"1852"}}
 
 
-def test_names_are_trimmed_and_rows_without_one_passed_over(tmp_path):
-    source = write(tmp_path / "people.csv", [{"name": " Ada \n Lovelace ", "x": ""}, {"name": "", "x": "a"}])
+def test_names_are_trimmed_and_rows_without_one_are_skipped(tmp_path):
+    source = write_table(tmp_path / "people.csv", [{"name": " Ada \n Lovelace ", "x": ""}, {"name": "", "x": "a"}])
     assert list(read_people(source, ("x",))) == ["Ada Lovelace"]
 
 
 def test_a_missing_column(tmp_path):
-    source = write(tmp_path / "people.csv", [{"name": "Ada Lovelace", "sex": "female"}])
+    source = write_table(tmp_path / "people.csv", [{"name": "Ada Lovelace", "sex": "female"}])
     with pytest.raises(SourceError, match="has no column 'gender'.*it has: name, sex"):
         read_people(source, ("gender",))
 
@@ -61,5 +55,5 @@ def test_a_missing_column(tmp_path):
     ("name", "specific"),
     [("Ada Lovelace", True), ("Al Gore", False), ("Michelangelo", False), ("Ng Thi Do", True), ("", False)],
 )
-def test_names_that_may_be_anyone(name, specific):
+def test_names_that_are_not_specific(name, specific):
     assert is_specific(name) == specific

@@ -1,16 +1,18 @@
+"""The class of a person for each property."""
+
 import pytest
 
 from probing_datasets.collections.wikidata.people import Person
 from probing_datasets.collections.wikidata.properties import PROPERTIES
 
-# Property, values of a person, class.
+# Property; values of a person; class.
 CASES = [
     ("sex_or_gender", {"gender": {"female"}}, "female"),
     ("sex_or_gender", {"gender": {"non-binary"}}, None),
     ("sex_or_gender", {"gender": {"male", "female"}}, None),
     ("sex_or_gender", {"gender": set()}, None),
     ("occupation", {"occupation": {"actor"}}, "actor"),
-    ("occupation", {"occupation": {"actor", "painter"}}, "actor"),  # painter is none of the classes
+    ("occupation", {"occupation": {"actor", "painter"}}, "actor"),  # painter is not a class
     ("occupation", {"occupation": {"actor", "singer"}}, None),
     ("occupation", {"occupation": {"baseball player"}}, "athlete"),
     ("occupation", {"occupation": {"politician", "baseball player"}}, None),

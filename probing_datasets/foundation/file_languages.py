@@ -1,4 +1,4 @@
-"""Which programming language a source file is written in."""
+"""The programming language of a source file, by its extension."""
 
 LANGUAGE_OF_EXTENSION: dict[str, str] = {
     ".c": "C",
@@ -31,4 +31,4 @@ LANGUAGE_OF_EXTENSION: dict[str, str] = {
     ".ts": "TypeScript",
     ".xml": "XML",
 }
-"""Programming language of a file, by its extension in lower case. Headers (.h) may be C or C++: left out."""
+"""Programming language of each extension in lower case. Headers (.h) are not listed: they may be C or C++."""

@@ -1,0 +1,98 @@
+"""Folders of feature data sets: find one by its name, load and check it, save one without replacing another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from probing_datasets.feature_dataset.content_hash import content_hash
+from probing_datasets.feature_dataset.dataset import FeatureDataset
+from probing_datasets.feature_dataset.description import FORMAT_VERSION, Description, FeatureInfo
+from probing_datasets.feature_dataset.validation import validate
+from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
+from probing_datasets.foundation.errors import DatasetError, list_known
+
+
+def dataset_folder(root: Path, name: str) -> Path:
+    """Return the folder of the data set of this name."""
+    return root / name
+
+
+def dataset_names(root: Path) -> list[str]:
+    """Return the names of the data sets in a folder."""
+    names = (path.parent.name for path in root.glob("*/description.json"))
+    return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
+
+
+def load_feature_dataset(name: str, root: Path) -> FeatureDataset:
+    """Load a data set by its name (a folder below ``root``) or by its path, and check it.
+
+    Raises
+    ------
+    DatasetError
+        When it does not exist, was written by another version, or its content was changed.
+    """
+    import datasets  # slow to import
+    import pyarrow as pa
+
+    path = _find_folder(name, root)
+    try:
+        description = _read_description(path)
+        sequences = datasets.Dataset.load_from_disk(path / "sequences")
+        probes = datasets.Dataset.load_from_disk(path / "probes")
+        digest = content_hash(description, sequences.data.table, probes.data.table)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.lib.ArrowException) as error:
+        raise DatasetError(f"The data set in {path} is damaged ({error}). Make it again.") from error
+    if digest != description.content_hash:
+        raise DatasetError(f"The content of {path} is not what its description records. Make it again.")
+    dataset = FeatureDataset(description, sequences, probes)
+    validate(dataset)
+    return dataset
+
+
+def save_dataset(dataset: FeatureDataset, root: Path, overwrite: bool) -> None:
+    """Save a data set in its folder below ``root``.
+
+    Raises
+    ------
+    DatasetError
+        When this folder holds a data set of other content and ``overwrite`` is not set. A damaged data set is replaced.
+    """
+    folder = dataset_folder(root, dataset.name)
+    if not overwrite and (folder / "description.json").is_file():
+        try:
+            existing_hash = load_feature_dataset(dataset.name, root).description.content_hash
+        except DatasetError:
+            existing_hash = None  # nothing that could be read is lost
+        if existing_hash not in (None, dataset.description.content_hash):
+            raise DatasetError(
+                f"{folder} holds a data set of other content, and activations of it may be stored. "
+                "Pass --overwrite to replace it, or another --output_dir (FEATURE_DATASET_DIR)."
+            )
+    dataset.save(folder)
+
+
+def _read_description(path: Path) -> Description:
+    raw = json.loads((path / "description.json").read_text())
+    if raw.get("format_version") != FORMAT_VERSION:
+        raise DatasetError(
+            f"The data set in {path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}. "
+            "Make it again."
+        )
+    features = {
+        name: FeatureInfo(**{**info, "classes": tuple(info.get("classes", ()))})
+        for name, info in raw["features"].items()
+    }
+    return Description(**{**raw, "features": features, "dropped": tuple(raw["dropped"])})
+
+
+def _find_folder(name: str, root: Path) -> Path:
+    for path in (dataset_folder(root, name), Path(name).expanduser()):
+        if (path / "description.json").is_file():
+            return path
+    existing = dataset_names(root)
+    listing = f"it holds: {list_known(name, existing)}" if existing else "it holds none"
+    raise DatasetError(
+        f"There is no feature data set {name!r} in {root} (FEATURE_DATASET_DIR); {listing}. "
+        "Make one with `python -m probing_datasets make`."
+    )
