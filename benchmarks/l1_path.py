@@ -31,7 +31,7 @@ from benchmarks._synthetic import planted_layer
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.l1.losses import LogisticLoss
 from sparse_probing.probes.l1.proximal_newton import Penalty, SparsePoint, minimise
-from sparse_probing.probes.scaling import Columns
+from sparse_probing.probes.scaling import ScaledColumns
 from sparse_probing.probes.validation import class_weights
 
 FittedPath = list[np.ndarray]
@@ -61,7 +61,7 @@ class Layer:
 
     stored: np.ndarray
     y: np.ndarray
-    columns: Columns
+    columns: ScaledColumns
     standardised: np.ndarray
     """(n, d) float64, columns in one piece."""
     weights: np.ndarray
@@ -72,7 +72,7 @@ def make_layer(config: PathConfig) -> Layer:
     """Return a feature that 64 neurons carry, with the values of C."""
     stored, labels = planted_layer(config.n_rows, config.width, 4, 0)
     y = labels[3].astype(np.float64)
-    columns = Columns.of(stored, standardize=True)
+    columns = ScaledColumns.of(stored, standardize=True)
     standardised = np.asfortranarray((stored.astype(np.float64) - columns.mean) / columns.scale)
     null = fit_l1_path(stored, y, n_Cs=1).null_strength
     Cs = null * np.geomspace(1, config.largest, config.n_Cs + 1)[1:]

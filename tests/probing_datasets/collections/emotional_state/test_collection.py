@@ -3,11 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.probing_datasets.collections.emotional_state.test_chat_prompts import CHATML
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.emotional_state.collection import EmotionalStateConfig, build
 from probing_datasets.foundation.errors import SettingsError
+from tests.probing_datasets.collections.emotional_state.test_chat_prompts import CHATML
 
 WORDS = {"joy": "Such fun", "sadness": "I miss it", "neutral": "It is so"}
 COMPLETION = "I think the emotional state of this user is"
