@@ -1,4 +1,4 @@
-"""When a fit counts as converged and the sentence that reports it; what every linear fit holds."""
+"""When a fit counts as converged, the sentence that reports it, and the fields of every linear fit."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def centred_columns(X: NDArray, out: Floats | None = None) -> tuple[Floats, Floa
 def undo_scaling(
     coef: Floats, intercept: float | Floats, mean: NDArray, scale: NDArray | None = None
 ) -> tuple[Floats, Floats]:
-    """Bring a linear function of ``(x - mean) / scale`` back to ``x``, the activations as they are stored.
+    """Bring a linear function of ``(x - mean) / scale`` back to the stored activations ``x``.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class ScaledColumns:
 
     @classmethod
     def of(cls, X: NDArray, standardize: bool) -> ScaledColumns:
-        """Measure activations (n, d); float16 is kept as float32.
+        """Measure activations (n, d); float16 is converted to float32.
 
         Raises
         ------

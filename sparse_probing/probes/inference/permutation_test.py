@@ -90,7 +90,7 @@ def distance_from_chance(X: ArrayLike) -> Callable[[NDArray], Floats]:
     """Return the function from labels -1/+1 (n,) to |ROC-AUC - 1/2| (d,) of every column of ``X`` (n, d).
 
     Columns are ranked once. Every call of the function then costs one product with the (n, d)
-    ranks, which are kept as float64.
+    ranks, which take float64 in memory.
 
     Raises
     ------

@@ -87,7 +87,7 @@ def _move_towards_signs(x: Floats, pull: Floats, Q: Floats, q: Floats, l1: float
     if not slope < -LARGEST_VIOLATION * l1 * np.abs(step).sum():
         return None
     # Along x + t step, t in [0, 1], the objective is a convex parabola whose slope jumps where a
-    # coordinate crosses zero. The last entry, at infinity, stands for no crossing.
+    # coordinate crosses zero. The last entry, at infinity, means no crossing.
     curvature = float(step @ Q @ step)
     crossing = np.full(len(x) + 1, np.inf)
     np.divide(-x, step, out=crossing[:-1], where=x * step < 0)

@@ -32,7 +32,7 @@ class SparseFit:
     support: Integers
     """(k,) neurons, increasing."""
     coef: Floats
-    """(k,), of the activations as they are stored."""
+    """(k,), of the stored activations."""
     intercept: float
     objective: float
     gap: float

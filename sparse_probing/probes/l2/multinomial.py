@@ -91,7 +91,7 @@ def fit_multinomial(
     -----
     L-BFGS and a few Newton steps, in coordinates in which the Hessian of every class is the
     identity at zero. With fewer rows than columns the fit is one of n coefficients per class, in an
-    orthonormal basis of the space of the rows, which holds the minimum (representer theorem). The
+    orthonormal basis of the space of the rows, which contains the minimum (representer theorem). The
     duality gap is ``|gradient by B|^2 / 2`` at the best intercepts: the Fenchel dual at the residual.
     """
     X, classes, codes = check_classes(X, y)

@@ -82,7 +82,7 @@ def line_search(
     """Halve ``length`` until the objective falls by a share of what its ``slope`` promises (Armijo).
 
     Therefore a step never increases the objective, on separable data either: the ridge bounds
-    the objective from below and keeps its minimum finite. In a batch every fit has its own length.
+    the objective from below and keeps its minimum finite. The fits of a batch have different lengths.
     """
     rounding = 1e-14 * start.objective
     for _ in range(60):

@@ -137,7 +137,7 @@ def forward_selection(X: ArrayLike, y: ArrayLike, k: int) -> Integers:
     ----------
     X : (n, d) array of any real dtype
     y : (n,) array of float
-        Class labels -1/+1 are targets as well.
+        Class labels -1/+1 are valid targets.
     k : int
         Fewer neurons are returned when they fit the targets exactly, or span all columns.
 

@@ -174,7 +174,7 @@ def _fit_block(block: Floats, start: Floats, y: Floats, weights: Floats, max_ite
     block *= y
     end, decrement, iterations = _newton(start, block, y, weights, max_iter)
     intercept, coef = end.theta.T
-    # Every neuron is a probe of its own here, so scaling.undo_scaling is one product per neuron.
+    # Each neuron is one probe, so scaling.undo_scaling is one product per neuron.
     return coef, intercept - coef * means, end.objective, decrement, iterations, constant, separable
 
 

@@ -39,7 +39,7 @@ def grouped_folds(labels: ArrayLike | None, groups: ArrayLike, n_folds: int, see
 
     Notes
     -----
-    scikit-learn's ``StratifiedGroupKFold`` balances the folds as well, but may leave one without a
+    scikit-learn's ``StratifiedGroupKFold`` also balances the folds, but may leave one without a
     class that has enough groups for all.
     """
     groups = np.asarray(groups)

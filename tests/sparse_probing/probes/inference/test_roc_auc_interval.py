@@ -17,11 +17,11 @@ from tests.builders.references import delong_error, obuchowski_error
 @given(tied_scores_in_groups())
 def test_equal_to_the_definitions_over_all_pairs(case):
     y, scores, groups = case
-    alone, clustered = roc_inference(y, scores), roc_inference(y, scores, groups)
+    independent, clustered = roc_inference(y, scores), roc_inference(y, scores, groups)
     for column, values in enumerate(scores.T):
-        assert alone.roc_auc[column] == pytest.approx(roc_auc_score(y, values), abs=1e-12)
-        assert alone.standard_error[column] == pytest.approx(delong_error(y, values), abs=1e-12)
-        assert clustered.roc_auc[column] == alone.roc_auc[column]
+        assert independent.roc_auc[column] == pytest.approx(roc_auc_score(y, values), abs=1e-12)
+        assert independent.standard_error[column] == pytest.approx(delong_error(y, values), abs=1e-12)
+        assert clustered.roc_auc[column] == independent.roc_auc[column]
         assert clustered.standard_error[column] == pytest.approx(obuchowski_error(y, values, groups), abs=1e-12)
 
 

@@ -77,11 +77,11 @@ def test_laws(seed, shape):
 @settings(deadline=None, max_examples=10)
 def test_forward_selection_is_greedy(seed):
     X, y = correlated_targets(80, 9, seed)
-    chosen = forward_selection(X.astype(np.float32), y, 6).tolist()
+    selected = forward_selection(X.astype(np.float32), y, 6).tolist()
     X = X.astype(np.float32).astype(np.float64)
     for step in range(6):
-        errors = [squared_error(X, y, [*chosen[:step], j]) for j in range(9) if j not in chosen[:step]]
-        assert squared_error(X, y, chosen[: step + 1]) == pytest.approx(min(errors))
+        errors = [squared_error(X, y, [*selected[:step], j]) for j in range(9) if j not in selected[:step]]
+        assert squared_error(X, y, selected[: step + 1]) == pytest.approx(min(errors))
 
 
 def test_forward_selection_passes_over_copies_that_a_ranking_takes():
@@ -89,20 +89,20 @@ def test_forward_selection_passes_over_copies_that_a_ranking_takes():
     a, b = rng.standard_normal((2, 500))
     X = rng.standard_normal((500, 30))
     X[:, 3], X[:, 8], X[:, 9] = a, a + 0.01 * rng.standard_normal(500), b + rng.standard_normal(500)
-    chosen = forward_selection(X, 2 * a + b, 2).tolist()
+    selected = forward_selection(X, 2 * a + b, 2).tolist()
     best = min(combinations(range(30), 2), key=lambda pair: squared_error(X, 2 * a + b, list(pair)))
-    assert sorted(chosen) == list(best)
-    assert 9 in chosen
+    assert sorted(selected) == list(best)
+    assert 9 in selected
     assert top_neurons(absolute_correlation(X, 2 * a + b), 2).tolist() == [3, 8]
 
 
 def test_forward_selection_skips_constant_and_duplicated_columns():
     X, y = correlated_targets(50, 6)
     X[:, 2], X[:, 3] = 0.1, X[:, 0]
-    chosen = forward_selection(X, y, 6)
-    assert len(chosen) == 4
-    assert 2 not in chosen
-    assert not {0, 3} <= set(chosen.tolist())
+    selected = forward_selection(X, y, 6)
+    assert len(selected) == 4
+    assert 2 not in selected
+    assert not {0, 3} <= set(selected.tolist())
 
 
 def test_bad_input():

@@ -47,9 +47,9 @@ def test_equal_to_nested_fits_of_one():
     X, y = correlated(3000, 40)
     fit = fit_single_neurons(X, y)
     for j in (0, 13, 39):
-        alone = fit_nested_top_k(X[:, [j]], y, [1])[1]
-        assert fit.objective[j] == pytest.approx(alone.objective, rel=1e-9)
-        assert fit.intercept[j] == pytest.approx(alone.intercept, abs=1e-4)
+        single = fit_nested_top_k(X[:, [j]], y, [1])[1]
+        assert fit.objective[j] == pytest.approx(single.objective, rel=1e-9)
+        assert fit.intercept[j] == pytest.approx(single.intercept, abs=1e-4)
 
 
 @settings(deadline=None, max_examples=40)
@@ -119,9 +119,9 @@ def test_a_fit_to_rows_of_a_layer_equals_a_fit_to_only_these_rows(order, dtype):
     rng = np.random.default_rng(0)
     rows = np.sort(rng.choice(len(X), 1500, replace=False))
     y = np.where(X[rows, 0] + rng.standard_normal(1500) > 3, 1, -1)
-    fit, alone = fit_single_neurons(X, y, rows=rows), fit_single_neurons(X[rows].astype(np.float64), y)
-    assert fit.coef == pytest.approx(alone.coef, rel=1e-12)
-    assert fit.intercept == pytest.approx(alone.intercept, rel=1e-12)
+    fit, single = fit_single_neurons(X, y, rows=rows), fit_single_neurons(X[rows].astype(np.float64), y)
+    assert fit.coef == pytest.approx(single.coef, rel=1e-12)
+    assert fit.intercept == pytest.approx(single.intercept, rel=1e-12)
 
 
 @settings(deadline=None, max_examples=20)

@@ -87,11 +87,11 @@ def test_supports_do_not_depend_on_the_rows_of_others(name):
     X, features = eight_features()
     together = rank_together(name, X, features)
     for i in (1, 3):
-        alone = rank(name, X[features[i].row], features[i].label)
-        assert alone == pytest.approx(together[i], abs=1e-4 * alone.max())
+        single = rank(name, X[features[i].row], features[i].label)
+        assert single == pytest.approx(together[i], abs=1e-4 * single.max())
         for k in (4, 16, 64):
-            assert set(top_neurons(alone, k)) == set(top_neurons(together[i], k))
-            assert set(top_neurons(alone, k)) != set(top_neurons(together[i - 1], k))
+            assert set(top_neurons(single, k)) == set(top_neurons(together[i], k))
+            assert set(top_neurons(single, k)) != set(top_neurons(together[i - 1], k))
 
 
 @pytest.mark.filterwarnings("error")

@@ -55,7 +55,7 @@ def test_a_neuron_that_is_the_label_has_all_information():
 
 def test_informations_agree_with_nearest_neighbours():
     X, y = growing_shifts(3000, 12, dtype=np.float32)
-    X[:, 4] *= y  # a dependence that is no difference of means
+    X[:, 4] *= y  # a dependence without a difference of means
     ours, theirs = rank("mi", X, y), mutual_info_classif(X, y, random_state=0)
     assert np.abs(ours - theirs).max() < 0.03
     assert top_neurons(ours, 1) == np.argmax(theirs)

@@ -1,4 +1,4 @@
-"""Every ranking finds a planted neuron, is not found by controls, and follows the laws of rankings."""
+"""Every ranking finds a planted neuron, which its controls do not find, and follows the laws of rankings."""
 
 import typing
 
