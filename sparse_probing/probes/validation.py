@@ -65,7 +65,7 @@ def check_activations(X: ArrayLike) -> NDArray:
         if not finite.all():
             row, column = np.argwhere(~finite)[0] + (0, first)
             value = activations[row, column]
-            raise ProbeError(f"Row {row}, column {column} is {value}. Harvest the activations with a wider dtype.")
+            raise ProbeError(f"Row {row}, column {column} is {value}. Harvest with a wider dtype.")
     return activations
 
 

@@ -115,7 +115,7 @@ def _split(classes: dict[str, Booleans], groups: NDArray, test_fraction: float, 
         n_groups = np.count_nonzero(rows)
         if n_groups < 2:
             raise SplitError(
-                f"There are {rows.sum()} {name} in {n_groups} groups; at least 2 groups with {name} are needed, "
+                f"There are {rows.sum()} {name} in {n_groups} groups: at least 2 groups with {name} are needed, "
                 f"one for each side. {REMEDY}"
             )
     n_groups = len(next(iter(rows_per_group.values())))
