@@ -1,1 +1,1 @@
-"""Speed, memory and quality beside a peer: one script per claim, run as ``python -m benchmarks.<name>``."""
+"""Speed, memory and quality compared with a peer: one script per claim, run as ``python -m benchmarks.<name>``."""

@@ -1,4 +1,4 @@
-"""Processes that make a store, killed with SIGKILL, and what is left to be seen."""
+"""Processes that make a store and are killed with SIGKILL, and checks of the files that remain."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ class Work:
     path: Path
     """The store."""
     commands: tuple[Callable[[], object], ...]
-    """What each process does; called again, it goes on."""
+    """The work of each process; called again, it resumes."""
     logs: tuple[Path, ...] = ()
-    """Where each process notes the numbers of the parts that it has computed, one in a line."""
+    """Files in which each process notes the numbers of the parts that it has computed, one per line."""
 
 
 @dataclass
 class Tally:
-    """What was seen of the stores of one kind."""
+    """Counts over the stores of one kind."""
 
     kills: int = 0
     amid_parts: int = 0
     """Kills that left a store with some parts finished and some not."""
     runs: int = 0
-    """Of processes, killed or not."""
+    """Runs of processes, killed or not."""
     stores: int = 0
     lost: int = 0
-    """Records of parts that stood before a run or a kill, and after the kill did not, or had changed."""
+    """Records of parts that existed before a run or a kill and were missing or changed after the kill."""
     torn: int = 0
-    """Files of finished parts, and of the whole store, that were not as they had been written."""
+    """Files of finished parts, and of the whole store, that differed from their checksums."""
     redone: list[int] = field(default_factory=list)
     """For each kill, parts that the process had computed and that have no record."""
     differing: int = 0
-    """Complete stores with other bytes than an unbroken run gives."""
+    """Complete stores whose bytes differ from those of an uninterrupted run."""
 
 
 def import_once() -> None:
@@ -83,9 +83,9 @@ def run(work: Work, tally: Tally, delays: dict[int, float]) -> float:
     ----------
     work : Work
     tally : Tally
-        What is seen is added to it.
+        The counts are added to it.
     delays : dict[int, float]
-        Seconds after which a process is killed, by its place among the commands.
+        Seconds after which a process is killed, by its index among the commands.
 
     Returns
     -------
@@ -95,7 +95,7 @@ def run(work: Work, tally: Tally, delays: dict[int, float]) -> float:
     Raises
     ------
     StoreError
-        When a process fails by itself.
+        When a process fails that was not killed.
     """
     for log in work.logs:
         log.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ def run(work: Work, tally: Tally, delays: dict[int, float]) -> float:
 
 
 def kill(work: Work, rank: int, process: BaseProcess, before: Files, tally: Tally) -> None:
-    """Kill one process of a store, unless it has ended, and look at what stands of the records before and of now."""
+    """Kill one process of a store, unless it has ended, and check which records, old and new, still exist."""
     before = before | records_of(work.path)
     process.kill()
     process.join()
@@ -130,12 +130,12 @@ def kill(work: Work, rank: int, process: BaseProcess, before: Files, tally: Tall
 
 
 def is_complete(store: Path) -> bool:
-    """Whether a store, which may not have been begun, has all its parts."""
+    """Whether a store, which may not exist yet, has all its parts."""
     return (store / HEADER).exists() and open_store(store).is_complete
 
 
 def records_of(store: Path) -> Files:
-    """Read the records of the finished parts of a store, which may not have been begun."""
+    """Read the records of the finished parts of a store, which may not exist yet."""
     return {path.name: path.read_bytes() for path in (store / PARTS).glob("[0-9]*.json")}
 
 
@@ -145,7 +145,7 @@ def n_lost(before: Files, after: Files) -> int:
 
 
 def n_torn(store: Path) -> int:
-    """Count the files of a store that are not as a record says; without a header it has no records yet."""
+    """Count the files of a store that differ from their record; a store without a header has no records yet."""
     if not (store / HEADER).exists():
         return 0
     try:
@@ -161,13 +161,13 @@ def n_redone(log: Path, records: Files) -> int:
 
 
 def files_of(store: Path) -> Files:
-    """Read the files of a store, without its provenance, which names the process that began it, and leftovers."""
+    """Read the files of a store, except leftovers and its provenance, which names the process that created it."""
     paths = (path for path in store.rglob("*") if path.is_file() and not path.name.startswith(TEMPORARY_PREFIX))
     return {str(path.relative_to(store)): path.read_bytes() for path in paths if path.name != PROVENANCE}
 
 
 def _quietly(command: Callable[[], object]) -> None:
-    tqdm.set_lock(RLock())  # its own is a semaphore of the system, which a killed process would leave behind
+    tqdm.set_lock(RLock())  # its default is a system semaphore, which a killed process would not release
     with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
         command()
 
@@ -175,5 +175,6 @@ def _quietly(command: Callable[[], object]) -> None:
 def _check_exit(work: Work, process: BaseProcess) -> None:
     if process.exitcode not in (0, -SIGKILL):
         raise StoreError(
-            f"A process that made {work.path} failed by itself (status {process.exitcode}). What it said stands above."
+            f"A process that made {work.path} failed without a kill (status {process.exitcode}). "
+            "Its error is printed above."
         )

@@ -1,4 +1,4 @@
-"""Features to probe at one layer, split as stage 2 splits them: planted in a synthetic layer, or of a real store."""
+"""Features to probe at one layer, split as in stage 2: planted in a synthetic layer, or from a real store."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TEST_FRACTION = 0.3
 
 
 def rows_in_all(n_train: int) -> int:
-    """Return how many rows have ``n_train`` left when the test rows are taken away."""
+    """Return the number of rows of which ``n_train`` remain without the test rows."""
     return round(n_train / (1 - TEST_FRACTION))
 
 
 def synthetic_problems(n_train: int, width: int, n_features: int, seed: int = 0) -> list[Problem]:
-    """Return the features of :func:`planted_layer`, every row a group of its own; each is split by its own labels."""
+    """Return the features of :func:`planted_layer`, each split by its labels; every row is one group."""
     layer, labels = planted_layer(rows_in_all(n_train), width, n_features, seed)
     each = np.arange(len(layer))
     return [
@@ -49,6 +49,6 @@ def _problem(feature: str, layer: np.ndarray, rows: FeatureRows) -> Problem:
 
 
 def fit_together(config: ProbingConfig, problems: list[Problem]) -> list[FittedProbe]:
-    """Rank the neurons of a layer for all features at once, then fit the first study of a configuration to each."""
+    """Rank the neurons of a layer for all features together, then fit the first study of a configuration to each."""
     study = STUDIES[config.experiment_type[0]]
     return [probe for problem in ranked(study, config, problems) for probe in study.fit(config, problem)]

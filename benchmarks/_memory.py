@@ -1,4 +1,4 @@
-"""Peak resident memory of a function in a process of its own (Linux)."""
+"""Peak resident memory of a function in a new process (Linux)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Resident:
     """Resident memory of a process, in bytes."""
 
     before: int
-    """With the modules imported, before the function."""
+    """After the imports, before the function."""
     peak: int
-    """Largest since then."""
+    """The largest value since then."""
 
     @property
     def increase(self) -> int:
-        """What the function added."""
+        """Memory that the function added."""
         return self.peak - self.before
 
 
@@ -31,16 +31,27 @@ def resident_memory(function: Callable[..., object], *arguments: object) -> Resi
 
 
 def _measure(function: Callable[..., object], *arguments: object) -> Resident:
-    before = _status_bytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # sets the high-water mark back to the present
+    before = resident_now()
     function(*arguments)
-    return Resident(before, _status_bytes("VmHWM"))
+    return Resident(before, resident_peak())
+
+
+def resident_now() -> int:
+    """Return the resident memory of this process in bytes, and reset its peak to it."""
+    resident = _status_bytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    return resident
+
+
+def resident_peak() -> int:
+    """Return the peak of the resident memory of this process in bytes, since :func:`resident_now`.
+
+    `resource.getrusage` cannot be used, because its maximum is inherited from the parent process.
+    """
+    return _status_bytes("VmHWM")
 
 
 def _status_bytes(field: str) -> int:
-    """Return a size from /proc/self/status, where it stands in kB.
-
-    `resource.getrusage` would do, but its maximum is inherited from the parent process.
-    """
+    """Return a size from /proc/self/status, which contains kB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) * 1024

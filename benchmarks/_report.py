@@ -1,4 +1,4 @@
-"""Timing contenders in turn, and printing the medians of their ratios as a Markdown table."""
+"""Time contenders alternately, and print the medians of their ratios as a Markdown table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Clock = Literal["wall", "cpu"]
 
 @dataclass(frozen=True)
 class Seconds:
-    """What one run took."""
+    """Time of one run."""
 
     wall: float
     cpu: float
@@ -22,14 +22,14 @@ class Seconds:
 
 
 def seconds(contender: Contender) -> Seconds:
-    """Run once and return what it took."""
+    """Run once and return the time."""
     wall, cpu = time.perf_counter(), time.process_time()
     contender()
     return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def alternate(contenders: Mapping[str, Contender], repeats: int) -> dict[str, list[Seconds]]:
-    """Run every contender once without timing it, then all of them in turn, ``repeats`` times."""
+    """Run every contender once without timing it, then all of them one after another, ``repeats`` times."""
     for contender in contenders.values():
         contender()
     runs = [{name: seconds(contender) for name, contender in contenders.items()} for _ in range(repeats)]

@@ -7,15 +7,15 @@ from scipy.special import erf
 
 N_FACTORS = 64
 PLANTED_NEURONS = (1, 4, 16, 64)
-"""Neurons that carry a feature; features take these in turn."""
+"""Numbers of neurons that encode a feature; the features cycle through them."""
 
 
 def planted_layer(n: int, width: int, n_features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return GELU activations (n, width), float16 in Fortran order, and labels (n_features, n), int8 -1/+1.
 
     Pre-activations are a few factors of falling variance, whose scale varies from row to row,
-    plus noise: neurons are correlated and heavy-tailed. A feature moves a few neurons of its
-    own, by a shift that falls with their number, and has 10 to 20 % positives.
+    plus noise: neurons are correlated and heavy-tailed. A feature shifts a few neurons, less the
+    more there are, and has 10 to 20 % positives.
     """
     rng = np.random.default_rng(seed)
     hidden = _correlated(rng, n, width)

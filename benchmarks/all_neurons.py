@@ -2,7 +2,7 @@
 
 Ours fits blocks of neurons on the training rows and computes eight metrics on the test rows. The peer is
 the paper's ``enumerate_monosemantic``: scikit-learn's LogisticRegression (saga, 200 iterations, balanced)
-on one neuron, and the same metrics by scikit-learn's functions; newton-cholesky in its place converges.
+on one neuron, and the same metrics by scikit-learn's functions; newton-cholesky instead of saga converges.
 Peers are timed on a few neurons. A difference is ``ours / theirs - 1`` of the objective in float64.
 """
 
@@ -29,7 +29,7 @@ from sparse_probing.probes.metrics.classification import classification_metrics
 
 TEST_FRACTION = 0.3
 METRICS_BLOCK = 128
-"""Neurons scored at a time."""
+"""Neurons that are scored together."""
 PEERS: dict[str, dict[str, Any]] = {
     "saga, 200 iterations": {"solver": "saga", "max_iter": 200},
     "newton-cholesky": {"solver": "newton-cholesky"},
@@ -46,7 +46,7 @@ class AllNeuronsConfig:
     peer_neurons: int = 16
     """Neurons of the first two features that peers fit."""
     threads: int = 1
-    """Threads of BLAS, OpenMP and PyTorch, for everybody."""
+    """Threads of BLAS, OpenMP and PyTorch, the same for all contenders."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Feature:
 
 @dataclass
 class Timed:
-    """CPU seconds that a contender took for all probes it fitted."""
+    """CPU seconds of a contender for all probes that it fitted."""
 
     fit: float = 0.0
     metrics: float = 0.0
@@ -91,7 +91,7 @@ def _split(config: AllNeuronsConfig, labels: np.ndarray) -> Iterator[Feature]:
 
 def _our_fits(X: np.ndarray, features: list[Feature]) -> tuple[Timed, list[SingleNeuronFit]]:
     timed, fits = Timed(), []
-    fit_single_neurons(X[:, :8], features[0].label)  # PyTorch starts
+    fit_single_neurons(X[:, :8], features[0].label)  # compile the fit
     for feature in features:
         start = time.process_time()
         fits.append(fit_single_neurons(X, feature.label[feature.train], rows=feature.train))
@@ -156,15 +156,15 @@ def objective(column: np.ndarray, y: np.ndarray, coef: float, intercept: float) 
 
 
 def _row(name: str, theirs: Timed, ours: Timed, differences: list[float], converged: bool | None) -> dict[str, object]:
-    own, other = ((t.fit + t.metrics) / t.probes * 1e3 for t in (ours, theirs))
+    our_ms, their_ms = ((t.fit + t.metrics) / t.probes * 1e3 for t in (ours, theirs))
     return {
         "contender": name,
         "probes": f"{theirs.probes:,}",
         "CPU s in all": f"{theirs.fit + theirs.metrics:.1f}",
-        "ms a probe": f"{other:.2f}",
+        "ms a probe": f"{their_ms:.2f}",
         "fit, ms": f"{theirs.fit / theirs.probes * 1e3:.2f}",
         "metrics, ms": f"{theirs.metrics / theirs.probes * 1e3:.2f}",
-        "theirs / ours": f"{other / own:.0f}",
+        "theirs / ours": f"{their_ms / our_ms:.0f}",
         "all converged": "" if converged is None else "yes" if converged else "no",
         "worst difference": f"{max(differences):+.0e}" if differences else "",
         "best difference": f"{min(differences):+.0e}" if differences else "",

@@ -1,8 +1,9 @@
-"""What stage 2 costs when rows, neurons and features are doubled, and the memory of its tasks.
+"""Time of stage 2 when rows, neurons and features are doubled, and the memory of its tasks.
 
 The first table has the CPU seconds of the sparsity sweep and of all neurons, ranking and metrics included,
 for a base size and with its rows, its neurons or its features doubled once and twice. The second has the peak
-memory of real tasks, in new processes, on synthetic stores: with four times the rows or the neurons, too.
+memory of real tasks, in new processes, on synthetic stores: of a base size, of four times its rows and of four
+times its neurons.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ MODEL, DATASET = "planted", "planted.planted.1.-1"
 
 @dataclass(frozen=True)
 class Size:
-    """How much is probed."""
+    """Rows, neurons and features that are probed."""
 
     n_train: int
-    """Training rows; as many test rows are added as make them 30 % of all."""
+    """Training rows; test rows are added so that they are 30 % of all."""
     width: int
     """Neurons."""
     n_features: int
@@ -57,7 +58,7 @@ class Size:
 
 @dataclass(frozen=True)
 class GrowthConfig:
-    """Sizes to begin with."""
+    """Base sizes."""
 
     time: Size = Size(n_train=2500, width=512, n_features=4)
     memory: Size = Size(n_train=5000, width=2048, n_features=2)
@@ -67,7 +68,7 @@ class GrowthConfig:
 
 
 def compare_time(config: GrowthConfig) -> list[dict[str, object]]:
-    """Time both studies at every size in turn; return the rows of the table."""
+    """Time both studies at every size alternately; return the rows of the table."""
     torch.set_num_threads(config.threads)
     base = config.time
     sizes = [base, *(base.grown(field.name, growth) for field in fields(base) for growth in GROWTHS)]
@@ -109,7 +110,7 @@ def save_planted(config: ProbingConfig, size: Size) -> int:
 
 
 def _one_token_sequences(labels: np.ndarray) -> FeatureDataset:
-    """Return a data set in which every label (n_features, n) is that of a sequence and group of its own."""
+    """Return a data set of n sequences of one token, each one group, with labels (n_features, n)."""
     description = Description(
         name=DATASET,
         collection="planted",
@@ -174,7 +175,7 @@ def _size_columns(size: Size) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    asked = tyro.cli(GrowthConfig, description=__doc__)
-    print_table(compare_time(asked))
+    config = tyro.cli(GrowthConfig, description=__doc__)
+    print_table(compare_time(config))
     print()
-    print_table(compare_memory(asked))
+    print_table(compare_memory(config))

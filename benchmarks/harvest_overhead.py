@@ -1,4 +1,4 @@
-"""Stage 1 against the forward pass alone, on the same batches.
+"""Stage 1 against only the forward pass, on the same batches.
 
 Ours is `sparse_probing.activations.harvest.run_harvest`: all layers of ``mlp.hook_post`` in float16,
 checksummed and durable on the disk. The peer is the Hugging Face base model (no unembedding, no
@@ -38,7 +38,7 @@ class OverheadConfig:
     """Tokens of every sequence."""
     repeats: int = 3
     threads: int = 1
-    """Threads of PyTorch, for everybody; ours writes in one more."""
+    """Threads of PyTorch, the same for all contenders; ours writes in one more."""
 
 
 @dataclass(frozen=True)

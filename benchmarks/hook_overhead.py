@@ -1,13 +1,13 @@
 """Hooks on modules of the Hugging Face model against the bare forward pass, and against hooks under a bridge.
 
-Everybody takes the activation of the last token of every sequence at one or more hook
-points. The peers, each in the few lines that its recipe takes with TransformerLens' bridge:
+All contenders read the activation of the last token of every sequence at one or more hook
+points. The peers, each in the few lines of its recipe with TransformerLens' bridge:
 
-- bare: the Hugging Face base model, its default attention (sdpa), no hook at all;
-- run_with_cache: TransformerLens, told which hook points to keep;
-- SAELens: its `ActivationsStore` caches one hook point and stops behind its layer, so every
+- bare: the Hugging Face base model, its default attention (sdpa), no hook;
+- run_with_cache: TransformerLens, with the names of the hook points to cache;
+- SAELens: its `ActivationsStore` caches one hook point and stops after its layer, so every
   further layer is a further pass;
-- sae-probes: caches all hook points asked for, stops behind the last layer of them, and takes
+- sae-probes: caches all requested hook points, stops after the last of their layers, and selects
   the last token of every sequence.
 """
 
@@ -43,7 +43,7 @@ class HookOverheadConfig:
     """Tokens of every sequence."""
     repeats: int = 5
     threads: int = 1
-    """Threads of PyTorch, for everybody."""
+    """Threads of PyTorch, the same for all contenders."""
 
 
 def compare(config: HookOverheadConfig) -> list[dict[str, object]]:
@@ -96,18 +96,18 @@ def _compare_case(
 
 
 def hooks_only(model: LanguageModel, tokens: torch.Tensor, names: list[str]) -> LastTokens:
-    """Run ours."""
-    kept: LastTokens = {}
+    """Run our hooks; return the last tokens."""
+    last_tokens: LastTokens = {}
 
     def keep(name: str, activation: torch.Tensor) -> None:
-        kept[name] = activation[:, -1].clone()
+        last_tokens[name] = activation[:, -1].clone()
 
     model.run(tokens, torch.ones_like(tokens), {name: partial(keep, name) for name in names})
-    return kept
+    return last_tokens
 
 
 def bare_forward(model: LanguageModel, tokens: torch.Tensor) -> None:
-    """Run the Hugging Face base model and keep nothing."""
+    """Run the Hugging Face base model and store nothing."""
     with torch.inference_mode():
         model.model.base_model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
 
@@ -121,18 +121,18 @@ def run_with_cache(bridge: TransformerBridge, tokens: torch.Tensor, names: list[
 
 def as_saelens(bridge: TransformerBridge, tokens: torch.Tensor, names: list[str]) -> LastTokens:
     """Run one pass for every hook point, up to its layer."""
-    kept: LastTokens = {}
+    last_tokens: LastTokens = {}
     for name in names:
         with torch.no_grad():
             _, cache = bridge.run_with_cache(
                 tokens, names_filter=[name], stop_at_layer=_layer(name) + 1, prepend_bos=False
             )
-        kept[name] = cache[name][:, -1].clone()
-    return kept
+        last_tokens[name] = cache[name][:, -1].clone()
+    return last_tokens
 
 
 def as_sae_probes(bridge: TransformerBridge, tokens: torch.Tensor, names: list[str]) -> LastTokens:
-    """Run one pass up to the last layer that is asked for, then take the last tokens one by one."""
+    """Run one pass up to the last requested layer, then select the last tokens one by one."""
     with torch.inference_mode():
         _, cache = bridge.run_with_cache(tokens, names_filter=names, stop_at_layer=max(map(_layer, names)) + 1)
         return {name: torch.stack([sequence[-1].cpu() for sequence in cache[name]]) for name in names}

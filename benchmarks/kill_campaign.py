@@ -1,9 +1,9 @@
 """Stage 1 killed with SIGKILL at random moments, and started again until its store is complete.
 
-After every kill the records of finished parts are compared with those that stood before it, and every
-file of a recorded part with its checksum, while the other process of the store, if there is one, goes on.
-A complete store is compared, byte by byte, with that of a run that nothing broke. Ends with status 1
-when a claim fails.
+After every kill the records of finished parts are compared with those before it, and every file of a
+recorded part with its checksum, while the other process of the store, if there is one, continues. A
+complete store is compared, byte by byte, with that of an uninterrupted run. The exit status is 1 when a
+claim fails.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class CampaignConfig:
     """Length of the campaign."""
 
     kills: int = 150
-    """In all; each of the six kinds of work has its share."""
+    """Total number; each of the six kinds of work has an equal share."""
     n_sequences: int = 1024
-    """Sequences of 128 tokens, all of whose tokens are stored; 32 of them fill a part."""
+    """Sequences of 128 tokens; all tokens are stored, and 32 sequences fill a part."""
     seed: int = 0
-    """Of the moments of the kills."""
+    """Seed of the moments of the kills."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +56,29 @@ class Kind:
     """A way of making a store."""
 
     name: str
-    begin: Callable[[Path], Work]
-    """Lays out the making of a store below a folder."""
+    work_in: Callable[[Path], Work]
+    """From a folder to the work that makes a store below it."""
 
 
 def campaign(kinds: Sequence[Kind], kills: int, seed: int, folder: Path) -> dict[str, Tally]:
-    """Kill and go on, with one kind of work after the other; return what was seen of each."""
+    """Kill and resume, one kind of work after the other; return the counts of each."""
     import_once()
     generator = np.random.default_rng(seed)
     shares = np.diff(np.linspace(0, kills, len(kinds) + 1).astype(int)).tolist()
     return {
-        kind.name: kill_and_go_on(kind, share, folder / f"kind {number}", generator)
+        kind.name: kill_and_resume(kind, share, folder / f"kind {number}", generator)
         for number, (kind, share) in enumerate(zip(kinds, shares, strict=True))
     }
 
 
-def kill_and_go_on(kind: Kind, kills: int, folder: Path, generator: np.random.Generator) -> Tally:
-    """Make stores, one after the other, until so many kills were made; every store is completed."""
-    tally, unbroken = Tally(), kind.begin(folder / "unbroken")
-    seconds = run(unbroken, Tally(), {})
-    expected = files_of(unbroken.path)
+def kill_and_resume(kind: Kind, kills: int, folder: Path, generator: np.random.Generator) -> Tally:
+    """Make stores, one after the other, until the number of kills is reached; every store is completed."""
+    tally, uninterrupted = Tally(), kind.work_in(folder / "uninterrupted")
+    seconds = run(uninterrupted, Tally(), {})
+    expected = files_of(uninterrupted.path)
     while tally.kills < kills:
         store = folder / f"store {tally.stores}"
-        work = kind.begin(store)
+        work = kind.work_in(store)
         while not is_complete(work.path):
             n_processes = min(len(work.commands), kills - tally.kills)
             run(work, tally, dict(enumerate((seconds * generator.random(n_processes)).tolist())))
@@ -89,7 +89,7 @@ def kill_and_go_on(kind: Kind, kills: int, folder: Path, generator: np.random.Ge
 
 
 def claims_hold(tally: Tally) -> bool:
-    """Whether nothing was lost, torn or different, and no more redone than there are buffers for."""
+    """Whether nothing was lost, torn or different, and no more parts were redone than there are buffers."""
     faults = tally.lost + tally.torn + tally.differing
     return faults == 0 and max(tally.redone, default=0) <= LARGEST_NUMBER_OF_BUFFERS
 
@@ -123,7 +123,7 @@ def make_subject(folder: Path, n_sequences: int) -> HarvestConfig:
 
 
 def harvesting(config: HarvestConfig, folder: Path) -> Work:
-    """Lay out a harvest by ``config.share.world_size`` processes."""
+    """Return the work of a harvest by ``config.share.world_size`` processes."""
     logs = tuple(folder / f"computed by {rank}" for rank in range(config.share.world_size))
     config = config.with_flags(results_dir=folder)
     commands = (partial(_harvest, config.with_flags(rank=rank), log) for rank, log in enumerate(logs))
@@ -131,7 +131,7 @@ def harvesting(config: HarvestConfig, folder: Path) -> Work:
 
 
 def converting(source: Path, store: StoreKind, folder: Path) -> Work:
-    """Lay out the conversion of a store by one process."""
+    """Return the work of a conversion of a store by one process."""
     return Work(folder / "store", (partial(_convert, source, folder / "store", store),))
 
 

@@ -1,10 +1,10 @@
 """The L1 path against skglm, liblinear and saga: seconds, and the duality gap that each reaches.
 
 Logistic probes with balanced classes, an L1 penalty and a free intercept, for a few values of C from the
-first neuron to a few hundred. Ours is given the float16 of a store and standardises it; the peers are
-given standardised float64 in the memory order they like best, for free. skglm has no row weights:
-it is given a weighted loss, compiled in the round that is not timed. liblinear penalises the intercept
-too, so its gap never closes.
+first neuron to a few hundred. Ours receives the float16 of a store and standardises it within its time;
+the peers receive standardised float64 in the memory order that is fastest for them. skglm has no row
+weights: it receives a weighted loss, compiled in the round that is not timed. liblinear also penalises
+the intercept, so its gap never closes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks._synthetic import planted_layer
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.l1.losses import LogisticLoss
 from sparse_probing.probes.l1.proximal_newton import Penalty, SparsePoint, minimise
-from sparse_probing.probes.scaling import Columns
+from sparse_probing.probes.scaling import ScaledColumns
 from sparse_probing.probes.validation import class_weights
 
 FittedPath = list[np.ndarray]
@@ -46,33 +46,33 @@ class PathConfig:
     width: int = 512
     n_Cs: int = 9
     largest: float = 10.0
-    """The last C over the one at which the first neuron enters."""
+    """Ratio of the last C to the one at which the first neuron enters."""
     repeats: int = 3
     liblinear: bool = True
     saga: bool = True
     """200 iterations, the recipe of Gurnee et al. 2023, here with L1."""
     threads: int = 1
-    """Threads of BLAS and OpenMP, for everybody."""
+    """Threads of BLAS and OpenMP, the same for all contenders."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One feature of a layer, as it is stored and as the peers want it."""
+    """One feature of a layer, as stored and as the peers need it."""
 
     stored: np.ndarray
     y: np.ndarray
-    columns: Columns
+    columns: ScaledColumns
     standardised: np.ndarray
-    """(n, d) float64, columns in one piece."""
+    """(n, d) float64, each column contiguous."""
     weights: np.ndarray
     Cs: np.ndarray
 
 
 def make_layer(config: PathConfig) -> Layer:
-    """Return a feature that 64 neurons carry, with the values of C."""
+    """Return a feature that 64 neurons encode, with the values of C."""
     stored, labels = planted_layer(config.n_rows, config.width, 4, 0)
     y = labels[3].astype(np.float64)
-    columns = Columns.of(stored, standardize=True)
+    columns = ScaledColumns.of(stored, standardize=True)
     standardised = np.asfortranarray((stored.astype(np.float64) - columns.mean) / columns.scale)
     null = fit_l1_path(stored, y, n_Cs=1).null_strength
     Cs = null * np.geomspace(1, config.largest, config.n_Cs + 1)[1:]
@@ -118,7 +118,7 @@ class WeightedLogistic(Logistic):
 
 
 def skglm_path(tolerance: float, layer: Layer) -> FittedPath:
-    """Fit the path with skglm, warm starts included; the tolerance is of the subgradient over the penalty."""
+    """Fit the path with skglm, warm starts included; the tolerance is that of the subgradient over the penalty."""
     coef, scores, path = np.zeros(layer.standardised.shape[1] + 1), np.zeros(len(layer.y)), []
     for C in layer.Cs:
         solver = ProxNewton(tol=tolerance, max_iter=100, fit_intercept=True)
@@ -141,13 +141,14 @@ def sklearn_path(settings: dict[str, Any], layer: Layer) -> FittedPath:
 
 def gaps(layer: Layer, path: FittedPath) -> list[float]:
     """Return the relative duality gap of every fit of a path."""
-    found = []
+    gaps_of_fits = []
     for C, flat in zip(layer.Cs, path, strict=True):
         support = np.flatnonzero(flat[:-1])
         point = SparsePoint(support, flat[support], float(flat[-1]), np.inf, np.inf, 0)
         loss = LogisticLoss(layer.y, C * layer.weights)
-        found.append(minimise(layer.columns, loss, Penalty(1.0, 0.0), point, tolerance=1e-15, max_steps=0).gap)
-    return found
+        now = minimise(layer.columns, loss, Penalty(1.0, 0.0), point, tolerance=1e-15, max_steps=0)
+        gaps_of_fits.append(now.gap)
+    return gaps_of_fits
 
 
 def compare(config: PathConfig) -> list[dict[str, object]]:
@@ -161,7 +162,7 @@ def compare(config: PathConfig) -> list[dict[str, object]]:
         solvers["saga, 200 iterations"] = partial(sklearn_path, {"solver": "saga", "tol": 1e-8, "max_iter": 200})
     paths: dict[str, FittedPath] = {}
     with threadpool_limits(config.threads), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the gap says it better
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the gap is more precise
         first = time.perf_counter()
         skglm_path(1e-2, layer)
         print(f"skglm's first call takes {time.perf_counter() - first:.1f} s, compilation included.\n")
@@ -175,7 +176,7 @@ def _keep(paths: dict[str, FittedPath], name: str, solver: Callable[[Layer], Fit
 
 def _row(name: str, layer: Layer, path: FittedPath, ours: list[Seconds], theirs: list[Seconds]) -> dict[str, object]:
     n, d = layer.stored.shape
-    found = gaps(layer, path)
+    gaps_of_fits = gaps(layer, path)
     return {
         "rows x neurons": f"{n:,} x {d:,}",
         "contender": name,
@@ -183,8 +184,8 @@ def _row(name: str, layer: Layer, path: FittedPath, ours: list[Seconds], theirs:
         "CPU s": f"{median_seconds(theirs, 'cpu'):.2f}",
         "theirs / ours, CPU time": f"{median_ratio(theirs, ours, 'cpu'):.1f}",
         "neurons of the last probe": np.count_nonzero(path[-1][:-1]),
-        "median gap": f"{np.median(found):.1e}",
-        "largest gap": f"{max(found):.1e}",
+        "median gap": f"{np.median(gaps_of_fits):.1e}",
+        "largest gap": f"{max(gaps_of_fits):.1e}",
     }
 
 

@@ -1,8 +1,8 @@
 """Text per second and core, and peak memory, of making each collection that reads running text (Linux).
 
-Every data set is built in a process of its own. The time is CPU time of all threads, from reading the source to
-the finished data set; loading modules is not counted. The peak is the kernel's high-water mark, less what the
-modules take.
+Every data set is built in a new process. The time is CPU time of all threads, from reading the source to
+the finished data set; the import of modules is not counted. The peak is the kernel's high-water mark minus the
+memory of the modules.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ PARTICULAR: dict[str, dict[str, Any]] = {"neuron_stimulus": {"stimuli": ("of| th
 
 @dataclass(frozen=True)
 class MakingConfig:
-    """What is made, of what."""
+    """Collections to make, and their source."""
 
     source: str = "demo"
     """A table of running text; `demo`: the bundled texts."""
     group_column: str = "group"
-    """Its column of groups; every sequence is labelled with one of three sub-corpora, by turns of groups."""
+    """Its column of groups; the groups belong to three sub-corpora, which are the labels, one after another."""
     collections: tuple[str, ...] = COLLECTIONS_OF_RUNNING_TEXT
     n_sequences: int = 10_000
     context_length: int = 512
@@ -75,7 +75,7 @@ def compare(config: MakingConfig) -> list[dict[str, object]]:
 
 
 def compare_memory(config: MakingConfig) -> list[dict[str, object]]:
-    """Make the first collection of larger and larger sources, as many texts drawn; return the rows of the table."""
+    """Make the first collection from growing sources, with equally many texts; return the rows of the table."""
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         for copies in config.copies:
@@ -137,7 +137,7 @@ def measure(
 
 
 def timed_build(config: MakeConfig, report: Path) -> None:
-    """Build a data set and write what it took."""
+    """Build a data set and write its time and its sizes to a report."""
     built: list[FeatureDataset] = []
     took = seconds(lambda: built.append(COLLECTIONS[config.collection].build(config)))
     (dataset,) = built

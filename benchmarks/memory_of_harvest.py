@@ -1,7 +1,7 @@
-"""Peak resident memory of stage 1 for n, 4 n and 16 n rows, each in a process of its own (Linux).
+"""Peak resident memory of stage 1 for n, 4 n and 16 n rows, each in a new process (Linux).
 
-The peak is the kernel's high-water mark of the process, set back once the model and the data set
-are loaded, so that neither loading nor the parent process hides what harvesting takes.
+The peak is the kernel's high-water mark of the process. It is reset after the model and the data set
+are loaded, so that neither loading nor the parent process hides the memory of the harvest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import tyro
 
 from benchmarks._language_models import EVERY_TOKEN, ModelSize, harvest_config
+from benchmarks._memory import resident_now, resident_peak
 from benchmarks._report import print_table
 from sparse_probing.activations.harvest import prepare_harvest, run_harvest
 from sparse_probing.config import HarvestConfig
@@ -29,7 +30,7 @@ class MemoryConfig:
     size: ModelSize = "demo"
     """Shape of the random model."""
     n_sequences: int = 100
-    """Sequences of the smaller data set, all of whose tokens are stored."""
+    """Sequences of the smallest data set; all their tokens are stored."""
     context_length: int = 128
     """Tokens of every sequence."""
 
@@ -42,13 +43,13 @@ class Memory:
     stored: int
     """Bytes of all activations."""
     loaded: int
-    """With the model and the data set loaded, before the first forward pass."""
+    """After the model and the data set are loaded, before the first forward pass."""
     peak: int
-    """Largest since then."""
+    """The largest value since then."""
 
 
 def compare(config: MemoryConfig) -> list[dict[str, object]]:
-    """Harvest n, 4 n and 16 n rows; return the rows of the table, the ratio of the largest to the smallest last."""
+    """Harvest n, 4 n and 16 n rows; return the rows of the table, and last the ratio of the largest to the smallest."""
     measured = [measure(config, config.n_sequences * growth) for growth in GROWTHS]
     small, large = measured[0], measured[-1]
     ratio = {
@@ -72,19 +73,9 @@ def measure(config: MemoryConfig, n_sequences: int) -> Memory:
 def memory_of_harvest(config: HarvestConfig) -> Memory:
     """Harvest in this process and return its memory."""
     job = prepare_harvest(config)
-    loaded = _status_bytes("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # sets the high-water mark back to the present
+    loaded = resident_now()
     run_harvest(job)
-    return Memory(job.plan.n_rows, job.plan.nbytes, loaded, _status_bytes("VmHWM"))
-
-
-def _status_bytes(field: str) -> int:
-    """Return a size from /proc/self/status, where it stands in kB.
-
-    `resource.getrusage` would do, but its maximum is inherited from the parent process.
-    """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) * 1024
+    return Memory(job.plan.n_rows, job.plan.nbytes, loaded, resident_peak())
 
 
 def _as_row(memory: Memory) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Metrics of many probes, and standard errors of their areas under the ROC curve: milliseconds a probe.
+"""Metrics of many probes, and standard errors of their areas under the ROC curve: milliseconds per probe.
 
-Ours reads all probes at once; the peers are called once per probe: scikit-learn's functions for eight
+Ours processes all probes together; the peers are called once per probe: scikit-learn's functions for eight
 metrics, and DeLong's error by ranks (Sun and Xu 2014) with SciPy's ``rankdata``.
 """
 

@@ -1,9 +1,9 @@
 """Our branch and bound against outer approximation with Gurobi, at equal time on the same instances.
 
-``Gurobi`` is the solver of ours that ``--osp_solver gurobi`` takes: the same screening, first support and fits of
-supports, with a linear master problem in place of the tree. ``the paper's`` is the formulation of Gurnee et al.
-2023: no screening, and the dual of every support as a quadratic programme inside Gurobi, which the free licence
-takes up to 200 rows and neurons of a support together; so it is compared on 200 - k rows alone. Time is CPU time.
+``Gurobi`` is our solver ``--osp_solver gurobi``: the same screening, first support and fits of supports, with a
+linear master problem instead of the tree. ``the paper's`` is the formulation of Gurnee et al. 2023: no screening,
+and the dual of every support as a quadratic programme inside Gurobi. The free licence allows 200 rows and neurons
+of a support together there, so it is compared only on 200 - k rows. Time is CPU time.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from sparse_probing.probes.optimal.support_fit import FINAL_TOLERANCE, fit_suppo
 from sparse_probing.probes.validation import Floats
 
 FREE_VARIABLES = 200
-"""That the free licence takes where anything is quadratic."""
+"""Largest number of variables of a quadratic problem under the free licence."""
 MOST_NEURONS = 1_999
-"""That it takes in a linear master problem."""
+"""Largest number of neurons of a linear master problem under the free licence."""
 CLOSED = Limits().gap
 
 Solved = tuple[OptimalFit, float]
-"""With CPU seconds."""
+"""A fit, with the CPU seconds of its search."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,20 @@ class AgainstConfig:
     ridges: tuple[float, ...] = (1.0, 3.0, 10.0)
     """m of the ridge m / sqrt(n)."""
     seconds: float = 5.0
-    """Of CPU time, that every solver has for a support."""
+    """CPU time of every solver for a support."""
     paper: bool = True
     """Also compare with the paper's formulation."""
     paper_neurons: tuple[int, ...] = (50, MOST_NEURONS)
-    """There: what the paper pre-selected, and the most that the licence takes."""
+    """Its numbers of neurons: those that the paper pre-selected, and the most that the licence allows."""
     threads: int = 1
-    """Threads of BLAS, for everybody; Gurobi has one."""
+    """Threads of BLAS, the same for all contenders; Gurobi has one."""
 
 
 def paper_formulation(problem: SparseProblem, k: int, limits: Limits) -> OptimalFit:
     """Solve a hinge problem as the paper did, from the k neurons whose class means differ most.
 
-    The bound is Gurobi's own; coefficients are fitted to the support by our code, because the paper takes them
-    from the last support that was met.
+    The bound is Gurobi's. Our code fits the coefficients of the support, because the paper's code reports those
+    of the last support that its search visited.
     """
     clock = Clock(limits)
     with gurobipy.Env(params={"OutputFlag": 0, "Threads": 1}) as env, gurobipy.Model(env=env) as master:
@@ -138,7 +138,7 @@ ALL: dict[str, Solver] = OURS | {"the paper's": paper_formulation}
 
 
 def compare(config: AgainstConfig) -> list[dict[str, object]]:
-    """Let every solver have every instance; return the rows of the table."""
+    """Solve every instance with every solver; return the rows of the table."""
     warm_up("hinge")
     with threadpool_limits(config.threads):
         return [
@@ -160,7 +160,7 @@ def _instances(config: AgainstConfig) -> Iterator[tuple[list[Feature], int, dict
 def _rows_of(
     features: list[Feature], ridge: float, k: int, solvers: dict[str, Solver], cpu_seconds: float
 ) -> Iterator[dict[str, object]]:
-    """Yield a row for every solver; solvers take turns, feature by feature."""
+    """Yield a row for every solver; the solvers alternate, feature by feature."""
     turns = []
     for feature in features:
         problem = feature.problem(ridge, "hinge")
@@ -171,7 +171,7 @@ def _rows_of(
 
 
 def _row(ours: list[Solved], theirs: list[Solved]) -> dict[str, object]:
-    """Compare one solver with ours; a gap that counts as closed counts as the one that was asked for."""
+    """Compare one solver with ours; a gap below the requested one counts as the requested gap."""
     fits = [fit for fit, _ in theirs]
     pairs = [(a, b) for (a, _), (b, _) in zip(ours, theirs, strict=True)]
     return {

@@ -43,18 +43,18 @@ FILTER = 50
 MEASURES = ("f1_score", "roc_auc")
 TIE = 1e-12
 Supports = dict[str, NDArray]
-"""(k,) neurons, by the method that found them."""
+"""(k,) neurons, by the method that selected them."""
 
 
 @dataclass(frozen=True)
 class SupportsConfig:
-    """What is compared."""
+    """Runs and sizes of the comparison."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders of runs of optimal_sparse_probing."""
     ks: tuple[int, ...] = (1, 2, 3, 5, 8)
     limit: int = 0
-    """Compare so many features and layers of each run; 0: all."""
+    """Number of features and layers of each run to compare; 0: all."""
 
 
 def compare(config: SupportsConfig) -> pd.DataFrame:
@@ -77,16 +77,21 @@ def _rows_of_run(run: Run, config: SupportsConfig) -> Iterator[dict[str, object]
             sparse = chosen.sparse_problem(run.config.optimal.osp_ridge)
             finders = _finders(chosen.data, sparse, max(config.ks))
             bar.update()
-            for k, own in ((k, rows[rows["k"] == k]) for k in config.ks):
-                if len(own):
-                    about = {"feature": feature, "layer": task.layer, "k": k, "status": own["proof_status"].iloc[0]}
-                    supports = {"optimal": np.asarray(own["support"].iloc[0])}
+            for k, subset in ((k, rows[rows["k"] == k]) for k in config.ks):
+                if len(subset):
+                    about = {
+                        "feature": feature,
+                        "layer": task.layer,
+                        "k": k,
+                        "status": subset["proof_status"].iloc[0],
+                    }
+                    supports = {"optimal": np.asarray(subset["support"].iloc[0])}
                     supports |= {name: find(k) for name, find in finders.items()}
                     yield from (about | row for row in _measured(chosen.data, sparse, supports))
 
 
 def _finders(data: Columns, sparse: SparseProblem, most: int) -> dict[str, Callable[[int], NDArray]]:
-    """Return what each other method gives for k neurons."""
+    """Return the other methods: from k to the k neurons that each selects."""
     x, y, rng = data.x_train, data.y_train, np.random.default_rng(0)
     n = min(FILTER, len(data.neurons))
     ranked = {name: top_neurons(rank_neurons(x, y, name, rng), n) for name in ("mean_dif", "f_stat")}
@@ -124,28 +129,35 @@ def _measured(data: Columns, sparse: SparseProblem, supports: Supports) -> Itera
 def summary(table: pd.DataFrame) -> list[dict[str, object]]:
     """Return a row for every k and method: means, and differences from the optimal supports."""
     rows = []
-    for (k, method), own in table.groupby(["k", "method"], sort=False):
+    for (k, method), subset in table.groupby(["k", "method"], sort=False):
         best = table[(table["k"] == k) & (table["method"] == "optimal")]
-        row = {"k": k, "method": method, "n": len(own), "proved": int((own["status"] == "proved").sum())}
-        row |= {name: f"{own[name].mean():.3f}" for name in MEASURES}
+        row = {
+            "k": k,
+            "method": method,
+            "n": len(subset),
+            "proved": int((subset["status"] == "proved").sum()),
+        }
+        row |= {name: f"{subset[name].mean():.3f}" for name in MEASURES}
         if method != "optimal":
-            row |= {f"optimal - it, {name}": _difference(best, own, name) for name in MEASURES}
-            row |= {f"wins/ties/losses, {name}": _wins(best, own, name) for name in MEASURES}
-            row["excess %, median (max)"] = f"{100 * own['excess'].median():.2f} ({100 * own['excess'].max():.1f})"
+            row |= {f"optimal - it, {name}": _difference(best, subset, name) for name in MEASURES}
+            row |= {f"wins/ties/losses, {name}": _wins(best, subset, name) for name in MEASURES}
+            row["excess %, median (max)"] = (
+                f"{100 * subset['excess'].median():.2f} ({100 * subset['excess'].max():.1f})"
+            )
         rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     return [{name: row.get(name, "") for name in names} for row in rows]
 
 
-def _difference(best: pd.DataFrame, own: pd.DataFrame, measure: str) -> str:
-    values = best[measure].to_numpy() - own[measure].to_numpy()
-    features = pd.factorize(own["feature"])[0]
+def _difference(best: pd.DataFrame, subset: pd.DataFrame, measure: str) -> str:
+    values = best[measure].to_numpy() - subset[measure].to_numpy()
+    features = pd.factorize(subset["feature"])[0]
     interval = group_bootstrap(lambda drawn: values[drawn].mean(), features, np.random.default_rng(0))
     return f"{values.mean():+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
-def _wins(best: pd.DataFrame, own: pd.DataFrame, measure: str) -> str:
-    values = best[measure].to_numpy() - own[measure].to_numpy()
+def _wins(best: pd.DataFrame, subset: pd.DataFrame, measure: str) -> str:
+    values = best[measure].to_numpy() - subset[measure].to_numpy()
     return f"{(values > TIE).sum()}/{(np.abs(values) <= TIE).sum()}/{(values < -TIE).sum()}"
 
 

@@ -1,9 +1,9 @@
-"""Rankings of all neurons of a layer for many features at once, against one feature after the other.
+"""Rankings of all neurons of a layer for many features together, against one feature after the other.
 
-Every feature has training rows of its own. Ours is :func:`rank_layer`, its checks included; peers are
+The features have different training rows. Ours is :func:`rank_layer`, its checks included; peers are
 scikit-learn, or NumPy where it has no such function, on a float32 copy of the feature's rows, timed on
-a few features (and neurons, where they are taken one by one) and scaled up. A *read* widens the float16
-layer to float32 block by block and keeps nothing; the *copy* keeps the float32 layer, which peers need.
+a few features (and neurons, where they are ranked one by one) and scaled up. A *read* converts the float16
+layer to float32 block by block and discards it; the *copy* is the whole float32 layer, which peers need.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class RankingsConfig:
     n_features: int = 20
     rankings: tuple[str, ...] = tuple(RANKINGS)
     peer_neurons: int = 16
-    """Neurons that peers score which take them one by one."""
+    """Neurons that are scored by peers that rank neurons one by one."""
     repeats: int = 3
     threads: int = 1
-    """Threads of BLAS, OpenMP and PyTorch, for everybody."""
+    """Threads of BLAS, OpenMP and PyTorch, the same for all contenders."""
 
 
 def _mean_difference(X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ PEERS: dict[str, tuple[str, Peer]] = {
     "svm": ("LinearSVC", _svm),
 }
 ONE_BY_ONE = {"mi", "auc"}
-"""Peers that take neurons one by one."""
+"""Peers that rank neurons one by one."""
 
 
 def read(X: np.ndarray, columns: int = 32) -> None:
@@ -99,8 +99,8 @@ def copy(X: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(X.T).to(torch.float32)
 
 
-def make_problems(config: RankingsConfig) -> tuple[np.ndarray, list[LabelledRows]]:
-    """Return the layer and features with training rows of their own."""
+def make_features(config: RankingsConfig) -> tuple[np.ndarray, list[LabelledRows]]:
+    """Return the layer and features with different training rows."""
     n = round(config.n_train / TRAINING_FRACTION)
     X, labels = planted_layer(n, config.width, config.n_features)
     rng = np.random.default_rng(0)
@@ -111,54 +111,54 @@ def make_problems(config: RankingsConfig) -> tuple[np.ndarray, list[LabelledRows
 def compare(config: RankingsConfig) -> list[dict[str, object]]:
     """Time every ranking and its peer; return the rows of the table."""
     torch.set_num_threads(config.threads)
-    X, problems = make_problems(config)
-    rngs = [np.random.default_rng(i) for i in range(len(problems))]
-    ours = {name: partial(rank_layer, X, problems, name, rngs) for name in config.rankings}
+    X, features = make_features(config)
+    rngs = [np.random.default_rng(i) for i in range(len(features))]
+    ours = {name: partial(rank_layer, X, features, name, rngs) for name in config.rankings}
     with threadpool_limits(config.threads):
         times = alternate({"read": partial(read, X), "copy": partial(copy, X), **ours}, config.repeats)
-        rows = [_row(times, name, *_peer(config, name, X, problems)) for name in config.rankings]
+        rows = [_row(times, name, *_peer(config, name, X, features)) for name in config.rankings]
     for name in ("copy", "read"):
         rows.insert(0, _row(times, name, "", float("nan"), ""))
     return rows
 
 
-def _peer(config: RankingsConfig, name: str, X: np.ndarray, problems: list[LabelledRows]) -> tuple[str, float, str]:
+def _peer(config: RankingsConfig, name: str, X: np.ndarray, features: list[LabelledRows]) -> tuple[str, float, str]:
     """Return the peer's name, its seconds for all features and neurons, and how its scores relate to ours."""
     if name not in PEERS:
         return "", float("nan"), ""
     title, peer = PEERS[name]
     neurons = slice(0, config.peer_neurons if name in ONE_BY_ONE else config.width)
-    few, found = problems[1:3], []
+    few, peer_scores = features[1:3], []
     rows = [X[p.row, neurons].astype(np.float32) for p in few]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the limit of iterations is part of the recipe
-        runs = [seconds(lambda x=x, p=p: found.append(peer(x, p.label))) for x, p in zip(rows, few, strict=True)]
-    scale = len(problems) * config.width / rows[0].shape[1]
-    return title, scale * median_seconds(runs, "cpu"), _agreement(name, found, X[:, neurons], few)
+        runs = [seconds(lambda x=x, p=p: peer_scores.append(peer(x, p.label))) for x, p in zip(rows, few, strict=True)]
+    scale = len(features) * config.width / rows[0].shape[1]
+    return title, scale * median_seconds(runs, "cpu"), _agreement(name, peer_scores, X[:, neurons], few)
 
 
-def _agreement(name: str, found: list[np.ndarray], X: np.ndarray, problems: list[LabelledRows]) -> str:
+def _agreement(name: str, peer_scores: list[np.ndarray], X: np.ndarray, features: list[LabelledRows]) -> str:
     """Return the largest relative difference of scores; of models, for how many features the best is the same."""
-    ours = rank_layer(X, problems, name, [np.random.default_rng(0)] * len(problems))
+    ours = rank_layer(X, features, name, [np.random.default_rng(0)] * len(features))
     if name in ("lr", "svm"):
-        same = [a.argmax() == b.argmax() for a, b in zip(ours, found, strict=True)]
+        same = [a.argmax() == b.argmax() for a, b in zip(ours, peer_scores, strict=True)]
         return f"same best: {sum(same)} of {len(same)}"
-    worst = max(np.abs(a - b).max() for a, b in zip(ours, found, strict=True))
-    return f"{worst:.0e} nats" if name == "mi" else f"{worst / np.max(found):.0e}"
+    worst = max(np.abs(a - b).max() for a, b in zip(ours, peer_scores, strict=True))
+    return f"{worst:.0e} nats" if name == "mi" else f"{worst / np.max(peer_scores):.0e}"
 
 
 def _row(
     times: dict[str, list[Seconds]], name: str, peer: str, peer_seconds: float, agreement: str
 ) -> dict[str, object]:
-    own = median_seconds(times[name], "cpu")
+    our_seconds = median_seconds(times[name], "cpu")
     return {
         "ranking": name,
-        "CPU s": f"{own:.3f}",
+        "CPU s": f"{our_seconds:.3f}",
         "/ read": f"{median_ratio(times[name], times['read'], 'cpu'):.1f}",
         "/ copy": f"{median_ratio(times[name], times['copy'], 'cpu'):.1f}",
         "peer": peer,
         "peer, CPU s": f"{peer_seconds:.1f}" if peer else "",
-        "peer / ours": f"{peer_seconds / own:.0f}" if peer else "",
+        "peer / ours": f"{peer_seconds / our_seconds:.0f}" if peer else "",
         "difference": agreement,
     }
 

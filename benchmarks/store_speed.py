@@ -49,11 +49,11 @@ class SpeedConfig:
     """Layers to write."""
     repeats: int = 5
     folder: Path | None = None
-    """Where to write; default the system's folder for temporary files."""
+    """Where to write; by default the folder for temporary files of the system."""
 
 
 def compare_writing(config: SpeedConfig) -> list[dict[str, object]]:
-    """Write all layers with every contender in turn; return the rows of the table."""
+    """Write all layers with the contenders alternately; return the rows of the table."""
     values = synthetic_values(config.n_rows, config.width)
     rows = []
     for precision in PRECISIONS:
@@ -65,7 +65,7 @@ def compare_writing(config: SpeedConfig) -> list[dict[str, object]]:
 
 
 def compare_reading(config: SpeedConfig) -> list[dict[str, object]]:
-    """Read a layer, and pieces of it, with every contender in turn; return the rows of the table."""
+    """Read a layer, and pieces of it, with the contenders alternately; return the rows of the table."""
     values = synthetic_values(config.n_rows, config.width)
     with _folder(config) as root:
         rows = []
@@ -81,7 +81,7 @@ def compare_reading(config: SpeedConfig) -> list[dict[str, object]]:
 
 
 def synthetic_values(n_rows: int, width: int, seed: int = 0) -> np.ndarray:
-    """Return float32 ``(n_rows, width)``: GELU of normal pre-activations, each neuron with its own mean."""
+    """Return float32 ``(n_rows, width)``: GELU of normal pre-activations, with a different mean for each neuron."""
     generator = np.random.default_rng(seed)
     hidden = generator.standard_normal((n_rows, width), np.float32) - generator.uniform(0, 2, width).astype(np.float32)
     return torch.nn.functional.gelu(torch.from_numpy(hidden)).numpy()
@@ -118,14 +118,14 @@ def pieces_of(n_rows: int, width: int, seed: int = 0) -> dict[str, dict[str, Any
 
 
 def peer_readers(store: ActivationStore, pieces: Mapping[str, Mapping[str, Any]]) -> dict[str, Contender]:
-    """Return what the public library of an encoding needs to read the same pieces of the same files."""
+    """Return readers of the same pieces of the same files by the public library of an encoding."""
     read = {"zarr": _zarr_read, "hdf5": _h5py_read}[store.kind]
-    asked = {what: options for what, options in pieces.items() if {"order"}.isdisjoint(options)}
+    plain_pieces = {what: options for what, options in pieces.items() if {"order"}.isdisjoint(options)}
     return {
         what: partial(
             read, Path(str(store.path)), options.get("rows", slice(None)), options.get("columns", slice(None))
         )
-        for what, options in asked.items()
+        for what, options in plain_pieces.items()
         if options["dtype"] is None
     }
 

@@ -2,10 +2,10 @@
 
 All contenders rank neurons by the difference of class means on the training rows, fit a balanced
 logistic probe to the first k of them for every k of the sweep, and measure it. Ours is the study as
-stage 2 runs it: all features ranked together, eleven metrics on the training and on the test rows. The
-peers take one feature after the other and measure the test rows alone: the recipe of Gurnee et al. 2023
+stage 2 runs it: all features are ranked together, eleven metrics on the training and on the test rows. The
+peers process one feature after the other and measure only the test rows: the recipe of Gurnee et al. 2023
 (saga, 200 iterations) and Newton's method (newton-cholesky), both with eight metrics by scikit-learn, and
-TransformerLens' ``sweep_sparse_probe`` with its own six. They begin with the layer as float32 in C order.
+TransformerLens' ``sweep_sparse_probe`` with its six metrics. They receive the layer as float32 in C order.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SweepConfig:
     max_k: int = 256
     repeats: int = 3
     threads: int = 1
-    """Threads of BLAS, OpenMP and PyTorch, for everybody."""
+    """Threads of BLAS, OpenMP and PyTorch, the same for all contenders."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ def compare(config: SweepConfig) -> list[dict[str, object]]:
     """Time every contender on all features; return the rows of the table."""
     torch.set_num_threads(config.threads)
     problems = _problems(config)
-    found: dict[str, list[Probe]] = {}
-    turns = {name: partial(_keep, found, name, sweep) for name, sweep in contenders(problems, config.max_k).items()}
+    sweeps: dict[str, list[Probe]] = {}
+    turns = {name: partial(_keep, sweeps, name, sweep) for name, sweep in contenders(problems, config.max_k).items()}
     with threadpool_limits(config.threads):
         times = alternate(turns, config.repeats)
-    return [_row(name, times, found, problems) for name in turns]
+    return [_row(name, times, sweeps, problems) for name in turns]
 
 
 def _problems(config: SweepConfig) -> list[Problem]:
@@ -146,8 +146,8 @@ def _one_by_one(recipe: Callable[[Problem], list[Probe]], problems: list[Problem
     return [probe for problem in problems for probe in recipe(problem)]
 
 
-def _keep(found: dict[str, list[Probe]], name: str, sweep: Sweep) -> None:
-    found[name] = sweep()
+def _keep(sweeps: dict[str, list[Probe]], name: str, sweep: Sweep) -> None:
+    sweeps[name] = sweep()
 
 
 def objective(problem: Problem, probe: Probe) -> float:
@@ -170,11 +170,14 @@ def coefficient_distance(a: Probe, b: Probe) -> float:
 
 
 def _row(
-    name: str, times: Mapping[str, list[Seconds]], found: Mapping[str, list[Probe]], problems: list[Problem]
+    name: str,
+    times: Mapping[str, list[Seconds]],
+    sweeps: Mapping[str, list[Probe]],
+    problems: list[Problem],
 ) -> dict[str, object]:
     """Return a row of the table; a difference below zero means that our objective is the lower one."""
-    owners = np.repeat(np.arange(len(problems)), len(found[name]) // len(problems))
-    pairs = [(problems[i], a, b) for i, a, b in zip(owners, found["ours"], found[name], strict=True)]
+    owners = np.repeat(np.arange(len(problems)), len(sweeps[name]) // len(problems))
+    pairs = [(problems[i], a, b) for i, a, b in zip(owners, sweeps["ours"], sweeps[name], strict=True)]
     differences = [objective(problem, a) / objective(problem, b) - 1 for problem, a, b in pairs]
     distances = [coefficient_distance(a, b) for _, a, b in pairs if set(a.support) == set(b.support)]
     return {

@@ -52,22 +52,6 @@ def test_every_name_is_there_and_an_unknown_one_is_answered_with_those():
         _ = sp.probes_of
 
 
-def test_importing_changes_nothing_in_the_process():
-    program = """
-import os
-before = dict(os.environ)
-import sparse_probing as sp
-for name in sp.__all__:
-    getattr(sp, name)
-import datasets, transformers
-sp.ProbingConfig(), sp.HarvestConfig()
-assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
-assert datasets.is_progress_bar_enabled()
-assert transformers.utils.logging.is_progress_bar_enabled()
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
-
-
 @pytest.mark.slow
 def test_a_user_s_script_passes_the_type_checker_in_strict_mode(tmp_path):
     (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict", "include": ["script.py"]}')

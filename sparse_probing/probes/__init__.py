@@ -1,1 +1,1 @@
-"""Sparse probes: splits, bases, rankings, fits, metrics, controls and tests, on plain arrays (float64 inside)."""
+"""Sparse probes on plain arrays: splits, bases, rankings, fits, metrics, controls and tests; float64 inside."""

@@ -1,4 +1,4 @@
-"""Controls: labels that say nothing about the activations."""
+"""Controls: labels that are independent of the activations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 def shuffled_labels(labels: ArrayLike, sequences: ArrayLike, rng: np.random.Generator) -> NDArray:
     """Permute labels over sequences where every sequence has one label, otherwise over rows.
 
-    Neighbouring tokens resemble each other. Where the label belongs to the sequence, a
-    permutation over rows would destroy that dependence and make the control too easy to beat.
+    Neighbouring tokens are similar. Where the label belongs to the sequence, a permutation over
+    rows would destroy this dependence and make the control too weak.
 
     Parameters
     ----------
@@ -33,10 +33,10 @@ def shuffled_labels(labels: ArrayLike, sequences: ArrayLike, rng: np.random.Gene
 
 
 def exchangeable_units(labels: ArrayLike, sequences: ArrayLike, groups: ArrayLike) -> NDArray:
-    """Return what :func:`shuffled_labels` should exchange, as codes (n,).
+    """Return the units that :func:`shuffled_labels` should exchange, as codes (n,).
 
-    Whole groups where every group has one label: their sequences resemble each other too. Otherwise
-    sequences, which it falls back from to rows by itself.
+    The groups where every group has one label, because the sequences of a group are similar too;
+    otherwise the sequences, instead of which :func:`shuffled_labels` exchanges rows where needed.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     _, first_row, codes = np.unique(groups, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Scale the neurons of a layer by its training rows, whole or as columns on demand, and undo the scaling."""
+"""Centre and scale the neurons of a layer by its training rows, and bring coefficients back to stored activations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.validation import Floats, Integers, column_blocks, widened
+from sparse_probing.probes.blocks import column_blocks
+from sparse_probing.probes.validation import Floats, Integers
+
+
+def centre_rows(design: Floats) -> Floats:
+    """Subtract its mean from every row of ``design`` (p, n), in place; return the means (p,)."""
+    means = design.mean(axis=1)
+    design -= means[:, None]
+    return means
+
+
+def centred_columns(X: NDArray, out: Floats | None = None) -> tuple[Floats, Floats]:
+    """Return the column means (p,) of ``X`` (n, p) and the centred columns as rows (p, n), float64.
+
+    ``out`` (p, n), if given, receives the centred columns.
+    """
+    design = np.empty(X.shape[::-1]) if out is None else out
+    design[:] = X.T
+    return centre_rows(design), design
+
+
+def undo_scaling(
+    coef: Floats, intercept: float | Floats, mean: NDArray, scale: NDArray | None = None
+) -> tuple[Floats, Floats]:
+    """Bring a linear function of ``(x - mean) / scale`` back to the stored activations ``x``.
+
+    Parameters
+    ----------
+    coef : (k,) or (K, k) array
+        Coefficients of k scaled neurons, of one function or of K.
+    intercept : float or (K,) array
+    mean : (k,) array
+    scale : (k,) array, optional
+        Without it neurons were only centred.
+
+    Returns
+    -------
+    coef : (k,) or (K, k) array
+    intercept : () or (K,) array
+        With them ``x`` has the scores that the scaled neurons have with the arguments.
+    """
+    stored = coef if scale is None else coef / scale
+    return stored, intercept - stored @ mean
 
 
 @dataclass(frozen=True)
@@ -28,29 +70,30 @@ class Standardiser:
         return cls(train.mean(0, dtype=np.float64).astype(np.float32), deviation)
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Standardise rows (n, width) by the training rows' figures."""
+        """Standardise rows (n, width) by mean and deviation of the training rows."""
         return (rows - self.mean) / self.deviation
 
     def undo(self, support: np.ndarray, coef: np.ndarray, intercept: float) -> tuple[np.ndarray, float]:
-        """Return the coefficients and intercept that give the same scores on activations as they are stored."""
-        stored = coef / self.deviation[support].astype(np.float64)
-        return stored, float(intercept - stored @ self.mean[support].astype(np.float64))
+        """Return coefficients (k,) and intercept of a probe of the neurons ``support`` for stored activations."""
+        mean, deviation = (values[support].astype(np.float64) for values in (self.mean, self.deviation))
+        stored, stored_intercept = undo_scaling(coef, intercept, mean, deviation)
+        return stored, float(stored_intercept)
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Columns ``z_j = (x_j - mean_j) / scale_j``, made when they are asked for."""
+class ScaledColumns:
+    """Scaled columns ``z_j = (x_j - mean_j) / scale_j`` of a layer, computed when they are needed."""
 
     stored: NDArray
-    """(n, d) float32 or float64, columns in one piece."""
+    """(n, d) float32 or float64, each column contiguous."""
     mean: Floats
     """(d,)"""
     scale: Floats
     """(d,) standard deviations, or ones; infinite where a neuron is constant, which makes its column zero."""
 
     @classmethod
-    def of(cls, X: NDArray, standardize: bool) -> Columns:
-        """Measure activations (n, d); float16 is kept as float32.
+    def of(cls, X: NDArray, standardize: bool) -> ScaledColumns:
+        """Measure activations (n, d); float16 is converted to float32.
 
         Raises
         ------
@@ -76,16 +119,13 @@ class Columns:
         return (products - self.mean * vector.sum()) / self.scale
 
     def take(self, neurons: Integers) -> Floats:
-        """Return some columns as the rows of a (k, n) array."""
-        chosen = np.ascontiguousarray(self.stored.T[neurons], dtype=np.float64)
-        chosen -= self.mean[neurons, None]
-        chosen /= self.scale[neurons, None]
-        return chosen
+        """Return the columns of ``neurons`` (k,) as the rows of a (k, n) array."""
+        columns = np.ascontiguousarray(self.stored.T[neurons], dtype=np.float64)
+        columns -= self.mean[neurons, None]
+        columns /= self.scale[neurons, None]
+        return columns
 
-
-def centred_columns(X: NDArray) -> tuple[Floats, Floats]:
-    """Return the column means (p,) of ``X`` (n, p) and the centred columns as rows (p, n) of float64."""
-    design = np.ascontiguousarray(widened(X).T)
-    means = design.mean(axis=1)
-    design -= means[:, None]
-    return means, design
+    def undo(self, support: Integers, coef: Floats, intercept: float) -> tuple[Floats, float]:
+        """Return coefficients (k,) and intercept of a probe of the columns ``support`` for stored activations."""
+        stored, stored_intercept = undo_scaling(coef, intercept, self.mean[support], self.scale[support])
+        return stored, float(stored_intercept)

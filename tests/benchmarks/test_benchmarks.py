@@ -1,4 +1,4 @@
-"""Every benchmark runs at a tiny size, and measures what it says."""
+"""Timing, tables, and the benchmarks of stage 1 at a tiny size."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_harvest_overhead_stores_what_the_bare_model_computes() -> None:
     assert all(float(str(row["ours / bare"])) > 0 for row in rows)
 
 
-def test_another_model_is_seen_as_a_difference(tmp_path: Path) -> None:
+def test_another_model_is_a_difference(tmp_path: Path) -> None:
     job = prepare_harvest(harvest_config(tmp_path, "tiny", 18, 16, EVERY_TOKEN))
     store, same, other = run_harvest(job), bare_model(job), bare_model(job)
     other.get_parameter("gpt_neox.layers.1.mlp.dense_h_to_4h.weight").data.mul_(2)

@@ -1,4 +1,4 @@
-"""The benchmark of the cluster runs at a tiny size; the half that needs a Slurm is tested on one."""
+"""The benchmark of the cluster at a tiny size: ``status``; the half that needs Slurm is tested in tests/slurm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The growth of stage 2 is measured on what it says, at a tiny size."""
+"""The benchmark of the growth of stage 2 at a tiny size: sizes, planted stores, memory of a process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_planted_store_is_probed_by_one_task(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_memory_is_that_of_the_function_alone() -> None:
+def test_memory_is_only_that_of_the_function() -> None:
     held_here = np.ones(10_000_000)
     large, small = resident_memory(np.ones, 25_000_000), resident_memory(np.ones, 1)
     assert large.increase == pytest.approx(200e6, rel=0.05)

@@ -1,3 +1,5 @@
+"""The benchmark of hooks at a tiny size: every contender is timed and reads the same activations."""
+
 import pytest
 
 from benchmarks.hook_overhead import HookOverheadConfig, compare

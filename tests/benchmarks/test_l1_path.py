@@ -1,3 +1,5 @@
+"""The benchmark of L1 paths at a tiny size: contenders and their gaps."""
+
 from __future__ import annotations
 
 import pytest

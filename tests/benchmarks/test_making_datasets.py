@@ -1,3 +1,5 @@
+"""The benchmark of making data sets at a tiny size: sizes, speed, memory."""
+
 import json
 
 import pytest
@@ -8,7 +10,7 @@ from probing_datasets.foundation.errors import SettingsError
 
 
 @pytest.mark.slow
-def test_every_row_says_what_was_made() -> None:
+def test_every_row_reports_the_sizes_of_a_data_set() -> None:
     config = MakingConfig(collections=("text_features", "distribution_id"), n_sequences=150, context_length=64)
     rows = compare(config)
     texts = [json.loads(line)["text"] for line in DEMO_TEXTS["natural_lang_id"].open(encoding="utf-8")]

@@ -1,3 +1,5 @@
+"""The benchmark of metrics at a tiny size: ours and the peers agree."""
+
 from benchmarks.metrics_of_probes import MetricsConfig, compare
 
 

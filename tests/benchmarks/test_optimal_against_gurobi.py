@@ -1,4 +1,4 @@
-"""Every solver is given the same instances, and the paper's formulation is the same problem."""
+"""The benchmark against Gurobi: all solvers get the same instances, and the paper's formulation is the same problem."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_papers_formulation_keeps_to_its_time() -> None:
     assert fit.seconds < 5
 
 
-def test_solvers_take_the_same_instances() -> None:
+def test_solvers_get_the_same_instances() -> None:
     config = AgainstConfig(sizes=((150, 30),), n_features=2, ks=(2,), ridges=(3.0,), paper_neurons=(20,))
     rows = compare(config)
     assert [row["solver"] for row in rows] == ["ours", "Gurobi", *ALL]
@@ -41,7 +41,7 @@ def test_solvers_take_the_same_instances() -> None:
     assert all(abs(float(str(row["objective above ours, %: most"]))) <= 0.01 for row in rows)
 
 
-def test_a_solver_that_is_worse_looks_worse() -> None:
+def test_a_worse_solver_is_reported_as_worse() -> None:
     (feature,) = planted_features(150, 30, 1)
     fit = branch_and_bound(feature.problem(3.0, "hinge"), 2, Limits())
     worse = replace(fit, objective=1.5 * fit.objective, status="gap")

@@ -1,4 +1,4 @@
-"""Supports of a run, beside those of other methods."""
+"""The benchmark of supports: those of a run, compared with those of other methods."""
 
 from __future__ import annotations
 

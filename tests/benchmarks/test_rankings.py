@@ -1,4 +1,4 @@
-"""The benchmarks of rankings and of probes of all neurons run at a tiny size, and measure what they say."""
+"""The benchmarks of rankings and of probes of all neurons at a tiny size: peers and objectives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.all_neurons import PEERS, AllNeuronsConfig, objective
 from benchmarks.all_neurons import compare as compare_probes
-from benchmarks.rankings import RankingsConfig, make_problems
+from benchmarks.rankings import RankingsConfig, make_features
 from benchmarks.rankings import compare as compare_rankings
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 from sparse_probing.probes.rankings import RANKINGS
@@ -20,11 +20,11 @@ def test_rankings_agree_with_their_peers() -> None:
     assert all(float(str(row["difference"])) < 1e-5 for row in rows if row["ranking"] in exact)
 
 
-def test_features_have_rows_of_their_own() -> None:
-    X, problems = make_problems(RankingsConfig(n_train=70, width=8, n_features=3))
+def test_features_have_different_rows() -> None:
+    X, features = make_features(RankingsConfig(n_train=70, width=8, n_features=3))
     assert X.shape == (100, 8)
-    assert {len(p.row) for p in problems} == {70}
-    assert not np.array_equal(problems[0].row, problems[1].row)
+    assert {len(p.row) for p in features} == {70}
+    assert not np.array_equal(features[0].row, features[1].row)
 
 
 def test_probes_reach_an_equal_or_lower_objective() -> None:
@@ -36,8 +36,8 @@ def test_probes_reach_an_equal_or_lower_objective() -> None:
 
 
 def test_objective_is_the_one_that_is_minimised() -> None:
-    X, problems = make_problems(RankingsConfig(n_train=70, width=1, n_features=1))
-    x, y = X[problems[0].row], problems[0].label
+    X, features = make_features(RankingsConfig(n_train=70, width=1, n_features=1))
+    x, y = X[features[0].row], features[0].label
     fit = fit_single_neurons(x, y)
     assert objective(x[:, 0], y, fit.coef[0], fit.intercept[0]) == pytest.approx(fit.objective[0])
     assert objective(x[:, 0], y, fit.coef[0] + 1, fit.intercept[0]) > fit.objective[0]

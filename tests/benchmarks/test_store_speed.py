@@ -1,4 +1,4 @@
-"""The benchmark of the stores runs at a tiny size, and its contenders read and write the same."""
+"""The benchmark of stores at a tiny size: contenders write and read the same values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sweep and its peers fit the same probes at a tiny size, on the same rows."""
+"""The benchmark of the sweep at a tiny size: ours and the peers fit the same probes on the same rows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_objective_is_the_one_that_scikit_learn_minimises() -> None:
     assert objective(problem, worse) > 1.01 * objective(problem, theirs)
 
 
-def test_transformer_lens_takes_the_split_it_is_given() -> None:
+def test_transformer_lens_uses_the_given_split() -> None:
     problem = synthetic_problems(140, 8, 1)[0]
     wide = problem.layer.astype(np.float32)
     row, label = (np.concatenate([getattr(s, n) for s in (problem.train, problem.test)]) for n in ("row", "label"))

@@ -1,7 +1,7 @@
-"""Sparse probes as scikit-learn estimators: the fits of :mod:`sparse_probing.probes`, for use alone.
+"""Sparse probes as scikit-learn estimators, for use on your own arrays and in scikit-learn's pipelines.
 
-Labels of classifiers may be of any two classes; :class:`sklearn.multiclass.OneVsRestClassifier`
-makes of each a classifier of many.
+Labels of classifiers may be any two values. :class:`sklearn.multiclass.OneVsRestClassifier` makes
+a classifier of several classes from any of them.
 """
 
 from sparse_probing.probes.estimators.classifiers import DenseProbe, L1Probe, SingleNeuronProbe, TopKProbe

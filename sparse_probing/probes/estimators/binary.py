@@ -1,4 +1,4 @@
-"""What all classifiers share: two classes of any name, balanced or not, and a decision between them."""
+"""The base of all classifiers: a linear decision between two classes of any name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sklearn.utils.validation import validate_data
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.linear import DTYPES, LinearProbe
-from sparse_probing.probes.validation import ClassWeight, Floats, Integers
+from sparse_probing.probes.validation import ClassWeight, Floats, as_signed_labels
 
 
 class BinaryProbe(ClassifierMixin, LinearProbe):
-    """A linear decision between two classes: what all classifiers share.
+    """A linear decision between two classes: the base of all classifiers.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class BinaryProbe(ClassifierMixin, LinearProbe):
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return the decision values (n,) of activations (n, d); positive for the second class."""
-        return self._values(X)
+        return self._linear_function(X)
 
     def predict(self, X: ArrayLike) -> NDArray:
         """Return the predicted class (n,) of activations (n, d)."""
@@ -38,7 +38,7 @@ class BinaryProbe(ClassifierMixin, LinearProbe):
     def predict_proba(self, X: ArrayLike) -> Floats:
         """Return the probabilities (n, 2) of both classes.
 
-        Where classes were balanced they are those of equally frequent classes: see
+        With ``balanced`` they are those of equally frequent classes; see
         :func:`sparse_probing.probes.metrics.calibration.log_prior_odds`.
         """
         scores = self.decision_function(X)
@@ -49,16 +49,15 @@ class BinaryProbe(ClassifierMixin, LinearProbe):
         tags.classifier_tags.multi_class = False
         return tags
 
-    def _training_rows(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, Integers]:
-        """Check what is fitted to; return activations (n, d) and labels -1/+1 (n,)."""
+    def _training_rows(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray, Floats]:
+        """Check the arguments of ``fit``; return activations (n, d) and labels -1/+1 (n,)."""
         activations, labels = validate_data(self, X, y, dtype=DTYPES)
         check_classification_targets(labels)
         if (kind := type_of_target(labels, input_name="y", raise_unknown=True)) != "binary":
             raise ProbeError(f"Only binary classification is supported. The type of the target is {kind}.")
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ProbeError(f"All labels are of the one class {self.classes_[0]!r}. A probe needs rows of two.")
-        return activations, 2 * codes - 1
+        signed_labels, _, _ = as_signed_labels(labels)
+        self.classes_ = np.unique(labels)
+        return activations, signed_labels
 
     @property
     def _class_weight(self) -> ClassWeight:

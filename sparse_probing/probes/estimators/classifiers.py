@@ -1,4 +1,4 @@
-"""Sparse logistic probes: top-k, single neuron, dense, L1."""
+"""Logistic probes: top-k, single neuron, dense, L1."""
 
 from __future__ import annotations
 
@@ -11,32 +11,30 @@ from sklearn.utils import check_random_state
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.binary import BinaryProbe
 from sparse_probing.probes.l1.l1_path import fit_l1_path
-from sparse_probing.probes.l2.logistic import LogisticFit, fit_dense, fit_nested_top_k
-from sparse_probing.probes.l2.single_neuron import SingleNeuronFit, fit_single_neurons
+from sparse_probing.probes.l2.logistic import fit_dense, fit_nested_top_k
+from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 from sparse_probing.probes.metrics.classification import classification_metrics
 from sparse_probing.probes.rankings import rank_neurons, top_neurons
-from sparse_probing.probes.validation import Integers
 
 
 class TopKProbe(BinaryProbe):
-    """A logistic probe of the best-ranked neurons; fitted attributes as of :class:`BinaryProbe`.
-
-    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+    """A logistic probe of the best-ranked neurons, with the fitted attributes of :class:`BinaryProbe`.
 
     Parameters
     ----------
     k : int
-        Neurons of the probe; all where there are fewer.
+        Number of neurons of the probe; all neurons if there are fewer.
     ranking : str
-        A name in :data:`sparse_probing.probes.rankings.RANKINGS`, learned on the rows of ``fit``.
+        A name in :data:`sparse_probing.probes.rankings.RANKINGS`; ``fit`` ranks on its rows.
     C : float
         Weight of the loss against the ridge.
     balanced : bool
-        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other.
+        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other one.
     standardize : bool
-        Rank and fit neurons of mean 0 and deviation 1; the coefficients are for neurons as they come.
+        Rank and fit neurons that are scaled to mean 0 and deviation 1. Coefficients are always
+        those of unscaled neurons.
     random_state : int, RandomState or None
-        Of rankings that draw.
+        Seed of rankings that draw random numbers.
 
     Examples
     --------
@@ -66,28 +64,26 @@ class TopKProbe(BinaryProbe):
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Rank the neurons of ``X`` (n, d) and fit the best of them together."""
+        """Rank the neurons of ``X`` (n, d) for the labels ``y`` (n,) and fit the best ones together."""
         activations, labels = self._training_rows(X, y)
-        rows, scale = self._scaled(activations)
+        rows, standardiser = self._standardised(activations)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         support = top_neurons(rank_neurons(rows, labels, self.ranking, rng), min(self.k, rows.shape[1]))
         fits = fit_nested_top_k(rows[:, support], labels, [len(support)], self.C, self._class_weight)
-        return self._keep(support, fits[len(support)], scale)
+        return self._set_fit(support, fits[len(support)], standardiser)
 
 
 class SingleNeuronProbe(BinaryProbe):
-    """A logistic probe of one neuron; fitted attributes as of :class:`BinaryProbe`.
-
-    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+    """A logistic probe of one neuron, with the fitted attributes of :class:`BinaryProbe`.
 
     Parameters
     ----------
     neuron : int or None
-        Which; None for the one with the best F1 score on the rows of ``fit``, of all neurons.
+        The neuron; None selects the one with the best F1 score on the rows of ``fit``.
     C : float
         Weight of the loss against the ridge.
     balanced : bool
-        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other.
+        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other one.
 
     Examples
     --------
@@ -106,36 +102,31 @@ class SingleNeuronProbe(BinaryProbe):
         self.balanced = balanced
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit the neuron of ``X`` (n, d), or every neuron alone to keep the best."""
+        """Fit the neuron of ``X`` (n, d) for the labels ``y`` (n,), or fit every neuron and select the best."""
         activations, labels = self._training_rows(X, y)
-        candidates = self._candidates(activations.shape[1])
+        d = activations.shape[1]
+        if self.neuron is not None and not 0 <= self.neuron < d:
+            raise ProbeError(f"There is no neuron {self.neuron} among {d}. Choose from 0 to {d - 1}.")
+        candidates = np.arange(d) if self.neuron is None else np.array([self.neuron])
         columns = activations[:, candidates]
         fits = fit_single_neurons(columns, labels, self.C, self._class_weight)
         f1 = classification_metrics(labels, columns * fits.coef + fits.intercept, only=["f1_score"])["f1_score"]
         best = int(np.argmax(f1))
-        return self._keep(candidates[[best]], _fit_of_one(fits, best))
-
-    def _candidates(self, d: int) -> Integers:
-        if self.neuron is None:
-            return np.arange(d)
-        if not 0 <= self.neuron < d:
-            raise ProbeError(f"There is no neuron {self.neuron} among {d}. Choose from 0 to {d - 1}.")
-        return np.array([self.neuron])
+        return self._set_fit(candidates[[best]], fits.neuron(best))
 
 
 class DenseProbe(BinaryProbe):
-    """A logistic probe of all neurons; fitted attributes as of :class:`BinaryProbe`.
-
-    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+    """A logistic probe of all neurons, with the fitted attributes of :class:`BinaryProbe`.
 
     Parameters
     ----------
     C : float
         Weight of the loss against the ridge.
     balanced : bool
-        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other.
+        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other one.
     standardize : bool
-        Fit neurons of mean 0 and deviation 1; the coefficients are for neurons as they come.
+        Fit neurons that are scaled to mean 0 and deviation 1. Coefficients are always those of
+        unscaled neurons.
 
     Examples
     --------
@@ -153,17 +144,15 @@ class DenseProbe(BinaryProbe):
         self.standardize = standardize
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit all neurons of ``X`` (n, d) together."""
+        """Fit all neurons of ``X`` (n, d) together for the labels ``y`` (n,)."""
         activations, labels = self._training_rows(X, y)
-        rows, scale = self._scaled(activations)
+        rows, standardiser = self._standardised(activations)
         fit = fit_dense(rows, labels, self.C, self._class_weight)
-        return self._keep(np.arange(rows.shape[1]), fit, scale)
+        return self._set_fit(np.arange(rows.shape[1]), fit, standardiser)
 
 
 class L1Probe(BinaryProbe):
-    """A logistic probe that an L1 penalty makes sparse; fitted attributes as of :class:`BinaryProbe`.
-
-    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+    """A logistic probe that an L1 penalty makes sparse, with the fitted attributes of :class:`BinaryProbe`.
 
     Parameters
     ----------
@@ -172,9 +161,10 @@ class L1Probe(BinaryProbe):
     l1_ratio : float
         Share of the penalty that is L1, above 0 and up to 1; the rest is a ridge.
     balanced : bool
-        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other.
+        Weigh rows by n / (2 n_class), so that a rare class counts as much as the other one.
     standardize : bool
-        Penalise the coefficients of neurons of deviation 1; the coefficients are for neurons as they come.
+        Penalise the coefficients of neurons that are scaled to deviation 1. Coefficients are always
+        those of unscaled neurons.
 
     Examples
     --------
@@ -193,7 +183,7 @@ class L1Probe(BinaryProbe):
         self.standardize = standardize
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit the neurons of ``X`` (n, d) that the penalty leaves."""
+        """Fit the neurons of ``X`` (n, d) for the labels ``y`` (n,); the penalty selects them."""
         activations, labels = self._training_rows(X, y)
         path = fit_l1_path(
             activations,
@@ -203,15 +193,4 @@ class L1Probe(BinaryProbe):
             class_weight=self._class_weight,
             standardize=self.standardize,
         )
-        return self._keep(path.fits[0].support, path.fits[0])
-
-
-def _fit_of_one(fits: SingleNeuronFit, i: int) -> LogisticFit:
-    return LogisticFit(
-        coef=fits.coef[[i]],
-        intercept=float(fits.intercept[i]),
-        objective=float(fits.objective[i]),
-        decrement=float(fits.decrement[i]),
-        iterations=int(fits.iterations[i]),
-        status=fits.status[i],
-    )
+        return self._set_fit(path.fits[0].support, path.fits[0])

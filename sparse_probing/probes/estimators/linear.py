@@ -1,4 +1,4 @@
-"""What classifiers and regressors share: a linear function of the neurons of a support."""
+"""The base of all estimators: a linear function of the neurons of a support."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from sparse_probing.probes.scaling import Standardiser
 from sparse_probing.probes.validation import Floats, Integers
 
 DTYPES = (np.float64, np.float32)
-"""Activations of other dtypes are widened to the first."""
+"""Activations of other dtypes are converted to the first."""
 
 
 class LinearProbe(BaseEstimator):
-    """A linear function of some neurons.
+    """A linear function of the neurons of a support: the base of all estimators.
 
     Attributes
     ----------
     support_ : (k,) array of int
-        Neurons of the probe, best first where they were ranked.
+        Neurons of the probe, best first where they are ranked.
     coef_ : (1, d) array of float64
         Zero outside the support.
     intercept_ : (1,) array of float64
     n_iter_ : int
         Steps of the solver.
     converged_ : bool
-        Whether the objective is within 1e-6 (relatively) of its minimum, as far as the solver can tell.
+        Whether the relative gap of the objective to its minimum, as the solver bounds or estimates
+        it, is at most 1e-6.
     n_features_in_ : int
+        Number of neurons, d.
     feature_names_in_ : (d,) array of str
         Only when ``X`` has column names that are all strings.
     """
@@ -41,26 +43,26 @@ class LinearProbe(BaseEstimator):
     n_features_in_: int
     standardize: bool = False
 
-    def _values(self, X: ArrayLike) -> Floats:
-        """Return the linear function (n,) of activations (n, d)."""
+    def _linear_function(self, X: ArrayLike) -> Floats:
+        """Return the values (n,) of the linear function of activations (n, d)."""
         check_is_fitted(self)
         activations = validate_data(self, X, reset=False, dtype=DTYPES)
         return activations[:, self.support_] @ self.coef_[0, self.support_] + self.intercept_[0]
 
-    def _scaled(self, activations: NDArray) -> tuple[NDArray, Standardiser | None]:
-        """Return activations (n, d), standardised if asked, and the standardiser."""
+    def _standardised(self, activations: NDArray) -> tuple[NDArray, Standardiser | None]:
+        """Return activations (n, d), standardised if ``standardize``, and the standardiser."""
         if not self.standardize:
             return activations, None
-        scale = Standardiser.of(activations)
-        return scale.apply(activations), scale
+        standardiser = Standardiser.of(activations)
+        return standardiser.apply(activations), standardiser
 
-    def _keep(
-        self, support: Integers, fit: LogisticFit | RidgeFit | SparseFit, scale: Standardiser | None = None
+    def _set_fit(
+        self, support: Integers, fit: LogisticFit | RidgeFit | SparseFit, standardiser: Standardiser | None = None
     ) -> Self:
-        """Take over a fit to the columns ``support``, for activations as they come."""
+        """Set the fitted attributes from a fit to the columns ``support``, which were standardised or not."""
         coef, intercept = fit.coef, fit.intercept
-        if scale is not None:
-            coef, intercept = scale.undo(support, coef, intercept)
+        if standardiser is not None:
+            coef, intercept = standardiser.undo(support, coef, intercept)
         self.support_, self.intercept_ = support, np.array([intercept])
         self.coef_ = np.zeros((1, self.n_features_in_))
         self.coef_[0, support] = coef

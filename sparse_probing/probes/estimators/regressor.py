@@ -18,7 +18,7 @@ from sparse_probing.probes.validation import Floats, Integers
 
 
 def most_correlated(X: ArrayLike, y: ArrayLike, k: int) -> Integers:
-    """Return the ``k`` neurons of ``X`` (n, d) that correlate best with the targets ``y`` (n,), best first."""
+    """Return the ``k`` neurons of ``X`` (n, d) with the largest correlations with ``y`` (n,), largest first."""
     return top_neurons(absolute_correlation(X, y), k)
 
 
@@ -30,20 +30,20 @@ SELECTIONS: dict[str, Callable[[ArrayLike, ArrayLike, int], Integers]] = {
 
 
 class SparseRegressor(RegressorMixin, LinearProbe):
-    """A ridge regression on a few neurons; fitted attributes as of :class:`LinearProbe`.
-
-    Also ``feature_names_in_``, when ``X`` has column names that are all strings.
+    """A ridge regression on a few neurons, with the fitted attributes of :class:`LinearProbe`.
 
     Parameters
     ----------
     k : int
-        Neurons of the probe; all where there are fewer.
+        Number of neurons of the probe; all neurons if there are fewer.
     selection : {"correlation", "forward"}
-        The neurons that correlate best, or each the one that helps those before it most.
+        The neurons with the largest correlations, or one after another the neuron that lowers the
+        squared error most together with those before it.
     alpha : float
-        Weight of the ridge.
+        Weight of the ridge, positive.
     standardize : bool
-        Fit neurons of mean 0 and deviation 1; the coefficients are for neurons as they come.
+        Fit neurons that are scaled to mean 0 and deviation 1. Coefficients are always those of
+        unscaled neurons.
 
     Examples
     --------
@@ -69,13 +69,13 @@ class SparseRegressor(RegressorMixin, LinearProbe):
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Select neurons of ``X`` (n, d) for the targets ``y`` (n,) and fit them together."""
         activations, targets = validate_data(self, X, y, dtype=DTYPES, y_numeric=True, ensure_min_samples=2)
-        rows, scale = self._scaled(activations)
+        rows, standardiser = self._standardised(activations)
         if self.selection not in SELECTIONS:
             raise ProbeError(f"There is no selection {self.selection!r}. Choose from {', '.join(SELECTIONS)}.")
         support = SELECTIONS[self.selection](rows, targets, min(self.k, rows.shape[1]))
         fits = fit_nested_top_k_regression(rows[:, support], targets, [len(support)], self.alpha)
-        return self._keep(support, fits[len(support)], scale)
+        return self._set_fit(support, fits[len(support)], standardiser)
 
     def predict(self, X: ArrayLike) -> Floats:
         """Return the predicted targets (n,) of activations (n, d)."""
-        return self._values(X)
+        return self._linear_function(X)

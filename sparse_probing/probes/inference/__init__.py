@@ -1,1 +1,1 @@
-"""Tests and intervals of held-out scores."""
+"""Tests and confidence intervals of held-out metrics."""

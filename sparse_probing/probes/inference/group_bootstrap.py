@@ -1,4 +1,4 @@
-"""Confidence intervals of any metric by drawing whole groups again."""
+"""Bootstrap confidence intervals of any metric, by resampling whole groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparse_probing.probes.validation import Floats, Integers
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval; fields of the shape of the metric."""
+    """A confidence interval; its fields have the shape of the metric."""
 
     low: Floats
     high: Floats
@@ -33,21 +33,23 @@ def group_bootstrap(
     Parameters
     ----------
     metric : callable
-        From row indices, in which a group drawn twice is twice, to one or more numbers.
+        From row indices, which contain a group twice if it was drawn twice, to one or more numbers.
     groups : (n,) array of int
         Rows of one group may depend on each other; any codes.
     rng : numpy.random.Generator
     labels : (n,) array, optional
-        With it, groups are drawn among those that hold the same classes, so that no draw
-        lacks a class.
+        With it, groups are drawn among those with the same classes, so that every resample has
+        every class.
     n_resamples : int
+        At least 2.
     level : float
+        Confidence of the interval, strictly between 0 and 1.
 
     Raises
     ------
     ProbeError
         If there are fewer than two groups, the lengths differ, or ``n_resamples`` or ``level``
-        make no interval.
+        is out of its range.
 
     References
     ----------
@@ -62,33 +64,33 @@ def group_bootstrap(
     >>> bool(interval.low < values.mean() < interval.high)
     True
     """
-    groups = np.asarray(groups)
-    strata, rows_of_group = _strata(groups, labels), _rows_by_group(groups)
-    if len(rows_of_group) < 2 or n_resamples < 2 or not 0 < level < 1:
+    codes, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)[1:]
+    if len(counts) < 2 or n_resamples < 2 or not 0 < level < 1:
         raise ProbeError(
-            f"{len(rows_of_group)} groups, {n_resamples} resamples and level {level} make no interval: "
-            "at least two groups, two resamples and a level between 0 and 1 are needed."
+            f"{len(counts)} groups, {n_resamples} resamples and level {level} do not give an interval. "
+            "Pass at least two groups, two resamples and a level between 0 and 1."
         )
-    draws = (np.concatenate([rng.choice(stratum, len(stratum)) for stratum in strata]) for _ in range(n_resamples))
-    values = [np.asarray(metric(np.concatenate([rows_of_group[g] for g in drawn]))) for drawn in draws]
+    rows_of_group = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
+    strata = _strata(codes, labels)
+    values = []
+    for _ in range(n_resamples):
+        drawn = np.concatenate([rng.choice(stratum, len(stratum)) for stratum in strata])
+        values.append(np.asarray(metric(np.concatenate([rows_of_group[group] for group in drawn]))))
     low, high = np.quantile(np.stack(values).astype(np.float64), [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Interval(low, high)
 
 
-def _rows_by_group(groups: Integers) -> list[Integers]:
-    codes, counts = np.unique(groups, return_inverse=True, return_counts=True)[1:]
-    return np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
+def _strata(codes: Integers, labels: ArrayLike | None) -> list[Integers]:
+    """Return lists of groups, of which ``codes`` (n,) are those of the rows.
 
-
-def _strata(groups: Integers, labels: ArrayLike | None) -> list[Integers]:
-    """Return lists of groups; with labels, one for every set of classes that groups hold."""
-    codes = np.unique(groups, return_inverse=True)[1]
+    Without labels it is one list; with labels, one for every set of classes that occurs in a group.
+    """
     if labels is None:
         return [np.arange(codes.max() + 1)]
-    if np.shape(labels) != groups.shape:
-        raise ProbeError(f"Groups {groups.shape} and labels {np.shape(labels)} must be vectors of one length.")
+    if np.shape(labels) != codes.shape:
+        raise ProbeError(f"Groups {codes.shape} and labels {np.shape(labels)} must be vectors of one length.")
     classes = np.unique(labels, return_inverse=True)[1]
     present = np.zeros((codes.max() + 1, classes.max() + 1), dtype=bool)
     present[codes, classes] = True
-    kinds = np.unique(present, axis=0, return_inverse=True)[1].ravel()
-    return [np.flatnonzero(kinds == kind) for kind in range(kinds.max() + 1)]
+    stratum_of_group = np.unique(present, axis=0, return_inverse=True)[1].ravel()
+    return [np.flatnonzero(stratum_of_group == stratum) for stratum in range(stratum_of_group.max() + 1)]

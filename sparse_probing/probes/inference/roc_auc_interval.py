@@ -11,22 +11,24 @@ from scipy.sparse import csr_array
 from scipy.special import expit, gammaln, logit, ndtr, ndtri
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.validation import Booleans, Floats, Integers, check_rows, column_blocks
+from sparse_probing.probes.blocks import column_blocks
+from sparse_probing.probes.validation import Booleans, Floats, Integers, check_rows
 
 Scale = Literal["logit", "linear"]
 
 
 @dataclass(frozen=True)
 class RocInference:
-    """What is known of m areas under the ROC curve; every field is (m,)."""
+    """Estimates of m areas under the ROC curve; every field is (m,)."""
 
     roc_auc: Floats
     standard_error: Floats
     low: Floats
     """Lower end of the confidence interval."""
     high: Floats
+    """Upper end."""
     p_value: Floats
-    """Two-sided, of an area of 1/2; not corrected for the number of neurons."""
+    """Two-sided, for an area of 1/2; not corrected for the number of neurons."""
 
 
 def roc_inference(
@@ -36,22 +38,22 @@ def roc_inference(
     level: float = 0.95,
     scale: Scale = "logit",
 ) -> RocInference:
-    """Estimate the area under the ROC curve of every column, and how sure it is.
+    """Estimate the area under the ROC curve of every column, with its uncertainty.
 
     Parameters
     ----------
     y : (n,) array of -1 and +1
     scores : (n, m) array of any real dtype
-        Decision values of m probes, or the activations of m neurons as they are.
+        Decision values of m probes, or the activations of m neurons.
     groups : (n,) array of int, optional
         Rows of one group (tokens of a document) may depend on each other in any way; groups
-        are independent. Without it every row is taken to be independent, and intervals of
-        tokens come out far too narrow.
+        are independent. Without it every row is assumed independent, and intervals of tokens
+        are far too narrow.
     level : float
-        Confidence of the interval.
+        Confidence of the interval, strictly between 0 and 1.
     scale : {"logit", "linear"}
-        Where the estimate is taken to be normal. "logit" keeps intervals inside 0 and 1 and
-        covers better near the ends.
+        The scale on which the estimate is assumed normal. "logit" keeps intervals between 0 and 1
+        and has better coverage near the ends.
 
     Raises
     ------
@@ -62,14 +64,14 @@ def roc_inference(
     Notes
     -----
     One sort per column gives the *placement* of every row: the share of the other class that
-    it beats, ties counting half. The variance is that of placements summed over groups, which
-    for groups of one row is DeLong's. It needs groups by the dozen: with few it is too small.
+    it beats, where ties count half. The variance is that of placements summed over groups, which
+    for groups of one row is DeLong's. It needs dozens of groups: with fewer it is too small.
 
     Where an area is 0 or 1 its estimated variance is 0. The inner end of the interval is then
-    the Clopper-Pearson bound of as many pairs of one positive and one negative as there are
-    groups to take them from without using one twice. No p-value is below 2 over the number of
-    ways in which :func:`sparse_probing.probes.controls.shuffled_labels` can give out the labels,
-    the least that a permutation test could report.
+    the Clopper-Pearson bound of the largest number of pairs of one positive and one negative that
+    use no group twice. No p-value is below 2 over the number of ways in which
+    :func:`sparse_probing.probes.controls.shuffled_labels` can assign the labels, the smallest
+    p-value that a permutation test could report.
 
     References
     ----------
@@ -79,58 +81,57 @@ def roc_inference(
     """
     scores, labels = check_rows(scores, y)
     if not 0 < level < 1:
-        raise ProbeError(f"The confidence level is {level}, not between 0 and 1. Try 0.95.")
-    codes = _group_codes(groups, len(labels))
-    positive = labels > 0
-    membership = _group_sums(positive, codes)
-    blocks = [_estimate(positive, block, membership) for _, block in column_blocks(scores)]
+        raise ProbeError(f"The confidence level is {level}; it must be between 0 and 1. Try 0.95.")
+    n, positive = len(labels), labels > 0
+    if groups is not None and np.shape(groups) != (n,):
+        raise ProbeError(f"There are {n} rows but groups of shape {np.shape(groups)}. Pass one group per row.")
+    codes = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
+    group_means = _group_means(positive, codes)
+    blocks = [_estimate(positive, block, group_means) for _, block in column_blocks(scores)]
     area, error = np.concatenate(blocks, axis=1)
-    low, high = _interval(area, error, level, scale, _disjoint_pairs(positive, codes))
-    p_value = np.maximum(_p_value(area, error, scale), _least_p_value(positive, codes))
+    # The largest number of pairs of a positive and a negative that use no group twice.
+    with_positive, with_negative = (len(np.unique(codes[rows])) for rows in (positive, ~positive))
+    n_pairs = max(1, min(with_positive, with_negative, (codes.max() + 1) // 2))
+    low, high = _interval(area, error, level, scale, n_pairs)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = (area - 0.5) / error if scale == "linear" else logit(area) * (area * (1 - area) / error)
+    p_value = 2 * ndtr(-np.abs(np.where((area == 0) | (area == 1), np.inf, z)))
+    p_value = np.maximum(p_value, _smallest_p_value(positive, codes))
     return RocInference(area, error, low, high, np.where(area == 0.5, 1.0, p_value))
 
 
-def _group_codes(groups: ArrayLike | None, n: int) -> Integers:
-    """Return the group of every row as 0, 1, ...; every row its own without groups."""
-    if groups is None:
-        return np.arange(n)
-    if np.shape(groups) != (n,):
-        raise ProbeError(f"{n} rows but groups of shape {np.shape(groups)}. Pass one group per row.")
-    return np.unique(groups, return_inverse=True)[1]
-
-
-def _group_sums(positive: Booleans, codes: Integers) -> tuple[csr_array, csr_array]:
-    """Return two (groups, n) matrices that sum positives, and negatives, over groups and divide by their number."""
+def _group_means(positive: Booleans, codes: Integers) -> tuple[csr_array, csr_array]:
+    """Return two (groups, n) matrices: sums over the positives, and negatives, of a group, divided by their number."""
     sums = []
     for name, rows in (("positive", np.flatnonzero(positive)), ("negative", np.flatnonzero(~positive))):
         if len(np.unique(codes[rows])) < 2:
-            raise ProbeError(f"All {len(rows)} {name} rows are of one group: their spread is unknown. Use more data.")
+            raise ProbeError(f"All {len(rows)} {name} rows are of one group: their variance is unknown. Use more data.")
         ones = np.full(len(rows), 1 / len(rows))
         sums.append(csr_array((ones, (codes[rows], rows)), shape=(codes.max() + 1, len(codes))))
     return sums[0], sums[1]
 
 
-def _estimate(positive: Booleans, scores: Floats, membership: tuple[csr_array, csr_array]) -> Floats:
+def _estimate(positive: Booleans, scores: Floats, group_means: tuple[csr_array, csr_array]) -> Floats:
     """Return area and standard error (2, b) of a block of scores (b, n)."""
     placements = _placements(positive, scores)
     area = placements[:, positive].mean(axis=1)
     centred = np.ascontiguousarray((placements - area[:, None]).T)
-    of_positives, of_negatives = (sums @ centred for sums in membership)
-    # Obuchowski's S10 / m, S01 / n and 2 S11 / (m n), each with its own number of groups.
-    variance = _scaled_sum(of_positives, of_positives, membership[0])
-    variance += _scaled_sum(of_negatives, of_negatives, membership[1])
-    variance += 2 * _scaled_sum(of_positives, of_negatives, membership[0] + membership[1])
+    of_positives, of_negatives = (means @ centred for means in group_means)
+    # Obuchowski's S10 / m, S01 / n and 2 S11 / (m n), each with its number of groups.
+    variance = _scaled_sum(of_positives, of_positives, group_means[0])
+    variance += _scaled_sum(of_negatives, of_negatives, group_means[1])
+    variance += 2 * _scaled_sum(of_positives, of_negatives, group_means[0] + group_means[1])
     return np.stack([area, np.sqrt(np.maximum(variance, 0))])
 
 
-def _scaled_sum(a: Floats, b: Floats, sums: csr_array) -> Floats:
+def _scaled_sum(a: Floats, b: Floats, means: csr_array) -> Floats:
     """Sum the products of two (groups, b) arrays over groups, times g / (g - 1) for the g groups that have rows."""
-    g = np.count_nonzero(np.diff(sums.indptr))
+    g = np.count_nonzero(np.diff(means.indptr))
     return np.einsum("ij,ij->j", a, b) * g / (g - 1)
 
 
 def _placements(positive: Booleans, scores: Floats) -> Floats:
-    """Return the share (b, n) of the other class that every row is on the right side of, ties counting half."""
+    """Return the share (b, n) of the other class that every row beats; ties count half."""
     n, n_positive = scores.shape[1], np.count_nonzero(positive)
     order = np.argsort(scores, axis=1)
     first, last = _ends_of_ties(np.take_along_axis(scores, order, axis=1))
@@ -147,18 +148,18 @@ def _placements(positive: Booleans, scores: Floats) -> Floats:
 
 
 def _ends_of_ties(ordered: Floats) -> tuple[Integers, Integers]:
-    """Return the first and the last index (b, n) of the run of equal values that every index is in."""
+    """Return the first and the last index (b, n) of the run of equal values at every index."""
     b, n = ordered.shape
-    place = np.broadcast_to(np.arange(n), (b, n))
+    index = np.broadcast_to(np.arange(n), (b, n))
     starts = np.ones((b, n + 1), dtype=bool)
     starts[:, 1:-1] = ordered[:, 1:] != ordered[:, :-1]
-    first = np.maximum.accumulate(np.where(starts[:, :-1], place, 0), axis=1)
-    last = np.minimum.accumulate(np.where(starts[:, 1:], place, n)[:, ::-1], axis=1)[:, ::-1]
+    first = np.maximum.accumulate(np.where(starts[:, :-1], index, 0), axis=1)
+    last = np.minimum.accumulate(np.where(starts[:, 1:], index, n)[:, ::-1], axis=1)[:, ::-1]
     return first, last
 
 
 def _interval(area: Floats, error: Floats, level: float, scale: Scale, n_pairs: int) -> tuple[Floats, Floats]:
-    """Return the ends of the confidence interval."""
+    """Return the ends of the confidence interval; ``n_pairs`` gives the bound where the area is 0 or 1."""
     width = ndtri((1 + level) / 2) * error
     low, high = np.clip(area - width, 0, 1), np.clip(area + width, 0, 1)
     inside = (area > 0) & (area < 1)
@@ -169,21 +170,8 @@ def _interval(area: Floats, error: Floats, level: float, scale: Scale, n_pairs: 
     return np.where(area == 1, bound, low), np.where(area == 0, 1 - bound, high)
 
 
-def _disjoint_pairs(positive: Booleans, codes: Integers) -> int:
-    """Return how many pairs of a positive and a negative can be taken from groups without using one twice."""
-    with_positive, with_negative = (len(np.unique(codes[rows])) for rows in (positive, ~positive))
-    return max(1, min(with_positive, with_negative, (codes.max() + 1) // 2))
-
-
-def _p_value(area: Floats, error: Floats, scale: Scale) -> Floats:
-    """Return the two-sided p-value of an area of 1/2."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = (area - 0.5) / error if scale == "linear" else logit(area) * (area * (1 - area) / error)
-    return 2 * ndtr(-np.abs(np.where((area == 0) | (area == 1), np.inf, z)))
-
-
-def _least_p_value(positive: Booleans, codes: Integers) -> float:
-    """Return 2 over the number of ways to give labels to groups, or to rows where groups hold both labels."""
+def _smallest_p_value(positive: Booleans, codes: Integers) -> float:
+    """Return 2 over the number of ways to assign labels to groups, or to rows where a group has both labels."""
     positives, rows = np.bincount(codes, weights=positive), np.bincount(codes)
     mixed = ((positives > 0) & (positives < rows)).any()
     units = positive if mixed else positives > 0

@@ -1,1 +1,1 @@
-"""L1-regularised paths."""
+"""L1-regularised logistic and regression probes along a path of penalty strengths."""

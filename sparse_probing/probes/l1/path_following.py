@@ -1,4 +1,4 @@
-"""Fits along a path of strengths, each from where the last one ended, and what is reported of them."""
+"""Fits along a path of penalty strengths, each started from the one before, and their results."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.convergence import CONVERGED, CONVERGED_BELOW
+from sparse_probing.probes.convergence import is_converged, status_of
 from sparse_probing.probes.l1.losses import LogisticLoss, Loss
-from sparse_probing.probes.l1.proximal_newton import Penalty, SparsePoint, minimise, null_point
-from sparse_probing.probes.scaling import Columns
+from sparse_probing.probes.l1.proximal_newton import Penalty, minimise, null_point
+from sparse_probing.probes.scaling import ScaledColumns
 from sparse_probing.probes.validation import Floats, Integers
 
 STRIDE = 10.0
-"""Largest step between strengths; longer ones are divided, because a start from afar may stall."""
+"""Largest ratio of two strengths of a step; longer steps are divided, because a distant start may stall."""
 WAYPOINT_TOLERANCE = 1e-2
+"""Relative duality gap at which a fit between two strengths of the path stops."""
 
-NOT_CONVERGED = "The duality gap is above the tolerance; raise max_iter or the tolerance, or ask for a denser path."
-SEPARATED = "Converged. The probe separates the classes; the penalty alone keeps its coefficients finite."
+NOT_CONVERGED = "The duality gap is above 1e-6; raise max_iter, lower the tolerance, or fit a denser path."
 
 
 @dataclass(frozen=True)
 class SparseFit:
-    """A probe of a path and how well it was fitted."""
+    """A probe of a path and how near its objective is to the minimum."""
 
     strength: float
     """C of a logistic path, alpha of a regression path."""
     support: Integers
     """(k,) neurons, increasing."""
     coef: Floats
-    """(k,), of the activations as they are stored."""
+    """(k,), of the stored activations."""
     intercept: float
     objective: float
     gap: float
-    """Duality gap over the objective: how far it is at most, relatively, above its minimum."""
+    """Duality gap over the objective: an upper bound of the relative distance to the minimum."""
     iterations: int
     """Proximal Newton steps at this strength."""
     status: str
@@ -48,8 +48,8 @@ class SparseFit:
 
     @property
     def converged(self) -> bool:
-        """Whether the gap is below 1e-6."""
-        return self.gap <= CONVERGED_BELOW
+        """Whether the gap is at most 1e-6."""
+        return is_converged(self.gap)
 
 
 @dataclass(frozen=True)
@@ -66,67 +66,68 @@ class SparsePath:
         return np.stack([activations[:, fit.support] @ fit.coef + fit.intercept for fit in self.fits], axis=1)
 
 
-Problem = Callable[[float], tuple[Loss, Penalty]]
-"""The loss and the penalty of a strength."""
+Objective = Callable[[float], tuple[Loss, Penalty]]
+"""From a strength to the loss and the penalty of its fit."""
 
 
 def follow_path(
-    columns: Columns,
+    columns: ScaledColumns,
     null_strength: float,
     strengths: Sequence[float],
-    problem: Problem,
+    objective: Objective,
     max_support: int | None,
     tolerance: float,
     max_iter: int,
 ) -> Iterator[SparseFit]:
     """Yield one fit per strength until one has more than ``max_support`` neurons.
 
+    Parameters
+    ----------
+    columns : ScaledColumns
+    null_strength : float
+        The strength at which the first neuron enters.
+    strengths : sequence of float
+        From the strongest penalty to the weakest.
+    objective : callable
+        From a strength to its loss and penalty.
+    max_support : int or None
+    tolerance : float
+        Relative duality gap at which a fit stops.
+    max_iter : int
+        Proximal Newton steps per fit.
+
     Raises
     ------
     ProbeError
-        If the first has.
+        If the first fit has more than ``max_support`` neurons.
     """
-    point, reached = null_point(problem(strengths[0])[0]), null_strength
+    point, reached = null_point(objective(strengths[0])[0]), null_strength
     for strength in strengths:
-        for waypoint in _waypoints(reached, strength):
-            point = minimise(columns, *problem(waypoint), point, WAYPOINT_TOLERANCE, max_iter)
-        loss, penalty = problem(strength)
+        # Divide a long way into equal steps of its logarithm, solved roughly.
+        n_steps = max(int(np.ceil(abs(np.log(strength / reached)) / np.log(STRIDE))), 1)
+        for waypoint in np.geomspace(reached, strength, n_steps + 1)[1:-1]:
+            point = minimise(columns, *objective(waypoint), point, WAYPOINT_TOLERANCE, max_iter)
+        loss, penalty = objective(strength)
         point, reached = minimise(columns, loss, penalty, point, tolerance, max_iter), strength
         if max_support is not None and len(point.support) > max_support:
             if strength == strengths[0]:
                 raise ProbeError(
                     f"The first probe of the path has {len(point.support)} neurons, more than max_support = "
-                    f"{max_support}. Begin with a stronger penalty."
+                    f"{max_support}. Start with a stronger penalty."
                 )
             return
-        yield _on_stored_scale(point, strength, columns, loss, tolerance)
-
-
-def _waypoints(start: float, end: float) -> Floats:
-    """Return strengths between two that are far apart, in equal steps of their logarithm."""
-    n_steps = int(np.ceil(abs(np.log(end / start)) / np.log(STRIDE)))
-    return np.geomspace(start, end, max(n_steps, 1) + 1)[1:-1]
-
-
-def _on_stored_scale(point: SparsePoint, strength: float, columns: Columns, loss: Loss, tolerance: float) -> SparseFit:
-    """Return the fit with coefficients of the activations as they are stored."""
-    coef = point.coef / columns.scale[point.support]
-    return SparseFit(
-        strength=strength,
-        support=point.support,
-        coef=coef,
-        intercept=float(point.intercept - coef @ columns.mean[point.support]),
-        objective=point.objective,
-        gap=point.gap,
-        iterations=point.steps,
-        status=_status(point, columns, loss, tolerance),
-    )
-
-
-def _status(point: SparsePoint, columns: Columns, loss: Loss, tolerance: float) -> str:
-    if point.gap > tolerance:
-        return NOT_CONVERGED
-    scores = point.intercept + point.coef @ columns.take(point.support)
-    if isinstance(loss, LogisticLoss) and (loss.y * scores > 0).all():
-        return SEPARATED
-    return CONVERGED
+        separated = False
+        if isinstance(loss, LogisticLoss):
+            scores = point.intercept + point.coef @ columns.take(point.support)
+            separated = bool((loss.y * scores > 0).all())
+        coef, intercept = columns.undo(point.support, point.coef, point.intercept)
+        yield SparseFit(
+            strength=strength,
+            support=point.support,
+            coef=coef,
+            intercept=intercept,
+            objective=point.objective,
+            gap=point.gap,
+            iterations=point.steps,
+            status=status_of(point.gap, NOT_CONVERGED, separated),
+        )

@@ -1,8 +1,8 @@
 """L2-regularised logistic probes: nested top-k supports, all neurons.
 
 The objective is scikit-learn's, ``C sum_i w_i log(1 + exp(-y_i f_i)) + |beta|^2 / 2`` with
-``f = b + X beta``; the intercept is not penalised. Columns are centred inside, which leaves
-the objective as it is because the intercept is free.
+``f = b + X beta``; the intercept is not penalised. The fits centre columns, which does not
+change the objective because the intercept is free.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr
 
-from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.convergence import CONVERGED, CONVERGED_BELOW, NOT_CONVERGED, TOLERANCE, LinearFit
+from sparse_probing.probes.convergence import TOLERANCE, LinearFit, is_converged, status_of
 from sparse_probing.probes.l2.newton import Descent, minimise_nested
-from sparse_probing.probes.validation import ClassWeight, Floats, check_rows, row_weights
+from sparse_probing.probes.scaling import centred_columns, undo_scaling
+from sparse_probing.probes.validation import ClassWeight, Floats, check_ks, check_rows, row_weights
 
 
 @dataclass(frozen=True)
 class LogisticFit:
-    """A logistic probe and how well it was fitted."""
+    """A logistic probe and how near its objective is to the minimum."""
 
     coef: Floats
     """(k,)"""
     intercept: float
     objective: float
     decrement: float
-    """Half the squared Newton decrement over the objective: how far it is, relatively, above its minimum."""
+    """Half the squared Newton decrement over the objective: the estimated relative distance to the minimum."""
     iterations: int
     status: str
 
     @property
     def converged(self) -> bool:
-        """Whether the decrement is below 1e-6."""
-        return self.decrement < CONVERGED_BELOW
+        """Whether the decrement is at most 1e-6."""
+        return is_converged(self.decrement)
 
 
 def fit_nested_top_k(
@@ -66,8 +66,8 @@ def fit_nested_top_k(
     Returns
     -------
     dict of k to LogisticFit
-        In ascending order of k. Every fit stands alone: which other ks are asked for moves
-        it by no more than the tolerance.
+        In ascending order of k. The other values in ``ks`` change a fit by no more than the
+        tolerance.
 
     Raises
     ------
@@ -76,13 +76,11 @@ def fit_nested_top_k(
         if a k is below 1 or above p.
     """
     X_ranked, y = check_rows(X_ranked, y)
-    ks, p = sorted({int(k) for k in ks}), X_ranked.shape[1]
-    if not ks or ks[0] < 1 or ks[-1] > p:
-        raise ProbeError(f"Cannot fit k in {ks} to {p} ranked neurons. Choose every k between 1 and {p}.")
+    ks = check_ks(ks, X_ranked.shape[1])
     weights = row_weights(y, C, class_weight)
     means, design = _centred_design(X_ranked[:, : ks[-1]], y)
     fits = minimise_nested(design, weights, [k + 1 for k in ks], TOLERANCE, max_iter)
-    return {k: _result(fits[k + 1], fits[k + 1].end.theta[1:], means[:k]) for k in ks}
+    return {k: _logistic_fit(fits[k + 1], fits[k + 1].end.theta[1:], means[:k]) for k in ks}
 
 
 def fit_dense(
@@ -92,9 +90,9 @@ def fit_dense(
 
     Notes
     -----
-    With fewer rows than columns the fit is exact in the space of the rows, which holds the
-    minimum (representer theorem): an orthonormal basis of it costs O(n^2 d) once, and the
-    fit is then one of n coefficients.
+    The minimum lies in the space of the rows (representer theorem). With fewer rows than columns
+    the fit is therefore one of n coefficients in an orthonormal basis of that space, which costs
+    O(n^2 d) once.
     """
     X, y = check_rows(X, y)
     weights = row_weights(y, C, class_weight)
@@ -102,11 +100,12 @@ def fit_dense(
     if n >= d:
         means, design = _centred_design(X, y)
         fit = minimise_nested(design, weights, [d + 1], TOLERANCE, max_iter)[d + 1]
-        return _result(fit, fit.end.theta[1:], means)
+        return _logistic_fit(fit, fit.end.theta[1:], means)
+    # The means are summed over the other axis than in centred_columns: their last bits differ.
     means = X.mean(axis=0, dtype=np.float64)
     basis, triangle = qr((X - means).T, mode="economic", overwrite_a=True, check_finite=False)
     fit = minimise_nested(np.vstack([y, triangle * y]), weights, [n + 1], TOLERANCE, max_iter)[n + 1]
-    return _result(fit, basis @ fit.end.theta[1:], means)
+    return _logistic_fit(fit, basis @ fit.end.theta[1:], means)
 
 
 def dense_scores(fit: LinearFit, X: ArrayLike) -> Floats:
@@ -126,19 +125,20 @@ def nested_scores(fits: Mapping[int, LinearFit], X_ranked: ArrayLike) -> Floats:
 def _centred_design(X: NDArray, y: Floats) -> tuple[Floats, Floats]:
     """Return the column means (p,) and the design (p + 1, n) of :mod:`sparse_probing.probes.l2.newton`."""
     design = np.empty((X.shape[1] + 1, len(y)))
-    design[0], design[1:] = 1, X.T
-    means = design[1:].mean(axis=1)
-    design[1:] -= means[:, None]
-    design *= y
+    design[0] = y
+    means, _ = centred_columns(X, out=design[1:])
+    design[1:] *= y
     return means, design
 
 
-def _result(fit: Descent, coef: Floats, means: Floats) -> LogisticFit:
+def _logistic_fit(fit: Descent, coef: Floats, means: Floats) -> LogisticFit:
+    """Return the probe of stored activations from coefficients (k,) of centred columns."""
+    coef, intercept = undo_scaling(coef, fit.end.theta[0], means)
     return LogisticFit(
         coef=coef,
-        intercept=float(fit.end.theta[0] - coef @ means),
+        intercept=float(intercept),
         objective=float(fit.end.objective),
         decrement=fit.decrement,
         iterations=fit.steps,
-        status=CONVERGED if fit.decrement < CONVERGED_BELOW else NOT_CONVERGED,
+        status=status_of(fit.decrement),
     )

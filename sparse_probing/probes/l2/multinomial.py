@@ -1,7 +1,7 @@
-"""L2-regularised multinomial (softmax) probes on some neurons or all of a layer.
+"""L2-regularised multinomial (softmax) probes of several classes.
 
 The objective is scikit-learn's, ``C sum_i w_i (log sum_c exp(f_ic) - f_iy_i) + |B|^2 / 2`` with
-``f_i = b + B x_i``; intercepts are not penalised. Columns are centred inside.
+``f_i = b + B x_i``; intercepts are not penalised. The fits centre columns.
 """
 
 from __future__ import annotations
@@ -15,25 +15,22 @@ from scipy.optimize import minimize
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import softmax
 
-from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.convergence import CONVERGED, CONVERGED_BELOW, NOT_CONVERGED
-from sparse_probing.probes.l2.logistic import ClassWeight
+from sparse_probing.probes.convergence import is_converged, status_of
 from sparse_probing.probes.l2.softmax import SoftmaxObjective, Whitening
-from sparse_probing.probes.scaling import centred_columns
-from sparse_probing.probes.validation import Floats, Integers, check_classes, class_weights
+from sparse_probing.probes.scaling import centred_columns, undo_scaling
+from sparse_probing.probes.validation import ClassWeight, Floats, check_C, check_classes, class_weights
 
 TOLERANCE = 1e-9
 """Relative duality gap at which a fit stops."""
 MEMORY = 30
 """Pairs of steps and gradients that L-BFGS keeps."""
 MAX_CONJUGATE_STEPS = 500
-"""Of one Newton step."""
-SEPARATED = "Converged. The probe separates the classes; the ridge alone keeps its coefficients finite."
+"""Conjugate gradient steps of one Newton step."""
 
 
 @dataclass(frozen=True)
 class MultinomialFit:
-    """A probe of several classes and how well it was fitted."""
+    """A probe of several classes and how near its objective is to the minimum."""
 
     classes: NDArray
     """(K,) sorted."""
@@ -43,14 +40,14 @@ class MultinomialFit:
     """(K,); sums to zero."""
     objective: float
     gap: float
-    """Duality gap over the objective: how far it is at most, relatively, above its minimum."""
+    """Duality gap over the objective: an upper bound of the relative distance to the minimum."""
     iterations: int
     status: str
 
     @property
     def converged(self) -> bool:
-        """Whether the gap is below 1e-6."""
-        return self.gap < CONVERGED_BELOW
+        """Whether the gap is at most 1e-6."""
+        return is_converged(self.gap)
 
     def scores(self, X: ArrayLike) -> Floats:
         """Return the decision values (n, K) of activations (n, k)."""
@@ -75,7 +72,7 @@ def fit_multinomial(
     ----------
     X : (n, k) array of any real dtype
     y : (n,) array
-        Classes, of any kind that sorts; two or more.
+        Classes, two or more, of any type that can be sorted.
     C : float
         Weight of the loss against the ridge.
     class_weight : {"balanced", "none"}
@@ -88,26 +85,33 @@ def fit_multinomial(
     Raises
     ------
     ProbeError
-        If ``X`` is empty or not finite, if there is one class only, or if ``C`` is not positive.
+        If ``X`` is empty or not finite, if there is only one class, or if ``C`` is not positive.
 
     Notes
     -----
     L-BFGS and a few Newton steps, in coordinates in which the Hessian of every class is the
-    identity at zero. With fewer rows than columns the fit is exact in the space of the rows. The gap is
-    ``|gradient by B|^2 / 2`` where the intercepts are at their best: the Fenchel dual at the residual.
+    identity at zero. With fewer rows than columns the fit is one of n coefficients per class, in an
+    orthonormal basis of the space of the rows, which contains the minimum (representer theorem). The
+    duality gap is ``|gradient by B|^2 / 2`` at the best intercepts: the Fenchel dual at the residual.
     """
     X, classes, codes = check_classes(X, y)
-    if not C > 0:
-        raise ProbeError(f"C is {C}; it must be positive. The smaller it is, the stronger the ridge.")
+    check_C(C)
     means, design = centred_columns(X)
     basis = None
     if len(design) > len(codes):
         basis, design = qr(design, mode="economic", overwrite_a=True, check_finite=False)
-    problem = SoftmaxObjective(design, codes, C * class_weights(codes, class_weight))
-    end = _minimise(problem, tolerance, max_iter)
-    status = _status(end.gap, problem.scores(end.coef, end.intercept), codes)
+    objective = SoftmaxObjective(design, codes, C * class_weights(codes, class_weight))
+    whitening = Whitening.of(objective)
+    end = _descend(objective, whitening, tolerance, max_iter)
+    end = _polish(objective, whitening, end, tolerance, max_iter)
+    # The classes are separated where the score of the class of every row is above all its others.
+    scores, rows = objective.scores(end.coef, end.intercept), np.arange(len(codes))
+    of_class = scores[codes, rows]
+    scores[codes, rows] = -np.inf
+    status = status_of(end.gap, separated=bool((of_class > scores.max(axis=0)).all()))
     coef = end.coef if basis is None else end.coef @ basis.T
-    return MultinomialFit(classes, coef, end.intercept - coef @ means, end.objective, end.gap, end.steps, status)
+    coef, intercept = undo_scaling(coef, end.intercept, means)
+    return MultinomialFit(classes, coef, intercept, end.objective, end.gap, end.steps, status)
 
 
 @dataclass(frozen=True)
@@ -121,71 +125,56 @@ class _Point:
 
     @property
     def gap(self) -> float:
-        """The relative duality gap, if the intercepts are at their best."""
+        """The relative duality gap at the best intercepts."""
         return float(np.square(self.by_coef).sum()) / 2 / self.objective
 
 
-def _point(problem: SoftmaxObjective, coef: Floats, intercept: Floats, steps: int) -> _Point:
-    """Return a point with the best intercepts for its coefficients."""
-    intercept = problem.best_intercept(coef, intercept)
-    return _Point(coef, intercept, *problem.derivatives(coef, intercept), steps)
+def _with_best_intercept(objective: SoftmaxObjective, coef: Floats, intercept: Floats, steps: int) -> _Point:
+    """Return a point with the best intercepts for its coefficients, which the gap requires."""
+    intercept = objective.best_intercept(coef, intercept)
+    return _Point(coef, intercept, *objective.derivatives(coef, intercept), steps)
 
 
-def _minimise(problem: SoftmaxObjective, tolerance: float, max_iter: int) -> _Point:
-    """Descend by L-BFGS, then take Newton steps as long as they lower the gap.
-
-    The gap can be far above the distance to the minimum where columns are large; the objective,
-    rounded, then shows no descent any more, but the gradient does.
-    """
-    whitening = Whitening.of(problem)
-    now = _descend(problem, whitening, tolerance, max_iter)
-    while now.gap > tolerance and now.steps < max_iter:
-        coef_step, intercept_step = _newton_step(problem, whitening, now)
-        after = _point(problem, now.coef + coef_step, now.intercept + intercept_step, now.steps + 1)
-        if after.gap >= now.gap:
-            break
-        now = after
-    return now
-
-
-def _descend(problem: SoftmaxObjective, whitening: Whitening, tolerance: float, max_iter: int) -> _Point:
-    """Return where L-BFGS has an estimated decrement below the tolerance."""
+def _descend(objective: SoftmaxObjective, whitening: Whitening, tolerance: float, max_iter: int) -> _Point:
+    """Take L-BFGS steps from zero until the estimated decrement is at most the tolerance."""
     decrement = np.inf
 
     def evaluate(flat: Floats) -> tuple[float, Floats]:
         nonlocal decrement
-        objective, by_coef, by_intercept = problem.derivatives(*whitening.split(flat))
+        value, by_coef, by_intercept = objective.derivatives(*whitening.split(flat))
         gradient = whitening.join(by_coef, by_intercept)
-        decrement = gradient @ gradient / 2 / objective
-        return objective, gradient
+        decrement = gradient @ gradient / 2 / value
+        return value, gradient
 
     def stop(_flat: Floats) -> None:
-        # A step ends with an evaluation at its end, so the decrement is that of this point.
+        # The last evaluation of a step is at its end, so the decrement is that of this point.
         if decrement <= tolerance:
             raise StopIteration
 
-    start = np.zeros(problem.n_classes * (len(problem.design) + 1))
+    start = np.zeros(objective.n_classes * (len(objective.design) + 1))
     options = {"maxcor": MEMORY, "maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 0, "gtol": 0}
     end = minimize(evaluate, start, jac=True, method="L-BFGS-B", callback=stop, options=options)
-    return _point(problem, *whitening.split(end.x), int(end.nit))
+    return _with_best_intercept(objective, *whitening.split(end.x), int(end.nit))
 
 
-def _newton_step(problem: SoftmaxObjective, whitening: Whitening, now: _Point) -> tuple[Floats, Floats]:
-    """Return the Newton step by coefficients and intercepts, by conjugate gradients."""
-    shares = softmax(problem.scores(now.coef, now.intercept), axis=0)
-    gradient = whitening.join(now.by_coef, now.by_intercept)
+def _polish(objective: SoftmaxObjective, whitening: Whitening, now: _Point, tolerance: float, max_iter: int) -> _Point:
+    """Take Newton steps as long as they lower the gap.
 
-    def bend(flat: Floats) -> Floats:
-        return whitening.join(*problem.bend(shares, *whitening.split(flat)))
+    Where columns are large, the gap can be far above the distance to the minimum. The rounded
+    objective then shows no descent any more, but the gradient does.
+    """
+    while now.gap > tolerance and now.steps < max_iter:
+        shares = softmax(objective.scores(now.coef, now.intercept), axis=0)
+        gradient = whitening.join(now.by_coef, now.by_intercept)
 
-    hessian = LinearOperator((len(gradient), len(gradient)), matvec=bend, dtype=np.float64)
-    step, _ = cg(hessian, -gradient, rtol=1e-3, maxiter=MAX_CONJUGATE_STEPS)
-    return whitening.split(step)
+        def hessian_product(flat: Floats, shares: Floats = shares) -> Floats:
+            return whitening.join(*objective.hessian_product(shares, *whitening.split(flat)))
 
-
-def _status(gap: float, scores: Floats, codes: Integers) -> str:
-    if gap >= CONVERGED_BELOW:
-        return NOT_CONVERGED
-    others = scores.copy()
-    others[codes, np.arange(len(codes))] = -np.inf
-    return SEPARATED if (scores[codes, np.arange(len(codes))] > others.max(axis=0)).all() else CONVERGED
+        hessian = LinearOperator((len(gradient), len(gradient)), matvec=hessian_product, dtype=np.float64)
+        step, _ = cg(hessian, -gradient, rtol=1e-3, maxiter=MAX_CONJUGATE_STEPS)
+        coef_step, intercept_step = whitening.split(step)
+        after = _with_best_intercept(objective, now.coef + coef_step, now.intercept + intercept_step, now.steps + 1)
+        if after.gap >= now.gap:
+            break
+        now = after
+    return now

@@ -16,18 +16,18 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from sparse_probing.probes.validation import Floats
 
 LARGEST_EXPONENT = 700.0
-"""exp() of more would overflow; beyond, log(1 + exp(u)) grows like u."""
+"""exp() of more would overflow; above it, log(1 + exp(u)) is u."""
 
 FIRST_STEPS = 3
-"""Steps from zero before the Hessian is factored at a point near the optimum."""
+"""Steps of the first fit, with the Hessian at zero, before the Hessian is factored at the current point."""
 
 STEPS_PER_FACTOR = 10
-"""Conjugate gradient steps with one Hessian factor before it is renewed."""
+"""Conjugate gradient steps with one Hessian factor before the Hessian is factored again."""
 
 
 @dataclass(frozen=True)
 class Iterate:
-    """One point, or a batch of points, with what the next step needs."""
+    """One point, or a batch of points, with the derivatives that the next step needs."""
 
     theta: Floats
     """(..., p), the intercept first."""
@@ -81,17 +81,16 @@ def line_search(
 ) -> Iterate:
     """Halve ``length`` until the objective falls by a share of what its ``slope`` promises (Armijo).
 
-    A step can therefore never go up, on separable data neither: the ridge bounds the
-    objective from below and keeps its minimum finite. Of a batch, every problem has its
-    own length.
+    Therefore a step never increases the objective, on separable data either: the ridge bounds
+    the objective from below and keeps its minimum finite. The fits of a batch have different lengths.
     """
     rounding = 1e-14 * start.objective
     for _ in range(60):
         end = evaluate(start.theta + length[..., None] * step, start.margins + length[..., None] * margin_step, weights)
-        enough = end.objective <= start.objective + 1e-4 * length * slope + rounding
-        if enough.all():
+        sufficient = end.objective <= start.objective + 1e-4 * length * slope + rounding
+        if sufficient.all():
             return end
-        length = np.where(enough, length, length / 2)
+        length = np.where(sufficient, length, length / 2)
     return start
 
 
@@ -99,7 +98,7 @@ def hessian_factor(design: Floats, curvature: Floats) -> Floats:
     """Return the lower Cholesky factor (p, p) of the Hessian for one curvature (n,) of the loss."""
     scaled = design * np.sqrt(curvature)
     hessian = scaled @ scaled.T
-    # It only guides steps, so a trace of diagonal loading costs nothing and keeps
+    # The factor only preconditions steps. A little diagonal loading therefore costs nothing, and keeps
     # duplicated and badly scaled columns positive definite.
     diagonal = np.einsum("ii->i", hessian)
     diagonal[1:] += 1
@@ -107,8 +106,10 @@ def hessian_factor(design: Floats, curvature: Floats) -> Floats:
     return cholesky(hessian, lower=True, overwrite_a=True, check_finite=False)
 
 
-def descend(start: Iterate, design: Floats, weights: Floats, factor: Floats, tolerance: float, steps: int) -> Descent:
-    """Take conjugate gradient steps, preconditioned by a Hessian factor, until ``tolerance`` or ``steps``.
+def descend(
+    start: Iterate, design: Floats, weights: Floats, factor: Floats, tolerance: float, max_steps: int
+) -> Descent:
+    """Take conjugate gradient steps, preconditioned by a Hessian factor, until ``tolerance`` or ``max_steps``.
 
     With the factor of the starting point the first step is a damped Newton step. The
     decrement is estimated as the larger of two values: in the metric of ``factor``, and
@@ -118,29 +119,28 @@ def descend(start: Iterate, design: Floats, weights: Floats, factor: Floats, tol
     ----------
     Nocedal and Wright, Numerical Optimization (2006), section 5.2 (Polak-Ribiere, restarted).
     """
-    now, memory, taken = start, None, 0
+    now, previous, n_steps = start, None, 0
     while True:
         gradient = now.penalty_gradient - design @ now.residual
         newton = cho_solve((factor, True), gradient, check_finite=False)
-        step = _conjugate_step(gradient, newton, memory)
+        # The search direction: conjugate to the previous one, or steepest in the metric of the
+        # factor where the conjugate direction would increase the objective.
+        step = -newton
+        if previous is not None:
+            last_gradient, last_newton, last_step = previous
+            share = (gradient - last_gradient) @ newton / (last_gradient @ last_newton)
+            conjugate = max(share, 0.0) * last_step - newton
+            if gradient @ conjugate < 0:
+                step = conjugate
+        # The exact second derivative along the direction gives the length of the step and the decrement.
         margin_step = step @ design
         slope = gradient @ step
-        bend = max((now.curvature * margin_step) @ margin_step + step[1:] @ step[1:], np.finfo(float).tiny)
-        decrement = max(gradient @ newton, slope**2 / bend) / 2 / now.objective
-        if decrement <= tolerance or taken >= steps:
-            return Descent(now, float(decrement), taken)
-        memory, taken = (gradient, newton, step), taken + 1
-        now = line_search(now, step, margin_step, slope, -slope / bend, weights)
-
-
-def _conjugate_step(gradient: Floats, newton: Floats, memory: tuple[Floats, Floats, Floats] | None) -> Floats:
-    """Return the next search direction; steepest in the factor's metric where conjugacy would go up."""
-    if memory is None:
-        return -newton
-    last_gradient, last_newton, last_step = memory
-    share = (gradient - last_gradient) @ newton / (last_gradient @ last_newton)
-    step = max(share, 0.0) * last_step - newton
-    return step if gradient @ step < 0 else -newton
+        curvature = max((now.curvature * margin_step) @ margin_step + step[1:] @ step[1:], np.finfo(float).tiny)
+        decrement = max(gradient @ newton, slope**2 / curvature) / 2 / now.objective
+        if decrement <= tolerance or n_steps >= max_steps:
+            return Descent(now, float(decrement), n_steps)
+        previous, n_steps = (gradient, newton, step), n_steps + 1
+        now = line_search(now, step, margin_step, slope, -slope / curvature, weights)
 
 
 def minimise_nested(
@@ -149,42 +149,24 @@ def minimise_nested(
     """Minimise over the first ``size`` rows of a design (p, n), for every size.
 
     From the largest size to the smallest, with few Hessians: a leading block of a Cholesky
-    factor is the factor of the leading block, so the Hessian of the largest problem
-    preconditions all smaller ones, and the minimum of its quadratic model over fewer
-    coordinates, where they start, is one triangular solve. A problem that does not
-    converge soon gets a Hessian of its own, which the smaller ones then inherit.
+    factor is the factor of the leading block, so the Hessian of the largest fit preconditions
+    all smaller ones. A fit that does not converge soon gets a Hessian at its current point,
+    which the smaller fits then inherit.
     """
-    theta, factor, patience = np.zeros(len(design)), hessian_factor(design, weights / 4), FIRST_STEPS
+    theta, factor, steps_per_factor = np.zeros(len(design)), hessian_factor(design, weights / 4), FIRST_STEPS
     fits = {}
     for size in sorted(sizes, reverse=True):
-        theta, factor = _restrict(theta, factor, size)
-        leading = design[:size]
-        start = evaluate(theta, theta @ leading, weights)
-        fits[size], factor = _minimise(start, leading, weights, factor, tolerance, patience, max_iter)
-        theta, patience = fits[size].end.theta, STEPS_PER_FACTOR
+        # Start at the minimum, over the first coordinates only, of the quadratic model with this
+        # factor and its minimum at the last theta: one triangular solve.
+        whitened, factor = (theta @ factor)[:size], factor[:size, :size]
+        theta = solve_triangular(factor, whitened, lower=True, trans="T", check_finite=False)
+        leading, total_steps = design[:size], 0
+        now = evaluate(theta, theta @ leading, weights)
+        while True:
+            fit = descend(now, leading, weights, factor, tolerance, min(steps_per_factor, max_iter - total_steps))
+            now, total_steps, steps_per_factor = fit.end, total_steps + fit.steps, STEPS_PER_FACTOR
+            if fit.decrement <= tolerance or total_steps >= max_iter:
+                break
+            factor = hessian_factor(leading, now.curvature)
+        fits[size], theta = replace(fit, steps=total_steps), now.theta
     return fits
-
-
-def _restrict(theta: Floats, factor: Floats, size: int) -> tuple[Floats, Floats]:
-    """Minimise over the first coordinates the quadratic with this factor and its minimum at ``theta``."""
-    leading, whitened = factor[:size, :size], (theta @ factor)[:size]
-    return solve_triangular(leading, whitened, lower=True, trans="T", check_finite=False), leading
-
-
-def _minimise(
-    now: Iterate,
-    design: Floats,
-    weights: Floats,
-    factor: Floats,
-    tolerance: float,
-    patience: int,
-    max_iter: int,
-) -> tuple[Descent, Floats]:
-    """Descend to the tolerance, with a new Hessian factor when patience ends; return the last factor too."""
-    total = 0
-    while True:
-        fit = descend(now, design, weights, factor, tolerance, min(patience, max_iter - total))
-        now, total = fit.end, total + fit.steps
-        if fit.decrement <= tolerance or total >= max_iter:
-            return replace(fit, steps=total), factor
-        factor, patience = hessian_factor(design, now.curvature), STEPS_PER_FACTOR

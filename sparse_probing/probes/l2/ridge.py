@@ -1,8 +1,8 @@
 """L2-regularised regression probes: all neurons over a path of alphas, and nested top-k supports.
 
 The objective is scikit-learn's, ``sum_i (y_i - f_i)^2 + alpha |beta|^2`` with
-``f = b + X beta``; the intercept is not penalised. Columns and targets are centred inside.
-Solutions are direct, by one factorisation for all.
+``f = b + X beta``; the intercept is not penalised. The fits centre columns and targets, and
+solve for all alphas, or all k, with one factorisation.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from numpy.typing import ArrayLike
 from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.convergence import CONVERGED, CONVERGED_BELOW
-from sparse_probing.probes.scaling import Columns, centred_columns
-from sparse_probing.probes.validation import Floats, Integers, check_targets
+from sparse_probing.probes.convergence import is_converged, status_of
+from sparse_probing.probes.scaling import ScaledColumns, centred_columns, undo_scaling
+from sparse_probing.probes.validation import Floats, Integers, check_ks, check_targets
 
 ILL_CONDITIONED = "The system is too ill-conditioned for its alpha; raise alpha or standardise the activations."
 
 
 @dataclass(frozen=True)
 class RidgeFit:
-    """A ridge regression probe and how well it was solved."""
+    """A ridge regression probe and how near its objective is to the minimum."""
 
     coef: Floats
     """(k,)"""
     intercept: float
     objective: float
     gap: float
-    """Duality gap over the objective: how far it is at most, relatively, above its minimum."""
+    """Duality gap over the objective: an upper bound of the relative distance to the minimum."""
     iterations: int
-    """Solved systems: one, without refinement."""
+    """Systems that were solved: one."""
     status: str
 
     @property
     def converged(self) -> bool:
-        """Whether the gap is below 1e-6."""
-        return self.gap < CONVERGED_BELOW
+        """Whether the gap is at most 1e-6."""
+        return is_converged(self.gap)
 
 
 def fit_ridge_path(X: ArrayLike, y: ArrayLike, alphas: Sequence[float]) -> dict[float, RidgeFit]:
@@ -79,7 +79,10 @@ def fit_ridge_path(X: ArrayLike, y: ArrayLike, alphas: Sequence[float]) -> dict[
     if wide:
         coefs = design @ coefs
     residuals = centred[:, None] - design.T @ coefs
-    return {alpha: _fit(coefs[:, i], residuals[:, i], design, alpha, means, y.mean()) for i, alpha in enumerate(alphas)}
+    return {
+        alpha: _ridge_fit(coef, residual, design, alpha, means, y.mean())
+        for alpha, coef, residual in zip(alphas, coefs.T, residuals.T, strict=True)
+    }
 
 
 def fit_nested_top_k_regression(
@@ -110,30 +113,33 @@ def fit_nested_top_k_regression(
         As :func:`fit_ridge_path`, or if a k is below 1 or above p.
     """
     X_ranked, y = check_targets(X_ranked, y)
-    ks, p, alpha = sorted({int(k) for k in ks}), X_ranked.shape[1], _checked_alpha(alpha)
-    if not ks or ks[0] < 1 or ks[-1] > p:
-        raise ProbeError(f"Cannot fit k in {ks} to {p} ranked neurons. Choose every k between 1 and {p}.")
+    ks, alpha = check_ks(ks, X_ranked.shape[1]), _checked_alpha(alpha)
     means, design = centred_columns(X_ranked[:, : ks[-1]])
     centred = y - y.mean()
-    factor = _factor(design, alpha)
+    gram = design @ design.T
+    np.einsum("ii->i", gram)[:] += alpha
+    try:
+        factor = cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
+    except LinAlgError as error:
+        raise ProbeError(f"alpha = {alpha} is below the rounding of these activations. {ILL_CONDITIONED}") from error
     whitened = solve_triangular(factor, design @ centred, lower=True, check_finite=False)
     fits = {}
     for k in ks:
         coef = solve_triangular(factor[:k, :k], whitened[:k], lower=True, trans="T", check_finite=False)
-        fits[k] = _fit(coef, centred - coef @ design[:k], design[:k], alpha, means[:k], y.mean())
+        fits[k] = _ridge_fit(coef, centred - coef @ design[:k], design[:k], alpha, means[:k], y.mean())
     return fits
 
 
 def forward_selection(X: ArrayLike, y: ArrayLike, k: int) -> Integers:
-    """Return k neurons (k,), each the one that, with those before it, lowers the squared error most.
+    """Return k neurons (k,), each the one that lowers the squared error most together with those before it.
 
     Parameters
     ----------
     X : (n, d) array of any real dtype
     y : (n,) array of float
-        Class labels -1/+1 do as well.
+        Class labels -1/+1 are valid targets.
     k : int
-        Fewer are returned when the chosen ones fit the targets exactly, or span all columns.
+        Fewer neurons are returned when they fit the targets exactly, or span all columns.
 
     Raises
     ------
@@ -143,7 +149,7 @@ def forward_selection(X: ArrayLike, y: ArrayLike, k: int) -> Integers:
 
     Notes
     -----
-    All other columns are kept orthogonal to the chosen ones implicitly: k passes over ``X``.
+    The remaining columns are orthogonalised to the selected ones implicitly: k passes over ``X``.
 
     References
     ----------
@@ -153,56 +159,42 @@ def forward_selection(X: ArrayLike, y: ArrayLike, k: int) -> Integers:
     X, y = check_targets(X, y)
     if not 1 <= k <= X.shape[1]:
         raise ProbeError(f"Cannot select {k} of {X.shape[1]} neurons. Choose k between 1 and {X.shape[1]}.")
-    columns = Columns.of(X, standardize=True)
-    residual, basis, chosen = y - y.mean(), np.empty((k, len(y))), np.empty(k, np.int64)
-    # Standardised columns have squared length n; less than this share of it left is rounding.
-    left = np.where(np.isinf(columns.scale), 0.0, len(y))
+    columns = ScaledColumns.of(X, standardize=True)
+    n = len(y)
+    residual, basis, selected = y - y.mean(), np.empty((k, n)), np.empty(k, np.int64)
     energy = residual @ residual
+    # Squared length of every column that is orthogonal to the basis; standardised columns have n.
+    remaining = np.where(np.isinf(columns.scale), 0.0, n)
     for step in range(k):
-        gain = np.divide(columns.correlate(residual) ** 2, left, out=np.zeros(len(left)), where=left > 1e-10 * len(y))
-        chosen[step] = gain.argmax()
-        if gain[chosen[step]] <= 1e-12 * energy:
-            return chosen[:step]
-        basis[step] = _orthonormal(columns.take(chosen[[step]])[0], basis[:step])
+        # How much each column would lower the squared error. A share of 1e-10 of its length is rounding.
+        correlation = columns.correlate(residual)
+        gain = np.divide(correlation**2, remaining, out=np.zeros(len(remaining)), where=remaining > 1e-10 * n)
+        selected[step] = gain.argmax()
+        if gain[selected[step]] <= 1e-12 * energy:
+            return selected[:step]
+        # Gram-Schmidt, twice for accuracy.
+        column = columns.take(selected[[step]])[0]
+        for _ in range(2):
+            column = column - (basis[:step] @ column) @ basis[:step]
+        basis[step] = column / np.linalg.norm(column)
         residual -= (basis[step] @ residual) * basis[step]
-        left -= columns.correlate(basis[step]) ** 2
-        left[chosen[step]] = 0
-    return chosen
-
-
-def _orthonormal(column: Floats, basis: Floats) -> Floats:
-    """Return a column less its projection on an orthonormal basis (k, n), twice for accuracy, with length 1."""
-    for _ in range(2):
-        column = column - (basis @ column) @ basis
-    return column / np.linalg.norm(column)
+        remaining -= columns.correlate(basis[step]) ** 2
+        remaining[selected[step]] = 0
+    return selected
 
 
 def _checked_alpha(alpha: float) -> float:
     if not 0 < alpha < np.inf:
-        raise ProbeError(f"alpha is {alpha}; it must be positive. The larger it is, the stronger the ridge.")
+        raise ProbeError(f"alpha is {alpha}; it must be positive. A larger alpha is a stronger ridge.")
     return float(alpha)
 
 
-def _factor(design: Floats, alpha: float) -> Floats:
-    """Return the lower Cholesky factor (p, p) of the Gram matrix plus alpha."""
-    gram = design @ design.T
-    np.einsum("ii->i", gram)[:] += alpha
-    try:
-        return cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError as error:
-        raise ProbeError(f"alpha = {alpha} is below the rounding of these activations. {ILL_CONDITIONED}") from error
-
-
-def _fit(coef: Floats, residual: Floats, design: Floats, alpha: float, means: Floats, target_mean: float) -> RidgeFit:
-    """Return the fit, with the gap that its gradient proves: the dual point is the residual."""
+def _ridge_fit(
+    coef: Floats, residual: Floats, design: Floats, alpha: float, means: Floats, target_mean: float
+) -> RidgeFit:
+    """Return the probe of stored activations, with the gap that its gradient proves: the dual point is the residual."""
     objective = float(residual @ residual + alpha * coef @ coef)
     half_gradient = alpha * coef - design @ residual
     gap = float(half_gradient @ half_gradient / alpha / objective)
-    return RidgeFit(
-        coef=coef,
-        intercept=float(target_mean - coef @ means),
-        objective=objective,
-        gap=gap,
-        iterations=1,
-        status=CONVERGED if gap < CONVERGED_BELOW else ILL_CONDITIONED,
-    )
+    coef, intercept = undo_scaling(coef, target_mean, means)
+    return RidgeFit(coef, float(intercept), objective, gap, iterations=1, status=status_of(gap, ILL_CONDITIONED))

@@ -47,8 +47,8 @@ class SoftmaxObjective:
         loss, derivative = self.loss(self.scores(coef, intercept))
         return loss + float(np.square(coef).sum()) / 2, derivative @ self.design.T + coef, derivative.sum(axis=1)
 
-    def bend(self, shares: Floats, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
-        """Return the Hessian, where classes have these shares (K, n), times a direction."""
+    def hessian_product(self, shares: Floats, coef: Floats, intercept: Floats) -> tuple[Floats, Floats]:
+        """Multiply a direction (K, p), (K,) by the Hessian at a point with these class probabilities (K, n)."""
         change = self.scores(coef, intercept)
         change = self.weights * shares * (change - (shares * change).sum(axis=0))
         return change @ self.design.T + coef, change.sum(axis=1)
@@ -60,7 +60,7 @@ class SoftmaxObjective:
         while True:
             shares = softmax(scores + intercept[:, None], axis=0)
             weighted = shares * self.weights
-            # Equal shifts of all intercepts change nothing; a matrix of ones makes that direction regular.
+            # Equal shifts of all intercepts change nothing: a constant matrix makes that direction regular.
             hessian = np.diag(weighted.sum(axis=1)) - weighted @ shares.T + self.weights.sum() / self.n_classes**2
             moved = intercept - np.linalg.solve(hessian, derivative.sum(axis=1))
             moved_loss, derivative = self.loss(scores + moved[:, None])
@@ -71,7 +71,7 @@ class SoftmaxObjective:
 
 @dataclass(frozen=True)
 class Whitening:
-    """Flat coordinates u of ``B = U L^-1`` and ``b = v / s``, in which classes have the identity as Hessian at zero."""
+    """Flat coordinates (v, U) of ``B = U L^-1`` and ``b = v / s``: a class has the identity as Hessian at zero."""
 
     factor: Floats
     """L (p, p)"""
@@ -79,10 +79,10 @@ class Whitening:
     """s"""
 
     @classmethod
-    def of(cls, problem: SoftmaxObjective) -> Whitening:
-        """Factor the Hessian of one class at zero, where all classes are as likely."""
-        curvature = problem.weights * (problem.n_classes - 1) / problem.n_classes**2
-        hessian = (problem.design * curvature) @ problem.design.T
+    def of(cls, objective: SoftmaxObjective) -> Whitening:
+        """Factor the Hessian of one class at zero, where all classes are equally likely."""
+        curvature = objective.weights * (objective.n_classes - 1) / objective.n_classes**2
+        hessian = (objective.design * curvature) @ objective.design.T
         np.einsum("ii->i", hessian)[:] += 1
         factor = cholesky(hessian, lower=True, overwrite_a=True, check_finite=False)
         return cls(factor, float(np.sqrt(curvature.sum())))

@@ -1,1 +1,1 @@
-"""Held-out scores of probes."""
+"""Metrics of probes on held-out rows."""

@@ -1,8 +1,8 @@
-"""How far the probabilities of many logistic probes can be believed, and the correction of their intercepts.
+"""Calibration of the probabilities of many logistic probes, and the correction of their intercepts.
 
-A probe fitted with balanced class weights is miscalibrated by construction: it answers as if
-both classes were equally frequent. Adding :func:`log_prior_odds` of the training labels to its
-intercept undoes that.
+A probe that is fitted with balanced class weights is miscalibrated by construction: its
+probabilities are those of equally frequent classes. :func:`log_prior_odds` of the training labels,
+added to its intercept, corrects that.
 """
 
 from __future__ import annotations
@@ -12,20 +12,26 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.validation import Floats, check_labels, check_rows, column_blocks
+from sparse_probing.probes.blocks import column_blocks
+from sparse_probing.probes.validation import check_labels, check_rows
 
 
 def log_prior_odds(y_train: ArrayLike) -> float:
     """Return what to add to the intercept of a probe that was fitted with balanced class weights.
 
     Weights n / (2 n_class) multiply the odds that a logistic model fits by n_negative / n_positive;
-    the logarithm of the inverse, ``log(n_positive / n_negative)``, takes that back. Decision values
-    then say log odds at the frequencies of the training rows, and 0 is no longer the threshold that
-    balances the classes: use it for probabilities, not for predicted labels.
+    the logarithm of the inverse, ``log(n_positive / n_negative)``, removes that factor. Decision
+    values are then log odds at the frequencies of the training rows, and 0 is no longer the
+    threshold that balances the classes: use the correction for probabilities, not for predicted labels.
 
     Parameters
     ----------
     y_train : (n,) array of -1 and +1
+
+    Raises
+    ------
+    ProbeError
+        If :func:`sparse_probing.probes.validation.check_labels` refuses ``y_train``.
 
     References
     ----------
@@ -46,7 +52,7 @@ def calibration_metrics(y: ArrayLike, scores: ArrayLike, n_bins: int = 15) -> di
     scores : (n, m) array
         Decision values, one column per probe; ``1 / (1 + exp(-score))`` is the probability of +1.
     n_bins : int
-        Bins of equal width over that probability, each closed below, the last on both sides.
+        Bins of equal width over that probability; each includes its lower end, the last both ends.
 
     Returns
     -------
@@ -68,23 +74,17 @@ def calibration_metrics(y: ArrayLike, scores: ArrayLike, n_bins: int = 15) -> di
     """
     scores, labels = check_rows(scores, y)
     if n_bins < 1:
-        raise ProbeError(f"Cannot put probabilities into {n_bins} bins. Choose at least 1.")
-    blocks = [_of_block(labels, block, n_bins) for _, block in column_blocks(scores)]
+        raise ProbeError(f"Cannot put probabilities into {n_bins} bins. Choose 1 or more.")
+    blocks = []
+    for _, block in column_blocks(scores):
+        probability = expit(block)
+        excess = probability - (labels > 0)
+        brier = (excess**2).mean(axis=1)
+        loss = np.logaddexp(0, -labels * block).mean(axis=1)
+        # In the expected calibration error the sizes of the bins cancel: sums of excess remain.
+        b, n = block.shape
+        bins = np.minimum((probability * n_bins).astype(np.int64), n_bins - 1) + n_bins * np.arange(b)[:, None]
+        sums = np.bincount(bins.ravel(), weights=excess.ravel(), minlength=b * n_bins)
+        blocks.append([brier, loss, np.abs(sums.reshape(b, n_bins)).sum(axis=1) / n])
     brier, loss, error = np.concatenate(blocks, axis=1)
     return {"brier_score": brier, "log_loss": loss, "expected_calibration_error": error}
-
-
-def _of_block(labels: Floats, scores: Floats, n_bins: int) -> Floats:
-    """Return the three metrics (3, b) of a block of scores (b, n)."""
-    probability = expit(scores)
-    excess = probability - (labels > 0)
-    loss = np.logaddexp(0, -labels * scores).mean(axis=1)
-    return np.stack([(excess**2).mean(axis=1), loss, _binned_excess(probability, excess, n_bins)])
-
-
-def _binned_excess(probability: Floats, excess: Floats, n_bins: int) -> Floats:
-    """Return the expected calibration error (b,): in every bin the sizes cancel, and sums of excess remain."""
-    b, n = probability.shape
-    bins = np.minimum((probability * n_bins).astype(np.int64), n_bins - 1) + n_bins * np.arange(b)[:, None]
-    sums = np.bincount(bins.ravel(), weights=excess.ravel(), minlength=b * n_bins)
-    return np.abs(sums.reshape(b, n_bins)).sum(axis=1) / n

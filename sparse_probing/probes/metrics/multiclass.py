@@ -1,4 +1,4 @@
-"""Metrics of a multiclass probe, equal to scikit-learn's: multinomial or one-vs-rest alike."""
+"""Metrics of a multiclass probe, multinomial or one-vs-rest, equal to scikit-learn's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.metrics.classification import ratio_or_zero
 from sparse_probing.probes.validation import Floats, Integers
 
 
@@ -46,18 +47,23 @@ def multiclass_metrics(y: ArrayLike, scores: ArrayLike) -> MulticlassMetrics:
     y : (n,) array of int
         True classes, from 0 to c - 1.
     scores : (n, c) array
-        A score per class; of equal ones the first class wins.
+        A score per class; of equal scores the first class is predicted.
 
     Raises
     ------
     ProbeError
-        If the shapes do not fit, a label is no column of ``scores``, or a score is NaN.
+        If the shapes do not fit, a label is not a column of ``scores``, or a score is NaN.
     """
-    labels, values = _checked(y, scores)
+    labels, values = _check_labels_and_scores(y, scores)
     c = values.shape[1]
     confusion = np.bincount(labels * c + values.argmax(axis=1), minlength=c * c).reshape(c, c)
     hits, true, predicted = np.diagonal(confusion).astype(np.float64), confusion.sum(axis=1), confusion.sum(axis=0)
-    precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted)
+    precision, recall = ratio_or_zero(hits, predicted), ratio_or_zero(hits, true)
+    f1 = ratio_or_zero(2 * hits, true + predicted)
+    # Matthews' correlation: R_K of Gorodkin.
+    n, true_rows, predicted_rows = float(len(labels)), true.astype(np.float64), predicted.astype(np.float64)
+    covariance = hits.sum() * n - true_rows @ predicted_rows
+    spread = np.sqrt(n**2 - true_rows @ true_rows) * np.sqrt(n**2 - predicted_rows @ predicted_rows)
     return MulticlassMetrics(
         confusion=confusion,
         precision=precision,
@@ -69,11 +75,11 @@ def multiclass_metrics(y: ArrayLike, scores: ArrayLike) -> MulticlassMetrics:
         weighted_f1_score=float(f1 @ true / len(labels)),
         accuracy=float(hits.sum() / len(labels)),
         balanced_accuracy=float(recall[true > 0].mean()),
-        mcc=_matthews(hits.sum(), true.astype(np.float64), predicted.astype(np.float64)),
+        mcc=float(covariance / spread) if spread > 0 else 0.0,
     )
 
 
-def _checked(y: ArrayLike, scores: ArrayLike) -> tuple[Integers, NDArray]:
+def _check_labels_and_scores(y: ArrayLike, scores: ArrayLike) -> tuple[Integers, NDArray]:
     labels, values = np.asarray(y), np.asarray(scores)
     if labels.ndim != 1 or values.ndim != 2 or len(labels) != len(values) or values.size == 0:
         raise ProbeError(f"Labels {labels.shape} and scores {values.shape} must be (n,) and (n, classes).")
@@ -82,13 +88,3 @@ def _checked(y: ArrayLike, scores: ArrayLike) -> tuple[Integers, NDArray]:
     if np.isnan(values).any():
         raise ProbeError("A score is NaN. Check the probe behind it.")
     return labels.astype(np.int64), values
-
-
-def _ratio(numerator: Floats, denominator: NDArray) -> Floats:
-    return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator > 0)
-
-
-def _matthews(n_hits: float, true: Floats, predicted: Floats) -> float:
-    n = true.sum()
-    spread = np.sqrt(n**2 - true @ true) * np.sqrt(n**2 - predicted @ predicted)
-    return float((n_hits * n - true @ predicted) / spread) if spread > 0 else 0.0

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.validation import Floats, column_blocks
+from sparse_probing.probes.blocks import column_blocks
+from sparse_probing.probes.validation import Floats
 
 
 def regression_metrics(y: ArrayLike, predictions: ArrayLike) -> dict[str, NDArray]:
@@ -30,35 +31,34 @@ def regression_metrics(y: ArrayLike, predictions: ArrayLike) -> dict[str, NDArra
     ProbeError
         If the shapes do not fit, a value is not finite, or all targets are equal.
     """
-    targets, predicted = _checked(y, predictions)
-    blocks = [_of_block(targets, block) for _, block in column_blocks(predicted)]
-    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    from scipy.stats import rankdata  # here, because its import takes most of a second in every process
+
+    targets, predicted = _check_predictions(y, predictions)
+    blocks = []
+    for _, block in column_blocks(predicted):
+        residuals = block - targets
+        squares = np.einsum("ij,ij->i", residuals, residuals)
+        blocks.append(
+            {
+                "r2": 1 - squares / ((targets - targets.mean()) ** 2).sum(),
+                "rmse": np.sqrt(squares / len(targets)),
+                "mae": np.abs(residuals).mean(axis=1),
+                "pearson": _correlation(targets, block),
+                "spearman": _correlation(rankdata(targets), rankdata(block, axis=1)),
+            }
+        )
+    return {name: np.concatenate([metrics[name] for metrics in blocks]) for name in blocks[0]}
 
 
-def _checked(y: ArrayLike, predictions: ArrayLike) -> tuple[Floats, NDArray]:
+def _check_predictions(y: ArrayLike, predictions: ArrayLike) -> tuple[Floats, NDArray]:
     targets, predicted = np.asarray(y, dtype=np.float64), np.asarray(predictions)
     if targets.ndim != 1 or predicted.ndim != 2 or len(targets) != len(predicted) or predicted.size == 0:
         raise ProbeError(f"Targets {targets.shape} and predictions {predicted.shape} must be (n,) and (n, m).")
     if not (np.isfinite(targets).all() and np.isfinite(predicted).all()):
-        raise ProbeError("A target or a prediction is NaN or infinite. Leave such rows out.")
+        raise ProbeError("A target or a prediction is NaN or infinite. Remove such rows.")
     if (targets == targets[0]).all():
-        raise ProbeError(f"All {len(targets)} targets are {targets[0]}: there is nothing to explain.")
+        raise ProbeError(f"All {len(targets)} targets are {targets[0]}. The metrics need targets that differ.")
     return targets, predicted
-
-
-def _of_block(targets: Floats, predicted: Floats) -> dict[str, Floats]:
-    """Return the metrics of predictions (b, n)."""
-    from scipy.stats import rankdata  # here: importing it costs most of a second, in every job of a cluster
-
-    residuals = predicted - targets
-    squares = np.einsum("ij,ij->i", residuals, residuals)
-    return {
-        "r2": 1 - squares / ((targets - targets.mean()) ** 2).sum(),
-        "rmse": np.sqrt(squares / len(targets)),
-        "mae": np.abs(residuals).mean(axis=1),
-        "pearson": _correlation(targets, predicted),
-        "spearman": _correlation(rankdata(targets), rankdata(predicted, axis=1)),
-    }
 
 
 def _correlation(targets: Floats, predicted: Floats) -> Floats:
@@ -70,6 +70,6 @@ def _correlation(targets: Floats, predicted: Floats) -> Floats:
 
 
 def _unit(rows: Floats) -> Floats:
-    """Centre rows (b, n) and bring them to length 1."""
+    """Centre rows (b, n) and scale them to length 1."""
     centred = rows - rows.mean(axis=1, keepdims=True)
     return centred / np.linalg.norm(centred, axis=1, keepdims=True)

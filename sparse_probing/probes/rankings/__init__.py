@@ -1,6 +1,6 @@
-"""Rankings: a score per neuron, learned on the training rows, by which sparse probes choose.
+"""Rankings: a score per neuron, learned on the training rows, by which sparse probes select neurons.
 
-All features of a layer are ranked together, so that what they share (reading the layer, sorting
+All features of a layer are ranked together, so that their common work (reading the layer, sorting
 a neuron) is done once.
 """
 
@@ -21,12 +21,12 @@ from sparse_probing.probes.validation import (
     Integers,
     LabelledRows,
     check_activations,
-    check_problem,
+    check_labelled_rows,
     check_rows,
 )
 
 LayerRanking = Callable[[NDArray, Sequence[LabelledRows], Sequence[np.random.Generator]], Floats]
-"""``ranking(X (N, d), problems, rngs) -> scores (n_problems, d)``: larger is better."""
+"""``ranking(X (N, d), features, rngs) -> scores (n_features, d)``: larger is better."""
 
 RANKINGS: dict[str, LayerRanking] = {
     "mean_dif": mean_difference,
@@ -42,53 +42,72 @@ RANKINGS: dict[str, LayerRanking] = {
 
 
 def rank_layer(
-    X: ArrayLike, problems: Sequence[LabelledRows], ranking: str, rngs: Sequence[np.random.Generator]
+    X: ArrayLike, features: Sequence[LabelledRows], ranking: str, rngs: Sequence[np.random.Generator]
 ) -> Floats:
-    """Score all neurons of a layer for many problems.
+    """Score all neurons of a layer for many features.
 
     Parameters
     ----------
     X : (N, d) array of float16, float32 or float64
-        Activations of a layer, in any memory order; columns in one piece ("F") are fastest.
-    problems : sequence of LabelledRows
-        Features, or controls, with the rows they are ranked on.
+        Activations of a layer, in any memory order; contiguous columns ("F") are fastest.
+    features : sequence of LabelledRows
+        Features, or controls of them, with the rows that they are ranked on.
     ranking : str
         A name in ``RANKINGS``.
     rngs : sequence of numpy.random.Generator
-        One per problem.
+        One per feature.
 
     Returns
     -------
-    (n_problems, d) float64
-        Larger is better. A neuron that is constant on the rows of a problem scores ``-inf``.
+    (n_features, d) float64
+        Larger is better. A neuron that is constant on the rows of a feature scores ``-inf``.
 
     Raises
     ------
     ProbeError
-        If the ranking is unknown, ``X`` is empty or not finite, a problem's rows or labels do not
-        fit the layer or lack a class, or there is no problem, or not one generator for each.
+        If the ranking is unknown, if ``X`` is empty or not finite, if the rows or labels of a
+        feature do not fit the layer or have only one class, if there is no feature, or if there
+        is not one generator for each.
     """
     if ranking not in RANKINGS:
         raise ProbeError(f"There is no ranking {ranking!r}. Choose from {', '.join(RANKINGS)}.")
-    if not problems or len(rngs) != len(problems):
-        raise ProbeError(f"{len(problems)} problems and {len(rngs)} generators. Pass one generator for each problem.")
+    if not features or len(rngs) != len(features):
+        raise ProbeError(
+            f"There are {len(features)} features and {len(rngs)} generators. Pass one or more features and one "
+            "generator for each."
+        )
     activations = check_activations(X)
-    checked = [check_problem(problem, len(activations)) for problem in problems]
+    checked = [check_labelled_rows(feature, len(activations)) for feature in features]
     scores = RANKINGS[ranking](activations, checked, rngs)
-    for own, columns in zip(scores, _constant_columns(activations, checked), strict=True):
-        own[columns] = -np.inf
+    # Neurons that are constant in the whole layer are looked for once, the others once per set of rows.
+    n, d = activations.shape
+    always_constant = constant_columns(activations, np.arange(d), np.arange(n))
+    candidates = np.setdiff1d(np.arange(d), always_constant)
+    constant_by_rows: dict[bytes, Integers] = {}
+    for feature, scores_of_feature in zip(checked, scores, strict=True):
+        key = feature.row.tobytes()
+        if key not in constant_by_rows:
+            constant_by_rows[key] = constant_columns(activations, candidates, feature.row)
+        scores_of_feature[always_constant] = -np.inf
+        scores_of_feature[constant_by_rows[key]] = -np.inf
     return scores
 
 
 def rank_neurons(X: ArrayLike, y: ArrayLike, ranking: str, rng: np.random.Generator) -> Floats:
-    """Score all neurons for one feature on all rows; arguments and errors as in :func:`rank_layer`."""
+    """Score all neurons (d,) for one feature on all rows; arguments and errors as in :func:`rank_layer`."""
     activations, labels = check_rows(X, y)
     (scores,) = rank_layer(activations, [LabelledRows(np.arange(len(labels)), labels)], ranking, [rng])
     return scores
 
 
 def top_neurons(scores: ArrayLike, k: int) -> Integers:
-    """Return the indices of the ``k`` best scores, best first; of equal scores the lower index first."""
+    """Return the indices (k,) of the ``k`` best scores, best first; of equal scores the lower index first.
+
+    Raises
+    ------
+    ProbeError
+        If a score is NaN, or ``k`` is not between 1 and the number of scores.
+    """
     scores = np.asarray(scores, dtype=np.float64)
     if np.isnan(scores).any():
         raise ProbeError("A ranking score is NaN. Check the activations behind it.")
@@ -98,17 +117,8 @@ def top_neurons(scores: ArrayLike, k: int) -> Integers:
     return np.argsort(-scores, kind="stable")[:k].astype(np.int64)
 
 
-def _constant_columns(X: NDArray, problems: Sequence[LabelledRows]) -> list[Integers]:
-    """Return, for every problem, the columns with one value on its rows."""
-    dead = _constant_among(X, np.arange(X.shape[1]), np.arange(len(X)))
-    alive = np.setdiff1d(np.arange(X.shape[1]), dead)
-    by_rows = {p.row.tobytes(): p.row for p in problems}
-    constant = {key: np.union1d(dead, _constant_among(X, alive, row)) for key, row in by_rows.items()}
-    return [constant[p.row.tobytes()] for p in problems]
-
-
-def _constant_among(X: NDArray, columns: Integers, row: Integers) -> Integers:
-    """Return those of ``columns`` with one value on ``row``: most are sifted out by a few rows."""
+def constant_columns(X: NDArray, columns: Integers, row: Integers) -> Integers:
+    """Return those of ``columns`` that have one value on the rows ``row``; a few rows exclude most columns."""
     for stop in (16, 512, len(row)):
         values = X[np.ix_(row[:stop], columns)]
         columns = columns[(values == values[:1]).all(axis=0)]

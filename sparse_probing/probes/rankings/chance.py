@@ -1,4 +1,4 @@
-"""A random order of neurons: what any informative ranking has to beat."""
+"""A random order of neurons: the control that every informative ranking must beat."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from numpy.typing import NDArray
 from sparse_probing.probes.validation import Floats, LabelledRows
 
 
-def random_order(X: NDArray, _problems: Sequence[LabelledRows], rngs: Sequence[np.random.Generator]) -> Floats:
-    """Uniform random scores."""
+def random_order(X: NDArray, _features: Sequence[LabelledRows], rngs: Sequence[np.random.Generator]) -> Floats:
+    """Return uniform random scores."""
     return np.array([rng.random(X.shape[1]) for rng in rngs])

@@ -7,78 +7,67 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_probing.probes.rankings.sums import sets_of_rows, sums_over_sets
+from sparse_probing.probes.rankings.sums import ratio_or_zero, sets_of_rows, sums_over_sets
 from sparse_probing.probes.validation import Booleans, Floats, LabelledRows
 
 Generators = Sequence[np.random.Generator]
 
 
-def mean_difference(X: NDArray, problems: Sequence[LabelledRows], _rngs: Generators) -> Floats:
-    """Absolute difference between the class means of the raw activations."""
-    members, own = sets_of_rows(problems, len(X))
-    sums, _, _ = sums_over_sets(X, np.vstack([members, _positives(problems, len(X))]))
-    return np.abs(_contrasts(problems, sums[len(members) :], sums[own])) / _pairs(problems)
+def mean_difference(X: NDArray, features: Sequence[LabelledRows], _rngs: Generators) -> Floats:
+    """Return the absolute differences between the class means of the raw activations."""
+    members, set_of_feature = sets_of_rows(features, len(X))
+    sums, _, _ = sums_over_sets(X, np.vstack([members, _positives(features, len(X))]))
+    totals, of_positives = sums[: len(members)], sums[len(members) :]
+    n, n_positive = _counts(features)
+    contrasts = of_positives * n - totals[set_of_feature] * n_positive
+    return np.abs(contrasts) / (n_positive * (n - n_positive))
 
 
-def standardised_mean_difference(X: NDArray, problems: Sequence[LabelledRows], _rngs: Generators) -> Floats:
-    """Absolute difference between the class means of neurons of deviation 1 on the rows of the feature.
+def standardised_mean_difference(X: NDArray, features: Sequence[LabelledRows], _rngs: Generators) -> Floats:
+    """Return the absolute differences between class means, in standard deviations of the rows of the feature.
 
-    It puts neurons in the same order as the F statistic, which grows with it.
+    The order of neurons is that of the F statistic, which increases with this difference.
     """
-    difference, between, within = _analysis_of_variance(X, problems)
-    return _ratio(np.abs(difference), np.sqrt((between + within) / _n_rows(problems)))
+    difference, between, within = _analysis_of_variance(X, features)
+    n, _ = _counts(features)
+    return ratio_or_zero(np.abs(difference), np.sqrt((between + within) / n))
 
 
-def f_statistic(X: NDArray, problems: Sequence[LabelledRows], _rngs: Generators) -> Floats:
-    """F of a one-way analysis of variance with two classes (the squared t statistic).
+def f_statistic(X: NDArray, features: Sequence[LabelledRows], _rngs: Generators) -> Floats:
+    """Return F of a one-way analysis of variance with two classes (the squared t statistic).
 
     Infinite where a neuron has one value in each class.
     """
-    _, between, within = _analysis_of_variance(X, problems)
-    return _ratio(between, within / np.maximum(_n_rows(problems) - 2, 1))
+    _, between, within = _analysis_of_variance(X, features)
+    n, _ = _counts(features)
+    return ratio_or_zero(between, within / np.maximum(n - 2, 1))
 
 
-def _analysis_of_variance(X: NDArray, problems: Sequence[LabelledRows]) -> tuple[Floats, Floats, Floats]:
-    """Return differences of class means and sums of squares between and within classes, each (n_problems, d)."""
-    members, own = sets_of_rows(problems, len(X))
-    sets = np.vstack([members, _positives(problems, len(X))])
+def _analysis_of_variance(X: NDArray, features: Sequence[LabelledRows]) -> tuple[Floats, Floats, Floats]:
+    """Return differences of class means and sums of squares between and within classes, each (n_features, d)."""
+    members, set_of_feature = sets_of_rows(features, len(X))
+    sets = np.vstack([members, _positives(features, len(X))])
     sums, squares, _ = sums_over_sets(X, sets, n_squared=len(members))
     totals, of_positives = sums[: len(members)], sums[len(members) :]
     scatter = squares - totals**2 / members.sum(axis=1, keepdims=True)
-    contrasts = _contrasts(problems, of_positives, totals[own])
-    difference = contrasts / _pairs(problems)
-    between = contrasts * difference / _n_rows(problems)
-    return difference, between, np.maximum(scatter[own] - between, 0)
+    n, n_positive = _counts(features)
+    # The difference of means, times the number of pairs of a positive and a negative row.
+    contrasts = of_positives * n - totals[set_of_feature] * n_positive
+    difference = contrasts / (n_positive * (n - n_positive))
+    between = contrasts * difference / n
+    return difference, between, np.maximum(scatter[set_of_feature] - between, 0)
 
 
-def _contrasts(problems: Sequence[LabelledRows], of_positives: Floats, totals: Floats) -> Floats:
-    """Return the differences of means times the pairs, from sums (n_problems, d) over positive and over all rows."""
-    return of_positives * _n_rows(problems) - totals * _n_positive(problems)
-
-
-def _positives(problems: Sequence[LabelledRows], n_rows: int) -> Booleans:
-    """Return which rows are positive (n_problems, n_rows)."""
-    positives = np.zeros((len(problems), n_rows), dtype=np.bool_)
-    for positive, problem in zip(positives, problems, strict=True):
-        positive[problem.row] = problem.label > 0
+def _positives(features: Sequence[LabelledRows], n_rows: int) -> Booleans:
+    """Return which rows are positive (n_features, n_rows)."""
+    positives = np.zeros((len(features), n_rows), dtype=np.bool_)
+    for positive, feature in zip(positives, features, strict=True):
+        positive[feature.row] = feature.label > 0
     return positives
 
 
-def _pairs(problems: Sequence[LabelledRows]) -> Floats:
-    """Return the number of pairs (n_problems, 1) of a positive and a negative row."""
-    return _n_positive(problems) * (_n_rows(problems) - _n_positive(problems))
-
-
-def _n_positive(problems: Sequence[LabelledRows]) -> Floats:
-    return np.array([[float(np.count_nonzero(p.label > 0))] for p in problems])
-
-
-def _n_rows(problems: Sequence[LabelledRows]) -> Floats:
-    return np.array([[float(len(p.row))] for p in problems])
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Return the ratio, 0 / 0 as 0."""
-    defined = (numerator > 0) | (denominator > 0)
-    with np.errstate(divide="ignore"):
-        return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=defined)
+def _counts(features: Sequence[LabelledRows]) -> tuple[Floats, Floats]:
+    """Return the numbers of rows and of positive rows, each (n_features, 1)."""
+    n_rows = np.array([[float(len(feature.row))] for feature in features])
+    n_positive = np.array([[float(np.count_nonzero(feature.label > 0))] for feature in features])
+    return n_rows, n_positive

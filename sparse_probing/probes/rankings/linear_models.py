@@ -2,8 +2,8 @@
 
 Both models are fitted to neurons of mean 0 and deviation 1 on the rows of the feature, with
 balanced class weights and an intercept that is not penalised. The models of all features take
-their steps together, so that a step is two matrix products with one float32 copy of the layer;
-yet each goes its own way to the last digit, whichever features are beside it.
+their steps together, so that a step is two matrix products with one float32 copy of the layer. No
+digit of a model depends on the other features.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from sparse_probing.probes.blocks import tiles
 from sparse_probing.probes.rankings.sums import moments, product, sets_of_rows
-from sparse_probing.probes.validation import Floats, Integers, LabelledRows, tiles
+from sparse_probing.probes.validation import Floats, Integers, LabelledRows
 
 logger = logging.getLogger(__name__)
 
 Singles = NDArray[np.floating]
 
 L1_SHARE = 0.1
-"""Weight of the L1 penalty, as a share of the least that makes all coefficients 0."""
-TOLERANCE, MAX_STEPS = 1e-5, 3000
-"""Relative change of a model's coefficients in a step at which it is good enough to rank by, and most steps."""
+"""Weight of the L1 penalty, as a share of the smallest weight that makes all coefficients 0."""
+TOLERANCE = 1e-5
+"""Relative change of the coefficients of a model in one step at which the model is precise enough for a ranking."""
+MAX_STEPS = 3000
 
 
-def l1_logistic(X: NDArray, problems: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
-    """Absolute coefficients of an L1-regularised logistic regression.
+def l1_logistic(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
+    """Return the absolute coefficients of an L1-regularised logistic regression.
 
-    Most are 0. Neurons that are not in the model score below 0: by how near the gradient of
-    the loss, as a share of the penalty, is to what would take them in.
+    Most are 0. A neuron that is not in the model scores the absolute gradient of its loss, as a
+    share of the penalty, minus 1: below 0, and higher the nearer the neuron is to entering.
     """
-    models = _Models.of(X, problems)
-    at_zero = models.gradient(np.zeros((len(problems), X.shape[1] + 1), np.float32), _logistic)
+    models = _Models.of(X, features)
+    at_zero = models.gradient(np.zeros((len(features), X.shape[1] + 1), np.float32), _logistic)
     penalty = np.float32(L1_SHARE) * np.abs(at_zero[:, 1:]).max(axis=1, keepdims=True)
 
     def shrink(coef: Singles, step: Singles, active: Integers) -> Singles:
@@ -50,21 +52,23 @@ def l1_logistic(X: NDArray, problems: Sequence[LabelledRows], _rngs: Sequence[np
     return np.where(coef > 0, coef, np.minimum(outside, 0)).astype(np.float64)
 
 
-def linear_svm(X: NDArray, problems: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
-    """Absolute coefficients of a linear support vector machine: mean squared hinge loss plus ``|coef|^2 / 2``.
+def linear_svm(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
+    """Return the absolute coefficients of a linear support vector machine.
 
-    scikit-learn's ``LinearSVC(C=1 / n, class_weight="balanced")``, but for its penalty on the intercept.
+    The objective is the mean squared hinge loss plus ``|coef|^2 / 2``: scikit-learn's
+    ``LinearSVC(C=1 / n, class_weight="balanced")``, without its penalty on the intercept.
     """
-    end = _minimise(_Models.of(X, problems), _squared_hinge, 2, lambda coef, step, _: coef / (1 + step))
+
+    def squared_hinge(margins: Singles) -> Singles:
+        return -2 * np.maximum(1 - margins, 0)
+
+    end = _minimise(_Models.of(X, features), squared_hinge, 2, lambda coef, step, _: coef / (1 + step))
     return np.abs(end[:, 1:]).astype(np.float64)
 
 
 def _logistic(margins: Singles) -> Singles:
+    """Return the derivative of the logistic loss by the margins."""
     return -expit(-margins)
-
-
-def _squared_hinge(margins: Singles) -> Singles:
-    return -2 * np.maximum(1 - margins, 0)
 
 
 def _dot(left: Singles, right: Singles) -> Singles:
@@ -74,48 +78,50 @@ def _dot(left: Singles, right: Singles) -> Singles:
 
 @dataclass(frozen=True)
 class _Models:
-    """The layer as every feature's model sees it; parameters are (n_problems, d + 1), intercepts first."""
+    """One linear model per feature on the same layer; parameters are (n_features, d + 1), intercepts first."""
 
     layer: Singles
     """(N, d), of mean 0 and deviation 1 on all rows."""
     scale: Singles
-    """(n_problems, d): what brings the layer to deviation 1 on the rows of a feature; 0 for constant neurons."""
+    """(n_features, d) factors that give the layer deviation 1 on the rows of a feature; 0 for constant neurons."""
     shift: Singles
-    """(n_problems, d): the mean of the layer, so scaled, on those rows."""
+    """(n_features, d) mean of the layer, scaled in this way, on these rows."""
     label: Singles
-    """(n_problems, N) -1/+1."""
+    """(n_features, N) -1/+1."""
     weight: Singles
-    """(n_problems, N): 0 for rows of others; each class sums to 1/2."""
+    """(n_features, N): 0 for rows outside the feature; each class sums to 1/2."""
 
     @classmethod
-    def of(cls, X: NDArray, problems: Sequence[LabelledRows]) -> _Models:
-        members, own = sets_of_rows(problems, len(X))
+    def of(cls, X: NDArray, features: Sequence[LabelledRows]) -> _Models:
+        """Standardise the layer once, and measure every set of rows in that scale."""
+        members, set_of_feature = sets_of_rows(features, len(X))
         mean, deviation = moments(X, np.vstack([np.ones((1, len(X)), np.bool_), members]))
         inverse = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
         layer = np.empty_like(X, dtype=np.float32)
         for rows, columns, tile in tiles(X):
             layer[rows, columns] = (tile - mean[0, columns]) * inverse[0, columns]
         scale, shift = deviation[0] * inverse[1:], (mean[1:] - mean[0]) * inverse[1:]
-        label, weight = np.ones((2, len(problems), len(X)), np.float32)
+        label, weight = np.ones((2, len(features), len(X)), np.float32)
         weight[:] = 0
-        for place, problem in enumerate(problems):
-            n_positive = np.count_nonzero(problem.label > 0)
-            size_of_class = np.where(problem.label > 0, n_positive, len(problem.label) - n_positive)
-            label[place, problem.row] = problem.label
-            weight[place, problem.row] = 0.5 / size_of_class
-        return cls(layer, scale[own].astype(np.float32), shift[own].astype(np.float32), label, weight)
+        for number, feature in enumerate(features):
+            n_positive = np.count_nonzero(feature.label > 0)
+            size_of_class = np.where(feature.label > 0, n_positive, len(feature.label) - n_positive)
+            label[number, feature.row] = feature.label
+            weight[number, feature.row] = 0.5 / size_of_class
+        scale, shift = (values[set_of_feature].astype(np.float32) for values in (scale, shift))
+        return cls(layer, scale, shift, label, weight)
 
-    def only(self, some: Integers) -> _Models:
-        """Return the models of some problems, on the same layer."""
-        return _Models(self.layer, self.scale[some], self.shift[some], self.label[some], self.weight[some])
+    def only(self, numbers: Integers) -> _Models:
+        """Return the models with these numbers, on the same layer."""
+        return _Models(self.layer, self.scale[numbers], self.shift[numbers], self.label[numbers], self.weight[numbers])
 
     def scores(self, theta: Singles) -> Singles:
-        """Return decision values (n_problems, N)."""
+        """Return decision values (n_features, N)."""
         coef = theta[:, 1:]
         return product(self.scale * coef, self.layer.T) + (theta[:, :1] - _dot(self.shift, coef))
 
     def transposed(self, values: Singles) -> Singles:
-        """Apply the transpose of :meth:`scores` to ``values`` (n_problems, N)."""
+        """Apply the transpose of :meth:`scores` to ``values`` (n_features, N)."""
         total = values.sum(axis=1, keepdims=True)
         return np.hstack([total, self.scale * product(values, self.layer) - self.shift * total])
 
@@ -124,7 +130,7 @@ class _Models:
         return self.transposed(self.weight * self.label * slope(self.label * self.scores(theta)))
 
     def largest_curvature(self) -> Singles:
-        """Return the largest eigenvalue (n_problems, 1) of the weighted second moments, by power iteration."""
+        """Return the largest eigenvalue (n_features, 1) of the weighted second moments, by power iteration."""
         start = np.random.default_rng(0).standard_normal((1, self.layer.shape[1] + 1), np.float32)
         vector = np.repeat(start, len(self.label), axis=0)
         for _ in range(20):
@@ -136,43 +142,48 @@ class _Models:
 def _minimise(
     models: _Models,
     slope: Callable[[Singles], Singles],
-    bend: float,
+    largest_bend: float,
     proximal: Callable[[Singles, Singles, Integers], Singles],
 ) -> Singles:
     """Take accelerated proximal gradient steps in every model until its coefficients hardly change.
 
-    ``slope`` is the loss's derivative, ``bend`` the most it changes by, ``proximal`` the proximal
-    map of the penalty for some of the models.
+    Parameters
+    ----------
+    models : _Models
+    slope : callable
+        The derivative of the loss by the margins.
+    largest_bend : float
+        The largest second derivative of the loss.
+    proximal : callable
+        The proximal map of the penalty: from coefficients, steps and the numbers of models to
+        coefficients.
 
     References
     ----------
     Beck and Teboulle, A Fast Iterative Shrinkage-Thresholding Algorithm (2009); O'Donoghue and
     Candes, Adaptive Restart for Accelerated Gradient Schemes (2015), the gradient scheme.
     """
-    # Power iteration ends below the eigenvalue, by a few per cent.
-    step = np.float32(1 / (1.1 * bend)) / models.largest_curvature()
+    # Power iteration ends a few per cent below the eigenvalue.
+    step = np.float32(1 / (1.1 * largest_bend)) / models.largest_curvature()
     result = np.zeros((len(models.label), models.layer.shape[1] + 1), np.float32)
     active, now, ahead, momentum = np.arange(len(result)), result, result, np.ones_like(step)
     for _ in range(MAX_STEPS):
         end = ahead - step * models.gradient(ahead, slope)
         end[:, 1:] = proximal(end[:, 1:], step, active)
+        # Restart the momentum of the models whose last step went against their gradient.
         momentum = np.where(_dot(ahead - end, end - now) > 0, np.float32(1), momentum)
-        following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        ahead = end + (momentum - 1) / following * (end - now)
-        change = _relative_change(now, end)
+        next_momentum = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        ahead = end + (momentum - 1) / next_momentum * (end - now)
+        largest = np.maximum(np.abs(end).max(axis=1), np.finfo(np.float32).tiny)
+        change = np.abs(end - now).max(axis=1) / largest
         result[active] = now = end
-        momentum = following
-        going = np.flatnonzero(change >= TOLERANCE)
-        if not len(going):
+        momentum = next_momentum
+        # Continue with the models that still change.
+        moving = np.flatnonzero(change >= TOLERANCE)
+        if not len(moving):
             return result
-        if len(going) < len(active):
-            models, active = models.only(going), active[going]
-            now, ahead, momentum, step = now[going], ahead[going], momentum[going], step[going]
+        if len(moving) < len(active):
+            models, active = models.only(moving), active[moving]
+            now, ahead, momentum, step = now[moving], ahead[moving], momentum[moving], step[moving]
     logger.warning("Coefficients still changed by %.1e after %d steps; ranks may be off.", change.max(), MAX_STEPS)
     return result
-
-
-def _relative_change(before: Singles, after: Singles) -> Singles:
-    """Return the largest change (n,) of every row as a share of its largest value."""
-    largest = np.maximum(np.abs(after).max(axis=1), np.finfo(np.float32).tiny)
-    return np.abs(after - before).max(axis=1) / largest

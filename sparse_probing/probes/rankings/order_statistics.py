@@ -1,33 +1,34 @@
 """Rankings by the order of a neuron's values, for all features of a layer from one sort of every neuron.
 
-Both scores are blind to the sign of a neuron and to monotone maps of it. Rows are visited in the
-order of the neuron's values, and every feature counts those that are its own.
+Neither score depends on the sign of a neuron or on monotone maps of it. Rows are visited in the
+order of the neuron's values, and every feature counts the rows that belong to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparse_probing.probes.validation import BLOCK_ELEMENTS, Floats, Integers, LabelledRows
+from sparse_probing.probes.blocks import BLOCK_ELEMENTS
+from sparse_probing.probes.validation import Floats, Integers, LabelledRows
 
 N_BINS = 16
 """Bins of the mutual information."""
 
 Kernel = Callable[[NDArray, Integers, NDArray[np.int8]], Floats]
-"""From ``values`` (b, N), their ``order`` (b, N) and ``labels`` (N, n_problems) to scores (b, n_problems)."""
+"""From ``values`` (b, N), their ``order`` (b, N) and ``labels`` (N, n_features) to scores (b, n_features)."""
 
 
-def area_under_roc(X: NDArray, problems: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
-    """Distance of the area under the ROC curve from 1/2; tied values count half."""
-    return np.abs(_over_sorted(_areas, X, problems) - 0.5)
+def area_under_roc(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
+    """Return the distance of the area under the ROC curve from 1/2; tied values count half."""
+    return np.abs(_over_sorted(_areas, X, features) - 0.5)
 
 
-def mutual_information(X: NDArray, problems: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
-    """Mutual information, in nats, between the label and the neuron cut into bins of equal counts.
+def mutual_information(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
+    """Return the mutual information, in nats, between the label and the neuron in bins of equal counts.
 
     Notes
     -----
@@ -42,60 +43,52 @@ def mutual_information(X: NDArray, problems: Sequence[LabelledRows], _rngs: Sequ
     Cover and Thomas, Elements of Information Theory (2006), section 2.3; Paninski, Estimation
     of Entropy and Mutual Information, Neural Computation (2003), for the bias.
     """
-    return _over_sorted(_informations, X, problems)
+    return _over_sorted(_informations, X, features)
 
 
-def _over_sorted(kernel: Kernel, X: NDArray, problems: Sequence[LabelledRows]) -> Floats:
-    labels = np.zeros((len(X), len(problems)), dtype=np.int8)
-    for column, problem in enumerate(problems):
-        labels[problem.row, column] = problem.label
-    scores = np.empty((len(problems), X.shape[1]))
-    for columns, values in _sortable_blocks(X):
-        scores[:, columns] = kernel(values, np.argsort(values, axis=1, kind="stable"), labels).T
-    return scores
-
-
-def _sortable_blocks(X: NDArray) -> Iterator[tuple[slice, NDArray]]:
-    """Yield some neurons as contiguous (b, N) values whose order is theirs.
-
-    float16 is read as integers of the same order, which are sorted by their digits in a tenth
-    of the time; both zeros become one.
-    """
+def _over_sorted(kernel: Kernel, X: NDArray, features: Sequence[LabelledRows]) -> Floats:
+    """Apply a kernel to the sorted values of every neuron; return scores (n_features, d)."""
+    labels = np.zeros((len(X), len(features)), dtype=np.int8)
+    for column, feature in enumerate(features):
+        labels[feature.row, column] = feature.label
+    scores = np.empty((len(features), X.shape[1]))
     width = max(4, BLOCK_ELEMENTS // len(X))
     for start in range(0, X.shape[1], width):
         columns = slice(start, min(start + width, X.shape[1]))
         values = np.ascontiguousarray(X[:, columns].T)
         if values.dtype == np.float16:
+            # Integers of the same order, which sort by their digits in a tenth of the time. Both zeros become one.
             bits = values.view(np.int16)
             values = np.where(bits < 0, (bits ^ 0x7FFF) + np.int16(1), bits)
-        yield columns, values
+        scores[:, columns] = kernel(values, np.argsort(values, axis=1, kind="stable"), labels).T
+    return scores
 
 
 @njit(cache=True)
 def _areas(values: NDArray, order: Integers, labels: NDArray[np.int8]) -> Floats:
     """Return the areas: pairs with the positive above the negative, over all pairs."""
-    n_problems = labels.shape[1]
-    areas = np.empty((len(values), n_problems))
+    n_features = labels.shape[1]
+    areas = np.empty((len(values), n_features))
     for j in range(len(values)):
-        positives = np.zeros(n_problems, np.int32)
-        negatives = np.zeros(n_problems, np.int32)
-        positives_below = np.zeros(n_problems, np.int32)
-        negatives_below = np.zeros(n_problems, np.int32)
-        twice = np.zeros(n_problems)
+        positives = np.zeros(n_features, np.int32)
+        negatives = np.zeros(n_features, np.int32)
+        positives_below = np.zeros(n_features, np.int32)
+        negatives_below = np.zeros(n_features, np.int32)
+        twice = np.zeros(n_features)
         for i in range(order.shape[1]):
             row = order[j, i]
-            for p in range(n_problems):
+            for p in range(n_features):
                 positives[p] += np.int32(labels[row, p] > 0)
                 negatives[p] += np.int32(labels[row, p] < 0)
             if i + 1 == order.shape[1] or values[j, order[j, i + 1]] != values[j, row]:
-                for p in range(n_problems):
+                for p in range(n_features):
                     pairs = 2.0 * negatives_below[p] + negatives[p]
                     twice[p] += positives[p] * pairs
                     positives_below[p] += positives[p]
                     negatives_below[p] += negatives[p]
                     positives[p] = 0
                     negatives[p] = 0
-        for p in range(n_problems):
+        for p in range(n_features):
             areas[j, p] = twice[p] / (2.0 * positives_below[p] * negatives_below[p])
     return areas
 
@@ -103,25 +96,25 @@ def _areas(values: NDArray, order: Integers, labels: NDArray[np.int8]) -> Floats
 @njit(cache=True)
 def _informations(values: NDArray, order: Integers, labels: NDArray[np.int8]) -> Floats:
     """Return the mutual information of every feature; a bin ends with the value that fills it."""
-    n_problems = labels.shape[1]
-    n_rows = np.zeros(n_problems)
-    n_positive = np.zeros(n_problems)
+    n_features = labels.shape[1]
+    n_rows = np.zeros(n_features)
+    n_positive = np.zeros(n_features)
     for i in range(len(labels)):
-        for p in range(n_problems):
+        for p in range(n_features):
             n_rows[p] += labels[i, p] != 0
             n_positive[p] += labels[i, p] > 0
-    informations = np.zeros((len(values), n_problems))
+    informations = np.zeros((len(values), n_features))
     for j in range(len(values)):
-        rows = np.zeros(n_problems, np.int32)
-        positives = np.zeros(n_problems, np.int32)
+        rows = np.zeros(n_features, np.int32)
+        positives = np.zeros(n_features, np.int32)
         for i in range(order.shape[1]):
             row = order[j, i]
-            for p in range(n_problems):
+            for p in range(n_features):
                 rows[p] += np.int32(labels[row, p] != 0)
                 positives[p] += np.int32(labels[row, p] > 0)
             last = i + 1 == order.shape[1]
             if last or values[j, order[j, i + 1]] != values[j, row]:
-                for p in range(n_problems):
+                for p in range(n_features):
                     if rows[p] * N_BINS >= n_rows[p] or (last and rows[p] > 0):
                         informations[j, p] += _bin_information(positives[p], rows[p], n_positive[p], n_rows[p])
                         rows[p] = 0

@@ -1,6 +1,6 @@
 """Rankings for targets other than two classes: real values and several classes.
 
-Each reads the layer once and scores every neuron; larger is better and a constant neuron gets -inf.
+Each reads the layer once and scores every neuron. Larger is better; a constant neuron scores -inf.
 """
 
 from __future__ import annotations
@@ -8,28 +8,42 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from sparse_probing.probes.rankings import rank_layer
-from sparse_probing.probes.validation import Floats, Integers, LabelledRows, check_classes, check_targets, column_blocks
+from sparse_probing.probes.blocks import column_blocks
+from sparse_probing.probes.rankings import constant_columns, rank_layer
+from sparse_probing.probes.rankings.sums import ratio_or_zero
+from sparse_probing.probes.scaling import centre_rows
+from sparse_probing.probes.validation import Floats, LabelledRows, check_classes, check_targets
 
 TargetRanking = Callable[[ArrayLike, ArrayLike], Floats]
+"""``ranking(X (n, d), targets (n,)) -> scores (d,)``: larger is better."""
 
 
 def absolute_correlation(X: ArrayLike, y: ArrayLike) -> Floats:
-    """Return |Pearson correlation| (d,) of activations (n, d) with real targets (n,)."""
+    """Return |Pearson correlation| (d,) of activations (n, d) with real targets (n,).
+
+    Raises
+    ------
+    ProbeError
+        If :func:`sparse_probing.probes.validation.check_targets` refuses ``X`` or ``y``.
+    """
     activations, targets = check_targets(X, y)
     centred = targets - targets.mean()
     unit, scores = centred / np.linalg.norm(centred), np.empty(activations.shape[1])
     for columns, block in column_blocks(activations):
-        block -= block.mean(axis=1)[:, None]
-        scores[columns] = _ratio(np.abs(block @ unit), np.sqrt(np.einsum("ij,ij->i", block, block)))
-    scores[_constant(activations)] = -np.inf
+        centre_rows(block)
+        scores[columns] = ratio_or_zero(np.abs(block @ unit), np.sqrt(np.einsum("ij,ij->i", block, block)))
+    n, d = activations.shape
+    scores[constant_columns(activations, np.arange(d), np.arange(n))] = -np.inf
     return np.minimum(scores, 1)
 
 
 def regression_f_statistic(X: ArrayLike, y: ArrayLike) -> Floats:
-    """Return the F statistic (d,) of the regression of real targets (n,) on each neuron; with 1, n - 2 degrees."""
+    """Return the F statistic (d,) of the regression of real targets (n,) on each neuron.
+
+    It has 1 and n - 2 degrees of freedom. Errors are those of :func:`absolute_correlation`.
+    """
     correlation = absolute_correlation(X, y)
     constant = np.isinf(correlation)
     explained = np.where(constant, 0, correlation) ** 2
@@ -43,21 +57,21 @@ def anova_f_statistic(X: ArrayLike, y: ArrayLike) -> Floats:
     Raises
     ------
     ProbeError
-        If ``X`` or ``y`` is refused by :func:`sparse_probing.probes.validation.check_classes`.
+        If :func:`sparse_probing.probes.validation.check_classes` refuses ``X`` or ``y``.
     """
     activations, classes, codes = check_classes(X, y)
-    counts, n = np.bincount(codes), len(codes)
+    counts, (n, d) = np.bincount(codes), activations.shape
     members = (codes[:, None] == np.arange(len(classes))).astype(np.float64)
-    between, within = np.empty((2, activations.shape[1]))
+    between, within = np.empty((2, d))
     for columns, block in column_blocks(activations):
-        block -= block.mean(axis=1)[:, None]
+        centre_rows(block)
         means = block @ members / counts
         between[columns] = means**2 @ counts
         block -= means[:, codes]
         within[columns] = np.einsum("ij,ij->i", block, block)
     degrees = max(n - len(classes), 1) / (len(classes) - 1)
-    scores = _ratio(between, within) * degrees
-    scores[_constant(activations)] = -np.inf
+    scores = ratio_or_zero(between, within) * degrees
+    scores[constant_columns(activations, np.arange(d), np.arange(n))] = -np.inf
     return scores
 
 
@@ -68,7 +82,7 @@ def best_one_against_rest(X: ArrayLike, y: ArrayLike, ranking: str, rng: np.rand
     ----------
     X : (n, d) array of any real dtype
     y : (n,) array
-        Classes, of any kind that sorts.
+        Classes, of any type that can be sorted.
     ranking : str
         A name in :data:`sparse_probing.probes.rankings.RANKINGS`.
     rng : numpy.random.Generator
@@ -76,13 +90,13 @@ def best_one_against_rest(X: ArrayLike, y: ArrayLike, ranking: str, rng: np.rand
     Raises
     ------
     ProbeError
-        If ``X`` or ``y`` is refused by :func:`sparse_probing.probes.validation.check_classes`, or if there is
+        If :func:`sparse_probing.probes.validation.check_classes` refuses ``X`` or ``y``, or if there is
         no such ranking.
     """
     activations, classes, codes = check_classes(X, y)
     rows = np.arange(len(codes))
-    problems = [LabelledRows(rows, np.where(codes == code, 1.0, -1.0)) for code in range(len(classes))]
-    return rank_layer(activations, problems, ranking, rng.spawn(len(classes))).max(axis=0)
+    features = [LabelledRows(rows, np.where(codes == code, 1.0, -1.0)) for code in range(len(classes))]
+    return rank_layer(activations, features, ranking, rng.spawn(len(classes))).max(axis=0)
 
 
 REGRESSION_RANKINGS: dict[str, TargetRanking] = {
@@ -90,17 +104,3 @@ REGRESSION_RANKINGS: dict[str, TargetRanking] = {
     "f_stat": regression_f_statistic,
 }
 """Rankings for real targets."""
-
-
-def _constant(X: NDArray) -> Integers:
-    """Return the columns with one value, looking only at those whose first and last value agree."""
-    candidates = np.flatnonzero(X[0] == X[-1])
-    return candidates[(X[:, candidates] == X[0, candidates]).all(axis=0)]
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """Return numerator / denominator: 0 where both are zero, infinite where the denominator alone is."""
-    with np.errstate(divide="ignore"):
-        return np.divide(
-            numerator, denominator, out=np.zeros_like(numerator), where=(numerator > 0) | (denominator > 0)
-        )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_probing.probes.validation import Booleans, Floats, Integers, LabelledRows, tiles
+from sparse_probing.probes.blocks import tiles
+from sparse_probing.probes.validation import Booleans, Floats, Integers, LabelledRows
 
 GROUP = 8
 """Rows of every matrix product: libraries add in another order for other shapes."""
@@ -19,7 +20,7 @@ def product(left: NDArray, right: NDArray) -> NDArray:
     Parameters
     ----------
     left : (n, m) array
-        Of any dtype; ``GROUP`` rows at a time are brought to the dtype of ``right``.
+        Of any dtype; ``GROUP`` rows at a time are converted to the dtype of ``right``.
     right : (m, d) array
 
     Returns
@@ -28,10 +29,10 @@ def product(left: NDArray, right: NDArray) -> NDArray:
     """
     result = np.empty((len(left), right.shape[1]), right.dtype)
     for first in range(0, len(left), GROUP):
-        some = left[first : first + GROUP]
+        rows = left[first : first + GROUP]
         group = np.zeros((GROUP, left.shape[1]), right.dtype)
-        group[: len(some)] = some
-        result[first : first + GROUP] = (group @ right)[: len(some)]
+        group[: len(rows)] = rows
+        result[first : first + GROUP] = (group @ right)[: len(rows)]
     return result
 
 
@@ -46,13 +47,17 @@ def sums_over_sets(X: NDArray, sets: Booleans, n_squared: int = 0) -> tuple[Floa
     X : (N, d) array
     sets : (n_sets, N) array of bool
     n_squared : int
-        For how many of the sets, the first ones, squares are summed.
+        Squares are summed for this number of sets, the first ones.
 
     Returns
     -------
-    (n_sets, d), (n_squared, d), (d,) arrays of float64
-        Sums of centred columns, of their squares, and what was taken off: the mean of a few
-        rows, so that squares keep their digits.
+    sums : (n_sets, d) array of float64
+        Sums of the centred columns.
+    squares : (n_squared, d) array of float64
+        Sums of their squares.
+    centre : (d,) array of float64
+        The value that was subtracted from a column: the mean of a few rows, so that squares keep
+        their digits.
     """
     centre = X[:: max(1, len(X) // 16)].mean(axis=0, dtype=np.float64)
     sums, squares = np.zeros((len(sets), X.shape[1])), np.zeros((n_squared, X.shape[1]))
@@ -64,14 +69,14 @@ def sums_over_sets(X: NDArray, sets: Booleans, n_squared: int = 0) -> tuple[Floa
     return sums, squares, centre
 
 
-def sets_of_rows(problems: Sequence[LabelledRows], n_rows: int) -> tuple[Booleans, Integers]:
-    """Return the members of every distinct set of rows (n_sets, n_rows), and the set of every problem."""
-    places: dict[bytes, int] = {}
-    own = np.array([places.setdefault(p.row.tobytes(), len(places)) for p in problems])
-    members = np.zeros((len(places), n_rows), dtype=np.bool_)
-    for place, problem in zip(own, problems, strict=True):
-        members[place, problem.row] = True
-    return members, own
+def sets_of_rows(features: Sequence[LabelledRows], n_rows: int) -> tuple[Booleans, Integers]:
+    """Return the members (n_sets, n_rows) of every distinct set of rows, and the set (n_features,) of every feature."""
+    numbers: dict[bytes, int] = {}
+    set_of_feature = np.array([numbers.setdefault(f.row.tobytes(), len(numbers)) for f in features])
+    members = np.zeros((len(numbers), n_rows), dtype=np.bool_)
+    for number, feature in zip(set_of_feature, features, strict=True):
+        members[number, feature.row] = True
+    return members, set_of_feature
 
 
 def moments(X: NDArray, members: Booleans) -> tuple[Floats, Floats]:
@@ -79,3 +84,10 @@ def moments(X: NDArray, members: Booleans) -> tuple[Floats, Floats]:
     sums, squares, centre = sums_over_sets(X, members, len(members))
     n_rows = members.sum(axis=1, keepdims=True)
     return centre + sums / n_rows, np.sqrt(np.maximum(squares / n_rows - (sums / n_rows) ** 2, 0))
+
+
+def ratio_or_zero(numerator: Floats, denominator: Floats) -> Floats:
+    """Return ``numerator / denominator``: 0 for 0 / 0, infinity for other divisions by zero."""
+    defined = (numerator > 0) | (denominator > 0)
+    with np.errstate(divide="ignore"):
+        return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=defined)

@@ -1,1 +1,1 @@
-"""Splits and folds that keep groups whole."""
+"""Splits and folds of rows with whole groups."""

@@ -86,8 +86,8 @@ for package in (probing_datasets, sparse_probing):
 from probing_datasets.make_config import MakeConfig
 from sparse_probing.config import HarvestConfig, ProbingConfig
 MakeConfig("ewt")
-HarvestConfig(model="demo", feature_dataset="none")
-ProbingConfig(model="demo", feature_dataset="none")
+HarvestConfig.from_flags(model="demo", feature_dataset="none")
+ProbingConfig.from_flags(model="demo", feature_dataset="none")
 """
 
 SET_BY_LIBRARIES = {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}

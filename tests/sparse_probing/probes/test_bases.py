@@ -1,3 +1,5 @@
+"""Bases: shapes and seeds, orthogonality, uniform directions, memory, errors."""
+
 import tracemalloc
 
 import numpy as np
@@ -26,30 +28,30 @@ def test_shape_and_seed(name, dtype):
         assert not np.allclose(first, other)
 
 
-def test_rotation_keeps_what_a_dense_probe_sees_and_projection_does_not():
+def test_a_rotation_preserves_inner_products_and_a_projection_does_not():
     X = layer()
     gram = X.astype(np.float64) @ X.T
 
     def distortion(name):
-        turned = BASES[name](X, np.random.default_rng(0)).astype(np.float64)
-        return np.abs(turned @ turned.T - gram).max() / np.abs(gram).max()
+        rotated = BASES[name](X, np.random.default_rng(0)).astype(np.float64)
+        return np.abs(rotated @ rotated.T - gram).max() / np.abs(gram).max()
 
     assert distortion("rotation") < 1e-5
     assert distortion("projection") > 0.1
 
 
 def test_projected_lengths_are_right_on_average():
-    turned = BASES["projection"](layer(), np.random.default_rng(0))
-    assert (turned**2).sum() / (layer() ** 2).sum() == pytest.approx(1, abs=0.05)
+    rotated = BASES["projection"](layer(), np.random.default_rng(0))
+    assert (rotated**2).sum() / (layer() ** 2).sum() == pytest.approx(1, abs=0.05)
 
 
 def test_a_neuron_is_spread_over_all_directions():
     X = layer()
     X[:, 3] **= 3
     X[:, 3] /= X[:, 3].std()
-    turned = BASES["rotation"](X, np.random.default_rng(0))
+    rotated = BASES["rotation"](X, np.random.default_rng(0))
     assert kurtosis(X, axis=0).max() > 10
-    assert kurtosis(turned, axis=0).max() < 3
+    assert kurtosis(rotated, axis=0).max() < 3
 
 
 def test_orthogonal_matrices_are_uniform():
@@ -70,12 +72,12 @@ def test_control_without_the_sign_fix_entries_are_not_uniform():
 def test_no_second_copy_of_the_layer():
     X = layer(np.float16, n=40_000)
     tracemalloc.start()
-    turned = BASES["rotation"](X, np.random.default_rng(0))
+    rotated = BASES["rotation"](X, np.random.default_rng(0))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 1.2 * turned.nbytes
+    assert peak < 1.2 * rotated.nbytes
 
 
 def test_error():
-    with pytest.raises(ProbeError, match="no non-empty"):
+    with pytest.raises(ProbeError, match="non-empty"):
         BASES["rotation"](np.zeros(3), np.random.default_rng(0))

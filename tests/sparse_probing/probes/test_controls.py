@@ -1,3 +1,5 @@
+"""Shuffled labels: sequences or rows are exchanged, and which units those are."""
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,13 +12,13 @@ from sparse_probing.probes.controls import exchangeable_units, shuffled_labels
 def test_labels_of_sequences_stay_together(seed, n_sequences):
     rng = np.random.default_rng(seed)
     sequences = rng.integers(0, n_sequences, 100) * 3
-    of_sequence = rng.choice(np.array([-1, 1], dtype=np.int8), n_sequences * 3)
-    shuffled = shuffled_labels(of_sequence[sequences], sequences, rng)
+    label_of_sequence = rng.choice(np.array([-1, 1], dtype=np.int8), n_sequences * 3)
+    shuffled = shuffled_labels(label_of_sequence[sequences], sequences, rng)
     assert shuffled.dtype == np.int8
     present = np.unique(sequences)
     labels_after = [set(shuffled[sequences == code]) for code in present]
     assert all(len(labels) == 1 for labels in labels_after)
-    assert sum(labels == {1} for labels in labels_after) == (of_sequence[present] == 1).sum()
+    assert sum(labels == {1} for labels in labels_after) == (label_of_sequence[present] == 1).sum()
 
 
 @settings(deadline=None)
@@ -32,15 +34,15 @@ def test_labels_of_rows_are_permuted_over_rows(seed):
 def test_dependence_within_sequences_is_what_distinguishes_the_two():
     sequences = np.repeat(np.arange(100), 20)
     labels = np.where(sequences % 2, 1, -1)
-    kept = shuffled_labels(labels, sequences, np.random.default_rng(0))
-    destroyed = shuffled_labels(labels, np.zeros_like(sequences), np.random.default_rng(0))
+    of_sequences = shuffled_labels(labels, sequences, np.random.default_rng(0))
+    of_rows = shuffled_labels(labels, np.zeros_like(sequences), np.random.default_rng(0))
 
     def agreement(values):
         return np.mean(values[1:] == values[:-1])
 
-    assert agreement(kept) > 0.95
-    assert agreement(destroyed) < 0.6
-    assert np.mean(kept == labels) < 0.8
+    assert agreement(of_sequences) > 0.95
+    assert agreement(of_rows) < 0.6
+    assert np.mean(of_sequences == labels) < 0.8
 
 
 def test_same_generator_same_labels():

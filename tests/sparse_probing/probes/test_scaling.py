@@ -1,8 +1,10 @@
+"""Standardised, scaled and centred columns, and coefficients of stored activations."""
+
 import numpy as np
 import pytest
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.scaling import Columns, Standardiser, centred_columns
+from sparse_probing.probes.scaling import ScaledColumns, Standardiser, centred_columns, undo_scaling
 
 
 def test_training_rows_get_mean_0_and_deviation_1_and_constant_columns_stay_finite():
@@ -35,7 +37,7 @@ def test_columns_equal_the_plain_formula(dtype, order, standardize):
     expected[:, 4] = 0
     if standardize:
         expected /= np.where(np.arange(37) == 4, 1, wide.std(axis=0))
-    columns, vector = Columns.of(X, standardize), rng.standard_normal(200)
+    columns, vector = ScaledColumns.of(X, standardize), rng.standard_normal(200)
     assert columns.correlate(vector) == pytest.approx(vector @ expected, abs=1e-9)
     assert columns.take(np.array([9, 4, 0])) == pytest.approx(expected[:, [9, 4, 0]].T, abs=1e-10)
     means, design = centred_columns(X)
@@ -45,4 +47,22 @@ def test_columns_equal_the_plain_formula(dtype, order, standardize):
 
 def test_constant_layer_is_refused():
     with pytest.raises(ProbeError, match="All 3 neurons are constant"):
-        Columns.of(np.full((5, 3), 0.1), True)
+        ScaledColumns.of(np.full((5, 3), 0.1), True)
+
+
+def test_undone_scaling_gives_the_same_scores_for_one_function_and_for_several():
+    rng = np.random.default_rng(2)
+    X, mean, scale = rng.standard_normal((50, 4)), rng.standard_normal(4), rng.uniform(0.1, 5, 4)
+    for coef, intercept in ((rng.standard_normal(4), 0.7), (rng.standard_normal((3, 4)), rng.standard_normal(3))):
+        stored, stored_intercept = undo_scaling(coef, intercept, mean, scale)
+        assert X @ stored.T + stored_intercept == pytest.approx((X - mean) / scale @ coef.T + intercept)
+        same, centred_intercept = undo_scaling(coef, intercept, mean)
+        assert X @ same.T + centred_intercept == pytest.approx((X - mean) @ coef.T + intercept)
+
+
+def test_scaled_columns_undo_their_scaling():
+    rng = np.random.default_rng(3)
+    X = 3 * rng.standard_normal((80, 6)) + 5
+    columns, support, coef = ScaledColumns.of(X, standardize=True), np.array([4, 1]), np.array([0.5, -2.0])
+    stored, intercept = columns.undo(support, coef, 0.3)
+    assert X[:, support] @ stored + intercept == pytest.approx(coef @ columns.take(support) + 0.3)

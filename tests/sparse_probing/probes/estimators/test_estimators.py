@@ -1,3 +1,5 @@
+"""Estimators: scikit-learn's checks, references, pipelines, planted neurons, errors."""
+
 import doctest
 import importlib
 
@@ -13,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from probing_datasets.foundation.errors import ProbeError, SparseProbingError
 from sparse_probing.probes.estimators import DenseProbe, L1Probe, SingleNeuronProbe, SparseRegressor, TopKProbe
 from sparse_probing.probes.rankings import RANKINGS
+from tests.builders.layers import planted_code_and_prose
 
 
 @parametrize_with_checks(
@@ -32,22 +35,13 @@ def test_scikit_learn_s_own_checks(estimator, check):
 
 @pytest.mark.parametrize("module", ["classifiers", "regressor"])
 def test_examples(module):
-    found = doctest.testmod(importlib.import_module(f"sparse_probing.probes.estimators.{module}"))
-    assert found.attempted >= 3
-    assert found.failed == 0
-
-
-def planted(seed=0, n=300, d=40):
-    rng = np.random.default_rng(seed)
-    y = np.where(rng.random(n) < 0.3, "code", "prose")
-    X = rng.standard_normal((n, d)) * np.geomspace(0.1, 10, d) + 1
-    X[y == "prose", 12] += 3 * X[:, 12].std()
-    X[y == "prose", 30] -= 1.5 * X[:, 30].std()
-    return X.astype(np.float32), y
+    result = doctest.testmod(importlib.import_module(f"sparse_probing.probes.estimators.{module}"))
+    assert result.attempted >= 3
+    assert result.failed == 0
 
 
 def test_top_k_is_scikit_learn_s_logistic_regression_on_the_support():
-    X, y = planted()
+    X, y = planted_code_and_prose()
     probe = TopKProbe(k=5, C=0.3).fit(X, y)
     peer = LogisticRegression(C=0.3, class_weight="balanced", tol=1e-10, max_iter=10_000)
     peer.fit(X[:, probe.support_].astype(float), y)
@@ -60,16 +54,16 @@ def test_top_k_is_scikit_learn_s_logistic_regression_on_the_support():
 
 @pytest.mark.parametrize("balanced", [True, False])
 def test_dense_is_scikit_learn_s_logistic_regression(balanced):
-    X, y = planted()
+    X, y = planted_code_and_prose()
     peer = LogisticRegression(class_weight="balanced" if balanced else None, solver="newton-cholesky", tol=1e-10)
     scores = peer.fit(X.astype(float), y).decision_function(X)
-    found = DenseProbe(balanced=balanced).fit(X, y).decision_function(X)
-    np.testing.assert_allclose(found, scores, atol=1e-3 * abs(scores).max())
+    ours = DenseProbe(balanced=balanced).fit(X, y).decision_function(X)
+    np.testing.assert_allclose(ours, scores, atol=1e-3 * abs(scores).max())
 
 
 @pytest.mark.parametrize("probe", [TopKProbe(k=3), DenseProbe(), L1Probe(C=0.1, standardize=False)])
 def test_standardize_is_a_pipeline_with_a_scaler(probe):
-    X, y = planted()
+    X, y = planted_code_and_prose()
     scaled = make_pipeline(StandardScaler(), probe).fit(X.astype(float), y).decision_function(X.astype(float))
     ours = type(probe)(**{**probe.get_params(), "standardize": True}).fit(X, y)
     np.testing.assert_allclose(ours.decision_function(X), scaled, atol=1e-3)
@@ -77,8 +71,8 @@ def test_standardize_is_a_pipeline_with_a_scaler(probe):
 
 
 @pytest.mark.parametrize("ranking", sorted(set(RANKINGS) - {"random"}))
-def test_planted_neuron_is_found_and_random_neurons_do_not_know(ranking):
-    X, y = planted()
+def test_planted_neuron_is_found_and_random_neurons_are_at_chance(ranking):
+    X, y = planted_code_and_prose()
     probe = TopKProbe(k=1, ranking=ranking, standardize=True).fit(X[:200], y[:200])
     assert probe.support_.tolist() == [12]
     chance = [
@@ -88,8 +82,8 @@ def test_planted_neuron_is_found_and_random_neurons_do_not_know(ranking):
     assert probe.score(X[200:], y[200:]) > 0.85 > np.median(chance) + 0.1
 
 
-def test_single_neuron_takes_the_best_by_f1_or_the_one_it_is_given():
-    X, y = planted()
+def test_single_neuron_is_the_best_by_f1_or_the_given_one():
+    X, y = planted_code_and_prose()
     assert SingleNeuronProbe().fit(X, y).support_.tolist() == [12]
     assert SingleNeuronProbe(neuron=30).fit(X, y).coef_[0, 30] < 0
     with pytest.raises(ProbeError, match="no neuron 40 among 40"):
@@ -107,13 +101,13 @@ def test_more_classes_by_one_against_the_rest():
 
 
 def test_grid_search_with_groups():
-    X, y = planted()
+    X, y = planted_code_and_prose()
     search = GridSearchCV(TopKProbe(), {"k": [1, 8]}, cv=GroupKFold(3)).fit(X, y, groups=np.arange(300) // 5)
     assert search.best_score_ > 0.85
 
 
 def test_sparse_regressor_is_ridge_on_the_support():
-    X, _ = planted()
+    X, _ = planted_code_and_prose()
     target = 2.0 * X[:, 5] / X[:, 5].std() - X[:, 20] / X[:, 20].std()
     probe = SparseRegressor(k=3, alpha=2.0).fit(X, target)
     peer = Ridge(alpha=2.0).fit(X[:, probe.support_].astype(float), target)
@@ -122,10 +116,10 @@ def test_sparse_regressor_is_ridge_on_the_support():
 
 
 def test_errors_are_of_the_project_and_value_errors():
-    X, y = planted()
+    X, y = planted_code_and_prose()
     with pytest.raises(SparseProbingError, match="Only binary classification is supported. The type of the target is"):
         DenseProbe().fit(X, np.arange(300) % 3)
-    with pytest.raises(ValueError, match="one class"):
+    with pytest.raises(ValueError, match="rows of two classes"):
         DenseProbe().fit(X, np.ones(300, dtype=int))
     with pytest.raises(ProbeError, match="no ranking 'best'"):
         TopKProbe(ranking="best").fit(X, y)

@@ -1,3 +1,5 @@
+"""Bootstrap intervals: SciPy, coverage with groups, strata of classes, errors."""
+
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
@@ -21,8 +23,8 @@ def test_coverage_with_groups_and_far_too_little_without():
     values = rng.standard_normal((40, 500))[groups] + 0.5 * rng.standard_normal((200, 500))
 
     def coverage(units):
-        found = group_bootstrap(lambda rows: values[rows].mean(axis=0), units, rng, n_resamples=400)
-        return ((found.low <= 0) & (found.high >= 0)).mean()
+        result = group_bootstrap(lambda rows: values[rows].mean(axis=0), units, rng, n_resamples=400)
+        return ((result.low <= 0) & (result.high >= 0)).mean()
 
     assert coverage(groups) == pytest.approx(0.94, abs=0.03)
     assert coverage(np.arange(200)) < 0.75
@@ -35,13 +37,13 @@ def test_every_metric_of_many_probes_and_no_draw_without_a_class():
     scores = y[:, None] * [1.0, 0.2] + rng.standard_normal((120, 2))
 
     def f1_and_area(rows):
-        found = classification_metrics(y[rows], scores[rows], only=["f1_score", "roc_auc"])
-        return np.stack([found["f1_score"], found["roc_auc"]])
+        result = classification_metrics(y[rows], scores[rows], only=["f1_score", "roc_auc"])
+        return np.stack([result["f1_score"], result["roc_auc"]])
 
-    found = group_bootstrap(f1_and_area, groups, rng, labels=y, n_resamples=200)
-    assert found.low.shape == (2, 2)
-    assert (found.low <= f1_and_area(np.arange(120))).all()
-    assert (found.high >= f1_and_area(np.arange(120))).all()
+    result = group_bootstrap(f1_and_area, groups, rng, labels=y, n_resamples=200)
+    assert result.low.shape == (2, 2)
+    assert (result.low <= f1_and_area(np.arange(120))).all()
+    assert (result.high >= f1_and_area(np.arange(120))).all()
     with pytest.raises(ProbeError, match="both classes"):
         group_bootstrap(f1_and_area, groups, rng, n_resamples=200)
 

@@ -1,3 +1,5 @@
+"""Losses of L1 paths: derivatives, duals, extreme scores."""
+
 import numpy as np
 import pytest
 from hypothesis import given

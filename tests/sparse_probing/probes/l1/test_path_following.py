@@ -1,3 +1,5 @@
+"""Scores, densities and convergence of the probes of a path."""
+
 import numpy as np
 
 from sparse_probing.probes.l1.path_following import SparseFit, SparsePath

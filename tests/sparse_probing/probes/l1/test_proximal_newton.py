@@ -1,12 +1,14 @@
+"""Proximal Newton steps: weights of rows and any start lead to the same minimum."""
+
 import numpy as np
 import pytest
 
 from sparse_probing.probes.l1.losses import LogisticLoss, SquaredLoss
 from sparse_probing.probes.l1.proximal_newton import Penalty, minimise, null_correlation, null_point
-from sparse_probing.probes.scaling import Columns
+from sparse_probing.probes.scaling import ScaledColumns
 
 
-def problem(n=60, d=15):
+def weighted_rows(n=60, d=15):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, d))
     return X, np.where(X[:, 0] + rng.standard_normal(n) > 0, 1.0, -1.0), rng.integers(1, 4, n)
@@ -14,11 +16,11 @@ def problem(n=60, d=15):
 
 @pytest.mark.parametrize("l2", [0.0, 0.7])
 @pytest.mark.parametrize("loss", [LogisticLoss, SquaredLoss])
-def test_a_row_of_weight_two_is_a_row_that_stands_twice(loss, l2):
-    X, y, counts = problem()
+def test_a_row_of_weight_two_counts_as_two_rows(loss, l2):
+    X, y, counts = weighted_rows()
     rows = np.repeat(np.arange(len(y)), counts)
-    # No standardisation: the columns of repeated rows would have other means, which the intercept takes up.
-    weighted, repeated = Columns.of(X, False), Columns.of(X[rows], False)
+    # Without standardisation, because repeated rows have other deviations. Other means change only the intercept.
+    weighted, repeated = ScaledColumns.of(X, False), ScaledColumns.of(X[rows], False)
     a, b = loss(y, counts.astype(float)), loss(y[rows], np.ones(len(rows)))
     penalty = Penalty(3.0, l2)
     one = minimise(weighted, a, penalty, null_point(a), 1e-12, 100)
@@ -31,8 +33,8 @@ def test_a_row_of_weight_two_is_a_row_that_stands_twice(loss, l2):
 
 @pytest.mark.parametrize("loss", [LogisticLoss, SquaredLoss])
 def test_any_start_leads_to_the_same_minimum(loss):
-    X, y, _ = problem()
-    columns, penalty = Columns.of(X, True), Penalty(2.0, 0.0)
+    X, y, _ = weighted_rows()
+    columns, penalty = ScaledColumns.of(X, True), Penalty(2.0, 0.0)
     fit = loss(y, np.ones(len(y)))
     sparse = minimise(columns, fit, Penalty(0.01, 0.0), null_point(fit), 1e-9, 100)
     cold, warm = (minimise(columns, fit, penalty, start, 1e-12, 100) for start in (null_point(fit), sparse))

@@ -1,56 +1,23 @@
+"""Logistic probes of nested supports and of all neurons: minima, scores, reported decrements, errors."""
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.controls import shuffled_labels
 from sparse_probing.probes.l2.logistic import fit_dense, fit_nested_top_k, nested_scores
 from sparse_probing.probes.metrics.classification import classification_metrics
-
-
-def correlated(n=400, d=12, seed=0, noise=1.0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, 5)) @ rng.standard_normal((5, d)) + rng.standard_normal((n, d)) + 2
-    y = np.where(X[:, 0] - X[:, 1] + noise * rng.standard_normal(n) > 1, 1, -1).astype(np.int8)
-    return X, y
-
-
-def weights(y, C=1.0, balanced=True):
-    share = np.where(y > 0, (y > 0).mean(), (y < 0).mean())
-    return C / 2 / share if balanced else np.full(len(y), C)
-
-
-def objective(X, y, coef, intercept, C=1.0, balanced=True):
-    margins = y * (X @ coef + intercept)
-    return weights(y, C, balanced) @ np.logaddexp(0, -margins) + coef @ coef / 2
-
-
-def exact_decrement(X, y, coef, intercept, C=1.0):
-    """Half the squared Newton decrement over the objective, from the full Hessian of scaled columns."""
-    scale = np.maximum(np.abs(X).max(axis=0), 1e-300)
-    design = np.column_stack([np.ones(len(X)), X / scale])
-    probability = expit(-y * (X @ coef + intercept))
-    ridge = np.r_[0, 1 / scale**2]
-    gradient = -design.T @ (weights(y, C) * y * probability) + np.r_[0, coef / scale]
-    hessian = (design.T * (weights(y, C) * probability * (1 - probability))) @ design + np.diag(ridge)
-    return gradient @ np.linalg.lstsq(hessian, gradient)[0] / 2 / objective(X, y, coef, intercept, C)
-
-
-def reference(X, y, C=1.0, balanced=True):
-    class_weight = "balanced" if balanced else None
-    model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-10, class_weight=class_weight, max_iter=1000).fit(
-        X, y
-    )
-    return model.coef_[0], model.intercept_[0]
+from tests.builders.layers import correlated, hard_columns
+from tests.builders.references import logistic_decrement, logistic_objective, scikit_learn_logistic
 
 
 def assert_matches_reference(fit, X, y, C=1.0, balanced=True):
-    coef, intercept = reference(X, y, C, balanced)
-    best = objective(X, y, coef, intercept, C, balanced)
-    assert fit.objective == pytest.approx(objective(X, y, fit.coef, fit.intercept, C, balanced), rel=1e-11)
+    model = scikit_learn_logistic(X, y, C, balanced)
+    coef, intercept = model.coef_[0], model.intercept_[0]
+    best = logistic_objective(X, y, coef, intercept, C, balanced)
+    assert fit.objective == pytest.approx(logistic_objective(X, y, fit.coef, fit.intercept, C, balanced), rel=1e-11)
     assert fit.objective <= best * (1 + 1e-9)
     assert fit.objective == pytest.approx(best, rel=1e-6)
     assert fit.coef == pytest.approx(coef, abs=1e-3 * np.abs(coef).max())
@@ -77,16 +44,6 @@ def test_dense_equals_scikit_learn(n, d, C):
     assert_matches_reference(fit_dense(X, y, C=C), X, y, C)
 
 
-def hard_columns(n, d, seed):
-    """Duplicated, constant, shifted and badly scaled columns, separable by the first two."""
-    X, y = correlated(n, d, seed, noise=0.0)
-    X[:, 3], X[:, 4] = X[:, 2], 3.3
-    X[:, 5] *= 1e4
-    X[:, 6] *= 1e-4
-    X[:, 7] += 1e5
-    return X, y
-
-
 @settings(deadline=None, max_examples=40)
 @given(
     st.integers(0, 1000),
@@ -102,14 +59,15 @@ def test_hard_problems_converge(seed, C, shape):
         means = X[:, : len(fit.coef)].mean(axis=0)
         intercept = fit.intercept + fit.coef @ means
         assert fit.decrement < 1e-8
-        assert exact_decrement(X[:, : len(fit.coef)] - means, y, fit.coef, intercept, C) < 1e-7
+        assert logistic_decrement(X[:, : len(fit.coef)] - means, y, fit.coef, intercept, C) < 1e-7
 
 
 def test_never_above_scikit_learn_on_separable_data():
     X, y = correlated(100, 8, noise=0.0)
     for C in (1.0, 1e4):
         for k, fit in fit_nested_top_k(X, y, [2, 4, 8], C=C).items():
-            assert fit.objective <= objective(X[:, :k], y, *reference(X[:, :k], y, C), C) * (1 + 1e-9)
+            model = scikit_learn_logistic(X[:, :k], y, C)
+            assert fit.objective <= logistic_objective(X[:, :k], y, model.coef_[0], model.intercept_[0], C) * (1 + 1e-9)
             assert np.isfinite(fit.coef).all()
 
 
@@ -123,7 +81,7 @@ def test_minimum_is_symmetric_in_duplicated_and_zero_on_constant_columns():
 def test_margins_beyond_the_largest_exponent():
     X, y = np.r_[np.linspace(-1, 1, 50), 1e4][:, None], np.r_[np.repeat([-1, 1], 25), -1]
     fit = fit_nested_top_k(X, y, [1], C=1e-3)[1]
-    assert fit.objective == pytest.approx(objective(X, y, fit.coef, fit.intercept, C=1e-3), rel=1e-11)
+    assert fit.objective == pytest.approx(logistic_objective(X, y, fit.coef, fit.intercept, C=1e-3), rel=1e-11)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
@@ -133,7 +91,7 @@ def test_narrow_input_is_fitted_in_float64(dtype):
     assert fit_dense(X, y).coef == pytest.approx(fit_dense(X.astype(np.float64), y).coef, rel=1e-12)
 
 
-def test_fits_leave_their_input_alone():
+def test_fits_do_not_change_their_input():
     X, y = correlated(20, 30)
     before = X.copy()
     fit_dense(X, y)
@@ -156,7 +114,7 @@ def test_reported_decrement_estimates_the_exact_one():
     X, y = correlated(2000, 30)
     for steps in (1, 2, 3, 5):
         for k, fit in fit_nested_top_k(X, y, [3, 10, 30], C=10, max_iter=steps).items():
-            exact = exact_decrement(X[:, :k], y, fit.coef, fit.intercept, C=10)
+            exact = logistic_decrement(X[:, :k], y, fit.coef, fit.intercept, C=10)
             if exact > 1e-12:
                 assert exact / 5 < fit.decrement < exact * 5
 

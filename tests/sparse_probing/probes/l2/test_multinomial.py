@@ -1,43 +1,33 @@
+"""Multinomial probes: minima, gaps, laws, separable and badly scaled columns, errors."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.convergence import SEPARATED
 from sparse_probing.probes.l2.logistic import fit_dense
-from sparse_probing.probes.l2.multinomial import SEPARATED, fit_multinomial
-
-
-def clustered(n=240, d=10, n_classes=4, seed=0, noise=1.0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, 4)) @ rng.standard_normal((4, d)) + rng.standard_normal((n, d)) + 2
-    scores = (X - 2) @ rng.standard_normal((d, n_classes)) + 3 * noise * rng.gumbel(size=(n, n_classes))
-    codes = (scores + np.arange(n_classes)).argmax(axis=1)
-    codes[:n_classes] = np.arange(n_classes)
-    return X, codes
-
-
-def objective(X, codes, coef, intercept, C=1.0, balanced=True):
-    counts = np.bincount(codes)
-    weights = (len(codes) / len(counts) / counts)[codes] if balanced else np.ones(len(codes))
-    shares = log_softmax(X @ coef.T + intercept, axis=1)
-    return -C * weights @ shares[np.arange(len(codes)), codes] + np.square(coef).sum() / 2
+from sparse_probing.probes.l2.multinomial import fit_multinomial
+from tests.builders.layers import correlated_classes
+from tests.builders.references import multinomial_objective
 
 
 @pytest.mark.parametrize("shape", [(240, 10), (40, 40), (30, 90)])
 @pytest.mark.parametrize("C", [1e-3, 1.0, 100.0])
 @pytest.mark.parametrize("class_weight", ["balanced", "none"])
 def test_equals_scikit_learn(shape, C, class_weight):
-    X, codes = clustered(*shape)
+    X, codes = correlated_classes(*shape)
     balanced = class_weight == "balanced"
     fit = fit_multinomial(X, codes, C, class_weight)
     model = LogisticRegression(
         C=C, solver="newton-cholesky", tol=1e-10, max_iter=1000, class_weight="balanced" if balanced else None
     ).fit(X, codes)
-    best = objective(X, codes, model.coef_, model.intercept_, C, balanced)
-    assert fit.objective == pytest.approx(objective(X, codes, fit.coef, fit.intercept, C, balanced), rel=1e-11)
+    best = multinomial_objective(X, codes, model.coef_, model.intercept_, C, balanced)
+    assert fit.objective == pytest.approx(
+        multinomial_objective(X, codes, fit.coef, fit.intercept, C, balanced), rel=1e-11
+    )
     assert fit.objective == pytest.approx(best, rel=1e-8)
     assert fit.coef == pytest.approx(model.coef_, abs=1e-3 * np.abs(model.coef_).max())
     assert (fit.predict(X) == model.predict(X)).mean() >= 0.99
@@ -46,15 +36,15 @@ def test_equals_scikit_learn(shape, C, class_weight):
 
 
 def test_thirty_classes():
-    X, codes = clustered(600, 20, 30)
+    X, codes = correlated_classes(600, 20, 30)
     fit = fit_multinomial(X, codes)
     model = LogisticRegression(solver="lbfgs", tol=1e-7, max_iter=5000, class_weight="balanced").fit(X, codes)
-    assert fit.objective == pytest.approx(objective(X, codes, model.coef_, model.intercept_), rel=1e-8)
+    assert fit.objective == pytest.approx(multinomial_objective(X, codes, model.coef_, model.intercept_), rel=1e-8)
     assert fit.predict(X).tolist() == model.predict(X).tolist()
 
 
 def test_gap_bounds_the_distance_to_the_minimum():
-    X, codes = clustered()
+    X, codes = correlated_classes()
     best = fit_multinomial(X, codes, 10.0, tolerance=1e-13)
     for steps in (1, 5, 15):
         early = fit_multinomial(X, codes, 10.0, max_iter=steps)
@@ -66,7 +56,7 @@ def test_gap_bounds_the_distance_to_the_minimum():
 
 
 def test_two_classes_are_the_binary_probe_with_twice_the_C():
-    X, codes = clustered(n_classes=2)
+    X, codes = correlated_classes(n_classes=2)
     fit, binary = fit_multinomial(X, codes, 1.5), fit_dense(X, 2 * codes - 1, 3.0)
     assert 2 * fit.objective == pytest.approx(binary.objective, rel=1e-8)
     assert fit.coef[1] - fit.coef[0] == pytest.approx(binary.coef, abs=1e-3)
@@ -76,7 +66,7 @@ def test_two_classes_are_the_binary_probe_with_twice_the_C():
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 1000), st.sampled_from([(90, 6), (15, 30)]))
 def test_laws(seed, shape):
-    X, codes = clustered(*shape, 3, seed)
+    X, codes = correlated_classes(*shape, 3, seed)
     rng = np.random.default_rng(seed)
     order, renamed = rng.permutation(shape[1]), np.array(["c", "a", "b"])
     fit = fit_multinomial(X, codes, tolerance=1e-12)
@@ -94,7 +84,7 @@ def test_laws(seed, shape):
 
 
 def test_separable_constant_and_badly_scaled_columns():
-    X, codes = clustered(120, 12, 3, noise=0.0)
+    X, codes = correlated_classes(120, 12, 3, noise=0.0)
     X[:, 3], X[:, 4], X[:, 5] = 3.3, X[:, 0], 1e4 * X[:, 5]
     for C in (1.0, 1e4):
         fit = fit_multinomial(X, codes, C)
@@ -106,7 +96,7 @@ def test_separable_constant_and_badly_scaled_columns():
 
 
 def test_shuffled_classes_predict_nothing():
-    X, codes = clustered(600, 10, 3, noise=0.3)
+    X, codes = correlated_classes(600, 10, 3, noise=0.3)
     train, test = slice(0, 400), slice(400, 600)
     right = fit_multinomial(X[train], codes[train]).predict(X[test]) == codes[test]
     shuffled = np.random.default_rng(0).permutation(codes)
@@ -116,7 +106,7 @@ def test_shuffled_classes_predict_nothing():
 
 
 def test_bad_input():
-    X, codes = clustered()
+    X, codes = correlated_classes()
     with pytest.raises(ProbeError, match="C is 0"):
         fit_multinomial(X, codes, 0)
     with pytest.raises(ProbeError, match="All 240 rows are of class 2"):

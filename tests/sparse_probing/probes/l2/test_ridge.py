@@ -1,21 +1,19 @@
+"""Ridge probes over alphas and nested supports, and forward selection of neurons."""
+
 from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import Ridge
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.l2.ridge import fit_nested_top_k_regression, fit_ridge_path, forward_selection
 from sparse_probing.probes.rankings import top_neurons
 from sparse_probing.probes.rankings.regression_and_multiclass import absolute_correlation
-
-
-def correlated(n=200, d=12, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, 5)) @ rng.standard_normal((5, d)) + rng.standard_normal((n, d)) + 2
-    return X, X[:, 0] - 2 * X[:, 1] + rng.standard_normal(n) + 5
+from tests.builders.layers import correlated_targets
+from tests.builders.references import squared_error
 
 
 def assert_matches_scikit_learn(fit, X, y, alpha):
@@ -30,7 +28,7 @@ def assert_matches_scikit_learn(fit, X, y, alpha):
 
 @pytest.mark.parametrize("shape", [(200, 12), (30, 30), (25, 80)])
 def test_ridge_path_equals_scikit_learn(shape):
-    X, y = correlated(*shape)
+    X, y = correlated_targets(*shape)
     fits = fit_ridge_path(X, y, [1e3, 0.1, 1.0])
     assert list(fits) == [0.1, 1.0, 1e3]
     for alpha, fit in fits.items():
@@ -40,7 +38,7 @@ def test_ridge_path_equals_scikit_learn(shape):
 @pytest.mark.parametrize("shape", [(200, 12), (8, 12)])
 @pytest.mark.parametrize("alpha", [0.01, 1.0, 100.0])
 def test_nested_equals_scikit_learn(shape, alpha):
-    X, y = correlated(*shape)
+    X, y = correlated_targets(*shape)
     fits = fit_nested_top_k_regression(X, y, [12, 1, 5], alpha)
     assert list(fits) == [1, 5, 12]
     for k, fit in fits.items():
@@ -48,7 +46,7 @@ def test_nested_equals_scikit_learn(shape, alpha):
 
 
 def test_gap_bounds_the_distance_to_the_minimum_and_tells_rounding():
-    X, y = correlated()
+    X, y = correlated_targets()
     X[:, 3] = X[:, 2] + 1e-9 * X[:, 4]
     with pytest.raises(ProbeError, match="below the rounding"):
         fit_nested_top_k_regression(1e8 * X, y, [12], 1e-300)
@@ -61,7 +59,7 @@ def test_gap_bounds_the_distance_to_the_minimum_and_tells_rounding():
 @given(st.integers(0, 1000), st.sampled_from([(60, 9), (9, 20)]))
 def test_laws(seed, shape):
     rng = np.random.default_rng(seed)
-    X, y = correlated(*shape, seed)
+    X, y = correlated_targets(*shape, seed)
     order = rng.permutation(shape[1])
     fit = fit_ridge_path(X, y, [2.0])[2.0]
     moved = fit_ridge_path(X[:, order], y, [2.0])[2.0]
@@ -75,20 +73,15 @@ def test_laws(seed, shape):
     assert nested.coef == pytest.approx(fit.coef)
 
 
-def squared_error(X, y, support):
-    model = LinearRegression().fit(X[:, support], y)
-    return np.sum((y - model.predict(X[:, support])) ** 2)
-
-
 @given(st.integers(0, 100))
 @settings(deadline=None, max_examples=10)
 def test_forward_selection_is_greedy(seed):
-    X, y = correlated(80, 9, seed)
-    chosen = forward_selection(X.astype(np.float32), y, 6).tolist()
+    X, y = correlated_targets(80, 9, seed)
+    selected = forward_selection(X.astype(np.float32), y, 6).tolist()
     X = X.astype(np.float32).astype(np.float64)
     for step in range(6):
-        errors = [squared_error(X, y, [*chosen[:step], j]) for j in range(9) if j not in chosen[:step]]
-        assert squared_error(X, y, chosen[: step + 1]) == pytest.approx(min(errors))
+        errors = [squared_error(X, y, [*selected[:step], j]) for j in range(9) if j not in selected[:step]]
+        assert squared_error(X, y, selected[: step + 1]) == pytest.approx(min(errors))
 
 
 def test_forward_selection_passes_over_copies_that_a_ranking_takes():
@@ -96,24 +89,24 @@ def test_forward_selection_passes_over_copies_that_a_ranking_takes():
     a, b = rng.standard_normal((2, 500))
     X = rng.standard_normal((500, 30))
     X[:, 3], X[:, 8], X[:, 9] = a, a + 0.01 * rng.standard_normal(500), b + rng.standard_normal(500)
-    chosen = forward_selection(X, 2 * a + b, 2).tolist()
+    selected = forward_selection(X, 2 * a + b, 2).tolist()
     best = min(combinations(range(30), 2), key=lambda pair: squared_error(X, 2 * a + b, list(pair)))
-    assert sorted(chosen) == list(best)
-    assert 9 in chosen
+    assert sorted(selected) == list(best)
+    assert 9 in selected
     assert top_neurons(absolute_correlation(X, 2 * a + b), 2).tolist() == [3, 8]
 
 
 def test_forward_selection_skips_constant_and_duplicated_columns():
-    X, y = correlated(50, 6)
+    X, y = correlated_targets(50, 6)
     X[:, 2], X[:, 3] = 0.1, X[:, 0]
-    chosen = forward_selection(X, y, 6)
-    assert len(chosen) == 4
-    assert 2 not in chosen
-    assert not {0, 3} <= set(chosen.tolist())
+    selected = forward_selection(X, y, 6)
+    assert len(selected) == 4
+    assert 2 not in selected
+    assert not {0, 3} <= set(selected.tolist())
 
 
 def test_bad_input():
-    X, y = correlated()
+    X, y = correlated_targets()
     with pytest.raises(ProbeError, match=r"Choose every k between 1 and 12"):
         fit_nested_top_k_regression(X, y, [3, 13])
     with pytest.raises(ProbeError, match="Choose k between 1 and 12"):

@@ -1,36 +1,25 @@
+"""Logistic probes of every single neuron: minima, constant and separating neurons, weights, rows, errors."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.linear_model import LogisticRegression
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.l2 import single_neuron
 from sparse_probing.probes.l2.logistic import fit_nested_top_k
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
-
-
-def correlated(n=400, d=12, seed=0, noise=1.0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, 5)) @ rng.standard_normal((5, d)) + rng.standard_normal((n, d)) + 2
-    y = np.where(X[:, 0] - X[:, 1] + noise * rng.standard_normal(n) > 1, 1, -1)
-    return X, y
-
-
-def weights(y, C=1.0, balanced=True):
-    share = np.where(y > 0, (y > 0).mean(), (y < 0).mean())
-    return C / 2 / share if balanced else np.full(len(y), C)
+from tests.builders.layers import correlated
+from tests.builders.references import logistic_objective, scikit_learn_logistic
 
 
 def objective(column, y, coef, intercept, C=1.0, balanced=True):
-    return weights(y, C, balanced) @ np.logaddexp(0, -y * (column * coef + intercept)) + coef**2 / 2
+    return logistic_objective(column[:, None], y, np.array([coef]), intercept, C, balanced)
 
 
 def reference(column, y, C=1.0, balanced=True):
     """Fitted to a centred column, on which scikit-learn converges more easily."""
-    model = LogisticRegression(
-        C=C, solver="newton-cholesky", tol=1e-10, class_weight="balanced" if balanced else None, max_iter=1000
-    ).fit(column[:, None] - column.mean(), y)
+    model = scikit_learn_logistic(column[:, None] - column.mean(), y, C, balanced)
     return model.coef_[0, 0], model.intercept_[0] - model.coef_[0, 0] * column.mean()
 
 
@@ -58,9 +47,9 @@ def test_equal_to_nested_fits_of_one():
     X, y = correlated(3000, 40)
     fit = fit_single_neurons(X, y)
     for j in (0, 13, 39):
-        alone = fit_nested_top_k(X[:, [j]], y, [1])[1]
-        assert fit.objective[j] == pytest.approx(alone.objective, rel=1e-9)
-        assert fit.intercept[j] == pytest.approx(alone.intercept, abs=1e-4)
+        single = fit_nested_top_k(X[:, [j]], y, [1])[1]
+        assert fit.objective[j] == pytest.approx(single.objective, rel=1e-9)
+        assert fit.intercept[j] == pytest.approx(single.intercept, abs=1e-4)
 
 
 @settings(deadline=None, max_examples=40)
@@ -78,7 +67,7 @@ def test_hard_columns_converge(seed, C, n):
     assert fit.coef[2] == fit.coef[3]
 
 
-def test_a_histogram_saves_steps_and_leaves_the_minimum(monkeypatch):
+def test_a_histogram_saves_steps_and_does_not_change_the_minimum(monkeypatch):
     X, y = correlated(3000, 40)
     fit = fit_single_neurons(X, y)
     monkeypatch.setattr(single_neuron, "_fit_histograms", lambda X, *_: np.zeros((X.shape[1], 2)))
@@ -87,7 +76,7 @@ def test_a_histogram_saves_steps_and_leaves_the_minimum(monkeypatch):
     assert fit.objective == pytest.approx(plain.objective, rel=1e-9)
 
 
-def test_constant_neurons_say_so():
+def test_constant_neurons_are_reported():
     X, y = correlated()
     X[:, 4] = 0.1
     fit = fit_single_neurons(X, y)
@@ -99,7 +88,7 @@ def test_constant_neurons_say_so():
 
 
 @pytest.mark.parametrize("C", [1.0, 1e4])
-def test_separable_neurons_say_so_and_stay_finite(C):
+def test_separable_neurons_are_reported_and_stay_finite(C):
     y = np.tile([1, -1, -1], 30)
     noise = np.random.default_rng(0).uniform(0, 0.5, 90)
     touching = np.where(y > 0, noise, noise - 0.5)
@@ -124,15 +113,15 @@ def test_margins_beyond_the_largest_exponent():
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_rows_of_a_layer_are_fitted_without_it(order, dtype):
+def test_a_fit_to_rows_of_a_layer_equals_a_fit_to_only_these_rows(order, dtype):
     X = np.array(correlated(2500, 40)[0], dtype=dtype, order=order)
     X.flags.writeable = False
     rng = np.random.default_rng(0)
     rows = np.sort(rng.choice(len(X), 1500, replace=False))
     y = np.where(X[rows, 0] + rng.standard_normal(1500) > 3, 1, -1)
-    fit, alone = fit_single_neurons(X, y, rows=rows), fit_single_neurons(X[rows].astype(np.float64), y)
-    assert fit.coef == pytest.approx(alone.coef, rel=1e-12)
-    assert fit.intercept == pytest.approx(alone.intercept, rel=1e-12)
+    fit, single = fit_single_neurons(X, y, rows=rows), fit_single_neurons(X[rows].astype(np.float64), y)
+    assert fit.coef == pytest.approx(single.coef, rel=1e-12)
+    assert fit.intercept == pytest.approx(single.intercept, rel=1e-12)
 
 
 @settings(deadline=None, max_examples=20)
@@ -165,7 +154,7 @@ def test_laws(seed, power):
     assert scaled.coef * scale == pytest.approx(weaker.coef, rel=1e-3, abs=1e-6)
 
 
-def test_input_is_left_alone():
+def test_fits_do_not_change_their_input():
     X, y = correlated(20, 30)
     before = X.copy()
     fit_single_neurons(X, y)

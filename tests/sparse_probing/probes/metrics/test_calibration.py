@@ -1,3 +1,5 @@
+"""Calibration metrics against scikit-learn, and the prior correction of balanced probes."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,16 +10,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.l2.logistic import fit_dense
 from sparse_probing.probes.metrics.calibration import calibration_metrics, log_prior_odds
-
-
-def binned_error(y, probability, n_bins):
-    edges = np.linspace(0, 1, n_bins + 1)
-    total = 0.0
-    for i in range(n_bins):
-        inside = (probability >= edges[i]) & (probability < edges[i + 1] if i < n_bins - 1 else probability <= 1)
-        if inside.any():
-            total += inside.mean() * abs(probability[inside].mean() - (y[inside] == 1).mean())
-    return total
+from tests.builders.references import expected_calibration_error
 
 
 @settings(deadline=None, max_examples=30)
@@ -27,25 +20,25 @@ def test_equal_to_scikit_learn_and_to_the_definition(seed, n, scale):
     y = np.where(rng.random(n) < 0.3, 1, -1)
     y[:2] = 1, -1
     scores = scale * rng.standard_normal((n, 3))
-    found = calibration_metrics(y, scores, n_bins=8)
+    metrics = calibration_metrics(y, scores, n_bins=8)
     for column, probability in enumerate(expit(scores).T):
-        assert found["brier_score"][column] == pytest.approx(brier_score_loss(y == 1, probability), abs=1e-12)
-        # What rounding a probability near 1 costs the reference; ours starts from decision values.
+        assert metrics["brier_score"][column] == pytest.approx(brier_score_loss(y == 1, probability), abs=1e-12)
+        # The reference rounds probabilities near 1; ours starts from decision values.
         rounding = 1e-15 * np.exp(np.abs(scores[:, column]).max())
-        assert found["log_loss"][column] == pytest.approx(log_loss(y == 1, probability), abs=1e-12 + rounding)
-        expected = binned_error(y, probability, 8)
-        assert found["expected_calibration_error"][column] == pytest.approx(expected, abs=1e-12)
+        assert metrics["log_loss"][column] == pytest.approx(log_loss(y == 1, probability), abs=1e-12 + rounding)
+        expected = expected_calibration_error(y, probability, 8)
+        assert metrics["expected_calibration_error"][column] == pytest.approx(expected, abs=1e-12)
 
 
 def test_certain_scores():
     y = np.array([1, 1, -1, -1])
-    found = calibration_metrics(y, np.stack([800 * y, -800 * y], axis=1))
-    assert found["brier_score"].tolist() == [0, 1]
-    assert found["expected_calibration_error"].tolist() == [0, 1]
-    assert found["log_loss"].tolist() == [0, 800]
+    metrics = calibration_metrics(y, np.stack([800 * y, -800 * y], axis=1))
+    assert metrics["brier_score"].tolist() == [0, 1]
+    assert metrics["expected_calibration_error"].tolist() == [0, 1]
+    assert metrics["log_loss"].tolist() == [0, 800]
 
 
-def test_prior_correction_calibrates_a_balanced_probe_and_without_it_nothing_does():
+def test_only_prior_correction_calibrates_a_balanced_probe():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((20_000, 2))
     y = np.where(rng.random(20_000) < expit(X @ [1.5, -1] - 3), 1, -1)

@@ -1,3 +1,5 @@
+"""Regression metrics against scikit-learn and SciPy, constant predictions, errors."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,7 +21,7 @@ def test_equal_to_scikit_learn_and_scipy(seed, n, tied):
         y, predictions = np.round(y), np.round(predictions)
     y[:2] = 0, 1
     predictions[:2] = [[0], [2]]
-    found = regression_metrics(y, predictions)
+    metrics = regression_metrics(y, predictions)
     for column, values in enumerate(predictions.T):
         expected = {
             "r2": r2_score(y, values),
@@ -28,25 +30,25 @@ def test_equal_to_scikit_learn_and_scipy(seed, n, tied):
             "pearson": pearsonr(y, values).statistic,
             "spearman": spearmanr(y, values).statistic,
         }
-        assert found.keys() == expected.keys()
+        assert metrics.keys() == expected.keys()
         for name, value in expected.items():
-            assert found[name][column] == pytest.approx(value, rel=1e-12, abs=1e-12), name
+            assert metrics[name][column] == pytest.approx(value, rel=1e-12, abs=1e-12), name
 
 
 def test_constant_predictions_have_no_correlation():
-    found = regression_metrics([1.0, 2.0, 3.0], np.array([[2.0, 1.0], [2.0, 2.0], [2.0, 3.0]]))
-    assert np.isnan(found["pearson"][0])
-    assert np.isnan(found["spearman"][0])
-    assert found["r2"].tolist() == [0, 1]
-    assert found["pearson"][1] == pytest.approx(1)
+    metrics = regression_metrics([1.0, 2.0, 3.0], np.array([[2.0, 1.0], [2.0, 2.0], [2.0, 3.0]]))
+    assert np.isnan(metrics["pearson"][0])
+    assert np.isnan(metrics["spearman"][0])
+    assert metrics["r2"].tolist() == [0, 1]
+    assert metrics["pearson"][1] == pytest.approx(1)
 
 
 def test_control_shuffled_targets_explain_nothing():
     rng = np.random.default_rng(0)
     y = rng.standard_normal(2000)
-    found = regression_metrics(rng.permutation(y), np.repeat(y[:, None], 2, axis=1))
-    assert abs(found["pearson"]).max() < 0.1
-    assert found["r2"].max() < -0.5
+    metrics = regression_metrics(rng.permutation(y), np.repeat(y[:, None], 2, axis=1))
+    assert abs(metrics["pearson"]).max() < 0.1
+    assert metrics["r2"].max() < -0.5
 
 
 @pytest.mark.parametrize(

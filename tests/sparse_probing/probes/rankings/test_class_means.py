@@ -1,3 +1,5 @@
+"""Rankings by class means: references, tiles of a layer, neurons with one value per class."""
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_ind
@@ -5,43 +7,35 @@ from sklearn.feature_selection import f_classif
 from sklearn.preprocessing import StandardScaler
 
 from sparse_probing.probes.rankings import rank_neurons
-
-
-def labelled(n=900, d=40, loc=5.0, scale=3.0, seed=0):
-    rng = np.random.default_rng(seed)
-    y = np.where(rng.random(n) < 0.3, 1, -1)
-    return rng.standard_normal((n, d)) * scale + loc + np.outer(y > 0, scale * np.arange(d) / d), y
+from tests.builders.layers import growing_shifts
+from tests.builders.references import absolute_mean_difference
 
 
 def rank(name, X, y):
     return rank_neurons(X, y, name, np.random.default_rng(0))
 
 
-def mean_difference(X, y):
-    return np.abs(X[y > 0].mean(axis=0) - X[y < 0].mean(axis=0))
-
-
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize(("loc", "scale"), [(5, 3), (100, 0.01)])
 def test_equal_to_references(dtype, loc, scale):
-    X, y = labelled(loc=loc, scale=3.0 if dtype == np.float16 else scale)
+    X, y = growing_shifts(900, 40, loc, 3.0 if dtype == np.float16 else scale)
     X = X.astype(dtype)
     wide = X.astype(np.float64)
     # The references lose digits themselves where the mean is large.
     rel = 1e-9 if loc == 5 else 1e-6
-    assert rank("mean_dif", X, y) == pytest.approx(mean_difference(wide, y), rel=rel)
+    assert rank("mean_dif", X, y) == pytest.approx(absolute_mean_difference(wide, y), rel=rel)
     standardised = StandardScaler().fit_transform(wide - loc)
-    assert rank("mean_dif_standardised", X, y) == pytest.approx(mean_difference(standardised, y), rel=rel)
+    assert rank("mean_dif_standardised", X, y) == pytest.approx(absolute_mean_difference(standardised, y), rel=rel)
     assert rank("f_stat", X, y) == pytest.approx(f_classif(wide - loc, y)[0], rel=rel)
 
 
 def test_more_rows_and_columns_than_a_tile():
-    X, y = labelled(3000, 150, loc=1e4, scale=1)
+    X, y = growing_shifts(3000, 150, loc=1e4, scale=1)
     assert rank("f_stat", X, y) == pytest.approx(ttest_ind(X[y > 0], X[y < 0]).statistic ** 2, rel=1e-6)
 
 
 def test_standardised_differences_rank_as_the_f_statistic():
-    X, y = labelled(d=200)
+    X, y = growing_shifts(900, 200, loc=5.0, scale=3.0)
     orders = [np.argsort(rank(name, X, y)) for name in ("mean_dif_standardised", "f_stat", "mean_dif")]
     assert np.array_equal(orders[0], orders[1])
     assert not np.array_equal(orders[0], orders[2])

@@ -1,3 +1,5 @@
+"""Rankings by linear models: scikit-learn, independence of features, constant neurons."""
+
 import logging
 
 import numpy as np
@@ -7,14 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from sparse_probing.probes.rankings import linear_models, rank_layer, rank_neurons, top_neurons
-from sparse_probing.probes.validation import LabelledRows
-
-
-def correlated(n=500, d=30, seed=0):
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, 4)) @ rng.standard_normal((4, d)) + rng.standard_normal((n, d))
-    y = np.where(X[:, 0] - X[:, 1] + rng.standard_normal(n) > 1.5, 1, -1)
-    return X * rng.uniform(0.1, 10, d) + 3, y
+from tests.builders.layers import correlated_at_many_scales, eight_features
 
 
 def rank(name, X, y):
@@ -22,7 +17,7 @@ def rank(name, X, y):
 
 
 def test_l1_coefficients_equal_scikit_learn():
-    X, y = correlated()
+    X, y = correlated_at_many_scales()
     standard = StandardScaler().fit_transform(X)
     weight = 0.5 / np.where(y > 0, (y > 0).sum(), (y < 0).sum())
     strongest = np.abs((weight * y / 2) @ standard).max()
@@ -39,7 +34,7 @@ def test_l1_coefficients_equal_scikit_learn():
 
 
 def test_neurons_outside_the_model_follow_those_inside():
-    X, y = correlated()
+    X, y = correlated_at_many_scales()
     scores = rank("lr", X, y)
     assert len(set(scores)) == len(scores)
     assert (scores[top_neurons(scores, np.count_nonzero(scores > 0))] > 0).all()
@@ -47,7 +42,7 @@ def test_neurons_outside_the_model_follow_those_inside():
 
 
 def test_svm_coefficients_equal_scikit_learn():
-    X, y = correlated()
+    X, y = correlated_at_many_scales()
     standard = StandardScaler().fit_transform(X)
     # A large scale makes the penalty on the intercept vanish.
     model = LinearSVC(
@@ -58,7 +53,7 @@ def test_svm_coefficients_equal_scikit_learn():
 
 
 def test_opposite_neurons_get_the_same_coefficient():
-    X, y = correlated(d=2)
+    X, y = correlated_at_many_scales(d=2)
     X[:, 1] = -X[:, 0]
     for name in ("lr", "svm"):
         scores = rank(name, X, y)
@@ -66,47 +61,37 @@ def test_opposite_neurons_get_the_same_coefficient():
 
 
 def test_too_few_steps_are_logged(monkeypatch, caplog):
-    X, y = correlated()
+    X, y = correlated_at_many_scales()
     monkeypatch.setattr(linear_models, "MAX_STEPS", 2)
     with caplog.at_level(logging.WARNING):
         rank("svm", X, y)
     assert "after 2 steps" in caplog.text
 
 
-def eight_features(n=1500, d=150, seed=0):
-    """Features of correlated neurons; every other one has rows of its own."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, 8)) @ rng.standard_normal((8, d)) + rng.standard_normal((n, d)) + 3
-    rows = [np.sort(rng.choice(n, n // 2, replace=False)) if i % 2 else np.arange(n) for i in range(8)]
-    noise = rng.standard_normal((8, n))
-    labels = [np.where((X[:, i] - X[:, i + 1] + noise[i])[row] > 1.5, 1.0, -1.0) for i, row in enumerate(rows)]
-    return X.astype(np.float16), [LabelledRows(*pair) for pair in zip(rows, labels, strict=True)]
-
-
-def rank_together(name, X, problems):
-    return rank_layer(X, problems, name, [np.random.default_rng(0)] * len(problems))
+def rank_together(name, X, features):
+    return rank_layer(X, features, name, [np.random.default_rng(0)] * len(features))
 
 
 @pytest.mark.parametrize("name", ["lr", "svm"])
 def test_scores_do_not_depend_on_the_other_features(name):
-    X, problems = eight_features()
-    together = rank_together(name, X, problems)
-    assert np.array_equal(rank_together(name, X, problems[::-1])[::-1], together)
-    for problem, scores in list(zip(problems, together, strict=True))[:4]:
-        assert np.array_equal(rank_together(name, X, [problem])[0], scores)
+    X, features = eight_features()
+    together = rank_together(name, X, features)
+    assert np.array_equal(rank_together(name, X, features[::-1])[::-1], together)
+    for feature, scores in list(zip(features, together, strict=True))[:4]:
+        assert np.array_equal(rank_together(name, X, [feature])[0], scores)
     assert not np.array_equal(together[0], together[2])
 
 
 @pytest.mark.parametrize("name", ["lr", "svm"])
 def test_supports_do_not_depend_on_the_rows_of_others(name):
-    X, problems = eight_features()
-    together = rank_together(name, X, problems)
+    X, features = eight_features()
+    together = rank_together(name, X, features)
     for i in (1, 3):
-        alone = rank(name, X[problems[i].row], problems[i].label)
-        assert alone == pytest.approx(together[i], abs=1e-4 * alone.max())
+        single = rank(name, X[features[i].row], features[i].label)
+        assert single == pytest.approx(together[i], abs=1e-4 * single.max())
         for k in (4, 16, 64):
-            assert set(top_neurons(alone, k)) == set(top_neurons(together[i], k))
-            assert set(top_neurons(alone, k)) != set(top_neurons(together[i - 1], k))
+            assert set(top_neurons(single, k)) == set(top_neurons(together[i], k))
+            assert set(top_neurons(single, k)) != set(top_neurons(together[i - 1], k))
 
 
 @pytest.mark.filterwarnings("error")

@@ -1,3 +1,5 @@
+"""Rankings by the order of values: areas and mutual information against references."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,21 +8,17 @@ from sklearn.feature_selection import mutual_info_classif
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
 from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from tests.builders.layers import growing_shifts
+from tests.builders.references import bins_of_equal_counts
 
 
 def rank(name, X, y):
     return rank_neurons(X, y, name, np.random.default_rng(0))
 
 
-def labelled(n=600, d=30, dtype=np.float16, seed=0):
-    rng = np.random.default_rng(seed)
-    y = np.where(rng.random(n) < 0.3, 1, -1)
-    return (rng.standard_normal((n, d)) + np.outer(y > 0, np.arange(d) / d)).astype(dtype), y
-
-
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_areas_equal_scikit_learn(dtype):
-    X, y = labelled(dtype=dtype)
+    X, y = growing_shifts(600, 30, dtype=dtype)
     areas = np.array([roc_auc_score(y, column.astype(np.float64)) for column in X.T])
     assert rank("auc", X, y) == pytest.approx(np.abs(areas - 0.5), abs=1e-12)
 
@@ -36,16 +34,6 @@ def test_areas_with_many_ties_and_both_zeros(seed, levels, dtype):
     assert rank("auc", X, y) == pytest.approx(np.abs(areas - 0.5), abs=1e-12)
 
 
-def bins_of_equal_counts(values, n_bins=16):
-    """Fill bins value by value, in ascending order; a bin ends when it has its share of the rows."""
-    codes, code, filled = {}, 0, 0
-    for value, count in zip(*np.unique(values, return_counts=True), strict=True):
-        codes[value], filled = code, filled + count
-        if filled * n_bins >= len(values):
-            code, filled = code + 1, 0
-    return [codes[value] for value in values]
-
-
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(20, 300), st.sampled_from([1, 3, 1000]))
 def test_informations_equal_those_of_a_contingency_table(seed, n, levels):
@@ -56,18 +44,18 @@ def test_informations_equal_those_of_a_contingency_table(seed, n, levels):
     assert rank("mi", X, y) == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_neuron_that_is_the_label_tells_all_of_it():
+def test_a_neuron_that_is_the_label_has_all_information():
     y = np.tile([1, -1, -1, -1], 100)
     share = np.array([0.25, 0.75])
     X = np.column_stack([y, np.arange(400)])
-    told, not_told = rank("mi", X, y)
-    assert told == pytest.approx(-(share @ np.log(share)))
-    assert not_told < 0.01
+    of_label, of_position = rank("mi", X, y)
+    assert of_label == pytest.approx(-(share @ np.log(share)))
+    assert of_position < 0.01
 
 
 def test_informations_agree_with_nearest_neighbours():
-    X, y = labelled(3000, 12, np.float32)
-    X[:, 4] *= y  # a dependence that is no difference of means
+    X, y = growing_shifts(3000, 12, dtype=np.float32)
+    X[:, 4] *= y  # a dependence without a difference of means
     ours, theirs = rank("mi", X, y), mutual_info_classif(X, y, random_state=0)
     assert np.abs(ours - theirs).max() < 0.03
     assert top_neurons(ours, 1) == np.argmax(theirs)
@@ -75,5 +63,5 @@ def test_informations_agree_with_nearest_neighbours():
 
 @pytest.mark.parametrize("name", ["auc", "mi"])
 def test_blind_to_monotone_maps(name):
-    X, y = labelled(dtype=np.float32)
+    X, y = growing_shifts(600, 30, dtype=np.float32)
     assert rank(name, np.exp(X.astype(np.float64)), y) == pytest.approx(rank(name, X, y), abs=1e-12)

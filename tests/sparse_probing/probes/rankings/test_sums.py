@@ -1,3 +1,5 @@
+"""Sums over sets of rows: independence of the rows of a product, brute force, moments."""
+
 import numpy as np
 import pytest
 
@@ -26,20 +28,20 @@ def test_sums_equal_brute_force():
     sets = np.random.default_rng(1).random((11, len(X))) < 0.3
     sums, squares, centre = sums_over_sets(X, sets, n_squared=3)
     centred = X.astype(np.float64) - centre
-    assert sums == pytest.approx(np.array([centred[own].sum(axis=0) for own in sets]), abs=1e-8)
-    assert squares == pytest.approx(np.array([(centred[own] ** 2).sum(axis=0) for own in sets[:3]]), rel=1e-12)
+    assert sums == pytest.approx(np.array([centred[rows].sum(axis=0) for rows in sets]), abs=1e-8)
+    assert squares == pytest.approx(np.array([(centred[rows] ** 2).sum(axis=0) for rows in sets[:3]]), rel=1e-12)
     assert sums_over_sets(X, sets)[1].shape == (0, X.shape[1])
 
 
 def test_moments_of_distinct_sets():
     X = layer()
     rows = [np.arange(0, 2500, 2), np.arange(100), np.arange(0, 2500, 2)]
-    members, own = sets_of_rows([LabelledRows(row, np.ones(len(row))) for row in rows], len(X))
+    members, set_of_feature = sets_of_rows([LabelledRows(row, np.ones(len(row))) for row in rows], len(X))
     assert members.shape == (2, len(X))
     assert members.dtype == np.bool_
-    assert own.tolist() == [0, 1, 0]
+    assert set_of_feature.tolist() == [0, 1, 0]
     mean, deviation = moments(X, members)
-    for i, row in zip(own, rows, strict=True):
+    for i, row in zip(set_of_feature, rows, strict=True):
         assert mean[i] == pytest.approx(X[row].mean(axis=0, dtype=float), rel=1e-12)
         assert deviation[i] == pytest.approx(X[row].std(axis=0, dtype=float), rel=1e-10)
     assert mean[0] != pytest.approx(mean[1], rel=1e-6)

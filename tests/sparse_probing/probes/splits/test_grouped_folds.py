@@ -1,3 +1,5 @@
+"""Folds with whole groups: laws, balance, rare classes, errors."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from probing_datasets.foundation.errors import SplitError
 from sparse_probing.probes.splits.grouped_folds import grouped_folds
+from tests.builders.layers import rare_class_in_uneven_groups
 
 
 @settings(deadline=None)
@@ -33,25 +36,14 @@ def test_classes_are_balanced_and_the_seed_changes_folds():
     assert not np.array_equal(folds[0].test, grouped_folds(labels, groups, 5, 1)[0].test)
 
 
-def uneven(seed):
-    """A rare class in five groups, some large, among many groups of the other class."""
-    rng = np.random.default_rng(seed)
-    sizes = rng.integers(1, 60, 25)
-    groups = np.repeat(np.arange(25), sizes)
-    labels = np.where(groups < 5, 1, -1)
-    labels[(groups < 5) & (rng.random(len(groups)) < 0.9)] = -1
-    labels[np.unique(groups, return_index=True)[1][:5]] = 1
-    return labels, groups
-
-
 def n_without_a_class(labels, tests):
     return sum(len(set(labels[rows])) < 2 for rows in tests)
 
 
-def test_every_fold_has_a_class_that_has_groups_enough_and_scikit_learn_does_not_promise_it():
+def test_every_fold_has_a_class_with_enough_groups_and_scikit_learn_s_folds_may_not():
     theirs = 0
     for seed in range(40):
-        labels, groups = uneven(seed)
+        labels, groups = rare_class_in_uneven_groups(seed)
         assert n_without_a_class(labels, [fold.test for fold in grouped_folds(labels, groups, 5, seed)]) == 0
         peer = StratifiedGroupKFold(5, shuffle=True, random_state=seed).split(labels, labels, groups)
         theirs += n_without_a_class(labels, [test for _, test in peer])

@@ -1,4 +1,4 @@
-import time
+"""Splits with whole groups: laws, fractions, classes that share groups, errors."""
 
 import numpy as np
 import pytest
@@ -7,18 +7,7 @@ from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import SplitError
 from sparse_probing.probes.splits.grouped_split import grouped_multiclass_split, grouped_split, grouped_stratified_split
-
-
-@st.composite
-def labelled_groups(draw):
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n, n_groups = draw(st.integers(4, 300)), draw(st.integers(2, 60))
-    groups = rng.integers(0, n_groups, n) * 7 - 3
-    # Labels of whole groups, of rows, or anything between.
-    of_group, of_row = rng.random(n_groups * 7)[groups + 3] < 0.3, rng.random(n) < 0.3
-    positive = np.where(rng.random(n) < draw(st.floats(0, 1)), of_group, of_row)
-    labels = np.where(positive, 1, -1).astype(np.int8)
-    return labels, groups, draw(st.floats(0.1, 0.9)), draw(st.integers(0, 1000))
+from tests.builders.layers import labelled_groups
 
 
 @settings(deadline=None)
@@ -42,15 +31,13 @@ def test_laws(case):
     assert np.array_equal(split.test, again.test)
 
 
-def test_fractions_of_both_classes_and_speed():
+def test_fractions_of_both_classes_of_a_million_rows():
     rng = np.random.default_rng(0)
     n, n_groups = 1_000_000, 100_000
     groups = rng.integers(0, n_groups, n)
     labels = np.where(rng.random(n_groups)[groups] < 0.1, 1, -1).astype(np.int8)
     labels[rng.random(n) < 0.5] = -1
-    started = time.process_time()
     split = grouped_stratified_split(labels, groups, 0.3, seed=1)
-    assert time.process_time() - started < 2
     for value in (-1, 1):
         assert (labels[split.test] == value).sum() / (labels == value).sum() == pytest.approx(0.3, abs=1e-3)
 
@@ -83,7 +70,7 @@ def test_errors_name_what_is_missing(labels, groups, fraction, message):
         grouped_stratified_split(labels, groups, fraction, 0)
 
 
-def test_negatives_that_all_came_with_one_side():
+def test_negatives_that_are_all_in_groups_of_one_side():
     labels, groups = np.array([1, -1, 1, -1, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 3, 4])
     refusals = []
     for seed in range(30):
@@ -125,7 +112,7 @@ def test_class_in_one_group_is_refused_by_name():
         grouped_multiclass_split(labels, groups, 0.5, 0)
 
 
-def test_two_classes_by_any_name_are_split_as_positives_and_negatives():
+def test_two_classes_of_any_name_are_split_as_positives_and_negatives():
     groups = np.arange(300) // 3
     labels = np.where(groups % 5 == 0, 1, -1)
     named = np.where(labels == 1, "rare", "usual")
@@ -138,7 +125,7 @@ def test_two_classes_by_any_name_are_split_as_positives_and_negatives():
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.floats(0.1, 0.9))
-def test_split_of_groups_alone(seed, n_groups, fraction):
+def test_split_of_groups_without_classes(seed, n_groups, fraction):
     groups = np.random.default_rng(seed).integers(0, n_groups, 200)
     groups[:2] = 0, 1
     split = grouped_split(groups, fraction, seed)
