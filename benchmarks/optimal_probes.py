@@ -199,7 +199,7 @@ def _row(found: list[Solved]) -> dict[str, object]:
         "s: median": f"{median(solved.cpu for solved in found):.2f}",
         "slowest": f"{max(solved.cpu for solved in found):.2f}",
         "nodes": f"{median(fit.nodes for fit in fits):.0f}",
-        "kept": f"{median(fit.kept for fit in fits):.0f}",
+        "kept": f"{median(fit.n_kept for fit in fits):.0f}",
         "root gap, %": percent(median(fit.root_gap for fit in fits)),
         "best of 50, % above: median": percent(median(solved.filtered for solved in found)),
         "most": percent(max(solved.filtered for solved in found)),
