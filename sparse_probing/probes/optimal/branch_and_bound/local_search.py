@@ -72,24 +72,19 @@ def greedy(fits: SupportFits, k: int, start: Support = ()) -> Support:
 def exchange(fits: SupportFits, support: Support, stop: Callable[[], bool], n: int = SWAP_CANDIDATES) -> Support:
     """Exchange single neurons, each for one of n candidates, until the objective no longer decreases."""
     while not stop():
-        better = _better_exchange(fits, support, n)
+        current = fits.fit(support)
+        target, better = current.objective * (1 - 1e-7), None
+        # The neuron with the smallest coefficient is tried first; the first exchange that is better is made.
+        for weakest in np.argsort(np.abs(current.coef), kind="stable"):
+            rest = support[:weakest] + support[weakest + 1 :]
+            others = [as_support([*rest, j]) for j in fits.candidates(rest, n)]
+            better = next((s for s in others if s != support and fits.fit(s, target, rest).objective < target), None)
+            if better is not None:
+                break
         if better is None:
             return support
         support = better
     return support
-
-
-def _better_exchange(fits: SupportFits, support: Support, n: int) -> Support | None:
-    """Return a better support that differs in one neuron, or None; the smallest coefficients are tried first."""
-    current = fits.fit(support)
-    target = current.objective * (1 - 1e-7)
-    for weakest in np.argsort(np.abs(current.coef), kind="stable"):
-        rest = support[:weakest] + support[weakest + 1 :]
-        for j in fits.candidates(rest, n):
-            other = as_support([*rest, j])
-            if other != support and fits.fit(other, target, rest).objective < target:
-                return other
-    return None
 
 
 def restarts(
