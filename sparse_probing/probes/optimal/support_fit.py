@@ -138,7 +138,7 @@ def _minimise(loss, Z, y, w, g, u, b, delta, target, tolerance):
         delta *= 0.2 if delta > 0.01 else 0.4
         u[:] = best_u
         b = best_b
-    # The bound is computed again from the certificate's coefficients alone, as any reader of the certificate does.
+    # The bound is computed again from only the certificate's coefficients, as every reader of the certificate does.
     _decide(Z, proof_u, proof_b, f)
     bound = _evaluate(loss, Z, f, y, w, g, proof_delta, weighted, v, H, up, down)[1]
     return best, bound, best_u, best_b, proof_u, proof_b, proof_delta

@@ -149,9 +149,10 @@ def not_ruled_out(problem: SparseProblem, supports: NDArray[np.int64], value: fl
     for without in range(supports.shape[1]):
         parts, which = np.unique(np.delete(supports, without, axis=1), axis=0, return_inverse=True)
         duals = [libsvm_duals(problem, tuple(part))[1] for part in parts.tolist()]
-        own = np.array([dual_bound(problem, v, tuple(part)) for v, part in zip(duals, parts.tolist(), strict=True)])
+        pairs = zip(duals, parts.tolist(), strict=True)
+        parent_bounds = np.array([dual_bound(problem, v, tuple(part)) for v, part in pairs])
         squares = (X @ np.array(duals).T) ** 2
-        new = own[which.ravel()] - ridge / 2 * squares[supports[:, without], which.ravel()]
+        new = parent_bounds[which.ravel()] - ridge / 2 * squares[supports[:, without], which.ravel()]
         bounds = np.maximum(bounds, new)
     return supports[bounds < value]
 

@@ -1,4 +1,4 @@
-"""The incumbent: the best support that a search has met so far."""
+"""The incumbent: the best support that a search has found so far."""
 
 from __future__ import annotations
 

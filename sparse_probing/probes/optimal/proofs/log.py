@@ -1,8 +1,8 @@
 """The log of a search tree, from which its lower bound can be proved again without the solver.
 
 The supports of a node are those of its parent with one more neuron in the support, or with one neuron fewer to
-choose from. A node may hold a *certificate* (see :class:`Certificate`) for a bound of its own; the bound of its
-parent holds for it, too. A node is branched on, or *enumerated* (every support that it still allows has its own
+choose from. A node may hold a *certificate* (see :class:`Certificate`) of a bound; the bound of its parent
+holds for it, too. A node is branched on, or *enumerated* (every support that it still allows has its own
 certificate), or a leaf.
 """
 

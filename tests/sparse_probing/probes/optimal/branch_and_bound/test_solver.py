@@ -101,17 +101,17 @@ def test_planted_supports_are_found(loss, only_tree):
 
 
 @pytest.mark.parametrize("loss", ["hinge", "logistic"])
-def test_shuffled_labels_find_nothing(loss):
+def test_shuffled_labels_explain_nothing(loss):
     """Control: the bound itself shows that no support explains much."""
     X, score = correlated(np.random.default_rng(0), n=600, d=40)
     problem = problem_of((X, score), loss, 30.0)
     mixed = shuffled_labels(problem.y, np.arange(600), np.random.default_rng(1)).astype(float)
     shuffled = problem_of((X, mixed), loss, 30.0)
-    found, nothing = (branch_and_bound(each, 3, Limits()) for each in (problem, shuffled))
+    fit, null_fit = (branch_and_bound(each, 3, Limits()) for each in (problem, shuffled))
     null = 600 if loss == "hinge" else 600 * np.log(2)  # objective of only an intercept, classes balanced
-    assert found.objective < 0.8 * null
-    assert nothing.lower_bound > 0.9 * null
-    assert nothing.lower_bound <= nothing.objective <= null
+    assert fit.objective < 0.8 * null
+    assert null_fit.lower_bound > 0.9 * null
+    assert null_fit.lower_bound <= null_fit.objective <= null
 
 
 @pytest.mark.parametrize("order", [slice(None), slice(None, None, -1), slice(3), slice(1, 4)])
