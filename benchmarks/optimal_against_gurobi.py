@@ -23,10 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks._report import print_table
 from benchmarks.optimal_probes import Feature, Solver, percent, planted_features, solve_in, warm_up
-from sparse_probing.probes.optimal.branch_and_bound.local_search import as_support
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.gurobi.solver import gurobi
-from sparse_probing.probes.optimal.problem import SparseProblem
+from sparse_probing.probes.optimal.problem import SparseProblem, as_support
 from sparse_probing.probes.optimal.result import Clock, Limits, OptimalFit, relative_gap
 from sparse_probing.probes.optimal.support_fit import FINAL_TOLERANCE, fit_support
 from sparse_probing.probes.validation import Floats
@@ -103,7 +102,7 @@ def _cut(env: Any, problem: SparseProblem, support: NDArray, z: Any) -> Any:
 
 def _quadratic_programme(env: Any, problem: SparseProblem, support: NDArray) -> tuple[float, Floats]:
     """Return the value and the duals (n,) of a support: a quadratic programme of n + k variables."""
-    y, w, Z = problem.y, problem.weight, problem.rows_of(support)
+    y, w, Z = problem.y, problem.weight, problem.columns[support].T.astype(np.float64)
     with gurobipy.Model(env=env) as model:
         v = model.addMVar(problem.n_rows, lb=np.minimum(0, y * w), ub=np.maximum(0, y * w))
         correlations = model.addMVar(len(support), lb=-GRB.INFINITY)
@@ -126,10 +125,10 @@ def _fit_of(problem: SparseProblem, support: NDArray, bound: float, nodes: int, 
         status="proved" if gap <= clock.limits.gap * (1 + 1e-6) else "gap",
         solver="paper",
         nodes=nodes,
-        kept=problem.width,
+        n_kept=problem.width,
         root_gap=1.0,
         seconds=clock.seconds,
-        found_after=clock.seconds,
+        seconds_to_support=clock.seconds,
     )
 
 

@@ -199,7 +199,7 @@ def _row(results: list[Solved]) -> dict[str, object]:
         "s: median": f"{median(solved.cpu for solved in results):.2f}",
         "slowest": f"{max(solved.cpu for solved in results):.2f}",
         "nodes": f"{median(fit.nodes for fit in fits):.0f}",
-        "kept": f"{median(fit.kept for fit in fits):.0f}",
+        "kept": f"{median(fit.n_kept for fit in fits):.0f}",
         "root gap, %": percent(median(fit.root_gap for fit in fits)),
         "best of 50, % above: median": percent(median(solved.filtered for solved in results)),
         "most": percent(max(solved.filtered for solved in results)),

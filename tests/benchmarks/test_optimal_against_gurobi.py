@@ -13,8 +13,8 @@ from benchmarks.optimal_against_gurobi import ALL, AgainstConfig, _row, compare,
 from benchmarks.optimal_probes import planted_features
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.result import Limits
-from tests.sparse_probing.probes.optimal.instances import correlated, problem_of
-from tests.sparse_probing.probes.optimal.reference import assert_honest, brute_force
+from tests.builders.optimal.instances import correlated, problem_of
+from tests.builders.optimal.reference import assert_honest, brute_force
 
 
 @pytest.mark.parametrize("multiplier", [1.0, 30.0])

@@ -1,6 +1,6 @@
-"""Losses of optimal sparse probes, point by point, with the duals that bound them from below.
+"""Losses of optimal sparse probes, row by row, with the duals that bound the objective from below.
 
-A loss ``l(y, f)`` of a row with weight ``w`` is given by its value, by the *dual* ``v = -w dl/df`` and by its
+The loss ``l(y, f)`` of a row with weight ``w`` is described by its value, its *dual* ``v = -w dl/df`` and its
 curvature. Any vector ``v`` in the domain of the conjugate whose sum is zero bounds the objective of every
 support S (Fenchel duality)::
 
@@ -26,7 +26,7 @@ CODES: dict[LossName, int] = {"hinge": HINGE, "logistic": LOGISTIC, "squared": S
 
 @njit(cache=True)
 def point(loss: int, f: float, y: float, w: float, delta: float) -> tuple[float, float, float]:
-    """Return value, dual and curvature of one row; the hinge is smoothed over a width ``delta`` (0: not at all)."""
+    """Return value, dual and curvature of one row; the hinge is smoothed over a width ``delta`` (0: not smoothed)."""
     if loss == HINGE:
         r = 1.0 - y * f
         if r <= 0.0:
@@ -45,7 +45,7 @@ def point(loss: int, f: float, y: float, w: float, delta: float) -> tuple[float,
 
 @njit(cache=True)
 def dual_point(loss: int, v: float, y: float, w: float) -> float:
-    """Return what the dual of one row adds to the bound."""
+    """Return the term that the dual of one row adds to the bound."""
     if loss == HINGE:
         return y * v
     if loss == LOGISTIC:
@@ -58,7 +58,7 @@ def dual_point(loss: int, v: float, y: float, w: float) -> float:
 
 @njit(cache=True)
 def all_points(loss: int, f: Floats, y: Floats, w: Floats, delta: float, v: Floats, h: Floats) -> float:
-    """Fill duals ``v`` and curvatures ``h``, both (n,); return the sum of the (smoothed) losses."""
+    """Fill duals ``v`` and curvatures ``h``, both (n,); return the sum of the losses, smoothed over ``delta``."""
     total = 0.0
     for i in range(len(f)):
         value, v[i], h[i] = point(loss, f[i], y[i], w[i], delta)
@@ -67,23 +67,14 @@ def all_points(loss: int, f: Floats, y: Floats, w: Floats, delta: float, v: Floa
 
 
 @njit(cache=True)
-def total_loss(loss: int, f: Floats, y: Floats, w: Floats) -> float:
-    """Return the sum of the losses, not smoothed."""
-    total = 0.0
-    for i in range(len(f)):
-        total += point(loss, f[i], y[i], w[i], 0.0)[0]
-    return total
-
-
-@njit(cache=True)
 def balance(loss: int, v: Floats, w: Floats) -> tuple[float, float, float]:
-    """Return how duals become a vector whose sum is zero, by shrinking alone where they are bounded.
+    """Return the factors that make the sum of duals zero; bounded duals are only shrunk.
 
     Returns
     -------
     tuple of three floats
-        ``(up, down, shift)``: positive duals are multiplied by ``up``, negative ones by ``down``, and then
-        ``shift * w`` is taken from all.
+        ``(up, down, shift)``: positive duals are multiplied by ``up`` and negative duals by ``down``; then
+        ``shift * w`` is subtracted from all.
     """
     positive, negative, total = 0.0, 0.0, 0.0
     for i in range(len(v)):
@@ -101,7 +92,7 @@ def balance(loss: int, v: Floats, w: Floats) -> tuple[float, float, float]:
 
 @njit(cache=True)
 def balanced(loss: int, v: Floats, w: Floats) -> NDArray:
-    """Return the duals (n,) made to sum to zero."""
+    """Return the duals (n,), shrunk or shifted so that their sum is zero."""
     up, down, shift = balance(loss, v, w)
     out = np.empty_like(v)
     for i in range(len(v)):
@@ -111,7 +102,7 @@ def balanced(loss: int, v: Floats, w: Floats) -> NDArray:
 
 @njit(cache=True)
 def dual_value(loss: int, v: Floats, y: Floats, w: Floats) -> float:
-    """Return the part of the bound that no neuron changes."""
+    """Return the part of the bound that does not depend on the support."""
     total = 0.0
     for i in range(len(v)):
         total += dual_point(loss, v[i], y[i], w[i])

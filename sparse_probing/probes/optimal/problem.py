@@ -1,7 +1,8 @@
-"""The problem that an optimal sparse probe solves, stated on scaled activations."""
+"""The optimisation problem of an optimal sparse probe, on scaled activations."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,11 +11,21 @@ from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.optimal.losses import CODES, LossName
+from sparse_probing.probes.scaling import Standardiser
 from sparse_probing.probes.validation import Floats, Integers, check_activations
 
+Support = tuple[int, ...]
+"""The neurons of a probe, in increasing order."""
+
 DEVIATIONS = 10.0
-"""Neurons are divided by so many standard deviations (the paper's convention)."""
+"""Number of standard deviations that neurons are divided by (the paper's convention)."""
 BLOCK_COLUMNS = 64
+"""Neurons that are scaled at a time."""
+
+
+def as_support(neurons: Iterable[int]) -> Support:
+    """Return neurons in increasing order, as Python integers."""
+    return tuple(sorted(int(j) for j in neurons))
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +36,18 @@ class SparseProblem:
 
         sum_i w_i loss(y_i, b + sum_{j in S} u_j x_ji) + |u|^2 / (2 ridge)
 
-    The numbers of ``columns`` are the problem: they are rounded to float32 once, and every bound is a
-    bound for exactly these.
+    Scaled neurons are rounded to float32 once. The rounded numbers in ``columns`` define the problem, and
+    every bound holds for exactly these numbers.
     """
 
     columns: NDArray[np.float32]
-    """(d, n) scaled neurons, of mean zero over the rows."""
+    """(d, n) scaled neurons; the mean over the rows is zero."""
     y: Floats
     """(n,) labels -1/+1 (hinge, logistic) or targets (squared)."""
     weight: Floats
-    """(n,) positive weights of the rows."""
+    """(n,) weights of the rows; all positive."""
     ridge: float
-    """The g of the objective; larger is a weaker penalty."""
+    """The g of the objective; a larger g is a weaker penalty."""
     loss: LossName = "hinge"
 
     @property
@@ -51,36 +62,31 @@ class SparseProblem:
 
     @property
     def code(self) -> int:
-        """Number of the loss, for compiled code."""
+        """Integer that compiled code uses for the loss."""
         return CODES[self.loss]
 
     @cached_property
     def norms(self) -> Floats:
-        """(d,) Euclidean norm of every neuron, a little above the exact one."""
+        """(d,) Euclidean norm of every neuron, rounded up: slightly above the exact norm."""
         return np.sqrt(np.einsum("ij,ij->i", self.columns, self.columns, dtype=np.float64)) * (1 + 1e-9)
 
-    def rows_of(self, support: Integers) -> Floats:
-        """Return (n, k) float64 rows of some neurons."""
-        return np.ascontiguousarray(self.columns[support].T, dtype=np.float64)
-
     def restricted(self, neurons: Integers) -> SparseProblem:
-        """Return the problem with these neurons alone."""
+        """Return the problem with only these neurons."""
         return SparseProblem(self.columns[neurons], self.y, self.weight, self.ridge, self.loss)
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """What makes scaled neurons of stored ones: ``(x - mean) / scale``."""
+    """How stored activations x are scaled: ``(x - mean) / scale``."""
 
     mean: Floats
     """(d,)"""
     scale: Floats
-    """(d,) ten standard deviations; 1 for a constant neuron, which then is zero."""
+    """(d,) ten standard deviations; 1 for a constant neuron, which becomes zero."""
 
     def undo(self, support: Integers, coef: Floats, intercept: float) -> tuple[Floats, float]:
-        """Return coefficients (k,) and intercept for activations as they are stored."""
-        stored = coef / self.scale[support]
-        return stored, float(intercept - stored @ self.mean[support])
+        """Return the coefficients (k,) and the intercept that apply to stored activations."""
+        return Standardiser(self.mean, self.scale).undo(support, coef, intercept)
 
 
 def scaled_columns(X: NDArray) -> tuple[NDArray[np.float32], Scaling]:
@@ -89,18 +95,19 @@ def scaled_columns(X: NDArray) -> tuple[NDArray[np.float32], Scaling]:
     Parameters
     ----------
     X : (n, d) array
-        Activations in any precision.
+        Activations, float16, float32 or float64.
 
     Returns
     -------
     columns : (d, n) float32
         One scaled neuron in each row.
     scaling : Scaling
+        Mean and scale of every neuron.
 
     Raises
     ------
     ProbeError
-        When an activation is not finite.
+        If an activation is not finite.
     """
     X = check_activations(X)
     n, d = X.shape
@@ -118,7 +125,13 @@ def scaled_columns(X: NDArray) -> tuple[NDArray[np.float32], Scaling]:
 
 
 def class_weights(y: Floats, balanced: bool = True) -> Floats:
-    """Return weights (n,) of rows: n / (2 n_class) when balanced, otherwise 1; their sum is n."""
+    """Return weights (n,) of rows with labels ``y`` (n,): n / (2 n_class) if balanced, otherwise 1; their sum is n.
+
+    Raises
+    ------
+    ProbeError
+        If the weights are balanced and all labels are of one class.
+    """
     if not balanced:
         return np.ones(len(y))
     positive = y > 0
@@ -129,5 +142,5 @@ def class_weights(y: Floats, balanced: bool = True) -> Floats:
 
 
 def ridge_of(n_rows: int, multiplier: float) -> float:
-    """Return the ridge g = m / sqrt(n); m = 1 is the paper's."""
+    """Return the ridge g = m / sqrt(n); the paper uses m = 1."""
     return multiplier / np.sqrt(n_rows)

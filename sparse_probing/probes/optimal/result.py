@@ -1,4 +1,4 @@
-"""What every solver of optimal sparse probes takes besides the problem, and what it gives back."""
+"""Limits and results that all solvers of optimal sparse probes share."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sparse_probing.probes.optimal.problem import Support
 from sparse_probing.probes.validation import Floats
 
 Status = Literal["proved", "gap", "interrupted"]
 
 SENTENCES: dict[Status, str] = {
-    "proved": "No other support is better by more than the gap asked for.",
-    "gap": "Time or nodes ran out before the gap was closed; allow more, or a stronger ridge.",
+    "proved": "No other support is better by more than the requested gap.",
+    "gap": "Time or nodes ran out before the gap was closed; allow more, or use a stronger ridge.",
     "interrupted": "The search was interrupted before the gap was closed; run it again.",
 }
 
 MARGIN = 1e-9
-"""By which a bound must exceed its target, relative to the objective: more than rounding can make."""
+"""A bound must exceed its target by this share of the objective: more than rounding errors can add up to."""
 
 
 def relative_gap(objective: float, bound: float) -> float:
-    """Return how far an objective is above a bound, relative to it; 0 where it is 0, which nothing can be below."""
+    """Return the relative distance of an objective from a lower bound; 0 if the objective is 0, the least possible."""
     return max(0.0, (objective - bound) / objective) if objective > 0 else 0.0
-
-
-def _never() -> bool:
-    return False
 
 
 @dataclass(frozen=True)
@@ -35,70 +32,71 @@ class Limits:
     """When a search ends, proved or not."""
 
     seconds: float = 60.0
-    """Wall clock, for the whole search."""
+    """Wall-clock limit of the whole search."""
     gap: float = 1e-4
-    """Relative distance of objective and bound that counts as proved; at least 2e-6, as supports are fitted to 1e-6."""
+    """Relative gap that counts as proved; at least 2e-6, because supports are fitted to 1e-6."""
     nodes: int = 10**9
-    """Of the tree."""
-    interrupted: Callable[[], bool] = _never
-    """Asked between steps; the best support and its bound are returned when it says yes."""
+    """Largest number of nodes of the tree."""
+    interrupted: Callable[[], bool] = field(default=lambda: False)
+    """Called between steps; when it returns True, the search ends with the best support and its bound."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """The time that a search has."""
+    """Time since a search started, compared with its limits."""
 
     limits: Limits
-    began: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
-        """Since the search began."""
-        return time.monotonic() - self.began
+        """Seconds since the search started."""
+        return time.monotonic() - self.start
 
-    def is_over(self, share: float = 1.0) -> bool:
-        """Whether a share of the time has passed, or the search was interrupted."""
-        return self.seconds >= share * self.limits.seconds or self.limits.interrupted()
-
-
-@dataclass(frozen=True)
-class OptimalFit:
-    """A support, its coefficients, and how far from the best of all supports it can be."""
-
-    support: tuple[int, ...]
-    """(k,) increasing."""
-    coef: Floats
-    """(k,) for scaled neurons."""
-    intercept: float
-    objective: float
-    """Of the support: an upper bound of the optimum."""
-    lower_bound: float
-    """No support of k neurons has a smaller objective."""
-    status: Status
-    solver: str
-    nodes: int
-    """Nodes of the tree, or of the master problem."""
-    kept: int
-    """Neurons that the root could not rule out."""
-    root_gap: float
-    """Relative gap before branching."""
-    seconds: float
-    found_after: float
-    """Seconds after which the support was found."""
-    near: tuple[NearSupport, ...] = ()
-    """Supports within the tolerance that was asked for, best first."""
-    proof: bytes | None = None
-    """Log for the independent verifier."""
-
-    @property
-    def gap(self) -> float:
-        """Relative distance of objective and bound."""
-        return relative_gap(self.objective, self.lower_bound)
+    def is_over(self) -> bool:
+        """Whether the time limit has passed, or the search was interrupted."""
+        return self.seconds >= self.limits.seconds or self.limits.interrupted()
 
 
 @dataclass(frozen=True)
 class NearSupport:
     """A support that is nearly as good as the best."""
 
-    support: tuple[int, ...]
+    support: Support
     objective: float
+
+
+@dataclass(frozen=True)
+class OptimalFit:
+    """The best support of a search, its coefficients, and a lower bound for all supports."""
+
+    support: Support
+    """(k,) neurons in increasing order."""
+    coef: Floats
+    """(k,) coefficients of the scaled neurons."""
+    intercept: float
+    objective: float
+    """Objective of the support: an upper bound of the optimum."""
+    lower_bound: float
+    """No support of k neurons has a smaller objective."""
+    status: Status
+    solver: str
+    nodes: int
+    """Nodes of the tree, or of Gurobi's master problem."""
+    n_kept: int
+    """Neurons that the root relaxation does not rule out."""
+    root_gap: float
+    """Relative gap before branching."""
+    seconds: float
+    """Wall-clock time of the search."""
+    seconds_to_support: float
+    """Wall-clock time until the support was found."""
+    near_supports: tuple[NearSupport, ...] = ()
+    """Supports within the requested tolerance, best first."""
+    proof: bytes | None = None
+    """Proof log for the independent verifier."""
+
+    @property
+    def gap(self) -> float:
+        """Relative gap between objective and lower bound."""
+        return relative_gap(self.objective, self.lower_bound)

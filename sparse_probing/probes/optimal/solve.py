@@ -1,4 +1,4 @@
-"""The solvers, by the value of ``--osp_solver``."""
+"""The registry of solvers, by the value of ``--osp_solver``, and the function that runs one of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sparse_probing.config import SolverName
-from sparse_probing.probes.optimal.branch_and_bound.local_search import Support
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.gurobi.solver import gurobi
-from sparse_probing.probes.optimal.problem import SparseProblem, ridge_of, scaled_columns
+from sparse_probing.probes.optimal.problem import SparseProblem, Support, ridge_of, scaled_columns
 from sparse_probing.probes.optimal.result import Limits, OptimalFit
 
 logger = logging.getLogger(__name__)
@@ -20,7 +19,7 @@ logger = logging.getLogger(__name__)
 SOLVERS: dict[str, Callable[..., OptimalFit]] = {"branch_and_bound": branch_and_bound, "gurobi": gurobi}
 
 AUTOMATIC = "branch_and_bound"
-"""What ``auto`` takes: it was never clearly slower, and often much faster (benchmarks/optimal_against_gurobi.py)."""
+"""The solver of ``auto``: never clearly slower, and often much faster (benchmarks/optimal_against_gurobi.py)."""
 
 
 def solve(
@@ -34,7 +33,7 @@ def solve(
     tolerance: float | None = None,
     verbose: bool = False,
 ) -> OptimalFit:
-    """Find the best support of k neurons, and bound all others.
+    """Find the best support of k neurons, and bound all other supports from below.
 
     Parameters
     ----------
@@ -44,33 +43,34 @@ def solve(
     limits : Limits
         Time, gap and interruption.
     solver : {"auto", "branch_and_bound", "gurobi"}
-        The one that was taken stands in the result.
+        The result names the solver that was used.
     starts : supports, optional
-        Known good ones of at most k neurons.
+        Known good supports of at most k neurons.
     seed : int
+        Seed of the random restarts, or of Gurobi.
     proof : bool
-        Keep a log for :func:`sparse_probing.probes.optimal.proofs.verify.verify` (branch_and_bound).
+        Return a log for :func:`sparse_probing.probes.optimal.proofs.verify.verify` (only branch_and_bound).
     tolerance : float, optional
-        List all supports whose objective is larger by this share at most (branch_and_bound).
+        List all supports whose objective is larger by at most this share (only branch_and_bound).
     verbose : bool
-        Show what Gurobi writes.
+        Show the log of Gurobi.
 
     Raises
     ------
     ProbeError
-        When k is out of range, or the solver cannot do what is asked.
+        If k is out of range, or the solver does not support an option.
     """
     compile_once()
     name = AUTOMATIC if solver == "auto" else solver
     if solver == "auto":
         logger.info("auto: %s, %d of %d neurons", name, k, problem.width)
-    further = {"verbose": verbose} if name == "gurobi" else {}
-    return SOLVERS[name](problem, k, limits, starts, seed, proof=proof, tolerance=tolerance, **further)
+    options = {"verbose": verbose} if name == "gurobi" else {}
+    return SOLVERS[name](problem, k, limits, starts, seed, proof=proof, tolerance=tolerance, **options)
 
 
 @functools.cache
 def compile_once() -> None:
-    """Compile what is compiled, or load it, on a small problem: that is not the time of anybody's search."""
+    """Compile the solver, or load its compiled code, on a small problem, so that no search pays for it."""
     rng = np.random.default_rng(0)
     columns, _ = scaled_columns(rng.standard_normal((60, 12)))
     y = np.where(rng.random(60) < 0.5, 1.0, -1.0)

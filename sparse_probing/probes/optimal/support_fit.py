@@ -1,7 +1,7 @@
-"""The inner problem: the best coefficients of one given support, with a bound that shows how good they are.
+"""The best coefficients of one given support, with a lower bound that shows how close to the best they are.
 
-Newton's method; the hinge is smoothed, less and less, until the gap between the objective and the dual
-bound of the *unsmoothed* problem is closed.
+Newton's method. The hinge is smoothed over a width that decreases until the gap between the objective and the
+dual bound, both of the problem *without* smoothing, is closed.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.validation import Floats, Integers
 
 TOLERANCE = 1e-6
-"""Of the relative gap between objective and bound of a support, inside a search."""
+"""Relative gap between objective and bound to which supports are fitted during a search."""
 FINAL_TOLERANCE = 1e-8
-"""The same for the support that is returned; a hinge, which stays a little smoothed, comes to 5e-7 of it at least."""
+"""The same for the support that is returned. A hinge always stays slightly smoothed, so its gap reaches about 5e-7."""
 WIDEST, NARROWEST = 0.3, 1e-7
-"""Widths over which the hinge is smoothed, first and last: narrower, the rounding of a decision value would show."""
+"""First and last width of smoothing; with a narrower one, the rounding of a decision value would show."""
 LONGEST_STEP = 4.0
-"""By which a Newton step may change a decision value."""
+"""Largest change of a decision value in one Newton step."""
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A vector of duals, told by the linear function from which it follows.
+    """A vector of duals, described by the linear function that it is computed from.
 
     The duals are those of the loss, smoothed over ``delta``, at the decision values
-    ``intercept + coef @ columns``; shrunk until their sum is zero.
+    ``intercept + coef @ columns``, balanced so that their sum is zero.
     """
 
     columns: Integers
@@ -48,16 +48,17 @@ class Certificate:
 
 @dataclass(frozen=True)
 class SupportFit:
-    """Coefficients of a support, and a lower bound of what any coefficients reach."""
+    """The coefficients of a support, and a lower bound for the objective of any coefficients."""
 
     support: Integers
-    """(k,) increasing."""
+    """(k,) neurons in increasing order."""
     coef: Floats
-    """(k,) for scaled neurons."""
+    """(k,) coefficients of the scaled neurons."""
     intercept: float
     objective: float
     bound: float
     certificate: Certificate
+    """Of the bound."""
 
 
 def fit_support(
@@ -67,23 +68,23 @@ def fit_support(
     tolerance: float = TOLERANCE,
     start: tuple[Floats, float] | None = None,
 ) -> SupportFit:
-    """Fit one support.
+    """Fit the coefficients and the intercept of one support.
 
     Parameters
     ----------
     problem : SparseProblem
     support : (k,) integers
-        Different neurons, increasing.
+        Different neurons in increasing order.
     target : float
-        Stop as soon as the bound reaches it: the support is then known to be of no use.
+        The fit ends as soon as its bound reaches this value: the support cannot be better than that.
     tolerance : float
         Relative gap between objective and bound at which the fit ends.
     start : (coef, intercept), optional
-        Where to begin; a good start makes the smoothing narrower from the outset.
+        Starting point; with one, the smoothing starts at a third of its usual width.
     """
     coef, intercept = (np.zeros(len(support)), 0.0) if start is None else start
     delta = WIDEST if start is None else WIDEST / 3
-    Z = problem.rows_of(support)
+    Z = np.ascontiguousarray(problem.columns[support].T, dtype=np.float64)
     objective, bound, u, b, c_u, c_b, c_delta = _minimise(
         problem.code, Z, problem.y, problem.weight, problem.ridge, coef, float(intercept), delta, target, tolerance
     )
@@ -103,21 +104,24 @@ def _minimise(loss, Z, y, w, g, u, b, delta, target, tolerance):
     u, best_u, best_b = u.copy(), u.copy(), b
     proof_u, proof_b, proof_delta = u.copy(), b, delta
     while True:
+        # Newton's method for one width of smoothing.
         _decide(Z, u, b, f)
         for _ in range(100):
-            value = _sums(loss, Z, f, y, w, delta, v, H, up, down) + (u @ u) / (2 * g)
+            # The objective is an upper bound of the optimum, the duals at the same point give a lower bound.
+            value, lower = _evaluate(loss, Z, f, y, w, g, delta, weighted, v, H, up, down)
+            value += (u @ u) / (2 * g)
             if value < best:
                 best, best_b = value, b
                 best_u[:] = u
-            lower = _bound(loss, v, y, w, g, up, down, weighted)
             if lower > bound:
                 bound, proof_b, proof_delta = lower, b, delta
                 proof_u[:] = u
             if bound >= target or best - bound <= tolerance * best:
                 break
+            # The Newton step, with an exact line search.
             gradient = -(up + down)
             gradient[:p] += u / g
-            extra = 1e-12 * (total + np.trace(H))  # so that flat directions can be solved for
+            extra = 1e-12 * (total + np.trace(H))  # so that the system has a solution along flat directions
             for j in range(p + 1):
                 H[j, j] += extra + (1 / g if j < p else 0.0)
             step = -np.linalg.solve(H, gradient)
@@ -134,16 +138,15 @@ def _minimise(loss, Z, y, w, g, u, b, delta, target, tolerance):
         delta *= 0.2 if delta > 0.01 else 0.4
         u[:] = best_u
         b = best_b
-    # Once more from its coefficients alone, as everybody will who reads the certificate.
+    # The bound is computed again from only the certificate's coefficients, as every reader of the certificate does.
     _decide(Z, proof_u, proof_b, f)
-    _sums(loss, Z, f, y, w, proof_delta, v, H, up, down)
-    bound = _bound(loss, v, y, w, g, up, down, weighted)
+    bound = _evaluate(loss, Z, f, y, w, g, proof_delta, weighted, v, H, up, down)[1]
     return best, bound, best_u, best_b, proof_u, proof_b, proof_delta
 
 
 @njit(cache=True)
 def _decide(Z, u, b, f):
-    """Fill decision values (n,)."""
+    """Fill the decision values f (n,)."""
     p = Z.shape[1]
     for i in range(len(f)):
         t = b
@@ -153,14 +156,18 @@ def _decide(Z, u, b, f):
 
 
 @njit(cache=True)
-def _sums(loss, Z, f, y, w, delta, v, H, up, down):
-    """Fill duals, curvature and the sums of positive and of negative duals; return the loss, not smoothed."""
+def _evaluate(loss, Z, f, y, w, g, delta, weighted, v, H, up, down):
+    """Return the sum of the losses, not smoothed, and the bound of the balanced duals.
+
+    Fills the duals v (n,), the curvature H (p + 1, p + 1), and the sums up and down (p + 1,) of the positive and
+    of the negative duals, each times the row and a 1. ``weighted`` (p,) holds the weighted sums of the columns.
+    """
     p = Z.shape[1]
     H[:], up[:], down[:] = 0.0, 0.0, 0.0
-    total = 0.0
+    value = 0.0
     for i in range(len(f)):
-        value, v[i], h = point(loss, f[i], y[i], w[i], delta)
-        total += w[i] * max(0.0, 1.0 - y[i] * f[i]) if loss == HINGE else value
+        smoothed, v[i], h = point(loss, f[i], y[i], w[i], delta)
+        value += w[i] * max(0.0, 1.0 - y[i] * f[i]) if loss == HINGE else smoothed
         side = up if v[i] > 0.0 else down
         if v[i] != 0.0:
             for j in range(p):
@@ -176,49 +183,36 @@ def _sums(loss, Z, f, y, w, delta, v, H, up, down):
     for j in range(p + 1):
         for m in range(j):
             H[m, j] = H[j, m]
-    return total
-
-
-@njit(cache=True)
-def _bound(loss, v, y, w, g, up, down, weighted):
-    """Return the bound of the balanced duals."""
+    # The bound: sum_i dual_value(v_i) - g / 2 * sum_j (x_j . v)^2 at the balanced duals.
     a, c, shift = balance(loss, v, w)
-    total = 0.0
+    bound = 0.0
     for i in range(len(v)):
-        total += dual_point(loss, v[i] * (a if v[i] > 0.0 else c) - shift * w[i], y[i], w[i])
-    for j in range(len(weighted)):
+        bound += dual_point(loss, v[i] * (a if v[i] > 0.0 else c) - shift * w[i], y[i], w[i])
+    for j in range(p):
         t = a * up[j] + c * down[j] - shift * weighted[j]
-        total -= 0.5 * g * t * t
-    return total
-
-
-@njit(cache=True)
-def _slope(loss, f, df, t, y, w, delta):
-    """Return the derivative of the smoothed loss along a step."""
-    total = 0.0
-    for i in range(len(f)):
-        total -= df[i] * point(loss, f[i] + t * df[i], y[i], w[i], delta)[1]
-    return total
+        bound -= 0.5 * g * t * t
+    return value, bound
 
 
 @njit(cache=True)
 def _line_search(loss, f, df, y, w, delta, linear, quadratic, decrement):
-    """Return the length at which the objective stops falling: 1, or found by bisection of its derivative."""
+    """Return the step length at which the objective stops decreasing, by bisection of its derivative; at most 1."""
     if loss == SQUARED:
         return 1.0
-    high = min(1.0, LONGEST_STEP / max(np.abs(df).max(), 1e-300))
-    if _slope(loss, f, df, high, y, w, delta) + linear + high * quadratic <= 0.0:
-        return high
-    low = 0.0
-    for halving in range(45):
-        if halving >= 10 and low > 0.0:
+    low, high = 0.0, min(1.0, LONGEST_STEP / max(np.abs(df).max(), 1e-300))
+    t = high
+    for trial in range(46):
+        if trial > 10 and low > 0.0:
             break
-        t = 0.5 * (low + high)
-        slope = _slope(loss, f, df, t, y, w, delta) + linear + t * quadratic
+        slope = 0.0
+        for i in range(len(f)):
+            slope -= df[i] * point(loss, f[i] + t * df[i], y[i], w[i], delta)[1]
+        slope = slope + linear + t * quadratic
         if slope > 0.0:
             high = t
         else:
             low = t
-            if slope > -0.1 * decrement:
+            if trial == 0 or slope > -0.1 * decrement:  # the longest step, or flat enough
                 break
+        t = 0.5 * (low + high)
     return low if low > 0.0 else high

@@ -11,9 +11,15 @@ from threadpoolctl import threadpool_limits
 
 from sparse_probing.config import ProbingConfig, RankingName
 from sparse_probing.interruption import interrupted, signals_noted
-from sparse_probing.probes.optimal.branch_and_bound.local_search import Support
 from sparse_probing.probes.optimal.losses import LossName
-from sparse_probing.probes.optimal.problem import Scaling, SparseProblem, class_weights, ridge_of, scaled_columns
+from sparse_probing.probes.optimal.problem import (
+    Scaling,
+    SparseProblem,
+    Support,
+    class_weights,
+    ridge_of,
+    scaled_columns,
+)
 from sparse_probing.probes.optimal.result import Limits, OptimalFit
 from sparse_probing.probes.optimal.solve import solve
 from sparse_probing.probes.validation import Floats, Integers

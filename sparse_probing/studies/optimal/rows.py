@@ -106,13 +106,13 @@ def _diagnostics(candidates: Candidates, found: OptimalFit, multiplier: float) -
         "proof_status": found.status,
         "solver": found.solver,
         "nodes": found.nodes,
-        "n_kept": found.kept,
+        "n_kept": found.n_kept,
         "root_gap": found.root_gap,
         "seconds": found.seconds,
-        "seconds_to_support": found.found_after,
+        "seconds_to_support": found.seconds_to_support,
         "margin": MARGIN,
-        "near_supports": [names[np.array(near.support)].tolist() for near in found.near] or None,
-        "near_objectives": [near.objective for near in found.near] or None,
+        "near_supports": [names[np.array(near.support)].tolist() for near in found.near_supports] or None,
+        "near_objectives": [near.objective for near in found.near_supports] or None,
         "proof": found.proof,
     }
 

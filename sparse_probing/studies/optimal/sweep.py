@@ -8,8 +8,7 @@ import numpy as np
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.interruption import interrupted
-from sparse_probing.probes.optimal.branch_and_bound.local_search import Support
-from sparse_probing.probes.optimal.problem import SparseProblem
+from sparse_probing.probes.optimal.problem import SparseProblem, Support
 from sparse_probing.probes.optimal.result import OptimalFit
 from sparse_probing.probes.validation import Floats, Integers
 from sparse_probing.results import FittedProbe

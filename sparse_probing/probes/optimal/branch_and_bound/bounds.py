@@ -1,4 +1,4 @@
-"""What a vector of duals proves: a lower bound, and which neurons cannot or must be in a better support."""
+"""What a vector of duals proves: a lower bound, and which neurons no better support, or every one, holds."""
 
 from __future__ import annotations
 
@@ -15,37 +15,40 @@ from sparse_probing.probes.validation import Booleans, Floats, Integers
 UNIT_ROUNDOFF = 2.0**-24
 """Of float32."""
 EXACT_AT_LEAST = 8
-"""Correlations beyond the k largest that are computed again in float64."""
+"""Number of correlations, beyond twice k, that are computed again in float64."""
 ALL_AT_ONCE = 0.35
-"""Share of the neurons from which one product with the whole matrix is faster."""
+"""Share of the neurons above which one product with the whole matrix is faster."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A lower bound of ``fixed + any k of the free neurons``, by one vector of duals."""
+    """A lower bound of all supports of the fixed neurons and any k free neurons, from one vector of duals."""
 
     value: float
     squares: Floats
-    """(free,) squared correlation of every free neuron with the duals, or a little more."""
+    """(free,) upper bound of the squared correlation of every free neuron with the duals."""
 
 
 def correlation_bound(problem: SparseProblem, duals: Floats, fixed: Integers, free: Integers, k: int) -> Bound:
-    """Return the bound of balanced duals (n,).
+    """Return the bound that balanced duals (n,) give for ``fixed`` and any k of the ``free`` neurons.
 
-    Correlations are computed in float32, with the error that any order of summation can make (Higham,
-    'Accuracy and Stability of Numerical Algorithms', section 3.1) added; the largest, which decide,
-    once more in float64.
+    Correlations are computed in float32, and the largest error of any order of summation (Higham, 'Accuracy and
+    Stability of Numerical Algorithms', section 3.1) is added. The largest ones, which decide, are computed again
+    in float64.
     """
     value = dual_value(problem.code, duals, problem.y, problem.weight)
     value -= problem.ridge / 2 * (exact_correlations(problem.columns, fixed, duals) ** 2).sum()
     if k == 0 or len(free) == 0:
         return Bound(float(value), np.zeros(len(free)))
     correlations = np.abs(rough_correlations(problem, duals, free))
-    squares = (correlations + _largest_error(problem, duals, free)) ** 2
-    most = min(len(free), 2 * k + EXACT_AT_LEAST)
-    decisive = np.argpartition(-correlations, most - 1)[:most]
+    unit = (problem.n_rows + 2) * UNIT_ROUNDOFF
+    largest_error = unit / (1 - unit) * problem.norms[free] * np.sqrt(duals @ duals)
+    squares = (correlations + largest_error) ** 2
+    n_decisive = min(len(free), 2 * k + EXACT_AT_LEAST)
+    decisive = np.argpartition(-correlations, n_decisive - 1)[:n_decisive]
     squares[decisive] = exact_correlations(problem.columns, free[decisive], duals) ** 2 * (1 + 1e-12)
-    return Bound(float(value - problem.ridge / 2 * _sum_of_largest(squares, k)), squares)
+    largest = squares if len(squares) <= k else np.partition(squares, -k)[-k:]
+    return Bound(float(value - problem.ridge / 2 * float(largest.sum())), squares)
 
 
 def rough_correlations(problem: SparseProblem, duals: Floats, neurons: Integers) -> NDArray[np.float32]:
@@ -56,15 +59,16 @@ def rough_correlations(problem: SparseProblem, duals: Floats, neurons: Integers)
     return _dots(problem.columns, neurons, v)
 
 
-def _largest_error(problem: SparseProblem, duals: Floats, neurons: Integers) -> Floats:
-    m = (problem.n_rows + 2) * UNIT_ROUNDOFF
-    return m / (1 - m) * problem.norms[neurons] * np.sqrt(duals @ duals)
-
-
-def _sum_of_largest(values: Floats, k: int) -> float:
-    if len(values) <= k:
-        return float(values.sum())
-    return float(np.partition(values, -k)[-k:].sum())
+@njit(cache=True, fastmath=True)
+def _dots(columns, neurons, v):
+    out = np.empty(len(neurons), np.float32)
+    for a in range(len(neurons)):
+        column = columns[neurons[a]]
+        total = np.float32(0.0)
+        for i in range(len(v)):
+            total += column[i] * v[i]
+        out[a] = total
+    return out
 
 
 @njit(cache=True)
@@ -80,23 +84,11 @@ def exact_correlations(columns, neurons, duals):
     return out
 
 
-@njit(cache=True, fastmath=True)
-def _dots(columns, neurons, v):
-    out = np.empty(len(neurons), np.float32)
-    for a in range(len(neurons)):
-        column = columns[neurons[a]]
-        total = np.float32(0.0)
-        for i in range(len(v)):
-            total += column[i] * v[i]
-        out[a] = total
-    return out
-
-
 def screen(bound: Bound, ridge: float, k: int, target: float) -> tuple[Booleans, Booleans]:
-    """Return which free neurons can be in no better support, and which must be in every one.
+    """Return the masks (free,) of the neurons that no better support holds, and of those that every one holds.
 
-    A support is better when its objective lies below ``target``. Forcing a neuron in puts its square in
-    the place of the k-th largest; forcing one of the k largest out puts the next one in its place.
+    A support is better if its objective is below ``target``. If a neuron is forced in, its square replaces the
+    k-th largest in the bound; if one of the k largest is forced out, the next one replaces it.
     """
     squares = bound.squares
     if len(squares) <= k:

@@ -5,8 +5,9 @@ Foygel & Srebro, 'Sparse Prediction with the k-Support Norm', NeurIPS 2012)::
 
     min_{s in [0, 1]^p, sum s <= k}  sum_j u_j^2 / s_j
 
-A model is ``c . u + u' H u / 2 + (|u_F|^2 + k_support(u_free)) / (2 g)``; its first ``n_fixed`` coordinates
-are those of neurons that are fixed in the support.
+The *share* s_j says how much of neuron j is in the support. The first ``n_fixed`` coordinates belong to neurons
+that are fixed in the support, so that their shares are 1; the others are free. With P(u) the sum of both penalties,
+a model is ``c . u + u' H u / 2 + P(u) / (2 g)``.
 """
 
 from __future__ import annotations
@@ -15,22 +16,24 @@ import numpy as np
 from numba import njit
 
 OUT, SHARED, WHOLE = 0, 1, 2
-"""Of a coordinate: s = 0; 0 < s < 1; s = 1."""
+"""State of a coordinate: s = 0; 0 < s < 1; s = 1."""
 
 
 @njit(cache=True)
-def k_support(u, k, s):
-    """Fill the shares s (p,) that are optimal for coefficients u (p,); return the penalty."""
+def penalty(u, n_fixed, k, s):
+    """Fill the optimal shares s (p - n_fixed,) of the free coefficients of u (p,); return the penalty P(u)."""
+    fixed, free = u[:n_fixed], u[n_fixed:]
     n_nonzero, rest = 0, 0.0
-    for j in range(len(u)):
-        n_nonzero += u[j] != 0.0
-        rest += abs(u[j])
+    for j in range(len(free)):
+        n_nonzero += free[j] != 0.0
+        rest += abs(free[j])
     if n_nonzero <= k:
-        s[:] = u != 0.0
-        return u @ u
+        s[:] = free != 0.0
+        return fixed @ fixed + free @ free
     if k <= 0:
         return np.inf
-    order = np.sort(np.abs(u))[::-1]
+    # The largest coefficients are whole; the others share the rest of k in proportion to their size.
+    order = np.sort(np.abs(free))[::-1]
     n_whole, scale = 0, 0.0
     while n_whole < k:
         scale = (k - n_whole) / max(rest, 1e-300)
@@ -39,12 +42,56 @@ def k_support(u, k, s):
         rest -= order[n_whole]
         n_whole += 1
     total = 0.0
-    for j in range(len(u)):
-        x = abs(u[j])
+    for j in range(len(free)):
+        x = abs(free[j])
         s[j] = min(1.0, x * scale)
         if x > 0.0:
             total += x * x / s[j]
-    return total
+    return fixed @ fixed + total
+
+
+@njit(cache=True)
+def model_value(H, c, u, n_fixed, k, g, s):
+    """Return the value of the model at u, and fill the shares s of the free coordinates."""
+    return c @ u + 0.5 * (u @ (H @ u)) + penalty(u, n_fixed, k, s) / (2.0 * g)
+
+
+@njit(cache=True)
+def minimise_roughly(H, c, u, n_fixed, k, g, n_steps, tolerance):
+    """Return a better u, by accelerated proximal gradient steps on the model (FISTA with restarts)."""
+    p = len(u)
+    # The step: slightly more than the largest eigenvalue of H, by a few steps of the power method.
+    x = np.ones(p) + 0.3 * np.cos(np.arange(p) * 1.7)
+    eigenvalue = 0.0
+    for _ in range(12):
+        x = H @ x
+        length = np.sqrt(x @ x)
+        eigenvalue = 1.05 * length
+        if length == 0.0:
+            break
+        x /= length
+    lipschitz = max(eigenvalue, 1e-8) + 0.02 / g
+    strength = 1.0 / (g * lipschitz)
+    best, z, t, s = u.copy(), u.copy(), 1.0, np.empty(p - n_fixed)
+    for _ in range(n_steps):
+        x = z - (c + H @ z) / lipschitz
+        x[:n_fixed] /= 1.0 + strength
+        if p > n_fixed:
+            if k > 0 and np.abs(x[n_fixed:]).max() > 0.0:
+                _proximal_shares(x[n_fixed:], k, strength, s)
+                x[n_fixed:] *= s / (s + strength)
+            else:
+                x[n_fixed:] = 0.0
+        moved = x - best
+        if (z - x) @ moved > 0.0:  # the momentum points uphill: restart
+            t, z = 1.0, best.copy()
+            continue
+        faster = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * t * t))
+        z = x + ((t - 1.0) / faster) * moved
+        t, best = faster, x
+        if np.sqrt(moved @ moved) < tolerance * (np.sqrt(x @ x) + 1e-12):
+            break
+    return best
 
 
 @njit(cache=True)
@@ -78,97 +125,60 @@ def _sum_of_shares(u, c, strength):
 
 
 @njit(cache=True)
-def _largest_eigenvalue(H):
-    """Return a little more than the largest eigenvalue, by a few steps of the power method."""
-    x = np.ones(len(H)) + 0.3 * np.cos(np.arange(len(H)) * 1.7)
-    length = 0.0
-    for _ in range(12):
-        x = H @ x
-        length = np.sqrt(x @ x)
-        if length == 0.0:
-            return 0.0
-        x /= length
-    return 1.05 * length
-
-
-@njit(cache=True)
-def minimise_roughly(H, c, u, n_fixed, k, g, n_steps, tolerance):
-    """Improve u by accelerated proximal gradient steps (FISTA with restarts) on the model; return it."""
-    p = len(u)
-    lipschitz = max(_largest_eigenvalue(H), 1e-8) + 0.02 / g
-    strength = 1.0 / (g * lipschitz)
-    best, z, t, s = u.copy(), u.copy(), 1.0, np.empty(p - n_fixed)
-    for _ in range(n_steps):
-        x = z - (c + H @ z) / lipschitz
-        x[:n_fixed] /= 1.0 + strength
-        if p > n_fixed:
-            if k > 0 and np.abs(x[n_fixed:]).max() > 0.0:
-                _proximal_shares(x[n_fixed:], k, strength, s)
-                x[n_fixed:] *= s / (s + strength)
-            else:
-                x[n_fixed:] = 0.0
-        moved = x - best
-        if (z - x) @ moved > 0.0:
-            t, z = 1.0, best.copy()
-            continue
-        faster = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * t * t))
-        z = x + ((t - 1.0) / faster) * moved
-        t, best = faster, x
-        if np.sqrt(moved @ moved) < tolerance * (np.sqrt(x @ x) + 1e-12):
-            break
-    return best
-
-
-@njit(cache=True)
-def model_value(H, c, u, n_fixed, k, g, s):
-    """Return the value of the model at u, and fill the shares of the free coordinates."""
-    fixed = u[:n_fixed]
-    penalty = (fixed @ fixed + k_support(u[n_fixed:], k, s)) / (2.0 * g)
-    return c @ u + 0.5 * (u @ (H @ u)) + penalty
-
-
-@njit(cache=True)
 def minimise_exactly(H, c, start, n_fixed, k, g, n_steps):
-    """Minimise the model by an active set: solve for a guess of which shares are 0, 1 or between, and mend the guess.
+    """Minimise the model by an active set: solve for a guess of every state, and correct the guess.
 
-    Of the points met, the one of least value is returned; ``start`` if none is better.
+    Returns the point of least value among those visited; ``start`` if none is better.
     """
     p = len(start)
     s, best = np.zeros(p - n_fixed), start.copy()
     least = model_value(H, c, best, n_fixed, k, g, s)
-    state, sign = _states(start, s, n_fixed)
+    # The first guess: the states and the signs at the start.
+    state, sign = np.full(p, WHOLE), np.zeros(p)
+    for j in range(n_fixed, p):
+        if start[j] == 0.0:
+            state[j] = OUT
+        elif s[j - n_fixed] < 1.0:
+            state[j] = SHARED
+        sign[j] = 1.0 if start[j] > 0.0 else -1.0
     extra = 1e-8 * np.trace(H) / max(1, p) + 1e-6 / g
     for _ in range(n_steps):
-        n_whole = (state[n_fixed:] == WHOLE).sum()
-        n_shared = (state == SHARED).sum()
+        n_whole, n_shared = (state[n_fixed:] == WHOLE).sum(), (state == SHARED).sum()
         room = k - n_whole
         if room < 0 or (n_shared > 0 and room == 0):
             break
         u = _solve(H, c, state, sign, room, g, extra)
-        if _drop_wrong_signs(u, state, sign):
+        # Shared coordinates whose sign changed go out.
+        changed = False
+        for j in range(p):
+            if state[j] == SHARED and u[j] * sign[j] <= 0.0:
+                state[j] = OUT
+                changed = True
+        if changed:
             continue
+        # The largest shared coordinate above the common level becomes whole, or whole ones below it become shared.
         level = np.abs(u[state == SHARED]).sum() / room if n_shared > 0 else 0.0
-        if n_shared > 0 and _exchange(u, state, sign, level, n_fixed, n_whole < k - 1):
+        largest, candidate = level * (1.0 + 1e-9), -1
+        for j in range(n_fixed, p):
+            if state[j] == SHARED and abs(u[j]) > largest:
+                largest, candidate = abs(u[j]), j
+        if candidate >= 0 and n_whole < k - 1:
+            state[candidate] = WHOLE
             continue
+        for j in range(n_fixed, p):
+            if n_shared > 0 and state[j] == WHOLE and abs(u[j]) < level * (1.0 - 1e-9):
+                state[j] = SHARED
+                sign[j] = 1.0 if u[j] > 0.0 else -1.0
+                changed = True
+        if changed:
+            continue
+        # The states are consistent: keep the point if it is better, and let in one coordinate that is out.
         value = model_value(H, c, u, n_fixed, k, g, s)
         if value < least:
             least, best = value, u
         if not _admit(c + H @ u, u, state, sign, level / g, n_fixed, k, g):
             break
     return best
-
-
-@njit(cache=True)
-def _states(u, s, n_fixed):
-    """Return the first guess of states and signs."""
-    state, sign = np.full(len(u), WHOLE), np.zeros(len(u))
-    for j in range(n_fixed, len(u)):
-        if u[j] == 0.0:
-            state[j] = OUT
-        elif s[j - n_fixed] < 1.0:
-            state[j] = SHARED
-        sign[j] = 1.0 if u[j] > 0.0 else -1.0
-    return state, sign
 
 
 @njit(cache=True)
@@ -195,38 +205,8 @@ def _solve(H, c, state, sign, room, g, extra):
 
 
 @njit(cache=True)
-def _drop_wrong_signs(u, state, sign):
-    """Leave out shared coordinates that changed sign; return whether there were any."""
-    changed = False
-    for j in range(len(u)):
-        if state[j] == SHARED and u[j] * sign[j] <= 0.0:
-            state[j] = OUT
-            changed = True
-    return changed
-
-
-@njit(cache=True)
-def _exchange(u, state, sign, level, n_fixed, may_grow):
-    """Make the largest shared coordinate above the level whole, or whole ones below it shared."""
-    largest, chosen = level * (1.0 + 1e-9), -1
-    for j in range(n_fixed, len(u)):
-        if state[j] == SHARED and abs(u[j]) > largest:
-            largest, chosen = abs(u[j]), j
-    if chosen >= 0 and may_grow:
-        state[chosen] = WHOLE
-        return True
-    changed = False
-    for j in range(n_fixed, len(u)):
-        if state[j] == WHOLE and abs(u[j]) < level * (1.0 - 1e-9):
-            state[j] = SHARED
-            sign[j] = 1.0 if u[j] > 0.0 else -1.0
-            changed = True
-    return changed
-
-
-@njit(cache=True)
 def _admit(gradient, u, state, sign, threshold, n_fixed, k, g):
-    """Let in the coordinate outside whose correlation is most above the threshold; return whether there is one."""
+    """Let in the coordinate whose correlation is most above the threshold; return whether there is one."""
     smallest, weakest, n_whole, n_shared = np.inf, -1, 0, 0
     for j in range(n_fixed, len(u)):
         n_shared += state[j] == SHARED
@@ -236,16 +216,16 @@ def _admit(gradient, u, state, sign, threshold, n_fixed, k, g):
                 smallest, weakest = abs(u[j]), j
     if n_shared == 0:
         threshold = np.inf if k == 0 else (smallest / g if n_whole >= k else 0.0)
-    largest, chosen = threshold * (1.0 + 1e-7) + 1e-12, -1
+    largest, candidate = threshold * (1.0 + 1e-7) + 1e-12, -1
     for j in range(n_fixed, len(u)):
         if state[j] == OUT and abs(gradient[j]) > largest:
-            largest, chosen = abs(gradient[j]), j
-    if chosen < 0:
+            largest, candidate = abs(gradient[j]), j
+    if candidate < 0:
         return False
     full = n_whole >= k
     if n_shared == 0 and full:
         state[weakest] = SHARED
         sign[weakest] = 1.0 if u[weakest] > 0.0 else -1.0
-    state[chosen] = SHARED if n_shared > 0 or full else WHOLE
-    sign[chosen] = -1.0 if gradient[chosen] > 0.0 else 1.0
+    state[candidate] = SHARED if n_shared > 0 or full else WHOLE
+    sign[candidate] = -1.0 if gradient[candidate] > 0.0 else 1.0
     return True

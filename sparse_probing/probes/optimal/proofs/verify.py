@@ -1,8 +1,8 @@
-"""Prove the lower bound of an optimal sparse probe again, from its log alone.
+"""Prove the lower bound of an optimal sparse probe again, from its log and the data.
 
-Nothing here is shared with the solver. The tree is rebuilt from the root; which neurons a node can still use is
-concluded anew; every bound is evaluated in float64 with an allowance for rounding; and every support must end
-in a leaf whose bound is no smaller than what is claimed.
+This module shares no code with the solver. It rebuilds the tree from the root, derives again which neurons a node
+can still use, and evaluates every bound in float64 with an allowance for rounding. Every support must belong to a
+leaf whose bound is at least the claimed bound.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 FORMAT = 1
 UNIT = 2.0**-53
+"""Unit roundoff of float64."""
 MOST_SUPPORTS = 100_000
-"""That one node may leave to be checked one by one."""
+"""Largest number of supports that one node may enumerate."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the verifier found."""
+    """The result of a verification."""
 
     proved: bool
     reason: str
+    """What is proved, or why it is not."""
     lower_bound: float = -np.inf
-    """Smallest bound of a leaf, rounding allowed for."""
+    """Smallest bound of a leaf, less the allowance for rounding."""
 
 
 class UnsoundProofError(ValueError):
-    """A log does not have the form of a proof, or does not cover all supports."""
+    """A log is not in the form of a proof, or does not cover all supports."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Branch:
 
 
 def verify(columns: NDArray, y: NDArray, weight: NDArray, proof: bytes) -> Verdict:
-    """Check a proof against the data that it is about.
+    """Check a proof against its data.
 
     Parameters
     ----------
@@ -63,27 +65,27 @@ def verify(columns: NDArray, y: NDArray, weight: NDArray, proof: bytes) -> Verdi
     Returns
     -------
     Verdict
-        Proved, or the first leaf that is not, or what is wrong with the log.
+        Proved, or the first leaf that is not, or what is wrong with the log. No exception is raised.
     """
     try:
         log = dict(np.load(io.BytesIO(proof), allow_pickle=False))
         if int(log["format"]) != FORMAT:
-            raise UnsoundProofError(f"it is of format {log['format']}, and this verifier reads {FORMAT}")
+            raise UnsoundProofError(f"it has format {log['format']}, and this verifier reads format {FORMAT}")
         checker = Checker(columns, y, weight, log)
         checker.check_support()
         smallest, claimed = np.inf, float(log["lower_bound"])
         for bound, path in checker.leaves():
             if not bound >= claimed:
-                return Verdict(False, f"The bound of {path} is {bound:.9g}, and {claimed:.9g} is claimed.")
+                return Verdict(False, f"The bound of {path} is {bound:.9g}, but {claimed:.9g} is claimed.")
             smallest = min(smallest, bound)
-    except Exception as error:  # whatever a damaged file makes go wrong, it proves nothing
+    except Exception as error:  # a damaged file can cause any error, and proves nothing
         return Verdict(False, f"The log is not sound: {error}")
-    problem = f"{checker.loss} loss, ridge {checker.g:.6g}"
-    return Verdict(True, f"No support of {checker.k} neurons gets below {claimed:.9g} ({problem}).", smallest)
+    objective = f"{checker.loss} loss, ridge {checker.g:.6g}"
+    return Verdict(True, f"No support of {checker.k} neurons gets below {claimed:.9g} ({objective}).", smallest)
 
 
 class Checker:
-    """Evaluates the certificates of a log on the data."""
+    """Evaluate the certificates of a log on the data."""
 
     def __init__(self, columns: NDArray, y: NDArray, weight: NDArray, log: dict[str, Any]) -> None:
         self.X, self.y, self.w, self.log = columns.astype(np.float64), y, weight, log
@@ -92,20 +94,19 @@ class Checker:
         self.norms = np.sqrt((self.X**2).sum(axis=1)) * (1 + 1e-9)
         n = self.X.shape[1]
         self.gamma = (n + 2) * UNIT / (1 - (n + 2) * UNIT)
-        self.intercept_at_most = self._largest_intercept()
-
-    def _largest_intercept(self) -> float:
-        """Return what the intercept of an optimal probe cannot exceed: beyond, one class alone costs too much."""
+        # The intercept of an optimal probe is no larger; otherwise the loss of one class would exceed the objective.
         reach = np.sqrt((self.X**2).sum(axis=0).max() * 2 * self.g * self.upper)
         if self.loss == "squared":
-            return float(reach + np.abs(self.y).max() + np.sqrt(2 * self.upper / self.w.sum()))
-        return float(reach + 1 + self.upper / min(self.w[self.y > 0].sum(), self.w[self.y < 0].sum()))
+            largest = reach + np.abs(self.y).max() + np.sqrt(2 * self.upper / self.w.sum())
+        else:
+            largest = reach + 1 + self.upper / min(self.w[self.y > 0].sum(), self.w[self.y < 0].sum())
+        self.largest_intercept = float(largest)
 
     def check_support(self) -> None:
         """Recompute the objective of the support that is claimed to be optimal."""
         support, coef = self.log["support"], self.log["coef"]
         if len(set(support.tolist())) != self.k or len(coef) != self.k or not set(support) <= set(range(len(self.X))):
-            raise UnsoundProofError(f"{support.tolist()} is no support of {self.k} neurons")
+            raise UnsoundProofError(f"{support.tolist()} is not a support of {self.k} neurons")
         f = coef @ self.X[support] + float(self.log["intercept"])
         losses = {
             "hinge": lambda: np.maximum(0, 1 - self.y * f),
@@ -114,14 +115,14 @@ class Checker:
         }
         value = fsum(self.w * losses[self.loss]()) + coef @ coef / (2 * self.g)
         if not abs(value - self.upper) <= 1e-9 * self.upper or not self.claimed <= self.upper:
-            raise UnsoundProofError(f"the support's objective is {value:.9g}, and {self.upper:.9g} is claimed")
+            raise UnsoundProofError(f"the support's objective is {value:.9g}, but {self.upper:.9g} is claimed")
 
     def leaves(self) -> Iterator[tuple[float, str]]:
         """Yield the bound and the name of every leaf."""
         log, root = self.log, (-1, -1, -1)
-        # Branches for which a node must follow, by what it must be: number of the parent, side and neuron.
+        # Branches that still need a node, by the parent, side and neuron that the node must have.
         waiting = {root: Branch(frozenset(), np.ones(len(self.X), bool), -np.inf, "the root")}
-        supports = {s: i for i, s in enumerate(self._supports())}
+        supports = {tuple(self._columns("support", i).tolist()): i for i in range(len(log["support_end"]))}
         for node, name in enumerate(zip(*(log[part].tolist() for part in ("parent", "side", "neuron")), strict=True)):
             parent = waiting.pop(name, None)
             branch = parent if name == root else self._child(parent, *name[1:])
@@ -131,14 +132,14 @@ class Checker:
             if branch.bound >= self.claimed or not (log["branch"][node] >= 0 or log["enumerated"][node]):
                 yield branch.bound, branch.path
             elif log["enumerated"][node]:
-                yield from self._one_by_one(branch, supports)
+                yield from self._enumerated(branch, supports)
             else:
                 waiting |= {(node, side, int(log["branch"][node])): branch for side in (0, 1)}
         for (node, side, neuron), branch in waiting.items():
             raise UnsoundProofError(f"{branch.path}: no node {('without', 'with')[side]} {neuron} follows node {node}")
 
     def _child(self, parent: Branch | None, side: int, neuron: int) -> Branch | None:
-        """Return a branch of a branch; None when its parent needs none, or no support can be in it."""
+        """Return a child of a branch; None if the parent needs no child, or no support belongs to the child."""
         if parent is None:
             return None
         inside, usable = parent.inside, parent.usable.copy()
@@ -147,14 +148,12 @@ class Checker:
         usable[neuron] = False
         inside = inside | {neuron} if side else inside
         path = f"{parent.path}, {'with' if side else 'without'} {neuron}"
-        return Branch(inside, usable, parent.bound, path) if self._holds_supports(inside, usable) else None
-
-    def _holds_supports(self, inside: frozenset[int], usable: NDArray[np.bool_]) -> bool:
-        return len(inside) <= self.k <= len(inside) + int(usable.sum())
+        holds_supports = len(inside) <= self.k <= len(inside) + int(usable.sum())
+        return Branch(inside, usable, parent.bound, path) if holds_supports else None
 
     def _tightened(self, branch: Branch, node: int) -> Branch:
-        """Return a branch with the bound of its own certificate, and without neurons that this rules out."""
-        if self.log["node_delta"][node] < 0:  # it has no certificate of its own
+        """Return a branch with the bound of its certificate, and without the neurons that the bound rules out."""
+        if self.log["node_delta"][node] < 0:  # the node has no certificate
             return branch
         columns = self._columns("node", node)
         free, k = np.flatnonzero(branch.usable), self.k - len(branch.inside)
@@ -169,7 +168,8 @@ class Checker:
             inside, usable[must] = inside | set(must.tolist()), False
         return Branch(inside, usable, max(branch.bound, value), branch.path)
 
-    def _one_by_one(self, branch: Branch, supports: dict[tuple[int, ...], int]) -> Iterator[tuple[float, str]]:
+    def _enumerated(self, branch: Branch, supports: dict[tuple[int, ...], int]) -> Iterator[tuple[float, str]]:
+        """Yield the bound and the name of every support of a branch."""
         usable, k = np.flatnonzero(branch.usable).tolist(), self.k - len(branch.inside)
         if comb(len(usable), k) > MOST_SUPPORTS:
             raise UnsoundProofError(f"{branch.path} leaves {comb(len(usable), k)} supports")
@@ -180,9 +180,6 @@ class Checker:
             value, _ = self._bound("support", supports[support], np.array(support), list(support), np.empty(0, int))
             yield max(branch.bound, value), f"{branch.path}, support {support}"
 
-    def _supports(self) -> list[tuple[int, ...]]:
-        return [tuple(self._columns("support", i).tolist()) for i in range(len(self.log["support_end"]))]
-
     def _span(self, kind: str, i: int) -> slice:
         ends = self.log[f"{kind}_end"]
         return slice(int(ends[i - 1]) if i else 0, int(ends[i]))
@@ -191,18 +188,18 @@ class Checker:
         return self.log[f"{kind}_columns"][self._span(kind, i)]
 
     def _bound(self, kind: str, i: int, columns: NDArray, inside: list[int], free: NDArray) -> tuple[float, Floats]:
-        """Return the bound without free neurons, and what each of the free ones can take from it, times 2 / g."""
+        """Return the bound without free neurons, and 2 / g times the amount by which each free neuron can lower it."""
         coef, delta = self.log[f"{kind}_coef"][self._span(kind, i)], float(self.log[f"{kind}_delta"][i])
         v = self._duals(coef @ self.X[columns] + float(self.log[f"{kind}_intercept"][i]), delta)
         length = np.sqrt(v @ v)
         squares = (np.abs(self.X[free] @ v) + self.gamma * self.norms[free] * length) ** 2
-        own = (np.abs(self.X[inside] @ v) + self.gamma * self.norms[inside] * length) ** 2
-        terms = np.concatenate([*self._conjugate(v), -self.g / 2 * own])
-        value = fsum(terms) - 8 * UNIT * fsum(np.abs(terms)) - self.intercept_at_most * abs(fsum(v))
+        inside_squares = (np.abs(self.X[inside] @ v) + self.gamma * self.norms[inside] * length) ** 2
+        terms = np.concatenate([*self._conjugate(v), -self.g / 2 * inside_squares])
+        value = fsum(terms) - 8 * UNIT * fsum(np.abs(terms)) - self.largest_intercept * abs(fsum(v))
         return value - 1e-12 * self.upper, squares
 
     def _duals(self, f: Floats, delta: float) -> Floats:
-        """Return duals in the domain of the conjugate whose sum is zero, but for rounding."""
+        """Return duals in the domain of the conjugate whose sum is zero, except for rounding."""
         if self.loss == "squared":
             v = self.w * (self.y - f)
             return v - self.w * (fsum(v) / fsum(self.w))
@@ -216,7 +213,7 @@ class Checker:
         return v * np.minimum(scale, 1)
 
     def _conjugate(self, v: Floats) -> tuple[Floats, ...]:
-        """Return the terms whose sum is the part of the bound that no neuron changes."""
+        """Return the terms whose sum is the part of the bound that does not depend on the support."""
         if self.loss == "squared":
             return v * self.y, -(v**2) / (2 * self.w)
         if self.loss == "hinge":

@@ -1,3 +1,5 @@
+"""Losses against their definition: values, duals, curvatures, conjugates and balanced duals."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,10 +14,9 @@ from sparse_probing.probes.optimal.losses import (
     dual_point,
     dual_value,
     point,
-    total_loss,
 )
-from tests.sparse_probing.probes.optimal.instances import LOSSES, made
-from tests.sparse_probing.probes.optimal.reference import dual_bound, objective
+from tests.builders.optimal.instances import LOSSES, make_problem
+from tests.builders.optimal.reference import dual_bound, objective
 
 decisions = st.floats(-30, 30)
 signs = st.sampled_from([-1.0, 1.0])
@@ -24,11 +25,10 @@ row_weights = st.sampled_from([0.1, 1.0, 7.0, 1000.0])
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_values_are_those_of_the_definition(loss):
-    problem = made("correlated", loss, 1.0, heavy=True)
+    problem = make_problem("correlated", loss, 1.0, heavy=True)
     coef = np.array([1.5, -3.0])
     f = coef @ problem.columns[[0, 4]].astype(float) + 0.3
     expected = objective(problem, (0, 4), coef, 0.3) - coef @ coef / (2 * problem.ridge)
-    assert total_loss(problem.code, f, problem.y, problem.weight) == pytest.approx(expected)
     v, h = np.empty(50), np.empty(50)
     assert all_points(problem.code, f, problem.y, problem.weight, 0.0, v, h) == pytest.approx(expected)
 
@@ -58,7 +58,7 @@ def test_a_smoothed_hinge_lies_just_below_the_hinge(f, y, w, delta):
 @given(st.sampled_from(LOSSES), decisions, decisions, signs, row_weights)
 @settings(deadline=None, max_examples=300)
 def test_fenchel_young(loss, f, other, y, w):
-    """A dual gives a line below the loss; the dual of a decision value one that touches there."""
+    """Every dual gives a line below the loss; the dual at a decision value gives the tangent."""
     code = CODES[loss]
     v = point(code, f, y, w, 0.3 if loss == "hinge" else 0.0)[1]
     allowance = 1e-9 * w * (1 + other**2 + f**2)
@@ -71,7 +71,7 @@ def test_fenchel_young(loss, f, other, y, w):
 @settings(deadline=None)
 def test_balanced_duals_sum_to_zero_within_their_domain(loss, seed):
     rng = np.random.default_rng(seed)
-    problem = made("rare", loss, 1.0, heavy=True)
+    problem = make_problem("rare", loss, 1.0, heavy=True)
     v, h = np.empty(50), np.empty(50)
     f = rng.standard_normal(50) * 10 ** rng.uniform(-3, 1) + rng.standard_normal()
     all_points(problem.code, f, problem.y, problem.weight, 0.1, v, h)
@@ -85,13 +85,13 @@ def test_balanced_duals_sum_to_zero_within_their_domain(loss, seed):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_nothing_is_balanced_already(loss):
+def test_zero_duals_are_balanced(loss):
     assert balance(CODES[loss], np.zeros(3), np.ones(3))[2] == 0
     assert balanced(CODES[loss], np.zeros(3), np.ones(3)).tolist() == [0, 0, 0]
 
 
-def test_logistic_loss_far_out():
-    """No overflow, and a dual that keeps its digits."""
+def test_logistic_loss_of_large_decision_values():
+    """There is no overflow, and small duals are accurate."""
     for f in (800.0, -800.0):
         value, v, h = point(CODES["logistic"], f, 1.0, 2.0, 0.0)
         assert value == pytest.approx(2 * np.logaddexp(0, -f))

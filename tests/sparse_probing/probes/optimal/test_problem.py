@@ -1,3 +1,5 @@
+"""Scaled neurons, class weights, ridge and supports of the optimisation problem."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,20 +8,14 @@ from hypothesis.extra.numpy import arrays
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
-from sparse_probing.probes.optimal.problem import SparseProblem, class_weights, ridge_of, scaled_columns
+from sparse_probing.probes.optimal.problem import SparseProblem, as_support, class_weights, ridge_of, scaled_columns
 from sparse_probing.probes.optimal.result import Limits
-from tests.sparse_probing.probes.optimal.instances import LOSSES, correlated, made
-
-
-def stored(dtype, n=80, d=100, seed=0):
-    """Activations with large means and very different scales, as they are stored."""
-    rng = np.random.default_rng(seed)
-    return (rng.standard_normal((n, d)) * np.logspace(-2, 2, d) + rng.uniform(-20, 20, d)).astype(dtype)
+from tests.builders.optimal.instances import LOSSES, correlated, make_problem, stored_activations
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_columns_have_mean_zero_and_a_tenth_as_deviation(dtype):
-    X = stored(dtype)
+    X = stored_activations(dtype)
     columns, scaling = scaled_columns(X)
     assert columns.dtype == np.float32
     assert columns.shape == (100, 80)
@@ -29,16 +25,16 @@ def test_columns_have_mean_zero_and_a_tenth_as_deviation(dtype):
     assert scaling.scale == pytest.approx(10 * X.astype(np.float64).std(axis=0))
 
 
-def test_order_in_memory_is_of_no_account():
-    X = stored(np.float16)
+def test_order_in_memory_does_not_matter():
+    X = stored_activations(np.float16)
     for other in (np.asfortranarray(X), X[:, ::-1][:, ::-1]):
         assert np.array_equal(scaled_columns(X)[0], scaled_columns(other)[0])
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_undone_scaling_decides_alike_on_stored_activations(loss, dtype):
-    X = stored(dtype)
+def test_unscaled_coefficients_give_the_same_decision_values(loss, dtype):
+    X = stored_activations(dtype)
     columns, scaling = scaled_columns(X)
     y = np.where(X[:, 3] > X[:, 3].mean(), 1.0, -1.0)
     fit = branch_and_bound(SparseProblem(columns, y, np.ones(80), 0.5, loss), 3, Limits(seconds=5))
@@ -62,7 +58,7 @@ def test_undoing_is_exact_to_rounding(X):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("value", [3.0, 0.0, 1e4, -0.1])
 def test_a_constant_neuron_is_zero(dtype, value):
-    X = stored(dtype)
+    X = stored_activations(dtype)
     X[:, 7] = value
     columns, scaling = scaled_columns(X)
     assert (columns[7] == 0).all()
@@ -71,7 +67,7 @@ def test_a_constant_neuron_is_zero(dtype, value):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_activations_that_are_not_finite_are_refused(value):
-    X = stored(np.float16)
+    X = stored_activations(np.float16)
     X[5, 70] = value
     with pytest.raises(ProbeError, match="Row 5, column 70"):
         scaled_columns(X)
@@ -92,12 +88,11 @@ def test_ridge():
 
 
 def test_parts_of_a_problem():
-    problem = made("correlated", "hinge", 1.0)
+    problem = make_problem("correlated", "hinge", 1.0)
     part = problem.restricted(np.array([4, 2]))
     assert part.width == 2
     assert part.n_rows == problem.n_rows == 50
     assert np.array_equal(part.columns, problem.columns[[4, 2]])
-    assert np.array_equal(problem.rows_of(np.array([4, 2])), problem.columns[[4, 2]].T.astype(np.float64))
     assert (problem.norms >= np.linalg.norm(problem.columns.astype(np.longdouble), axis=1)).all()
     assert problem.norms == pytest.approx(np.linalg.norm(problem.columns.astype(float), axis=1), rel=1e-8)
 
@@ -105,3 +100,8 @@ def test_parts_of_a_problem():
 def test_scaled_neurons_do_not_depend_on_units():
     X, _ = correlated(np.random.default_rng(0))
     assert scaled_columns(X * 1000 + 5)[0] == pytest.approx(scaled_columns(X)[0], abs=1e-6)
+
+
+def test_supports_are_increasing():
+    assert as_support(np.array([5, 2, 9])) == (2, 5, 9)
+    assert all(type(j) is int for j in as_support(np.array([5, 2])))

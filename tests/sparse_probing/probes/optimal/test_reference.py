@@ -1,15 +1,15 @@
-"""The reference that the solver is held against is itself held against others."""
+"""The references of the solver's tests against other methods: Gurobi, scikit-learn and least squares."""
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tests.sparse_probing.probes.optimal.instances import KINDS, made
-from tests.sparse_probing.probes.optimal.reference import brute_force, objective, optimum
+from tests.builders.optimal.instances import KINDS, make_problem
+from tests.builders.optimal.reference import brute_force, objective, optimum
 
 
 def quadratic_programme(problem, support):
-    """The dual of the hinge problem, solved by Gurobi's barrier method."""
+    """Return the optimum of the dual of the hinge problem, by Gurobi's barrier method."""
     gurobi = pytest.importorskip("gurobipy")
     Z = problem.columns[list(support)].astype(float)
     with gurobi.Env(params={"OutputFlag": 0}) as env, gurobi.Model(env=env) as model:
@@ -26,14 +26,14 @@ def quadratic_programme(problem, support):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("multiplier", [1.0, 30.0])
 def test_hinge_is_the_quadratic_programme(kind, multiplier):
-    problem = made(kind, "hinge", multiplier, heavy=True)
+    problem = make_problem(kind, "hinge", multiplier, heavy=True)
     for support in [(0,), (1, 3), (0, 2, 4)]:
         assert optimum(problem, support) == pytest.approx(quadratic_programme(problem, support), rel=2e-6)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "all_constant"])
 def test_logistic_is_that_of_scikit_learn(kind):
-    problem = made(kind, "logistic", 10.0, heavy=True)
+    problem = make_problem(kind, "logistic", 10.0, heavy=True)
     for support in [(0,), (1, 3), (0, 2, 4)]:
         model = LogisticRegression(C=problem.ridge, tol=1e-10, solver="newton-cholesky")
         model.fit(problem.columns[list(support)].T.astype(float), problem.y, sample_weight=problem.weight)
@@ -42,7 +42,7 @@ def test_logistic_is_that_of_scikit_learn(kind):
 
 
 def test_squared_is_a_system_of_least_squares():
-    problem = made("correlated", "squared", 10.0, heavy=True)
+    problem = make_problem("correlated", "squared", 10.0, heavy=True)
     for support in [(0,), (1, 3), (0, 2, 4)]:
         Z = np.vstack([problem.columns[list(support)], np.ones(problem.n_rows)]).T.astype(float)
         root = np.sqrt(problem.weight)
@@ -52,5 +52,5 @@ def test_squared_is_a_system_of_least_squares():
         assert optimum(problem, support) == pytest.approx(residual @ residual / 2, rel=1e-10)
 
 
-def test_all_supports_are_there():
-    assert len(brute_force(made("correlated", "squared", 1.0), 3)) == 56
+def test_brute_force_enumerates_all_supports():
+    assert len(brute_force(make_problem("correlated", "squared", 1.0), 3)) == 56

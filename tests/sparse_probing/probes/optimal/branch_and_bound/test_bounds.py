@@ -1,3 +1,5 @@
+"""Bounds from duals: valid, tight, and screening that never rules out a better support."""
+
 from itertools import combinations
 
 import numpy as np
@@ -13,26 +15,15 @@ from sparse_probing.probes.optimal.branch_and_bound.bounds import (
     screen,
 )
 from sparse_probing.probes.optimal.branch_and_bound.local_search import SupportFits
-from sparse_probing.probes.optimal.losses import balanced
 from sparse_probing.probes.optimal.problem import SparseProblem
-from tests.sparse_probing.probes.optimal.instances import LOSSES, hard, problem_of, problems
-from tests.sparse_probing.probes.optimal.reference import brute_force, dual_bound, optimum
+from tests.builders.optimal.instances import LOSSES, hard, problem_of, problems, random_duals
+from tests.builders.optimal.reference import brute_force, dual_bound, optimum
 
 seeds = st.integers(0, 2**32 - 1)
 
 
-def random_duals(problem: SparseProblem, seed: int, near: float = 1.0) -> np.ndarray:
-    """Return balanced duals (n,) in the domain of the conjugate, at random."""
-    rng = np.random.default_rng(seed)
-    if problem.loss == "squared":
-        raw = problem.weight * (problem.y - problem.y.mean() + near * rng.standard_normal(problem.n_rows))
-    else:
-        raw = problem.y * problem.weight * rng.random(problem.n_rows) ** near
-    return balanced(problem.code, raw, problem.weight)
-
-
-def by_definition(problem, duals, fixed, free, k):
-    """The least of the bounds of all supports, in extended precision."""
+def exact_bound(problem, duals, fixed, free, k):
+    """Return the smallest of the bounds of all supports, and the squared correlations, in extended precision."""
     q = (problem.columns.astype(np.longdouble) @ duals.astype(np.longdouble)) ** 2
     worst = q[fixed].sum() + np.sort(q[free])[::-1][:k].sum()
     return dual_bound(problem, duals, ()) - float(problem.ridge / 2 * worst), q
@@ -47,17 +38,17 @@ def test_bound_is_valid_and_tight_for_random_duals(loss, seed, k, n_free, unit):
     problem = SparseProblem(drawn.columns, drawn.y, drawn.weight * unit, drawn.ridge / unit, loss)
     duals, order = random_duals(problem, seed), rng.permutation(60)
     free, fixed = order[:n_free], order[n_free : n_free + 2]
-    found = correlation_bound(problem, duals, fixed, free, k)
-    value, q = by_definition(problem, duals, fixed, free, k)
+    bound = correlation_bound(problem, duals, fixed, free, k)
+    value, q = exact_bound(problem, duals, fixed, free, k)
     scale = abs(dual_bound(problem, duals, ())) + abs(value)
-    assert found.value <= value + 1e-11 * scale
-    assert found.value >= value - 1e-4 * scale
+    assert bound.value <= value + 1e-11 * scale
+    assert bound.value >= value - 1e-4 * scale
     if k:
-        assert (found.squares >= (q[free] * (1 - 1e-11)).astype(float) - 1e-22 * unit**2).all()
+        assert (bound.squares >= (q[free] * (1 - 1e-11)).astype(float) - 1e-22 * unit**2).all()
 
 
 @pytest.mark.parametrize("share", [0.0, 2.0])
-def test_both_ways_to_correlate_are_right_to_single_precision(share, monkeypatch):
+def test_both_ways_to_correlate_are_accurate_to_single_precision(share, monkeypatch):
     monkeypatch.setattr(bounds, "ALL_AT_ONCE", share)
     problem = hard("hinge", d=40)
     duals, neurons = random_duals(problem, 0), np.array([5, 0, 39, 7])
@@ -83,7 +74,7 @@ def test_no_bound_above_the_optimum(problem, seed, k, n_fixed):
 @given(problems(widest=6), seeds, st.integers(1, 3), st.sampled_from([0.05, 0.3, 1.0]), st.floats(0.0, 2.0))
 @settings(deadline=None, max_examples=60)
 def test_no_better_support_is_screened(problem, seed, k, near, slack):
-    """Whatever the duals and the target: a support below the target keeps its neurons, and has those it must have."""
+    """For any duals and any target, a support below the target keeps its neurons and holds those that it must."""
     k = min(k, problem.width)
     values = brute_force(problem, k)
     best, free = min(values.values()), np.arange(problem.width)
@@ -98,7 +89,7 @@ def test_no_better_support_is_screened(problem, seed, k, near, slack):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_good_duals_screen_and_fix_neurons(loss):
-    """The control: screening that never says anything would pass the test above."""
+    """Control: screening that never rules out or fixes a neuron would pass the test above."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200, 30))
     problem = problem_of((X, 3 * X[:, 4] - 2 * X[:, 9] + 0.3 * rng.standard_normal(200)), loss, 3.0)
@@ -111,7 +102,7 @@ def test_good_duals_screen_and_fix_neurons(loss):
     assert not out[[4, 9]].any()
 
 
-def test_everything_must_be_in_when_nothing_is_left_to_choose():
+def test_all_free_neurons_are_fixed_if_all_are_needed():
     problem = hard("hinge", d=3)
     bound = correlation_bound(problem, random_duals(problem, 0), np.empty(0, int), np.arange(3), 3)
     out, must = screen(bound, problem.ridge, 3, np.inf)

@@ -1,3 +1,5 @@
+"""The k-support penalty against its definition, and the minimisers of its quadratic models."""
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -6,15 +8,15 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import LinearConstraint, minimize
 
 from sparse_probing.probes.optimal.branch_and_bound.k_support_norm import (
-    k_support,
     minimise_exactly,
     minimise_roughly,
     model_value,
+    penalty,
 )
 
 
 def by_definition(u, k):
-    """The least of sum u^2 / s over shares s in [0, 1] whose sum is at most k."""
+    """Return the minimum of sum u^2 / s over shares s in [0, 1] whose sum is at most k."""
     used = u[u != 0]
     start = np.full(len(used), min(1.0, k / len(used)))
     result = minimize(
@@ -34,30 +36,37 @@ def by_definition(u, k):
 def test_penalty_is_that_of_the_definition(u, k):
     assume((u != 0).any())
     shares = np.zeros(len(u))
-    penalty = k_support(u, k, shares)
-    assert penalty == pytest.approx(by_definition(u, k), rel=1e-5)
+    value = penalty(u, 0, k, shares)
+    assert value == pytest.approx(by_definition(u, k), rel=1e-5)
     assert (shares >= 0).all()
     assert (shares <= 1).all()
     assert shares.sum() <= k * (1 + 1e-12)
     used = u != 0
-    assert (u[used] ** 2 / shares[used]).sum() == pytest.approx(penalty, rel=1e-12)
+    assert (u[used] ** 2 / shares[used]).sum() == pytest.approx(value, rel=1e-12)
 
 
 def test_penalty_between_the_squared_norms():
     rng = np.random.default_rng(0)
     u = rng.standard_normal(8)
     for k in range(1, 9):
-        penalty = k_support(u, k, np.zeros(8))
-        assert u @ u <= penalty * (1 + 1e-12)
-        assert np.abs(u).sum() ** 2 / k <= penalty * (1 + 1e-12)
-    assert k_support(u, 1, np.zeros(8)) == pytest.approx(np.abs(u).sum() ** 2)
-    assert k_support(u, 8, np.zeros(8)) == pytest.approx(u @ u)
-    assert k_support(u, 0, np.zeros(8)) == np.inf
-    assert k_support(np.zeros(8), 0, np.zeros(8)) == 0
+        value = penalty(u, 0, k, np.zeros(8))
+        assert u @ u <= value * (1 + 1e-12)
+        assert np.abs(u).sum() ** 2 / k <= value * (1 + 1e-12)
+    assert penalty(u, 0, 1, np.zeros(8)) == pytest.approx(np.abs(u).sum() ** 2)
+    assert penalty(u, 0, 8, np.zeros(8)) == pytest.approx(u @ u)
+    assert penalty(u, 0, 0, np.zeros(8)) == np.inf
+    assert penalty(np.zeros(8), 0, 0, np.zeros(8)) == 0
+
+
+def test_fixed_coefficients_are_squared():
+    u = np.array([2.0, -3.0, 0.5, 1.0, -1.5])
+    shares, free_shares = np.zeros(3), np.zeros(3)
+    assert penalty(u, 2, 1, shares) == pytest.approx(13 + penalty(u[2:], 0, 1, free_shares))
+    assert np.array_equal(shares, free_shares)
 
 
 def least_by_shares(H, c, n_fixed, k, g):
-    """The least value of a model, by its convex function of the shares alone, and how far below it can lie.
+    """Return the minimum of a model, by minimisation over the shares only, and a bound of its error.
 
     The gradient of the shares is -g/2 (c + H u)^2.
     """
@@ -81,7 +90,7 @@ def least_by_shares(H, c, n_fixed, k, g):
         options={"maxiter": 2000, "ftol": 1e-15},
     )
     least, gradient = value(np.clip(result.x, 0, 1))
-    linear = np.sort(gradient)[:k].sum()  # the least of the linearised function over all shares
+    linear = np.sort(gradient)[:k].sum()  # the minimum of the linearised function over all shares
     return least, gradient @ np.clip(result.x, 0, 1) - linear
 
 
@@ -111,7 +120,7 @@ def test_models_are_minimised(seed, n_free, n_fixed, k, g, rank):
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_ties_and_copies(k):
-    """Equal columns leave the minimiser undetermined, but not the minimum."""
+    """With equal columns the minimiser is not unique, but the minimum is."""
     rng = np.random.default_rng(1)
     A = np.repeat(rng.standard_normal((20, 3)), 2, axis=1)
     H, c = A.T @ A, -A.T @ rng.standard_normal(20)

@@ -1,18 +1,19 @@
+"""Greedy growth, exchanges and random restarts, and the cache of fits that they share."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparse_probing.probes.optimal.branch_and_bound import local_search as search
+from sparse_probing.probes.optimal.branch_and_bound import local_search
 from sparse_probing.probes.optimal.branch_and_bound.local_search import (
     SupportFits,
-    as_support,
     exchange,
     greedy,
     restarts,
 )
-from tests.sparse_probing.probes.optimal.instances import LOSSES, hard, problem_of, problems
-from tests.sparse_probing.probes.optimal.reference import brute_force, optimum
+from tests.builders.optimal.instances import LOSSES, hard, problem_of, problems
+from tests.builders.optimal.reference import brute_force, optimum
 
 
 def never():
@@ -26,7 +27,7 @@ def is_support(support, k, d):
 @given(problems(), st.integers(1, 4), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=40)
 def test_every_search_gives_supports(problem, k, seed):
-    """Also where there are fewer neurons than candidates: no neuron may come twice."""
+    """Also with fewer neurons than candidates: no support holds a neuron twice."""
     k, d, fits, rng = min(k, problem.width), problem.width, SupportFits(problem), np.random.default_rng(seed)
     grown = greedy(fits, k)
     better = exchange(fits, grown, never)
@@ -58,18 +59,19 @@ def test_candidates_are_the_best_correlated_outside():
     assert fits.candidates(tuple(range(30)), 4) == []
 
 
-def test_a_target_is_answered_by_nothing_or_a_fit():
+def test_only_complete_fits_are_cached():
     problem = hard("hinge", d=6)
     fits, value = SupportFits(problem), optimum(problem, (1, 2))
-    assert fits.at_most((1, 2), 0.9 * value) is None
-    found = fits.at_most((1, 2), 1.1 * value, near=(1, 3))
-    assert found is not None
-    assert found.objective == pytest.approx(value, rel=2e-6)
-    assert fits.fit((1, 2)) is found
+    assert fits.fit((1, 2), 0.9 * value).bound >= 0.9 * value
+    fit = fits.fit((1, 2), 1.1 * value, near=(1, 3))
+    assert fit.bound < 1.1 * value
+    assert fit.objective == pytest.approx(value, rel=2e-6)
+    assert fits.fit((1, 2)) is fit
+    assert fits.fit((1, 2), 0.9 * value) is fit
 
 
-def test_a_full_cache_begins_anew(monkeypatch):
-    monkeypatch.setattr(search, "LARGEST_CACHE", 3)
+def test_a_full_cache_is_emptied(monkeypatch):
+    monkeypatch.setattr(local_search, "LARGEST_CACHE", 3)
     problem = hard("squared", d=8)
     fits = SupportFits(problem)
     for j in range(8):
@@ -83,14 +85,14 @@ def test_greedy_keeps_its_start():
     assert greedy(fits, 2, (1, 6)) == (1, 6)
 
 
-def test_searches_stop_when_told():
+def test_searches_stop_when_requested():
     fits = SupportFits(hard("squared"))
     assert exchange(fits, (11, 12, 13), lambda: True) == (11, 12, 13)
     assert restarts(fits, (11, 12, 13), 50, lambda: True, np.random.default_rng(0)) == (11, 12, 13)
 
 
 def test_restarts_leave_a_local_optimum():
-    """Two neurons that are of use only together; exchanges of one neuron do not find them."""
+    """Two neurons are useful only together; exchanges of single neurons do not find them."""
     rng = np.random.default_rng(0)
     hidden, y = 10 * rng.standard_normal(300), rng.standard_normal(300)
     X = rng.standard_normal((300, 10))
@@ -102,8 +104,3 @@ def test_restarts_leave_a_local_optimum():
     stuck = exchange(fits, (2, 3), never)
     assert stuck == (2, 3)
     assert restarts(fits, stuck, 200, never, np.random.default_rng(0)) == (0, 1)
-
-
-def test_supports_are_increasing():
-    assert as_support(np.array([5, 2, 9])) == (2, 5, 9)
-    assert all(type(j) is int for j in as_support(np.array([5, 2])))

@@ -1,3 +1,5 @@
+"""The relaxation of a node: its bound holds, is accurate, and belongs to its certificate."""
+
 from dataclasses import replace
 from itertools import combinations
 
@@ -10,14 +12,14 @@ from scipy.optimize import minimize
 from sparse_probing.probes.optimal.branch_and_bound.relaxation import ROOT, Point, relax
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.result import Limits
-from tests.sparse_probing.probes.optimal.instances import KINDS, LOSSES, hard, made, problems
-from tests.sparse_probing.probes.optimal.reference import CERTIFIED, dual_bound, optimum
-from tests.sparse_probing.probes.optimal.test_support_fit import duals_of
+from tests.builders.optimal.instances import KINDS, LOSSES, hard, make_problem, problems
+from tests.builders.optimal.reference import CERTIFIED, dual_bound, duals_of, optimum
 
 
 def from_nothing(fixed, free):
-    """Return a start of zeros over all neurons."""
-    return Point(fixed, free, np.zeros(len(fixed) + len(free)), 0.0)
+    """Return a starting point of zeros over all neurons."""
+    columns = np.concatenate([fixed, free])
+    return Point(columns, len(fixed), np.zeros(len(columns)), 0.0)
 
 
 def least_of_node(problem, fixed, free, k):
@@ -26,26 +28,26 @@ def least_of_node(problem, fixed, free, k):
 
 
 def check(problem, fixed, free, k):
-    """Check that a relaxation bounds its node, by the certificate it names; return it and the node's optimum."""
+    """Check that a relaxation bounds its node, by its certificate; return it and the optimum of the node."""
     least = least_of_node(problem, fixed, free, k)
-    found = relax(problem, from_nothing(fixed, free), free, k, 0.1, least, ROOT)
+    relaxation = relax(problem, from_nothing(fixed, free), free, k, 0.1, least, ROOT)
     scale = max(least, 1e-4 * problem.weight.sum())
-    duals = duals_of(problem, found.certificate)
+    duals = duals_of(problem, relaxation.certificate)
     squares = np.sort((problem.columns[free].astype(float) @ duals) ** 2)[::-1]
     again = dual_bound(problem, duals, fixed) - problem.ridge / 2 * squares[:k].sum()
-    assert found.bound.value == pytest.approx(again, abs=1e-9 * scale)
-    assert found.bound.value <= least + CERTIFIED * scale
-    assert found.bound.value <= found.objective + CERTIFIED * scale
-    assert found.shares.sum() <= k * (1 + 1e-9)
-    assert set(found.point.working.tolist()) <= set(free.tolist())
-    return found, least
+    assert relaxation.bound.value == pytest.approx(again, abs=1e-9 * scale)
+    assert relaxation.bound.value <= least + CERTIFIED * scale
+    assert relaxation.bound.value <= relaxation.objective + CERTIFIED * scale
+    assert relaxation.shares.sum() <= k * (1 + 1e-9)
+    assert set(relaxation.point.columns[len(fixed) :].tolist()) <= set(free.tolist())
+    return relaxation, least
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_relaxations_bound_their_nodes(kind, loss):
     for multiplier in (1.0, 100.0):
-        problem = made(kind, loss, multiplier)
+        problem = make_problem(kind, loss, multiplier)
         order = np.random.default_rng(0).permutation(problem.width)
         for n_fixed, k in ((0, 1), (0, 2), (1, 2), (2, 1)):
             check(problem, np.sort(order[:n_fixed]), order[n_fixed:], k)
@@ -62,16 +64,16 @@ def test_drawn_relaxations_bound_their_nodes(problem, n_fixed, k, seed):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("n_fixed", [0, 2])
 def test_relaxations_are_solved(loss, n_fixed):
-    """Bound and objective of the relaxation meet, below the optimum: neither is trivial."""
+    """Bound and objective of the relaxation meet below the optimum, so that neither is trivial."""
     problem = hard(loss, d=12, multiplier=100.0)
     fixed, free = np.arange(n_fixed), np.arange(n_fixed, 12)
-    found, least = check(problem, fixed, free, 2)
-    assert found.objective - found.bound.value <= 2e-3 * found.objective
-    assert 0.5 * least < found.bound.value < least * (1 - 1e-4)
+    relaxation, least = check(problem, fixed, free, 2)
+    assert relaxation.objective - relaxation.bound.value <= 2e-3 * relaxation.objective
+    assert 0.5 * least < relaxation.bound.value < least * (1 - 1e-4)
 
 
-def test_relaxed_least_squares_by_another_way():
-    """Squared loss: the value for given shares is a ridge regression; their minimum is found by SLSQP."""
+def test_relaxed_least_squares_against_slsqp():
+    """With squared loss the value of given shares is a ridge regression, which SLSQP minimises over the shares."""
     problem = hard("squared", d=9)
     X = problem.columns.astype(float)
     y = problem.y - np.average(problem.y, weights=problem.weight)
@@ -92,10 +94,21 @@ def test_relaxed_least_squares_by_another_way():
         options={"ftol": 1e-14, "maxiter": 1000},
     )
     free, exactly = np.arange(9), replace(ROOT, share_of_target=0.0)
-    found = relax(problem, from_nothing(free[:0], free), free, 2, 0.1, 2 * result.fun, exactly)
-    assert found.bound.value <= result.fun * (1 + 1e-9)
-    assert found.bound.value == pytest.approx(result.fun, rel=1e-3)
-    assert found.objective == pytest.approx(result.fun, rel=1e-3)
+    relaxation = relax(problem, from_nothing(free[:0], free), free, 2, 0.1, 2 * result.fun, exactly)
+    assert relaxation.bound.value <= result.fun * (1 + 1e-9)
+    assert relaxation.bound.value == pytest.approx(result.fun, rel=1e-3)
+    assert relaxation.objective == pytest.approx(result.fun, rel=1e-3)
+
+
+def test_relaxations_are_rounded_to_the_largest_shares():
+    problem, free = hard("squared"), np.arange(2, 14)
+    fixed = np.array([1, 0])
+    relaxation = relax(problem, from_nothing(fixed, free), free, 3, 0.1, np.inf, ROOT)
+    working = relaxation.point.columns[2:]
+    largest = working[np.argsort(-relaxation.shares)[:3]]
+    assert relaxation.rounded(3) == tuple(sorted([0, 1, *largest.tolist()]))
+    assert relaxation.rounded(len(working)) is not None
+    assert relaxation.rounded(len(working) + 1) is None
 
 
 @pytest.mark.parametrize("loss", LOSSES)

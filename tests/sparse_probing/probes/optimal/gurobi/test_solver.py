@@ -1,4 +1,4 @@
-"""Outer approximation with Gurobi: against all supports, against the other solver, and without a licence."""
+"""Outer approximation with Gurobi: against all supports and the other solver, interrupted, and without a licence."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given, settings
 
 from probing_datasets.foundation.errors import ProbeError, SolverUnavailableError
+from sparse_probing.probes.optimal.branch_and_bound.relaxation import Relaxation
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.gurobi import solver
 from sparse_probing.probes.optimal.gurobi.solver import gurobi
 from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.result import Limits
-from tests.sparse_probing.probes.optimal.instances import KINDS, LOSSES, correlated, hard, made, problem_of, problems
-from tests.sparse_probing.probes.optimal.reference import assert_honest, assert_optimal, brute_force
+from tests.builders.optimal.instances import KINDS, LOSSES, correlated, hard, make_problem, problem_of, problems
+from tests.builders.optimal.reference import assert_honest, assert_optimal, brute_force
 
 gurobipy = pytest.importorskip("gurobipy")
 
@@ -30,17 +31,17 @@ LIMITS = Limits(gap=GAP)
 
 
 @pytest.fixture
-def master_alone() -> Iterator[None]:
-    """Leave all the work to Gurobi: begin with a poor support, and rule out no neuron."""
+def only_master() -> Iterator[None]:
+    """Leave all the work to Gurobi: the first support is poor, and the root offers no better one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(solver, "first_support", lambda fits, k, starts, clock: tuple(range(k)))
-        patch.setattr(solver, "search_near", lambda *args: None)
+        patch.setattr(Relaxation, "rounded", lambda self, k: None)
         yield
 
 
 @pytest.fixture
 def size_limited() -> None:
-    """Skip where a full licence would solve what is to be refused."""
+    """Skip if there is a full licence, which accepts models of any size."""
     with gurobipy.Env(params={"OutputFlag": 0}) as env, gurobipy.Model(env=env) as model:
         model.addMVar(2001)
         try:
@@ -58,20 +59,20 @@ def planted(loss: LossName, multiplier: float = 10.0) -> SparseProblem:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("multiplier", "balanced", "heavy"), [(1.0, True, False), (100.0, True, True)])
 def test_no_support_is_better(kind: str, loss: LossName, multiplier: float, balanced: bool, heavy: bool) -> None:
-    problem = made(kind, loss, multiplier, balanced=balanced, heavy=heavy)
+    problem = make_problem(kind, loss, multiplier, balanced=balanced, heavy=heavy)
     for k in (1, 3):
         assert_optimal(problem, gurobi(problem, k, LIMITS), brute_force(problem, k), GAP)
 
 
-@pytest.mark.usefixtures("master_alone")
+@pytest.mark.usefixtures("only_master")
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("kind", ["correlated", "ties", "duplicated", "constant", "all_equal"])
 def test_gurobi_finds_the_best_support_from_a_poor_one(kind: str, loss: LossName) -> None:
-    problem = made(kind, loss, 30.0)
+    problem = make_problem(kind, loss, 30.0)
     assert_optimal(problem, gurobi(problem, 2, LIMITS), brute_force(problem, 2), GAP)
 
 
-@pytest.mark.usefixtures("master_alone")
+@pytest.mark.usefixtures("only_master")
 @settings(max_examples=25, deadline=None)
 @given(problem=problems(widest=5))
 def test_any_small_problem(problem: SparseProblem) -> None:
@@ -98,7 +99,7 @@ def test_the_seed_repeats_a_search() -> None:
     assert (first.support, first.nodes, first.lower_bound) == (again.support, again.nodes, again.lower_bound)
 
 
-@pytest.mark.usefixtures("master_alone")
+@pytest.mark.usefixtures("only_master")
 @pytest.mark.parametrize("limits", [replace(LIMITS, seconds=0.0), replace(LIMITS, nodes=0)])
 def test_an_early_end_leaves_an_honest_gap(limits: Limits) -> None:
     problem = hard("squared")
@@ -108,8 +109,8 @@ def test_an_early_end_leaves_an_honest_gap(limits: Limits) -> None:
     assert_honest(problem, fit, brute_force(problem, 4))
 
 
-def test_a_start_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver, "search_near", lambda *args: None)
+def test_a_start_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Relaxation, "rounded", lambda self, k: None)
     rng = np.random.default_rng(0)
     score, noise = rng.standard_normal((2, 60))
     X = np.stack([score + noise, noise, score + 0.5 * rng.standard_normal(60)], axis=1)
@@ -120,7 +121,7 @@ def test_a_start_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Interruption:
-    """Says yes from the n-th time it is asked; what it does then may end the search."""
+    """Returns True from the n-th call on, or runs an action at the n-th call."""
 
     def __init__(self, n: int, action: object = None) -> None:
         self.left, self.action = n, action
@@ -132,40 +133,40 @@ class Interruption:
         return self.left <= 0 and self.action is None
 
 
-def asked_in_master(problem: SparseProblem, k: int) -> int:
-    """Return how often a search asks before its master problem has gone some way."""
+def calls_before_master(problem: SparseProblem, k: int) -> int:
+    """Return how often a search checks for an interruption before its master problem branches."""
     counted = Interruption(10**9)
     gurobi(problem, k, replace(LIMITS, nodes=0, interrupted=counted))
     return 10**9 - counted.left
 
 
-@pytest.mark.usefixtures("master_alone")
+@pytest.mark.usefixtures("only_master")
 def test_an_interruption_leaves_the_best_so_far() -> None:
     problem = hard("squared", d=30)
-    calls = asked_in_master(problem, 3)
+    calls = calls_before_master(problem, 3)
     fit = gurobi(problem, 3, replace(LIMITS, interrupted=Interruption(calls + 20)))
     assert fit.status == "interrupted"
     assert fit.gap > GAP
     assert_honest(problem, fit, brute_force(problem, 3))
 
 
-@pytest.mark.usefixtures("master_alone")
+@pytest.mark.usefixtures("only_master")
 def test_an_error_inside_the_callback_is_not_lost() -> None:
     def fail() -> None:
         raise OSError("the disk is full")
 
     problem = hard("squared", d=30)
     with pytest.raises(OSError, match="the disk is full"):
-        gurobi(problem, 3, replace(LIMITS, interrupted=Interruption(asked_in_master(problem, 3), fail)))
+        gurobi(problem, 3, replace(LIMITS, interrupted=Interruption(calls_before_master(problem, 3), fail)))
 
 
-@pytest.mark.usefixtures("master_alone")
+@pytest.mark.usefixtures("only_master")
 def test_control_c_reaches_its_handler() -> None:
     received: list[int] = []
     earlier = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
     problem = hard("squared", d=30)
     try:
-        press = Interruption(asked_in_master(problem, 3), lambda: os.kill(os.getpid(), signal.SIGINT))
+        press = Interruption(calls_before_master(problem, 3), lambda: os.kill(os.getpid(), signal.SIGINT))
         fit = gurobi(problem, 3, replace(LIMITS, interrupted=press))
     finally:
         signal.signal(signal.SIGINT, earlier)
@@ -173,21 +174,21 @@ def test_control_c_reaches_its_handler() -> None:
     assert fit.status == "interrupted"
 
 
-@pytest.mark.parametrize(("asked", "message"), [({"proof": True}, "no proof"), ({"tolerance": 0.1}, "near supports")])
-def test_what_gurobi_cannot_do(asked: dict, message: str) -> None:
+@pytest.mark.parametrize(("options", "message"), [({"proof": True}, "no proof"), ({"tolerance": 0.1}, "near supports")])
+def test_options_that_gurobi_does_not_support(options: dict, message: str) -> None:
     with pytest.raises(ProbeError, match=f"{message}.*--osp_solver branch_and_bound"):
-        gurobi(made("correlated", "hinge", 1.0), 2, LIMITS, **asked)
+        gurobi(make_problem("correlated", "hinge", 1.0), 2, LIMITS, **options)
 
 
 def test_k_must_be_in_range() -> None:
     with pytest.raises(ProbeError, match="between 1 and the 8 neurons"):
-        gurobi(made("correlated", "hinge", 1.0), 9, LIMITS)
+        gurobi(make_problem("correlated", "hinge", 1.0), 9, LIMITS)
 
 
 def test_without_gurobipy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gurobipy", None)
     with pytest.raises(SolverUnavailableError, match=r"pip install 'sparse-probing\[gurobi\]', or .* branch_and_bound"):
-        gurobi(made("correlated", "hinge", 1.0), 2, LIMITS)
+        gurobi(make_problem("correlated", "hinge", 1.0), 2, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -205,13 +206,13 @@ def test_without_a_valid_licence(
         (tmp_path / "gurobi.lic").write_text(licence)
     monkeypatch.setenv("GRB_LICENSE_FILE", str(tmp_path / "gurobi.lic"))
     with pytest.raises(SolverUnavailableError, match=f"no valid licence: .*{reason}.*--osp_solver branch_and_bound"):
-        gurobi(made("correlated", "hinge", 1.0), 2, LIMITS)
+        gurobi(make_problem("correlated", "hinge", 1.0), 2, LIMITS)
 
 
 @pytest.mark.usefixtures("size_limited")
 def test_a_problem_too_wide_for_the_licence() -> None:
     problem = problem_of(correlated(np.random.default_rng(0), 40, 2200), "squared", 1000.0)
-    with pytest.raises(SolverUnavailableError, match=r"2,\d\d\d neurons, which screening leaves of 2,200. Get a full"):
+    with pytest.raises(SolverUnavailableError, match=r"2,\d\d\d neurons, which screening left of 2,200. Get a full"):
         gurobi(problem, 4, LIMITS)
 
 
@@ -219,12 +220,12 @@ def test_screening_makes_a_wide_problem_small_enough() -> None:
     problem = problem_of(correlated(np.random.default_rng(0), 200, 2200), "hinge", 10.0)
     fit = gurobi(problem, 2, LIMITS)
     assert fit.root_gap > GAP
-    assert 2 < fit.kept < 2000
+    assert 2 < fit.n_kept < 2000
     assert fit.status == "proved"
     assert fit.support == branch_and_bound(problem, 2, LIMITS).support
 
 
-def test_gurobi_is_quiet_unless_asked(capfd: pytest.CaptureFixture[str]) -> None:
+def test_gurobi_is_quiet_unless_verbose(capfd: pytest.CaptureFixture[str]) -> None:
     problem = planted("hinge")
     gurobi(problem, 3, LIMITS)
     assert capfd.readouterr().out == ""

@@ -1,3 +1,5 @@
+"""Proof logs: the arrays that are written, and the tree of a real search."""
+
 import numpy as np
 import pytest
 
@@ -5,19 +7,17 @@ from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bou
 from sparse_probing.probes.optimal.proofs.log import ROOT, WITH, WITHOUT, Claim, ProofLog
 from sparse_probing.probes.optimal.result import MARGIN, Limits
 from sparse_probing.probes.optimal.support_fit import Certificate
-from tests.sparse_probing.probes.optimal.instances import LOSSES, hard, tree_alone
-from tests.sparse_probing.probes.optimal.logs import opened
+from tests.builders.optimal.instances import LOSSES, hard, without_local_search
+from tests.builders.optimal.logs import read_log
 
 
-def test_a_log_is_written_as_it_was_told():
-    log = ProofLog()
-    assert log.add_node(ROOT, ROOT, -1) == 0
+def test_a_log_holds_what_was_recorded():
+    log = ProofLog([(ROOT, ROOT, -1), (0, WITH, 3), (0, WITHOUT, 3)])
     log.branched[0] = 3
-    assert [log.add_node(0, side, 3) for side in (WITH, WITHOUT)] == [1, 2]
     log.certificates[2] = Certificate(np.array([1, 4]), np.array([0.5, -2.0]), 0.25, 0.1)
     log.enumerated.add(1)
     log.supports.append(Certificate(np.array([3]), np.array([7.0]), -1.0, 0.0))
-    arrays = opened(log.dumps(Claim("hinge", 0.5, 1, (3,), np.array([7.0]), -1.0, 10.0, 9.0)))
+    arrays = read_log(log.dumps(Claim("hinge", 0.5, 1, (3,), np.array([7.0]), -1.0, 10.0, 9.0)))
     assert arrays["parent"].tolist() == [-1, 0, 0]
     assert arrays["side"].tolist() == [-1, 1, 0]
     assert arrays["neuron"].tolist() == [-1, 3, 3]
@@ -39,15 +39,15 @@ def test_a_log_is_written_as_it_was_told():
 
 
 def test_an_empty_log_can_be_written():
-    arrays = opened(ProofLog().dumps(Claim("hinge", 0.5, 1, (3,), np.array([7.0]), -1.0, 10.0, 9.0)))
+    arrays = read_log(ProofLog().dumps(Claim("hinge", 0.5, 1, (3,), np.array([7.0]), -1.0, 10.0, 9.0)))
     assert len(arrays["parent"]) == len(arrays["support_end"]) == 0
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_log_of_a_search_is_a_tree(loss):
-    with tree_alone():
+    with without_local_search():
         fit = branch_and_bound(hard(loss), 3, Limits(), proof=True)
-    log = opened(fit.proof)
+    log = read_log(fit.proof)
     assert len(log["parent"]) == fit.nodes > 3
     assert (log["parent"] < np.arange(fit.nodes)).all()
     for node in np.flatnonzero(log["branch"] >= 0):
@@ -59,5 +59,5 @@ def test_the_log_of_a_search_is_a_tree(loss):
     assert log["lower_bound"] == pytest.approx(fit.lower_bound - MARGIN * fit.objective, rel=1e-14)
 
 
-def test_no_log_unless_asked_for():
+def test_no_log_unless_requested():
     assert branch_and_bound(hard("squared"), 2, Limits()).proof is None

@@ -1,5 +1,8 @@
-"""Optima of given supports by other means than the solver's: libsvm, Newton's method on all supports at once, and
-normal equations. Each is certified by weak duality, written down here once more."""
+"""Reference optima of given supports, by other methods than the solver's.
+
+libsvm for the hinge, Newton's method on all supports at once for the logistic loss, and normal equations for
+squares. Each optimum is certified by weak duality, which is implemented here independently of the solver.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from sklearn.svm import SVC
 
 from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.result import OptimalFit
+from sparse_probing.probes.optimal.support_fit import Certificate
 
 Floats = NDArray[np.float64]
 Support = tuple[int, ...]
@@ -22,11 +26,10 @@ Support = tuple[int, ...]
 CERTIFIED = 1e-7
 """Relative accuracy of a reference."""
 LIBSVM_GAP = 1e-3
-"""Relative gap that libsvm's kernel in single precision may leave (6e-5 was seen); its dual value, which is what
-counts, is far better (1e-9)."""
-
+"""Relative gap that libsvm may leave, because its kernel is in single precision (the largest one seen is 6e-5); the
+value of its dual, from which the optimum is taken, is accurate to 1e-9."""
 MOST_STEPS = 20_000
-"""After which libsvm goes round in circles of the size of its rounding."""
+"""Number of steps after which rounding errors keep libsvm from any progress."""
 
 
 def decisions(problem: SparseProblem, support: ArrayLike, coef: Floats, intercept: ArrayLike) -> Floats:
@@ -82,7 +85,7 @@ def optima(problem: SparseProblem, supports: NDArray[np.int64]) -> Floats:
 
 
 def certified(problem: SparseProblem, support: ArrayLike, duals: Floats, value: Any, gap: float = CERTIFIED) -> Any:
-    """Return the bound of the duals; fail where it is not next to the value."""
+    """Return the bound of the duals; fail if its relative distance from the value is above ``gap``."""
     bound, total = dual_bound(problem, duals, support), problem.weight.sum()
     assert np.all(np.abs(duals.sum(axis=-1)) <= 1e-6 * total)
     assert np.all(value - bound <= gap * np.maximum(value, 1e-7 * total))
@@ -109,7 +112,7 @@ def libsvm_value(problem: SparseProblem, support: Support) -> float:
 
 
 def best_kinks(problem: SparseProblem, kinks: Floats) -> Floats:
-    """Return the intercepts next to which the slope of the hinge loss changes its sign."""
+    """Return the kinks of the hinge loss around the intercept at which its slope changes sign."""
     order = np.argsort(kinks)
     slope = -problem.weight[problem.y > 0].sum() + np.cumsum(problem.weight[order])
     first = int(np.searchsorted(slope, 0))
@@ -120,6 +123,38 @@ def smooth_duals(problem: SparseProblem, support: ArrayLike, coef: Floats, inter
     """Return the duals (..., n) of a differentiable loss at one probe or at many."""
     f, y = decisions(problem, support, coef, intercept), problem.y
     return problem.weight * (y - f if problem.loss == "squared" else y * expit(-y * f))
+
+
+def duals_of(problem: SparseProblem, certificate: Certificate) -> Floats:
+    """Return the balanced duals (n,) that a certificate describes."""
+    f = decisions(problem, certificate.columns, certificate.coef, certificate.intercept)
+    y, w = problem.y, problem.weight
+    if problem.loss == "squared":
+        v = w * (y - f)
+        return v - w * v.sum() / w.sum()
+    share = np.clip((1 - y * f) / certificate.delta, 0, 1) if problem.loss == "hinge" else 1 / (1 + np.exp(y * f))
+    v = y * w * share
+    positive, negative = v[v > 0].sum(), -v[v < 0].sum()
+    least = min(positive, negative)
+    return np.where(v > 0, v * least / max(positive, 1e-300), v * least / max(negative, 1e-300))
+
+
+def not_ruled_out(problem: SparseProblem, supports: NDArray[np.int64], value: float) -> NDArray[np.int64]:
+    """Return the supports (m, k) that no part of k - 1 neurons, by its duals from libsvm, shows to be above a value.
+
+    By weak duality, the duals of a support also bound the supports that hold one neuron more.
+    """
+    ridge, X = problem.ridge, problem.columns.astype(float)
+    bounds = np.full(len(supports), -np.inf)
+    for without in range(supports.shape[1]):
+        parts, which = np.unique(np.delete(supports, without, axis=1), axis=0, return_inverse=True)
+        duals = [libsvm_duals(problem, tuple(part))[1] for part in parts.tolist()]
+        pairs = zip(duals, parts.tolist(), strict=True)
+        parent_bounds = np.array([dual_bound(problem, v, tuple(part)) for v, part in pairs])
+        squares = (X @ np.array(duals).T) ** 2
+        new = parent_bounds[which.ravel()] - ridge / 2 * squares[supports[:, without], which.ravel()]
+        bounds = np.maximum(bounds, new)
+    return supports[bounds < value]
 
 
 def _normal_equations(problem: SparseProblem, supports: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -161,7 +196,7 @@ def _newton(problem: SparseProblem, supports: NDArray[np.int64]) -> tuple[Floats
 
 
 def assert_optimal(problem: SparseProblem, fit: OptimalFit, values: dict[Support, float], gap: float) -> None:
-    """Check a fit against all supports: neither worse than the best, nor better, nor another."""
+    """Check a fit against the optima of all supports, in both directions."""
     best = min(values.values())
     assert_honest(problem, fit, values)
     assert fit.status == "proved"
@@ -171,7 +206,7 @@ def assert_optimal(problem: SparseProblem, fit: OptimalFit, values: dict[Support
 
 
 def assert_honest(problem: SparseProblem, fit: OptimalFit, values: dict[Support, float]) -> None:
-    """Check what holds of every fit, proved or not: a true support, its own objective, and a bound below the best."""
+    """Check what holds for every fit, proved or not: a valid support, its objective, and a bound below the best."""
     best = min(values.values())
     assert fit.support in values
     assert len(fit.coef) == len(fit.support)

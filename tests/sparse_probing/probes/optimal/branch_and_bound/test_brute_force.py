@@ -1,4 +1,4 @@
-"""The solver against every support there is, in both directions."""
+"""The solver against the enumeration of all supports, in both directions."""
 
 from itertools import combinations
 
@@ -8,23 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
-from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.result import Limits
-from tests.sparse_probing.probes.optimal.instances import (
+from tests.builders.optimal.instances import (
     KINDS,
     LOSSES,
     correlated,
     hard,
-    made,
+    make_problem,
     problem_of,
     problems,
-    tree_alone,
+    without_local_search,
 )
-from tests.sparse_probing.probes.optimal.reference import (
+from tests.builders.optimal.reference import (
     assert_optimal,
     brute_force,
-    dual_bound,
-    libsvm_duals,
+    not_ruled_out,
     optima,
 )
 
@@ -33,11 +31,11 @@ LIMITS = Limits(gap=GAP)
 
 
 def check_every_way(problem, k):
-    """Check the solver with its search, with the tree alone, and with the tree and its enumeration."""
+    """Check the solver with its local search, with only the tree, and with the tree and its enumeration."""
     values = brute_force(problem, k)
     assert_optimal(problem, branch_and_bound(problem, k, LIMITS), values, GAP)
     for enumerate_too in (False, True):
-        with tree_alone(enumerate_too):
+        with without_local_search(enumerate_too):
             assert_optimal(problem, branch_and_bound(problem, k, LIMITS), values, GAP)
 
 
@@ -47,7 +45,7 @@ def check_every_way(problem, k):
     ("multiplier", "balanced", "heavy"), [(1.0, True, False), (10.0, False, False), (100.0, True, True)]
 )
 def test_small_problems(kind, loss, multiplier, balanced, heavy):
-    problem = made(kind, loss, multiplier, balanced=balanced, heavy=heavy)
+    problem = make_problem(kind, loss, multiplier, balanced=balanced, heavy=heavy)
     for k in (1, 2, 3):
         check_every_way(problem, k)
 
@@ -60,7 +58,7 @@ def test_drawn_problems(problem, k):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_one_of_a_pair_of_equal_neurons(loss):
-    """A copy of every neuron: the best support may hold a neuron and its copy, but no neuron twice."""
+    """With a copy of every neuron, a support may hold a neuron and its copy, but no neuron twice."""
     X, score = correlated(np.random.default_rng(3), d=5)
     single, double = (problem_of((each, score), loss, 10.0) for each in (X, np.hstack([X, X])))
     fit = branch_and_bound(double, 2, LIMITS)
@@ -70,7 +68,7 @@ def test_one_of_a_pair_of_equal_neurons(loss):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_k_up_to_all_neurons(loss):
-    problem = made("correlated", loss, 10.0, seed=1).restricted(np.arange(5))
+    problem = make_problem("correlated", loss, 10.0, seed=1).restricted(np.arange(5))
     for k in range(1, 6):
         check_every_way(problem, k)
 
@@ -81,23 +79,6 @@ def test_fourteen_neurons(loss):
     check_every_way(hard(loss), 4)
 
 
-def remaining(problem: SparseProblem, supports: np.ndarray, value: float) -> np.ndarray:
-    """Return the supports (m, k) that the duals of their first neurons, by libsvm, do not show to be worse.
-
-    By weak duality: of a support T with one neuron more, the duals of T alone give a bound.
-    """
-    ridge, X = problem.ridge, problem.columns.astype(float)
-    bounds = np.full(len(supports), -np.inf)
-    for without in range(supports.shape[1]):
-        parts, which = np.unique(np.delete(supports, without, axis=1), axis=0, return_inverse=True)
-        duals = [libsvm_duals(problem, tuple(part))[1] for part in parts.tolist()]
-        own = np.array([dual_bound(problem, v, tuple(part)) for v, part in zip(duals, parts.tolist(), strict=True)])
-        squares = (X @ np.array(duals).T) ** 2
-        new = own[which.ravel()] - ridge / 2 * squares[supports[:, without], which.ravel()]
-        bounds = np.maximum(bounds, new)
-    return supports[bounds < value]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_tens_of_thousands_of_supports(loss):
@@ -105,11 +86,11 @@ def test_tens_of_thousands_of_supports(loss):
     supports = np.array(list(combinations(range(205), 2)))
     assert len(supports) > 20_000
     fits = [branch_and_bound(problem, 2, LIMITS)]
-    with tree_alone():
+    with without_local_search():
         fits.append(branch_and_bound(problem, 2, LIMITS))
     assert fits[1].nodes > 40
     if loss == "hinge":
-        supports = remaining(problem, supports, fits[0].objective * (1 + 1e-3))
+        supports = not_ruled_out(problem, supports, fits[0].objective * (1 + 1e-3))
     values = dict(zip(map(tuple, supports.tolist()), optima(problem, supports).tolist(), strict=True))
     for fit in fits:
         assert_optimal(problem, fit, values, GAP)

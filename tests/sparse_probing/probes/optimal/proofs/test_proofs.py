@@ -1,4 +1,4 @@
-"""Proofs of real searches are accepted, and what they say is true."""
+"""Proofs of real searches are accepted, and the bounds that they prove are true."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from hypothesis import strategies as st
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.result import Limits
-from tests.sparse_probing.probes.optimal.instances import (
+from tests.builders.optimal.instances import (
     KINDS,
     LOSSES,
     correlated,
     hard,
-    made,
+    make_problem,
     problem_of,
     problems,
-    tree_alone,
+    without_local_search,
 )
-from tests.sparse_probing.probes.optimal.logs import checked, opened
-from tests.sparse_probing.probes.optimal.reference import brute_force
+from tests.builders.optimal.logs import check_proof, read_log
+from tests.builders.optimal.reference import brute_force
 
 
 def assert_proves(problem, fit):
-    verdict = checked(problem, fit.proof)
+    verdict = check_proof(problem, fit.proof)
     assert verdict.proved, verdict.reason
-    assert verdict.lower_bound >= opened(fit.proof)["lower_bound"]
+    assert verdict.lower_bound >= read_log(fit.proof)["lower_bound"]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("alone", [False, True])
-def test_real_proofs_are_accepted(loss, kind, alone):
+@pytest.mark.parametrize("only_tree", [False, True])
+def test_real_proofs_are_accepted(loss, kind, only_tree):
     for multiplier, k, gap in ((1.0, 1, 1e-4), (10.0, 2, 1e-5), (100.0, 3, 1e-5)):
-        problem = made(kind, loss, multiplier, heavy=multiplier > 1)
-        if alone:
-            with tree_alone():
+        problem = make_problem(kind, loss, multiplier, heavy=multiplier > 1)
+        if only_tree:
+            with without_local_search():
                 fit = branch_and_bound(problem, k, Limits(gap=gap), proof=True)
         else:
             fit = branch_and_bound(problem, k, Limits(gap=gap), proof=True)
@@ -48,11 +48,11 @@ def test_real_proofs_are_accepted(loss, kind, alone):
 @settings(deadline=None, max_examples=60)
 def test_drawn_proofs_are_accepted_and_true(problem, k, nodes, enumerate_too, tolerance):
     k = min(k, problem.width)
-    with tree_alone(enumerate_too):
+    with without_local_search(enumerate_too):
         fit = branch_and_bound(problem, k, Limits(gap=1e-5, nodes=nodes), proof=True, tolerance=tolerance)
     assert_proves(problem, fit)
     best = min(brute_force(problem, k).values())
-    assert checked(problem, fit.proof).lower_bound <= best * (1 + 1e-7) + 1e-12
+    assert check_proof(problem, fit.proof).lower_bound <= best * (1 + 1e-7) + 1e-12
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -60,7 +60,7 @@ def test_drawn_proofs_are_accepted_and_true(problem, k, nodes, enumerate_too, to
 @pytest.mark.parametrize("tolerance", [None, 0.05])
 def test_proofs_of_searches_cut_short(loss, nodes, tolerance):
     problem = hard(loss, d=12, multiplier=300.0)
-    with tree_alone():
+    with without_local_search():
         fit = branch_and_bound(problem, 4, Limits(nodes=nodes), proof=True, tolerance=tolerance)
     assert fit.status == ("proved" if nodes > 9 else "gap")
     assert_proves(problem, fit)
@@ -71,18 +71,18 @@ def test_proofs_of_searches_cut_short(loss, nodes, tolerance):
     [("rare", 1000.0, 0, 2), ("rare", 100.0, 3, 3), ("ties", 1000.0, 6, 2), ("all_equal", 1000.0, 1, 2)],
 )
 def test_proofs_of_near_supports(kind, multiplier, seed, k):
-    """The bound is that of the best support itself, whose smoothing is the narrowest."""
-    problem = made(kind, "hinge", multiplier, seed, heavy=True)
+    """The bound is that of the best support, whose fit is smoothed least."""
+    problem = make_problem(kind, "hinge", multiplier, seed, heavy=True)
     assert_proves(problem, branch_and_bound(problem, k, Limits(), proof=True, tolerance=0.02))
 
 
 @pytest.mark.parametrize("offset", [1e3, 1e6, 1e8])
 @pytest.mark.parametrize("seed", [2, 5, 6])
 def test_targets_far_from_zero(offset, seed):
-    """Rounding of large terms that cancel is allowed for: what is verified is true of targets near zero."""
+    """The allowance covers the rounding of large terms that cancel: the bound holds for targets near zero."""
     X, score = correlated(np.random.default_rng(seed), n=40)
     far = problem_of((X, score + offset), "squared", 3.0)
-    verdict = checked(far, branch_and_bound(far, 3, Limits(gap=1e-7), proof=True).proof)
+    verdict = check_proof(far, branch_and_bound(far, 3, Limits(gap=1e-7), proof=True).proof)
     near = SparseProblem(far.columns, far.y - offset, far.weight, far.ridge, "squared")
     assert verdict.proved or offset > 1e6
     assert verdict.lower_bound <= min(brute_force(near, 3).values()) * (1 + 1e-11)

@@ -1,4 +1,4 @@
-"""No entry of a proof, changed to anything, makes the verifier say what is not true."""
+"""No entry of a proof, whatever its new value, makes the verifier accept a false bound."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from hypothesis import strategies as st
 
 from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import SparseProblem
-from tests.sparse_probing.probes.optimal.instances import LOSSES
-from tests.sparse_probing.probes.optimal.logs import (
+from tests.builders.optimal.instances import LOSSES
+from tests.builders.optimal.logs import (
     CLAIM,
     K,
     Log,
-    checked,
-    closed,
-    opened,
-    sample,
+    check_proof,
+    read_log,
+    sample_proof,
     with_bounds,
+    with_worse_support,
+    write_log,
 )
-from tests.sparse_probing.probes.optimal.reference import brute_force
+from tests.builders.optimal.reference import brute_force
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_not_a_number_anywhere(loss):
-    """A log with a NaN proves only what is true without the entry that it took the place of."""
-    problem, proof, best = sample(loss)
-    log = opened(proof)
+    """A log with a NaN proves only bounds that are true."""
+    problem, proof, best = sample_proof(loss)
+    log = read_log(proof)
     for name, array in log.items():
         if array.dtype.kind == "f":
             for i in range(array.size):
                 tampered = array.copy()
                 tampered.reshape(-1)[i] = np.nan
                 assert_true_if_proved(problem, log | {name: tampered}, best)
-            everywhere = checked(problem, closed(log | {name: np.full_like(array, np.nan)}))
+            everywhere = check_proof(problem, write_log(log | {name: np.full_like(array, np.nan)}))
             assert not everywhere.proved or (name.endswith("delta") and loss != "hinge")  # others do not use it
 
 
 def mutations(array: np.ndarray, i: int) -> list[np.ndarray]:
-    """Return an array with entry i changed in every way that its kind allows for."""
+    """Return copies of an array with entry i changed in every way that its type allows."""
     value = array.reshape(-1)[i]
     if array.dtype.kind == "f":
         new = [value / 2 + 0.1, -value, np.nan, 1e308]
@@ -62,7 +63,7 @@ def mutations(array: np.ndarray, i: int) -> list[np.ndarray]:
 
 def assert_true_if_proved(problem: SparseProblem, log: Log, best: float) -> bool:
     """Check that a log, if accepted, claims no more than brute force finds; return whether it was accepted."""
-    proved = checked(problem, closed(log)).proved
+    proved = check_proof(problem, write_log(log)).proved
     if proved and (str(log["loss"]), float(log["ridge"]), int(log["k"])) != (problem.loss, problem.ridge, K):
         claimed = SparseProblem(
             problem.columns, problem.y, problem.weight, float(log["ridge"]), cast(LossName, str(log["loss"]))
@@ -86,42 +87,30 @@ def sweep(problem: SparseProblem, log: Log, best: float, names: Iterable[str]) -
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_entry_changed(loss):
-    problem, proof, best = sample(loss)
-    log = opened(proof)
+    problem, proof, best = sample_proof(loss)
+    log = read_log(proof)
     assert sweep(problem, log, best, log) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_change_proves_what_is_false(loss):
-    """A claim just above the optimum, of a support that is not optimal: no single change gets it through."""
-    problem, proof, best = sample(loss)
-    worse = of_a_worse_support(problem, opened(proof))
-    assert not checked(problem, closed(with_bounds(worse, lower_bound=best * (1 + 1e-6)))).proved
+    """No single change makes the verifier accept a bound just above the optimum, for a support that is not optimal."""
+    problem, proof, best = sample_proof(loss)
+    worse = with_worse_support(problem, read_log(proof))
+    assert not check_proof(problem, write_log(with_bounds(worse, lower_bound=best * (1 + 1e-6)))).proved
     names = [name for name in worse if name not in CLAIM]
     assert sweep(problem, with_bounds(worse, lower_bound=best * (1 + 1e-6)), best, names) == 0
-
-
-def of_a_worse_support(problem: SparseProblem, log: Log) -> Log:
-    """Return a log that claims another support than the best, with its true objective."""
-    other = np.setdiff1d(np.arange(problem.width), log["support"])[:K]
-    coef, f = np.zeros(K), np.full(problem.n_rows, float(log["intercept"]))
-    values = {
-        "hinge": np.maximum(0, 1 - problem.y * f),
-        "logistic": np.logaddexp(0, -problem.y * f),
-        "squared": (problem.y - f) ** 2 / 2,
-    }
-    return log | {"support": other, "coef": coef, "upper_bound": problem.weight @ values[problem.loss]}
 
 
 @given(st.sampled_from(LOSSES), st.data())
 @settings(deadline=None, max_examples=200)
 def test_no_changes_together_prove_what_is_false(loss, data):
-    problem, proof, best = sample(loss)
-    log = with_bounds(of_a_worse_support(problem, opened(proof)), lower_bound=best * (1 + 1e-6))
+    problem, proof, best = sample_proof(loss)
+    log = with_bounds(with_worse_support(problem, read_log(proof)), lower_bound=best * (1 + 1e-6))
     for _ in range(data.draw(st.integers(1, 12))):
         name = data.draw(st.sampled_from([key for key in log if key not in CLAIM]))
         if np.size(log[name]):
             changed = mutations(np.asarray(log[name]), data.draw(st.integers(0, np.size(log[name]) - 1)))
             log = log | {name: data.draw(st.sampled_from(changed))}
-    assert not checked(problem, closed(log)).proved
+    assert not check_proof(problem, write_log(log)).proved

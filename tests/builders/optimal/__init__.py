@@ -1,0 +1,1 @@
+"""Problems, references and proof logs for the tests of optimal sparse probes."""
