@@ -76,6 +76,20 @@ def outside_any_job() -> Iterator[None]:
         os.environ.update(removed)
 
 
+@contextmanager
+def safe_import_path() -> Iterator[None]:
+    """Let Python processes that are started meanwhile import nothing from the working directory."""
+    given = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = given
+
+
 def let_waiting_threads_sleep() -> None:
     """Keep OpenMP threads from spinning while they wait for one another, unless the user decided that.
 

@@ -1,0 +1,1 @@
+"""Builders of what several test modules need: plain functions and classes, without assertions."""
