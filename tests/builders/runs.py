@@ -89,6 +89,13 @@ def cut_short(path: Path, n_bytes: int = 1) -> None:
     path.write_bytes(path.read_bytes()[:-n_bytes])
 
 
+def flip_byte(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def record_jobs(run: Run, cluster, keys, job_id=None, phase="submitted") -> Submission:
     """Record the submission of some tasks, a list of keys for each job (None: shares), and return it."""
     submission = new_submission("probe", cluster, len(keys or run.tasks), keys)
