@@ -38,13 +38,15 @@ def probe_command(arguments: list[str]) -> None:
         console.out(dry_run(config), highlight=False)
         return
     from sparse_probing.reporting.report import report  # here, so that --help is fast
-    from sparse_probing.runs.launch import is_last_to_end, launch, raise_failures
+    from sparse_probing.runs.launch import launch, raise_failures
 
     status = launch(config, partial(console.out, highlight=False))
-    if status is not None:
-        if is_last_to_end(status, config.share):
-            report(status.run, console)
-        raise_failures(status, config.share)
+    if status is None:
+        return
+    # Of an array of processes that share the tasks, the last one reports.
+    if status.counts["done"] and (config.share.world_size == 1 or status.all_done):
+        report(status.run, console)
+    raise_failures(status, config.share.of(list(status.run.tasks)))
 
 
 def launched_run_command(name: str, arguments: list[str]) -> None:

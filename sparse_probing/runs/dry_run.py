@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 
 from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
-from sparse_probing.config import HarvestConfig, ProbingConfig, SlurmConfig, StudyName
+from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
 from sparse_probing.runs.harvest_first import expected_tasks, missing_harvests
 from sparse_probing.runs.planning.inputs import open_inputs
 from sparse_probing.runs.planning.plan_run import make_plan
@@ -75,7 +75,7 @@ def _stage_two(config: ProbingConfig) -> list[str]:
 
     lines = [f"{len(run.tasks):,} tasks ({counts}) in {run.path}", reading, duration]
     if execution.cluster == "slurm" and keys:
-        lines += _describe_array(task_array(run, keys, execution, config.slurm), config.slurm)
+        lines += _describe_array(task_array(run, keys, execution, config.slurm))
     return lines
 
 
@@ -88,15 +88,15 @@ def _both_stages(config: ProbingConfig, harvests: list[HarvestConfig]) -> list[s
     if config.execution.cluster == "slurm":
         first_jobs = tuple(f"JOB{number}" for number in range(1, len(arrays) + 1))
         for array in [*arrays, share_array(config, n_tasks, first_jobs)]:
-            lines += _describe_array(array, config.slurm)
+            lines += _describe_array(array)
     return lines
 
 
-def _describe_array(array: Array, slurm: SlurmConfig) -> list[str]:
+def _describe_array(array: Array) -> list[str]:
     # sbatch would refuse to wait for a job that is not submitted yet and has no id.
-    answer = check_script(batch_script(replace(array, after=()), slurm))
+    answer = check_script(batch_script(replace(array, after=())))
     return [
         f"{array.submission.n_jobs:,} jobs of at most {array.tasks_per_entry:,} tasks would be submitted by:\n",
-        batch_script(array, slurm),
+        batch_script(array),
         "There is no sbatch here that can check it." if answer is None else f"sbatch --test-only: {answer}",
     ]

@@ -17,10 +17,10 @@ from sparse_probing.config import ForwardPassConfig, HarvestConfig, ProbingConfi
 from sparse_probing.runs.planning.plan_run import cut_tasks
 
 
-def harvest_configs(config: ProbingConfig) -> list[HarvestConfig]:
-    """Return the settings of stage 1 for every store that stage 2 reads.
+def missing_harvests(config: ProbingConfig) -> list[HarvestConfig]:
+    """Return the settings of stage 1 for every store that stage 2 reads and that is not complete.
 
-    These are the store of the activations and, for the control ``random_init``, that of the model with random
+    The stores are that of the activations and, for the control ``random_init``, that of the model with random
     weights.
 
     Raises
@@ -31,21 +31,21 @@ def harvest_configs(config: ProbingConfig) -> list[HarvestConfig]:
     configs = [config]
     if "random_init" in config.statistics.controls and not config.activations.random_init:
         configs.append(config.with_flags(random_init=True))
-    return [_harvest_config(each) for each in configs]
-
-
-def missing_harvests(config: ProbingConfig) -> list[HarvestConfig]:
-    """Return the settings of stage 1 for the stores that are not complete."""
-    return [each for each in harvest_configs(config) if not _has_complete_store(each)]
+    missing = []
+    for stage_one in map(_harvest_config, configs):
+        folder = stage_one.store_folder()
+        if not (file_exists(folder / HEADER) and open_store(folder).is_complete):
+            missing.append(stage_one)
+    return missing
 
 
 def harvest_here(config: ProbingConfig) -> None:
     """Make the stores that are not complete, in this process."""
-    for missing in missing_harvests(config):
-        harvest(missing)
+    for stage_one in missing_harvests(config):
+        harvest(stage_one)
 
 
-def expected_tasks(config: ProbingConfig, harvest: HarvestConfig) -> int:
+def expected_tasks(config: ProbingConfig, stage_one: HarvestConfig) -> int:
     """Return how many tasks there will be when the store is complete; reads the model's description, not its weights.
 
     Raises
@@ -53,7 +53,7 @@ def expected_tasks(config: ProbingConfig, harvest: HarvestConfig) -> int:
     DatasetError, ModelError, StoreError
         When stage 1 cannot run.
     """
-    prepared = prepare_harvest(harvest, weights=False)
+    prepared = prepare_harvest(stage_one, weights=False)
     return len(cut_tasks(config, config.layers or prepared.plan.layers, prepared.dataset))
 
 
@@ -65,15 +65,12 @@ def _harvest_config(config: ProbingConfig) -> HarvestConfig:
         share=ShareConfig(0, 1),  # the default would be the share of the array entry that runs this process
     )
     flags = config.harvest_first.harvest_flags
-    harvest = tyro.cli(OmitArgPrefixes[HarvestConfig], args=shlex.split(flags), default=shared, prog="--harvest_flags")
-    if harvest.store_folder() != config.store_folder():
+    stage_one = tyro.cli(
+        OmitArgPrefixes[HarvestConfig], args=shlex.split(flags), default=shared, prog="--harvest_flags"
+    )
+    if stage_one.store_folder() != config.store_folder():
         raise SettingsError(
-            f"--harvest_flags {flags!r} would make {harvest.store_folder()}, and stage 2 reads "
+            f"--harvest_flags {flags!r} would make {stage_one.store_folder()}, and stage 2 reads "
             f"{config.store_folder()}. Give the settings that both stages share as flags of this command."
         )
-    return harvest
-
-
-def _has_complete_store(harvest: HarvestConfig) -> bool:
-    folder = harvest.store_folder()
-    return file_exists(folder / HEADER) and open_store(folder).is_complete
+    return stage_one

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from probing_datasets.foundation.errors import TaskError
-from sparse_probing.config import ExecutionConfig, ProbingConfig, ShareConfig
+from sparse_probing.config import ProbingConfig
 from sparse_probing.runs.executors import executor_of
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.plan_run import plan_run
@@ -41,7 +41,7 @@ def run_probing(config: ProbingConfig) -> Run:
     status = launch(config.with_flags(wait=True))
     if status is None:
         raise AssertionError("A launch that waits returns the states of its tasks.")
-    raise_failures(status, config.share)
+    raise_failures(status, config.share.of(list(status.run.tasks)))
     return status.run
 
 
@@ -71,32 +71,26 @@ def launch(config: ProbingConfig, show: Show = logger.info) -> RunStatus | None:
                 return None
             wait_for_submissions(settings_folder(config))
             run = plan_run(config)
-            return executor.wait(run, _tasks_of(run, config.share))
+            return executor.wait(run, list(run.tasks))
     elif config.harvest_first.harvest:
         from sparse_probing.runs.harvest_first import harvest_here
 
         harvest_here(config)
 
     run = plan_run(config)
+    keys = list(config.share.of(list(run.tasks)))
     with locked(run.folder / LAUNCH_LOCK):
-        keys = _open_tasks(run, config.share, config.execution)
-        submission = executor.submit(run, keys)
+        submission = executor.submit(run, _open_tasks(run, keys, config.execution.retry_failed))
     if on_slurm and run_status(run).keys(*LIVE):
         show(_describe([submission] if submission else [], f"--run {run.path}"))
         if not config.execution.wait:
             return None
-    return executor.wait(run, _tasks_of(run, config.share))
+    return executor.wait(run, keys)
 
 
-def is_last_to_end(status: RunStatus, share: ShareConfig) -> bool:
-    """Whether there are results, and no other process of the same array will add to them."""
-    return status.counts["done"] > 0 and (share.world_size == 1 or status.all_done)
-
-
-def raise_failures(status: RunStatus, share: ShareConfig) -> None:
-    """Raise TaskError that names the tasks and features of this process that failed, when there are any."""
+def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
+    """Raise TaskError that names those of some tasks, and of their features, that failed, when there are any."""
     failures = []
-    keys = _tasks_of(status.run, share)
     for key in keys:
         task, task_status = status.run.tasks[key], status.tasks[key]
         if task_status.state == "failed":
@@ -111,16 +105,16 @@ def raise_failures(status: RunStatus, share: ShareConfig) -> None:
         raise TaskError(f"{len(failures)} parts of the run failed; the others are kept.{hint}\n" + "\n".join(failures))
 
 
-def _open_tasks(run: Run, share: ShareConfig, execution: ExecutionConfig) -> list[str]:
-    """Return the tasks of this process that are neither finished nor running; warn of those that die every time."""
+def _open_tasks(run: Run, keys: list[str], retry_failed: bool) -> list[str]:
+    """Return those of some tasks that are neither finished nor running; warn of those that died twice in a row."""
     status = run_status(run)
     if status.keys("unknown"):
         raise TaskError(no_answer(run.folder))
-    states: tuple[State, ...] = (*OPEN, "failed") if execution.retry_failed else OPEN
-    keys = [key for key in _tasks_of(run, share) if status.tasks[key].state in states]
-    logger.info("%d tasks, %d to run, in %s", len(run.tasks), len(keys), run.path)
+    states: tuple[State, ...] = (*OPEN, "failed") if retry_failed else OPEN
+    open_keys = [key for key in keys if status.tasks[key].state in states]
+    logger.info("%d tasks, %d to run, in %s", len(run.tasks), len(open_keys), run.path)
 
-    dying = [status.tasks[key] for key in keys if status.tasks[key].n_deaths > 1]
+    dying = [status.tasks[key] for key in open_keys if status.tasks[key].n_deaths > 1]
     if dying:
         first = dying[0]
         log = f"The log {first.log} ends with: {last_line(first.log)}" if first.log else first.message
@@ -131,11 +125,7 @@ def _open_tasks(run: Run, share: ShareConfig, execution: ExecutionConfig) -> lis
             first.n_deaths,
             log,
         )
-    return keys
-
-
-def _tasks_of(run: Run, share: ShareConfig) -> list[str]:
-    return list(share.of(list(run.tasks)))
+    return open_keys
 
 
 def _describe(submissions: list[Submission], flags: str) -> str:

@@ -34,7 +34,7 @@ class SlurmArrays:
         """
         if not keys:
             return None
-        return submit_array(task_array(run, keys, self.execution, self.slurm), self.slurm)
+        return submit_array(task_array(run, keys, self.execution, self.slurm))
 
     def wait(self, run: Run, keys: list[str]) -> RunStatus:
         """Wait until no job runs these tasks or will run them."""

@@ -20,7 +20,7 @@ def task_array(run: Run, keys: list[str], execution: ExecutionConfig, slurm: Slu
     entries = [keys[i : i + size] for i in range(0, len(keys), size)]
     submission = new_submission("probe", "slurm", len(entries), entries)
     arguments: list[list[Any]] = [[str(run.path.absolute()), entry, submission.id] for entry in entries]
-    return Array(submission, run.folder, "run_entry", arguments, slurm.resources, slurm.first_jobs, size)
+    return Array(submission, run.folder, "run_entry", arguments, slurm, slurm.resources, slurm.first_jobs, size)
 
 
 def share_array(config: ProbingConfig, n_tasks: int, after: tuple[str, ...]) -> Array:
@@ -43,6 +43,7 @@ def share_array(config: ProbingConfig, n_tasks: int, after: tuple[str, ...]) -> 
         settings_folder(config),
         "run_share",
         arguments,
+        config.slurm,
         config.slurm.resources,
         (*after, *config.slurm.first_jobs),
         tasks_per_entry=-(-n_tasks // n_jobs),
@@ -55,4 +56,4 @@ def harvest_array(harvest: HarvestConfig, harvest_first: HarvestFirstConfig, slu
     submission, record = new_submission("harvest", "slurm", n_jobs), harvest.record_with_full_paths()
     arguments: list[list[Any]] = [[record, rank, n_jobs] for rank in range(n_jobs)]
     folder, resources = harvest_submissions_folder(harvest.activations), harvest_first.resources(slurm)
-    return Array(submission, folder, "harvest_share", arguments, resources, slurm.first_jobs)
+    return Array(submission, folder, "harvest_share", arguments, slurm, resources, slurm.first_jobs)

@@ -49,8 +49,8 @@ def submit_both_stages(config: ProbingConfig, harvests: list[HarvestConfig]) -> 
                     first_jobs.append(live[-1].job_id)
                 else:
                     array = harvest_array(harvest, config.harvest_first, config.slurm)
-                    submissions.append(submit_array(array, config.slurm))
+                    submissions.append(submit_array(array))
                     first_jobs.append(submissions[-1].job_id)
         array = share_array(config, n_tasks, tuple(filter(None, first_jobs)))
-        submissions.append(submit_array(array, config.slurm))
+        submissions.append(submit_array(array))
     return submissions

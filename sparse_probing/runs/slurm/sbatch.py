@@ -45,7 +45,9 @@ class Array:
     function: str
     """One of `sparse_probing.runs.slurm.job.FUNCTIONS`."""
     arguments: list[list[Any]]
+    slurm: SlurmConfig
     resources: Resources
+    """Of each job; those of stage 1 are not those of ``slurm``."""
     after: tuple[str, ...] = ()
     """Ids of jobs that have to end well first; when one fails, Slurm cancels the array."""
     tasks_per_entry: int = 1
@@ -56,7 +58,7 @@ class Array:
         return submission_folder(self.folder, self.submission).absolute()
 
 
-def submit_array(array: Array, slurm: SlurmConfig) -> Submission:
+def submit_array(array: Array) -> Submission:
     """Record a submission and submit its array.
 
     As soon as Slurm has the array, its jobs do not need this process any more.
@@ -73,7 +75,7 @@ def submit_array(array: Array, slurm: SlurmConfig) -> Submission:
     try:
         max_timeouts = array.tasks_per_entry + SPARE_TIMEOUTS
         Calls(array.function, array.arguments, array.resources.time, max_timeouts).write(array.place)
-        write_bytes(array.place / SCRIPT, batch_script(array, slurm).encode())
+        write_bytes(array.place / SCRIPT, batch_script(array).encode())
         with outside_any_job():
             answer = subprocess.run(["sbatch", "--parsable", str(array.place / SCRIPT)], capture_output=True, text=True)
         if answer.returncode:
@@ -87,9 +89,9 @@ def submit_array(array: Array, slurm: SlurmConfig) -> Submission:
     return submitted
 
 
-def batch_script(array: Array, slurm: SlurmConfig) -> str:
+def batch_script(array: Array) -> str:
     """Return the script that `submit_array` gives to sbatch."""
-    n_threads, n_entries = array.resources.cpus_per_task, len(array.arguments)
+    slurm, n_threads, n_entries = array.slurm, array.resources.cpus_per_task, len(array.arguments)
     optional = {
         "partition": array.resources.partition,
         "account": slurm.account,

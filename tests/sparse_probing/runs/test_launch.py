@@ -193,7 +193,7 @@ def test_a_task_that_died_is_named_with_the_end_of_its_log_and_runs_again(config
     status = run_status(run)
     assert status.keys("died") == [first]
     with pytest.raises(TaskError) as error:
-        raise_failures(status, config.share)
+        raise_failures(status, list(run.tasks))
     assert f"task {first} (heuristic_sparsity_sweep, layer 0): died. Its job 12_0 ended before the task" in str(
         error.value
     )

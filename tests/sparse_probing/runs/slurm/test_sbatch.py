@@ -23,7 +23,9 @@ def other_python(tmp_path_factory):
 @pytest.fixture
 def array(tmp_path):
     resources = Resources(None, 60, None, 1, 0, None)
-    return Array(new_submission("probe", "slurm", 1), tmp_path, "run_entry", [["run", [], ""]], resources)
+    return Array(
+        new_submission("probe", "slurm", 1), tmp_path, "run_entry", [["run", [], ""]], SlurmConfig(), resources
+    )
 
 
 def test_a_package_that_is_not_installed_is_not_importable(other_python):
@@ -41,10 +43,10 @@ def test_an_editable_installation_is_importable(other_python):
 def test_where_the_package_is_installed_the_path_is_not_changed(array, monkeypatch):
     """The folder of an installation would come before the standard library."""
     monkeypatch.setattr(sbatch, "is_importable", lambda python, root: True)
-    assert "PYTHONPATH" not in batch_script(array, SlurmConfig())
+    assert "PYTHONPATH" not in batch_script(array)
 
 
 def test_in_a_clone_that_is_not_installed_the_clone_is_on_the_path(array, monkeypatch):
     monkeypatch.setattr(sbatch, "is_importable", lambda python, root: False)
     line = f"export PYTHONPATH={PACKAGE_ROOT}${{PYTHONPATH:+:$PYTHONPATH}}"
-    assert line in batch_script(array, SlurmConfig()).splitlines()
+    assert line in batch_script(array).splitlines()
