@@ -143,7 +143,8 @@ def _launched_run(config: ProbingConfig, path: Path | None) -> Run:
     run = find_run(folder)
     if run is not None:
         return run
-    submissions = [each for some in (*_harvest_folders(config), folder) for each in read_submissions(some)]
+    folders = [*_harvest_folders(config), folder]
+    submissions = [submission for each in folders for submission in read_submissions(each)]
     queued = describe_submissions(submissions, ask_about(submissions))
     if queued:
         raise TaskError("\n".join(["The jobs create the run when its store is complete:", *queued]))

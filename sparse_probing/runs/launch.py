@@ -89,7 +89,14 @@ def launch(config: ProbingConfig, show: Show = logger.info) -> RunStatus | None:
 
 
 def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
-    """Raise TaskError that names those of some tasks, and of their features, that failed, when there are any."""
+    """Raise TaskError that names the given tasks, and the features of these tasks, that failed, if there are any.
+
+    Parameters
+    ----------
+    status : RunStatus
+    keys : sequence of str
+        Tasks of this process.
+    """
     failures = []
     for key in keys:
         task, task_status = status.run.tasks[key], status.tasks[key]
@@ -106,7 +113,7 @@ def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
 
 
 def _open_tasks(run: Run, keys: list[str], retry_failed: bool) -> list[str]:
-    """Return those of some tasks that are neither finished nor running; warn of those that died twice in a row."""
+    """Return the given tasks that are neither finished nor running; warn of those that died twice in a row."""
     status = run_status(run)
     if status.keys("unknown"):
         raise TaskError(no_answer(run.folder))

@@ -56,9 +56,9 @@ class Slurm:
     def configured(self, **settings):
         """Change slurm.conf for a while; the controller is started again before and after."""
         before = self.conf.read_text()
-        kept = [line for line in before.splitlines() if line.split("=")[0] not in settings]
+        other_lines = [line for line in before.splitlines() if line.split("=")[0] not in settings]
         try:
-            self._configure("\n".join([*kept, *(f"{name}={value}" for name, value in settings.items()), ""]))
+            self._configure("\n".join([*other_lines, *(f"{name}={value}" for name, value in settings.items()), ""]))
             yield
         finally:
             self._configure(before)

@@ -63,9 +63,7 @@ def test_a_job_whose_calls_were_changed_died_and_a_cancelled_job_did_not(slurm, 
 
 
 @pytest.mark.slow
-def test_a_job_that_runs_out_of_time_resumes_its_unfinished_task(
-    slurm, probe, states, plant, mid_write, results
-):
+def test_a_job_that_runs_out_of_time_resumes_its_unfinished_task(slurm, probe, states, plant, mid_write, results):
     """The first task that is written stops there until its job runs out of time; the second starts at its beginning."""
     plant()
     assert probe("--tasks_per_job", 2, *ONE_LAYER, "--time", 1)[0] == 0

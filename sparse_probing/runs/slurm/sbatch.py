@@ -102,7 +102,7 @@ def batch_script(array: Array) -> str:
         "dependency": f"afterok:{':'.join(array.after)}" if array.after else None,
     }
     parameters: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
-    parameters["wckey"] = None  # submitit's default is a key of its own
+    parameters["wckey"] = None  # by default, submitit sets one
     further: dict[str, str | bool] = {}
     for text in slurm.sbatch_parameters:
         name, has_value, value = text.removeprefix("--").partition("=")
@@ -147,7 +147,7 @@ def is_importable(python: str, root: Path) -> bool:
     """
     program = "from importlib.util import find_spec; print(getattr(find_spec('sparse_probing'), 'origin', None))"
     answer = subprocess.run([python, "-P", "-E", "-c", program], capture_output=True, text=True)
-    return answer.stdout.strip() == str(root / "sparse_probing" / "__init__.py")
+    return Path(answer.stdout.strip()).resolve() == (root / "sparse_probing" / "__init__.py").resolve()
 
 
 def check_script(script: str) -> str | None:

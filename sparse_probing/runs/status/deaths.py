@@ -38,7 +38,7 @@ def find_deaths(
     settled_keys : collection of str
         Tasks that have a result, or that a job runs, will run, or may run because Slurm does not answer.
     attempts : mapping
-        Last attempt at each task that is on record, read after it was found which jobs are live.
+        Last attempt at each task that is on record, read after the question which jobs are live.
     """
     deaths: dict[str, Death] = {}
     settled = set(settled_keys)

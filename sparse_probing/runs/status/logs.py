@@ -16,7 +16,7 @@ LAST_LINES = 40
 def log_of_task(run: Run, key: str) -> Iterator[str]:
     """Yield the lines about a task: its attempts, its result, and the ends of the logs of the jobs that ran it.
 
-    When no job has begun the task, the logs are those of the jobs that it was given to.
+    When there is no result, also the logs of the jobs that were given the task and did not start it.
     """
     yield f"task {key}: {run.tasks[key]}, features {', '.join(run.tasks[key].features)}"
     attempts, record = attempts_of(run.path, key), read_record(run.path, key)

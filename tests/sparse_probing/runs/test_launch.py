@@ -242,6 +242,6 @@ def test_harvest_makes_the_store_first_and_only_once(tiny_harvest, monkeypatch):
 
 
 def test_harvest_flags_whose_store_stage_two_would_not_read_are_refused(config):
-    asked = config.with_flags(harvest=True, harvest_flags="--probe_location hook_resid_post")
+    flags = config.with_flags(harvest=True, harvest_flags="--probe_location hook_resid_post")
     with pytest.raises(SettingsError, match="would make .*hook_resid_post.none, and stage 2 reads .*hook_post.none"):
-        run_probing(asked)
+        run_probing(flags)

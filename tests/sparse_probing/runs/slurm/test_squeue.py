@@ -25,7 +25,7 @@ def command(tmp_path, monkeypatch):
 
 
 def test_jobs_by_name_and_index(command, tmp_path):
-    command("squeue", f"echo \"$*\" > {tmp_path}/asked; cat <<'E'\n{LISTED}E")
+    command("squeue", f"echo \"$*\" > {tmp_path}/arguments; cat <<'E'\n{LISTED}E")
     queue = ask_queue({"probe-2", "probe-1"})
     assert queue == {
         "probe-1": {
@@ -35,7 +35,7 @@ def test_jobs_by_name_and_index(command, tmp_path):
         },
         "probe-2": {0: Job("15", "TIMEOUT", "TimeLimit")},
     }
-    assert "--name=probe-1,probe-2" in (tmp_path / "asked").read_text()
+    assert "--name=probe-1,probe-2" in (tmp_path / "arguments").read_text()
 
 
 @pytest.mark.parametrize(
