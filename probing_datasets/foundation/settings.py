@@ -85,7 +85,7 @@ def safe_import_path() -> Iterator[None]:
         yield
     finally:
         if given is None:
-            del os.environ["PYTHONSAFEPATH"]
+            os.environ.pop("PYTHONSAFEPATH", None)
         else:
             os.environ["PYTHONSAFEPATH"] = given
 
