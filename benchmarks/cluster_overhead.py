@@ -29,7 +29,7 @@ from sparse_probing.activations.harvest import harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.planning.run import Run, Task, name_run, write_plan
-from sparse_probing.runs.status.status import run_status
+from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.tasks.results import publish, read_record, task_folder
 
 SCRIPT = Path(probing_experiment.__file__)

@@ -1,4 +1,4 @@
-"""Signals that ask a long computation to end: noted while it runs, and delivered when its result is safe."""
+"""Signals that end a long computation: noted while it runs, and delivered when its result is safe."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-"""Ctrl-C, the end of a job, and the signal that submitit asks Slurm to send before a time limit."""
+"""Ctrl-C, the end of a job, and the signal that submitit makes Slurm send before a time limit."""
 
 _noted: list[int] = []
 
 
 def interrupted() -> bool:
-    """Whether a signal came that has not been delivered."""
+    """Whether a signal arrived that has not been delivered."""
     return bool(_noted)
 
 
 def deliver() -> None:
-    """Give the first signal that came to whoever handles it otherwise; return when there was none."""
+    """Raise the first signal that arrived, so that its ordinary handler runs; do nothing when none arrived."""
     if _noted:
         number = _noted[0]
         _noted.clear()
@@ -29,19 +29,19 @@ def deliver() -> None:
 
 @contextmanager
 def signals_noted() -> Iterator[None]:
-    """Note signals instead of being ended by them; a second Ctrl-C is not held back. For the main thread only."""
+    """Note signals instead of being ended by them, except a second Ctrl-C. Without effect outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    earlier = {number: signal.signal(number, _note) for number in SIGNALS}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        if _noted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        _noted.append(number)
+
+    ordinary_handlers = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield
     finally:
-        for number, handler in earlier.items():
+        for number, handler in ordinary_handlers.items():
             signal.signal(number, handler)
-
-
-def _note(number: int, _frame: FrameType | None) -> None:
-    if _noted and number == signal.SIGINT:
-        raise KeyboardInterrupt
-    _noted.append(number)

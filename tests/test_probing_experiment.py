@@ -21,22 +21,16 @@ from sparse_probing.results import METRICS
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.tasks.results import read_record, task_folder
+from tests.builders.runs import PLANTED_FLAGS, noise_labels, publish_result, run_script
 
 SCRIPT = Path(probing_experiment.__file__)
-PLANTED = ["--model", "tiny", "--feature_dataset", "made.tiny.16.-1", "--cluster", "debug", "--max_k", "4"]
+PLANTED = [*PLANTED_FLAGS, "--max_k", "4"]
 
 
 @pytest.fixture
 def script(monkeypatch, capsys):
     """A function that runs a script in this process and returns exit status, output and errors."""
-
-    def run(module, *arguments):
-        monkeypatch.setattr(sys, "argv", [Path(module.__file__).name, *map(str, arguments)])
-        status = module.main()
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+    return lambda module, *arguments: run_script(module, arguments, monkeypatch, capsys)
 
 
 def test_a_run_prints_its_best_neurons_and_names_its_files(script, plant):
@@ -58,6 +52,33 @@ def test_flags_may_have_underscores_or_hyphens(script, plant):
     assert first[0] == 0
 
 
+IMPORTS_OF_A_COMMAND = """
+import sys
+import probing_experiment
+
+try:
+    probing_experiment.main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+HEAVY = {"torch", "transformers", "scipy", "sklearn", "numba", "zarr", "submitit", "matplotlib"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status"]])
+def test_help_and_status_do_not_import_what_only_tasks_need(plant, arguments):
+    run = plan_run(plant())
+    for key in run.tasks:
+        publish_result(run, key)
+    if arguments == ["status"]:
+        arguments = ["status", "--run", str(run.path)]
+    command = [sys.executable, "-c", IMPORTS_OF_A_COMMAND, *arguments]
+    done = subprocess.run(command, cwd=SCRIPT.parent, capture_output=True, text=True)
+    assert done.returncode == 0
+    modules = set(done.stderr.split())
+    assert "sparse_probing.config" in modules
+    assert not modules & HEAVY
+
+
 def test_help_shows_the_values_in_force(monkeypatch, capsys):
     monkeypatch.setenv("RESULTS_DIR", "/my/results")
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "13")
@@ -70,6 +91,10 @@ def test_help_shows_the_values_in_force(monkeypatch, capsys):
         "(default: /my/results)",
         "(default: 13)",
         "{debug,local,slurm}",
+        "status the state of every task",
+        "logs KEY errors and logs of a task",
+        "cancel cancel the jobs",
+        "verify prove the lower bounds of optimal probes again",
     ):
         assert shown in text
     for name in ProbingConfig().flags():
@@ -180,9 +205,7 @@ def test_three_commands_from_texts_to_neurons(tiny_model_dir):
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_finished_tasks(script, plant):
-    rng = np.random.default_rng(0)
-    further = {f"noise {i:02d}": np.where(rng.random(80) < 0.5, 1.0, -1.0) for i in range(16)}
-    config = plant(**further).with_flags(max_k=4, experiment_type=("enumerate_monosemantic",))
+    config = plant(**noise_labels(16)).with_flags(max_k=4, experiment_type=("enumerate_monosemantic",))
     arguments = [*PLANTED, "--features_per_task", "1", "--n_neurons", "6", "--experiment_type", *config.experiment_type]
     run = plan_run(config)
     command = [sys.executable, str(SCRIPT), *arguments, "--cluster", "local", "--workers", "2"]

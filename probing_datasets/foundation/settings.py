@@ -120,6 +120,20 @@ def outside_any_job() -> Iterator[None]:
         os.environ.update(removed)
 
 
+@contextmanager
+def safe_import_path() -> Iterator[None]:
+    """Let Python processes that are started meanwhile import nothing from the working directory."""
+    given = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if given is None:
+            os.environ.pop("PYTHONSAFEPATH", None)
+        else:
+            os.environ["PYTHONSAFEPATH"] = given
+
+
 def _dotenv_file(names: tuple[str, ...]) -> dict[str, str]:
     """Return those of some variables that the ``.env`` file of the working directory sets."""
     values = dotenv_values(Path.cwd() / ".env")

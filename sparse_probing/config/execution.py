@@ -34,11 +34,11 @@ class ExecutionConfig:
     workers: int = field(default_factory=lambda: read_settings().n_cpus)
     """Worker processes (local)."""
     retry_failed: bool = False
-    """Run failed tasks again. Tasks that were lost, or whose results are damaged, always run again."""
+    """Run failed tasks again. Tasks that were lost or died, and damaged results, always run again."""
     wait: bool = False
-    """Wait for the jobs, and report (slurm)."""
+    """Wait for the jobs and print the results (slurm)."""
     tasks_per_job: int = 1
-    """Tasks of one array entry; more where there would be more entries than the cluster accepts."""
+    """Tasks of one array entry (slurm); more where the cluster does not accept so many entries."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -50,25 +50,25 @@ class SlurmConfig:
     """Slurm jobs of stage 2."""
 
     after: str | None = None
-    """Jobs, as ID or ID:ID, that have to end well first; the store need not be complete yet."""
+    """Jobs, as ID or ID:ID, that have to end well first; the store need not be complete before that."""
     throttle: int = 0
-    """Entries of an array that run at the same time; 0: as many as Slurm allows."""
+    """Largest number of entries of an array that run at the same time; 0: as many as Slurm allows."""
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     time: int = 240
-    """Minutes of an array entry. One that needs more is requeued and resumes its unfinished task."""
+    """Minutes of an array entry. An entry that needs more is requeued and resumes its unfinished task."""
     mem: str | None = None
-    """Memory of an array entry, as sbatch takes it: 16G."""
+    """Memory of an array entry in the notation of sbatch: 16G."""
     cpus_per_task: int = 1
-    """CPUs, and threads, of an array entry."""
+    """CPUs and threads of an array entry."""
     gpus: int = 0
     constraint: str | None = None
     """Features that a node must have."""
     sbatch_parameters: tuple[str, ...] = ()
-    """Further parameters of sbatch, as NAME=VALUE or NAME: reservation=probing exclusive."""
+    """Other parameters of sbatch, as NAME=VALUE or NAME: reservation=probing exclusive."""
     setup: tuple[str, ...] = ()
-    """Lines of shell that every job runs first: 'module load cuda'."""
+    """Shell commands that every job runs first: 'module load cuda'."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -83,7 +83,7 @@ class SlurmConfig:
 
     @property
     def first_jobs(self) -> tuple[str, ...]:
-        """Ids of the jobs of ``after``."""
+        """Ids of the jobs in ``after``."""
         return tuple(self.after.split(":")) if self.after else ()
 
 
@@ -92,18 +92,18 @@ class HarvestFirstConfig:
     """Stage 1 before stage 2, in the same command."""
 
     harvest: bool = False
-    """Run stage 1 first, where its store is not complete."""
+    """Run stage 1 first when its store is not complete."""
     harvest_jobs: int = 1
     """Jobs that share the parts of the store (slurm)."""
     harvest_flags: str = ""
     """Flags of get_activations.py for stage 1, as one argument: --harvest_flags='--batch_size 64 --dtype bfloat16'."""
     harvest_partition: str | None = None
-    """Default: that of --partition, as for the other resources of stage 1 that are not given."""
+    """Partition of the jobs of stage 1. Resources of stage 1 that are not given are those of stage 2."""
     harvest_time: int | None = None
     harvest_mem: str | None = None
     harvest_cpus_per_task: int | None = None
     harvest_gpus: int = 1
-    """GPUs of a job of stage 1; with one or more it runs on cuda, unless --harvest_flags names a --device."""
+    """GPUs of a job of stage 1. With one or more, stage 1 runs on cuda unless --harvest_flags sets --device."""
     harvest_constraint: str | None = None
 
     def __post_init__(self) -> None:

@@ -1,1 +1,1 @@
-"""Stage 2 as runs: plan a run, do its tasks here or on Slurm, follow it."""
+"""Stage 2 as runs: create a run, run its tasks here or on Slurm, follow it."""

@@ -15,11 +15,11 @@ from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.locations import harvest_submissions_folder
 from sparse_probing.runs.planning.run import PLAN, Run, find_run, one_key, settings_folder
-from sparse_probing.runs.slurm.squeue import cancel_jobs
-from sparse_probing.runs.slurm.submissions import SUBMISSIONS, ask_about, live_submissions, read_submissions
+from sparse_probing.runs.slurm.squeue import ask_about, live_submissions
 from sparse_probing.runs.status.logs import log_of_submission, log_of_task
-from sparse_probing.runs.status.status import run_status
+from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.status.table import describe_submissions, show_status
+from sparse_probing.runs.submissions import SUBMISSIONS, read_submissions
 from sparse_probing.runs.tasks.results import finished_tasks
 
 Flags = Annotated[ProbingConfig, OmitArgPrefixes]
@@ -29,7 +29,7 @@ console = Console()
 
 
 def status_command(config: Flags, run: Path | None = None, json: bool = False) -> None:
-    """Say where every task of a run stands; the exit status is 0 when all are done.
+    """Print the state of every task of a run; the exit status is 0 when all tasks are done.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def status_command(config: Flags, run: Path | None = None, json: bool = False) -
     json : bool
         Print JSON, with every task.
     """
-    status = run_status(_existing(config, run))
+    status = run_status(_launched_run(config, run))
     if json:
         console.out(dumps(status.to_json(), indent=1), highlight=False)
     else:
@@ -50,7 +50,7 @@ def status_command(config: Flags, run: Path | None = None, json: bool = False) -
 
 
 def logs_command(key: Positional[str], config: Flags, run: Path | None = None) -> None:
-    """Print how a task went: errors, and the ends of the logs of its jobs.
+    """Print what happened to a task: its errors, and the ends of the logs of its jobs.
 
     Parameters
     ----------
@@ -61,11 +61,15 @@ def logs_command(key: Positional[str], config: Flags, run: Path | None = None) -
     run : Path, optional
         Folder of the run, instead of its flags.
     """
+    lines: list[str] = []
     if key == HARVEST:
-        lines = _logs_of_harvest(config)
+        for folder in _harvest_folders(config):
+            for submission in read_submissions(folder)[-1:]:
+                lines += log_of_submission(folder, submission)
+        lines = lines or ["No jobs of stage 1 were submitted for this store."]
     else:
-        found = _existing(config, run)
-        lines = list(log_of_task(found, one_key(found, key)))
+        launched = _launched_run(config, run)
+        lines += log_of_task(launched, one_key(launched, key))
     for line in lines:
         console.out(line, highlight=False)
 
@@ -80,22 +84,21 @@ def cancel_command(config: Flags, run: Path | None = None) -> None:
     run : Path, optional
         Folder of the run, instead of its flags.
     """
-    folders = [
-        _settings_folder(_folder(config, run)),
-        *(_harvest_folders(config) if config.harvest_first.harvest else ()),
-    ]
-    for submission in (submission for folder in folders for submission in live_submissions(folder)):
-        if submission.cluster == "slurm":
-            cancel_jobs(submission.job_name)
-            console.print(f"cancelled {submission.job_name}, job {submission.job_id}")
-        else:
-            console.print(f"process {submission.pid} on {submission.host} is at it: end it there with Ctrl-C")
+    from sparse_probing.runs.executors import executor_of  # here: it imports all studies
+
+    folder = settings_folder(config) if run is None else run
+    folders = [folder.absolute().parent if (folder / PLAN).exists() else folder]
+    folders += _harvest_folders(config) if config.harvest_first.harvest else []
+    for folder in folders:
+        for submission in live_submissions(folder):
+            executor = executor_of(submission.cluster, config.execution, config.slurm)
+            console.out(executor.cancel(folder, submission), highlight=False)
 
 
 def verify_command(config: Flags, run: Path | None = None) -> None:
-    """Prove the lower bounds of optimal probes again, from the logs of --proof.
+    """Prove the lower bounds of optimal probes again, from the logs that --proof kept.
 
-    The exit status is 0 when all tasks are done and all bounds hold.
+    The exit status is 0 when all tasks are done and all bounds are proved.
 
     Parameters
     ----------
@@ -106,23 +109,24 @@ def verify_command(config: Flags, run: Path | None = None) -> None:
     """
     from sparse_probing.runs.tasks.check_proofs import check_proofs  # here: it imports all studies
 
-    found, n_proved, refuted = _existing(config, run), 0, []
-    for checked in tqdm(check_proofs(found), unit=" proofs", disable=None):
-        n_proved += checked.verdict.proved
-        if not checked.verdict.proved:
+    launched, n_proved, refuted = _launched_run(config, run), 0, []
+    for checked in tqdm(check_proofs(launched), unit=" proofs", disable=None):
+        if checked.verdict.proved:
+            n_proved += 1
+        else:
             refuted.append(f"task {checked.key}, {checked.name}: {checked.verdict.reason}")
     for line in refuted:
         console.out(line, highlight=False)
     console.print(f"{n_proved:,} of {n_proved + len(refuted):,} lower bounds are proved.")
     if refuted:
         raise TaskError("Not every bound is proved.")
-    if n_missing := len(found.tasks) - len(finished_tasks(found.path, found.tasks)):
+    if n_missing := len(launched.tasks) - len(finished_tasks(launched.path, launched.tasks)):
         raise TaskError(
-            f"{n_missing} of {len(found.tasks)} tasks of {found.path} are not finished, or their rows are damaged: "
-            "there was nothing of them to check. Run probing_experiment.py with the same settings."
+            f"{n_missing} of {len(launched.tasks)} tasks of {launched.path} are not finished, or their rows are "
+            "damaged, so their proofs were not checked. Run probing_experiment.py with the same settings."
         )
     if not n_proved:
-        raise TaskError("No task kept proofs: run with --proof.")
+        raise TaskError("No task kept proofs. Run the study with --proof.")
 
 
 RUN_COMMANDS: dict[str, Callable[..., None]] = {
@@ -133,40 +137,25 @@ RUN_COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _folder(config: ProbingConfig, run: Path | None) -> Path:
-    return settings_folder(config) if run is None else run
-
-
-def _settings_folder(folder: Path) -> Path:
-    return folder.absolute().parent if (folder / PLAN).exists() else folder
-
-
-def _existing(config: ProbingConfig, path: Path | None) -> Run:
-    run = find_run(_folder(config, path))
-    if run is None:
-        raise TaskError(_unplanned(config, _folder(config, path)))
-    return run
-
-
-def _unplanned(config: ProbingConfig, folder: Path) -> str:
-    """Say that no run was planned, and what is queued that will plan it."""
+def _launched_run(config: ProbingConfig, path: Path | None) -> Run:
+    """Return the run in a folder, or that of a configuration; TaskError, which says what is queued, without one."""
+    folder = settings_folder(config) if path is None else path
+    run = find_run(folder)
+    if run is not None:
+        return run
     folders = [*_harvest_folders(config), folder]
     submissions = [submission for each in folders for submission in read_submissions(each)]
     queued = describe_submissions(submissions, ask_about(submissions))
     if queued:
-        return "\n".join(["The run is planned by its jobs when its store is complete:", *queued])
-    nothing = f"No run of these settings is planned in {folder}."
+        raise TaskError("\n".join(["The jobs create the run when its store is complete:", *queued]))
+    nothing = f"There is no run of these settings in {folder}."
     if read_submissions(folder):
-        logs = f"`logs harvest` shows those of stage 1, and {folder / SUBMISSIONS} holds those of stage 2"
-        return f"{nothing} Its jobs have ended before they could do it: {logs}. Mend the cause, and launch it again."
-    return f"{nothing} Launch it, or name another with --run."
+        logs = f"`logs harvest` prints those of stage 1, and {folder / SUBMISSIONS} holds those of stage 2"
+        raise TaskError(f"{nothing} Its jobs ended before they created it. Their logs: {logs}. Then launch it again.")
+    raise TaskError(f"{nothing} Launch it, or name another folder with --run.")
 
 
 def _harvest_folders(config: ProbingConfig) -> list[Path]:
-    return [harvest_submissions_folder(each.activations) for each in (config, config.with_flags(random_init=True))]
-
-
-def _logs_of_harvest(config: ProbingConfig) -> list[str]:
-    found = [(folder, read_submissions(folder)) for folder in _harvest_folders(config)]
-    lines = [line for folder, some in found if some for line in log_of_submission(folder, some[-1])]
-    return lines or ["No jobs of stage 1 were submitted for this store."]
+    """Return where the harvests of the store, and of the same store with random weights, record their submissions."""
+    random_init = config.with_flags(random_init=True)
+    return [harvest_submissions_folder(each.activations) for each in (config, random_init)]

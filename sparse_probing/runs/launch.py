@@ -1,60 +1,29 @@
-"""Launch a run: do those of its tasks that are not done and that nobody is at, here or on the cluster."""
+"""Launch a run: run every task that is neither finished nor running, here or on Slurm."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass
-
-from tqdm import tqdm
+from collections.abc import Callable, Sequence
 
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
-from sparse_probing.runs.local_workers import RUNNERS
+from sparse_probing.runs.executors import executor_of
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.planning.run import Run, settings_folder
-from sparse_probing.runs.slurm.arrays import draft_tasks, hand_over
-from sparse_probing.runs.slurm.submissions import (
-    LAUNCH_LOCK,
-    Submission,
-    lock_of,
-    new_submission,
-    no_answer,
-    record_submission,
-)
-from sparse_probing.runs.status.status import LIVE, OPEN, RunStatus, TaskStatus, run_status
-from sparse_probing.runs.status.waiting import wait_for_submissions, wait_for_tasks
-from sparse_probing.runs.tasks.results import finished_tasks
+from sparse_probing.runs.slurm.squeue import no_answer
+from sparse_probing.runs.status.deaths import last_line
+from sparse_probing.runs.status.run_status import LIVE, OPEN, RunStatus, State, run_status
+from sparse_probing.runs.status.waiting import wait_for_submissions
+from sparse_probing.runs.submissions import LAUNCH_LOCK, Submission
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Launch:
-    """What a launch came to."""
-
-    run: Run | None
-    """None when its tasks are planned by the jobs, as soon as the store is complete."""
-    submissions: list[Submission]
-    """What was submitted to Slurm."""
-    ended: bool
-    """Whether all tasks of this process have ended, well or not."""
-    problems: list[str]
-    """What failed, in sentences."""
-
-    @property
-    def can_report(self) -> bool:
-        """Whether there are results, and no other process that will have more; the last of an array reports."""
-        if self.run is None or not self.ended:
-            return False
-        finished = finished_tasks(self.run.path, self.run.tasks)
-        return bool(finished) and (self.run.config.share.world_size == 1 or len(finished) == len(self.run.tasks))
+Show = Callable[[str], object]
 
 
 def run_probing(config: ProbingConfig) -> Run:
-    """Run stage 2: do the tasks of a configuration that are not done, and wait for them.
+    """Run stage 2: run every task of a configuration that is neither finished nor running, and wait for all tasks.
 
     Returns
     -------
@@ -64,116 +33,110 @@ def run_probing(config: ProbingConfig) -> Run:
     Raises
     ------
     StoreError, DatasetError
-        When the inputs are missing or do not fit.
+        When the inputs are missing, or do not belong together.
     TaskError
-        When tasks or features failed, naming each; finished results are kept. Or when Slurm does not answer.
+        When tasks or features failed; the message names each of them, and finished results are kept. Or when
+        Slurm does not answer.
     """
-    launched = launch(config.with_flags(wait=True))
-    raise_problems(launched.problems)
-    return launched.run or plan_run(config)
+    status = launch(config.with_flags(wait=True))
+    if status is None:
+        raise AssertionError("A launch that waits returns the states of its tasks.")
+    raise_failures(status, config.share.of(list(status.run.tasks)))
+    return status.run
 
 
-def launch(config: ProbingConfig, say: Callable[[str], object] = logger.info) -> Launch:
+def launch(config: ProbingConfig, show: Show = logger.info) -> RunStatus | None:
     """Do what `run_probing` does, but return what failed; on Slurm wait only with ``config.execution.wait``.
 
     Parameters
     ----------
     config : ProbingConfig
-    say : callable
-        Is told what was submitted, before any waiting.
+    show : callable
+        Receives the text about what was submitted to Slurm, before the wait.
+
+    Returns
+    -------
+    RunStatus or None
+        The states of the tasks when all tasks of this process have ended; None when jobs still have to run them.
     """
-    return _launch_on_slurm(config, say) if config.execution.cluster == "slurm" else _launch_here(config)
+    on_slurm = config.execution.cluster == "slurm"
+    executor = executor_of(config.execution.cluster, config.execution, config.slurm)
+    if on_slurm and (config.harvest_first.harvest or config.slurm.after):
+        from sparse_probing.runs.harvest_first import missing_harvests  # here: stage 1 takes seconds to import
+        from sparse_probing.runs.slurm.both_stages import submit_both_stages
 
-
-def raise_problems(problems: list[str]) -> None:
-    """Raise TaskError with the problems of a run, when there are any."""
-    if not problems:
-        return
-    hint = " Tasks that failed are tried again with --retry_failed." if any(map(_is_task, problems)) else ""
-    raise TaskError(f"{len(problems)} parts of the run failed; the others are kept.{hint}\n" + "\n".join(problems))
-
-
-def _launch_here(config: ProbingConfig) -> Launch:
-    if config.harvest_first.harvest:
-        from sparse_probing.runs.slurm.harvest_for_probing import harvest_here  # here: stage 1 takes seconds to import
+        if harvests := missing_harvests(config):
+            show(_describe(submit_both_stages(config, harvests), "the same flags"))
+            if not config.execution.wait:
+                return None
+            wait_for_submissions(settings_folder(config))
+            run = plan_run(config)
+            return executor.wait(run, list(run.tasks))
+    elif config.harvest_first.harvest:
+        from sparse_probing.runs.harvest_first import harvest_here
 
         harvest_here(config)
+
     run = plan_run(config)
-    with ExitStack() as alive:
-        with locked(run.folder / LAUNCH_LOCK):
-            keys = _keys_to_do(run, config)
-            submission = new_submission("probe", config.execution.cluster, len(keys), [[key] for key in keys])
-            if keys:
-                record_submission(run.folder, submission)
-                alive.enter_context(locked(lock_of(run.folder, submission.id)))
-        ended = RUNNERS[config.execution.cluster](run, keys, submission.id) if keys else iter(())
-        for _ in tqdm(ended, total=len(keys), desc=", ".join(config.experiment_type), unit=" tasks", disable=None):
-            pass
-    return _ended(run, config, [])
-
-
-def _launch_on_slurm(config: ProbingConfig, say: Callable[[str], object]) -> Launch:
-    if config.harvest_first.harvest or config.slurm.after:
-        from sparse_probing.runs.slurm.both_stages import submit_chain  # here: stage 1 takes seconds to import
-        from sparse_probing.runs.slurm.harvest_for_probing import open_harvests
-
-        if lacking := open_harvests(config):
-            return _chained(config, submit_chain(config, lacking), say)
-    run = plan_run(config)
+    keys = list(config.share.of(list(run.tasks)))
     with locked(run.folder / LAUNCH_LOCK):
-        keys = _keys_to_do(run, config)
-        submissions = [hand_over(draft_tasks(run, keys, config), config)] if keys else []
-    if not run_status(run).keys(*LIVE):
-        return _ended(run, config, submissions)
-    say(_what_was_submitted(submissions, f"--run {run.path}"))
-    return _ended(run, config, submissions) if config.execution.wait else Launch(run, submissions, False, [])
+        submission = executor.submit(run, _open_tasks(run, keys, config.execution.retry_failed))
+    if on_slurm and run_status(run).keys(*LIVE):
+        show(_describe([submission] if submission else [], f"--run {run.path}"))
+        if not config.execution.wait:
+            return None
+    return executor.wait(run, keys)
 
 
-def _chained(config: ProbingConfig, submissions: list[Submission], say: Callable[[str], object]) -> Launch:
-    say(_what_was_submitted(submissions, "the same flags"))
-    if not config.execution.wait:
-        return Launch(None, submissions, False, [])
-    wait_for_submissions(settings_folder(config))
-    return _ended(plan_run(config), config, submissions)
+def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
+    """Raise TaskError that names the given tasks, and the features of these tasks, that failed, if there are any.
+
+    Parameters
+    ----------
+    status : RunStatus
+    keys : sequence of str
+        Tasks of this process.
+    """
+    failures = []
+    for key in keys:
+        task, task_status = status.run.tasks[key], status.tasks[key]
+        if task_status.state == "failed":
+            failures.append(f"task {key} ({task}): {task_status.message}")
+        elif task_status.state != "done":
+            last = f" It ends with: {last_line(task_status.log)}" if task_status.log else ""
+            reason = f"{task_status.state}. {task_status.message}{last}".rstrip(" .")
+            failures.append(f"task {key} ({task}): {reason}. The same command runs it again.")
+        failures += [f"{task}, feature {feature}: {reason}" for feature, reason in task_status.failed_features]
+    if failures:
+        hint = " Use --retry_failed to run failed tasks again." if {*keys} & {*status.keys("failed")} else ""
+        raise TaskError(f"{len(failures)} parts of the run failed; the others are kept.{hint}\n" + "\n".join(failures))
 
 
-def _what_was_submitted(submissions: list[Submission], named: str) -> str:
-    lines = [f"submitted {each.job_name}: {each.n_jobs} jobs, as job {each.job_id}" for each in submissions]
-    lines = lines or ["nothing was submitted: all that is to be done is queued or running"]
-    return "\n".join([*lines, f"look after it: python probing_experiment.py status, logs KEY or cancel, with {named}"])
-
-
-def _keys_to_do(run: Run, config: ProbingConfig) -> list[str]:
-    """Return the tasks of this process that are not done and that nobody is at."""
+def _open_tasks(run: Run, keys: list[str], retry_failed: bool) -> list[str]:
+    """Return the given tasks that are neither finished nor running; warn of those that died twice in a row."""
     status = run_status(run)
     if status.keys("unknown"):
         raise TaskError(no_answer(run.folder))
-    wanted = set(status.keys(*OPEN, *(("failed",) if config.execution.retry_failed else ())))
-    keys = [key for key in run.share(config.share.rank, config.share.world_size) if key in wanted]
-    logger.info("%d tasks, %d to do, in %s", len(run.tasks), len(keys), run.path)
-    return keys
+    states: tuple[State, ...] = (*OPEN, "failed") if retry_failed else OPEN
+    open_keys = [key for key in keys if status.tasks[key].state in states]
+    logger.info("%d tasks, %d to run, in %s", len(run.tasks), len(open_keys), run.path)
+
+    dying = [status.tasks[key] for key in open_keys if status.tasks[key].n_deaths > 1]
+    if dying:
+        first = dying[0]
+        log = f"The log {first.log} ends with: {last_line(first.log)}" if first.log else first.message
+        logger.warning(
+            "The jobs of %d tasks died %d times in a row before the tasks began, and will probably die again. "
+            "Fix the cause. %s",
+            len(dying),
+            first.n_deaths,
+            log,
+        )
+    return open_keys
 
 
-def _ended(run: Run, config: ProbingConfig, submissions: list[Submission]) -> Launch:
-    keys = run.share(config.share.rank, config.share.world_size)
-    return Launch(run, submissions, True, _problems(wait_for_tasks(run, keys), keys))
-
-
-def _problems(status: RunStatus, keys: Iterable[str]) -> list[str]:
-    problems = []
-    for key in keys:
-        task, found = status.run.tasks[key], status.tasks[key]
-        if found.state != "done":
-            problems.append(f"task {key} ({task}): {_reason(found)}")
-        problems += [f"{task}, feature {feature}: {reason}" for feature, reason in found.failed_features]
-    return problems
-
-
-def _reason(status: TaskStatus) -> str:
-    if status.state == "failed":
-        return status.message
-    return f"{status.state}. The same command does it again."
-
-
-def _is_task(problem: str) -> bool:
-    return problem.startswith("task ")
+def _describe(submissions: list[Submission], flags: str) -> str:
+    """Return what was submitted to Slurm, and how to follow it."""
+    lines = [f"submitted {each.job_name}: {each.n_jobs} jobs, as job {each.job_id}" for each in submissions]
+    lines = lines or ["nothing was submitted: every task that is not finished is queued or running"]
+    return "\n".join([*lines, f"follow it with: python probing_experiment.py status, logs KEY or cancel, and {flags}"])

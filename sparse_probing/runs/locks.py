@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 logger = logging.getLogger(__name__)
 
@@ -17,10 +16,10 @@ NOT_SUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file; wait until no other process does.
+    """Wait until no other process holds the lock of a file, and hold it.
 
-    On a file system without locks there is only a warning: two that launch at the same moment
-    then do some tasks twice, and results are still whole.
+    On a file system without locks there is only a warning: two launches at the same moment then run some tasks
+    twice, and results are still whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -37,17 +36,12 @@ def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of a file."""
     try:
         with path.open() as file:
-            return not _can_lock(file)
-    except FileNotFoundError:
-        return False
-
-
-def _can_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
+        return True
+    except FileNotFoundError:
         return False
     except OSError as error:
         if error.errno not in NOT_SUPPORTED:
             raise
-    return True
+    return False

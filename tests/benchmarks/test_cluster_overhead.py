@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.cluster_overhead import ClusterOverheadConfig, compare_status, make_finished_run
-from sparse_probing.runs.status.status import run_status
+from sparse_probing.runs.status.run_status import run_status
 
 
 def test_every_task_of_the_made_run_is_done(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ SECONDS_TO_START = 60
 
 
 def main(folder: Path, command: list[str]) -> int:
-    """Run a command on a cluster of its own; return its exit status."""
+    """Start a cluster, run a command on it, and return the command's exit status."""
     adopt_orphans()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     # Daemons lie in sbin, which is not on the path of a plain user.
@@ -46,7 +46,7 @@ def main(folder: Path, command: list[str]) -> int:
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends, as daemons do."""
+    """Become the parent of every descendant whose parent ends, as daemons do."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "this kernel lets no process adopt orphans, so that none could be ended")
 
@@ -67,7 +67,7 @@ def write_configuration(folder: Path) -> Path:
 
 
 def free_ports(n: int) -> list[int]:
-    """Return ports that nobody listens on now."""
+    """Return ports on which no process listens now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
         for one in sockets:
@@ -97,8 +97,8 @@ def wait_until_idle() -> None:
 
 def node_states() -> list[str]:
     """Return the state of each node; none while the controller does not answer."""
-    asked = subprocess.run(["sinfo", "-h", "-N", "-p", "main", "-o", "%t"], capture_output=True, text=True)
-    return asked.stdout.split()
+    answer = subprocess.run(["sinfo", "-h", "-N", "-p", "main", "-o", "%t"], capture_output=True, text=True)
+    return answer.stdout.split()
 
 
 def status_of(process: subprocess.Popen[bytes]) -> int:

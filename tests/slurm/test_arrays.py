@@ -1,4 +1,4 @@
-"""Stage 2 as arrays on a real Slurm: the same results as anywhere, and nothing lost or done twice."""
+"""Stage 2 as arrays on a real Slurm: the same results as anywhere, and nothing is lost or run twice."""
 
 import os
 import shutil
@@ -8,41 +8,34 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import probing_experiment
 from sparse_probing.runs.tasks.results import ROWS, task_folder
+from tests.builders.runs import flip_byte, folder_with_traps, noise_labels
 
 SCRIPT = Path(probing_experiment.__file__)
 ONE_LAYER = ("--layers", "0")
 
 
-def flip_byte(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.fixture
 def twelve_tasks(plant):
     """Two layers of six features."""
-    rng = np.random.default_rng(0)
-    return plant(**{f"noise {i}": np.where(rng.random(80) < 0.5, 1.0, -1.0) for i in range(4)})
+    return plant(**noise_labels(4))
 
 
 def test_twelve_tasks_on_three_nodes_give_the_bytes_of_debug_and_local(
     slurm, probe, states, twelve_tasks, monkeypatch, tmp_path, results
 ):
-    monkeypatch.chdir(tmp_path)  # a launch from anywhere
+    monkeypatch.chdir(tmp_path)  # a launch from any folder
     status, _, err = probe("--throttle", 4)
     assert (status, err) == (0, "")
     at_once = Counter()
 
     def ended():
-        found = Counter(slurm.queue().values())
-        at_once[found["RUNNING"]] += 1
-        return found["COMPLETED"] == 12
+        counts = Counter(slurm.queue().values())
+        at_once[counts["RUNNING"]] += 1
+        return counts["COMPLETED"] == 12
 
     slurm.wait_for(ended, 200)
     assert max(at_once) == 4
@@ -56,7 +49,7 @@ def test_twelve_tasks_on_three_nodes_give_the_bytes_of_debug_and_local(
         assert results.rows() == on_slurm
 
 
-def test_an_array_larger_than_the_cluster_takes(slurm, probe, states, twelve_tasks, results):
+def test_an_array_larger_than_the_cluster_accepts(slurm, probe, states, twelve_tasks, results):
     with slurm.configured(MaxArraySize=3):
         assert probe()[0] == 0
         assert len(slurm.queue()) == 3
@@ -65,7 +58,7 @@ def test_an_array_larger_than_the_cluster_takes(slurm, probe, states, twelve_tas
     assert Counter(results.jobs().values()) == dict.fromkeys(slurm.queue(), 4)
 
 
-def test_tasks_that_fail_are_not_done_again_unasked_and_their_dependants_are_cancelled(slurm, probe, states, plant):
+def test_failed_tasks_run_again_only_on_request_and_their_dependants_are_cancelled(slurm, probe, states, plant):
     shard = plant().store_folder() / "mlp.hook_post" / "layer_00" / "c.1.0"
     intact = shard.read_bytes()
     shard.write_bytes(intact[:100])
@@ -85,7 +78,7 @@ def test_tasks_that_fail_are_not_done_again_unasked_and_their_dependants_are_can
     assert states() == {"done": 4}
 
 
-def test_a_damaged_result_is_seen_kept_aside_and_computed_again_alone(slurm, probe, states, plant, results):
+def test_only_a_damaged_result_is_computed_again_and_it_is_kept_aside(slurm, probe, states, plant, results):
     plant()
     assert probe(cluster="debug")[0] == 0
     run = results.run
@@ -97,6 +90,15 @@ def test_a_damaged_result_is_seen_kept_aside_and_computed_again_alone(slurm, pro
     assert states() == {"done": 4}
     assert results.rows() == expected
     assert [path.name.split("-")[0] for path in (run.path / "damaged").iterdir()] == [key]
+
+
+def test_jobs_import_nothing_from_the_folder_of_the_launch(slurm, probe, states, plant, flags, tmp_path):
+    plant()
+    folder = folder_with_traps(tmp_path / "folder of a user")
+    command = [sys.executable, SCRIPT, *flags, "--cluster", "slurm", *ONE_LAYER, "--wait"]
+    launcher = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert (launcher.returncode, launcher.stderr) == (0, "")
+    assert states(*ONE_LAYER) == {"done": 2}
 
 
 def test_two_launchers_at_once_submit_every_task_once(slurm, probe, states, plant, flags):
@@ -126,10 +128,10 @@ def test_what_a_launcher_submitted_before_it_was_killed_is_not_submitted_again(
     assert states(*ONE_LAYER) == {"done": 2}
 
 
-def test_an_array_that_slurm_took_and_sbatch_gave_up_on_is_not_submitted_again(
+def test_an_array_that_slurm_accepted_and_sbatch_gave_up_on_is_not_submitted_again(
     slurm, probe, states, plant, tmp_path, monkeypatch
 ):
-    """A controller under load answers too late: sbatch says so, and the jobs are there."""
+    """A controller under load answers too late: sbatch reports an error, and the jobs exist."""
     plant()
     hasty = tmp_path / "sbatch"
     hasty.write_text(f'#!/bin/sh\n{shutil.which("sbatch")} "$@"\necho Socket timed out >&2\nexit 1\n')
@@ -145,9 +147,7 @@ def test_an_array_that_slurm_took_and_sbatch_gave_up_on_is_not_submitted_again(
     assert states(*ONE_LAYER) == {"done": 2}
 
 
-def test_a_task_killed_in_the_middle_of_a_write_is_lost_and_done_again_alone(
-    slurm, probe, states, plant, mid_write, results
-):
+def test_a_task_killed_during_a_write_is_lost_and_only_it_runs_again(slurm, probe, states, plant, mid_write, results):
     plant()
     assert probe(*ONE_LAYER)[0] == 0
     slurm.wait_for(mid_write.reached)
@@ -178,7 +178,7 @@ def test_a_dry_run_shows_what_slurm_would_refuse(slurm, probe, plant):
     assert not slurm.queue()
 
 
-def test_what_slurm_refuses_is_an_error_and_leaves_the_tasks_to_do(slurm, probe, states, plant):
+def test_an_array_that_slurm_refuses_is_an_error_and_the_tasks_are_still_to_do(slurm, probe, states, plant):
     plant()
     status, _, err = probe("--partition", "none_such")
     assert status == 1

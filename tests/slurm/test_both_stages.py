@@ -5,6 +5,7 @@ import shlex
 import pytest
 
 from sparse_probing.activations.stores import open_store
+from tests.builders.runs import folder_with_traps
 
 
 @pytest.fixture
@@ -20,7 +21,8 @@ def flags(tiny_harvest):
     return [*named, "--feature_subset", "German", "--max_k", "2", "--mem", "1G", "--time", "5", "--harvest_gpus", "0"]
 
 
-def test_stage_two_begins_when_stage_one_has_ended(slurm, probe, states, results, tiny_harvest):
+def test_stage_two_begins_when_stage_one_has_ended(slurm, probe, states, results, tiny_harvest, monkeypatch, tmp_path):
+    monkeypatch.chdir(folder_with_traps(tmp_path / "folder of a user"))
     status, out, _ = probe("--harvest", "--harvest_jobs", 2)
     assert status == 0
     first, second, _ = out.splitlines()
@@ -37,15 +39,15 @@ def test_stage_two_begins_when_stage_one_has_ended(slurm, probe, states, results
     assert len(slurm.queue()) == 4
 
 
-def test_when_stage_one_fails_stage_two_is_cancelled_and_a_rerun_goes_on(slurm, probe, states):
-    assert probe("--harvest", "--harvest_flags=--layers 9")[0] == 1  # seen before anything is submitted
+def test_when_stage_one_fails_stage_two_is_cancelled_and_a_rerun_resumes(slurm, probe, states):
+    assert probe("--harvest", "--harvest_flags=--layers 9")[0] == 1  # an error before anything is submitted
     assert not slurm.queue()
     assert probe("--harvest", "--setup", '[ -n "$SLURM_ARRAY_JOB_ID" ] || exit 3')[0] == 0
     assert slurm.wait_for_end(200) == {"FAILED": 1, "CANCELLED": 2}
     status, _, err = probe(command=["status"])
     assert status == 1
-    assert "No run of these settings is planned" in err
-    assert "ended before they could do it: `logs harvest` shows those of stage 1" in err
+    assert "There is no run of these settings in " in err
+    assert "ended before they created it. Their logs: `logs harvest` prints those of stage 1" in err
     assert probe("--harvest", "--wait")[0] == 0
     assert states() == {"done": 2}
 

@@ -1,4 +1,4 @@
-"""The half of the benchmark of the cluster that needs a Slurm."""
+"""The part of the cluster benchmark that needs Slurm."""
 
 import pytest
 

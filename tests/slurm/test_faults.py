@@ -1,17 +1,70 @@
-"""What goes wrong on a cluster takes minutes there: time limits, nodes and controllers that die, full disks."""
+"""Faults of a cluster: jobs that die at their start, time limits, nodes and controllers that die, full disks."""
 
+import json
 import os
+import shlex
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from sparse_probing.runs.slurm.job import CALLS
+from sparse_probing.runs.submissions import read_submissions, submission_folder
 
 ONE_LAYER = ("--layers", 0)
 ONE_TASK = ("--layers", 1, "--feature_subset", "strong")
 
 
-def test_a_job_that_runs_out_of_time_goes_on_with_the_task_it_was_at(slurm, probe, states, plant, mid_write, results):
-    """The first task that is written stops there until its job runs out of time; a second begins anew."""
+@pytest.fixture
+def broken(tmp_path):
+    """Flags that let every job die when it imports submitit."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "submitit.py").write_text("raise ImportError('no submitit on this node')\n")
+    return ("--setup", f"export PYTHONPATH={shlex.quote(str(tmp_path / 'broken'))}:$PYTHONPATH")
+
+
+def test_jobs_that_die_at_their_start_are_named_with_their_log_and_run_again(
+    slurm, probe, states, plant, broken, caplog
+):
+    plant()
+    status, _, err = probe(*ONE_LAYER, *broken, "--wait")
+    assert status == 1
+    assert err.startswith("error: 2 parts of the run failed; the others are kept.\ntask ")
+    assert err.count("It ends with: ImportError: no submitit on this node. The same command runs it again.") == 2
+    assert states(*ONE_LAYER) == {"died": 2}
+    _, out, _ = probe(*ONE_LAYER, "--json", command=["status"])
+    logs = [task["log"] for task in json.loads(out)["tasks"]]
+    _, out, _ = probe(*ONE_LAYER, command=["status"])
+    assert all(f"ended before the task began. Log: {log}\n" in out for log in logs)
+
+    assert probe(*ONE_LAYER, *broken)[0] == 0
+    assert "in a row" not in caplog.text
+    assert slurm.wait_for_end() == {"FAILED": 4}
+    assert probe(*ONE_LAYER)[0] == 0
+    assert "The jobs of 2 tasks died 2 times in a row before the tasks began" in caplog.text
+    assert "ends with: ImportError: no submitit on this node" in caplog.text
+    assert slurm.wait_for_end() == {"FAILED": 4, "COMPLETED": 2}
+    assert states(*ONE_LAYER) == {"done": 2}
+
+
+def test_a_job_whose_calls_were_changed_died_and_a_cancelled_job_did_not(slurm, probe, states, plant, results):
+    plant()
+    assert probe(*ONE_LAYER, "--sbatch_parameters", "hold")[0] == 0
+    run = results.run
+    (submission,) = read_submissions(run.folder)
+    (submission_folder(run.folder, submission) / CALLS).write_text("{")
+    slurm.run("scontrol", "release", submission.job_id)
+    assert slurm.wait_for_end() == {"FAILED": 2}
+    assert states(*ONE_LAYER) == {"died": 2}
+
+    assert probe(*ONE_TASK, "--sbatch_parameters", "hold")[0] == 0
+    assert states(*ONE_TASK) == {"pending": 1}
+    assert probe(*ONE_TASK, command=["cancel"])[1].startswith("cancelled probe-")
+    slurm.wait_for_end()
+    assert states(*ONE_TASK) == {"todo": 1}
+
+
+@pytest.mark.slow
+def test_a_job_that_runs_out_of_time_resumes_its_unfinished_task(slurm, probe, states, plant, mid_write, results):
+    """The first task that is written stops there until its job runs out of time; the second starts at its beginning."""
     plant()
     assert probe("--tasks_per_job", 2, *ONE_LAYER, "--time", 1)[0] == 0
     slurm.wait_for(mid_write.reached)
@@ -22,8 +75,9 @@ def test_a_job_that_runs_out_of_time_goes_on_with_the_task_it_was_at(slurm, prob
     assert set(results.jobs().values()) == set(slurm.queue())
 
 
-def test_a_task_of_a_node_that_died_is_done_on_another_node_once(slurm, probe, states, plant, mid_write, results):
-    """The process lives on when the daemon of its node dies, so that two are at one task; both end well."""
+@pytest.mark.slow
+def test_a_task_of_a_node_that_died_runs_on_another_node(slurm, probe, states, plant, mid_write, results):
+    """The process survives the daemon of its node, so that two processes run one task; both end well."""
     plant()
     assert probe(*ONE_TASK)[0] == 0
     slurm.wait_for(mid_write.reached)
@@ -42,6 +96,7 @@ def test_a_task_of_a_node_that_died_is_done_on_another_node_once(slurm, probe, s
     slurm.wait_for(lambda: slurm.nodes() == ["idle"] * 3)
 
 
+@pytest.mark.slow
 def test_without_an_answer_of_slurm_nothing_is_submitted(slurm, probe, states, plant, mid_write):
     plant()
     assert probe()[0] == 0
@@ -63,7 +118,8 @@ def test_without_an_answer_of_slurm_nothing_is_submitted(slurm, probe, states, p
     assert states() == {"done": 4}
 
 
-def test_a_preempted_job_is_requeued_and_does_what_is_left(slurm, probe, states, plant, mid_write):
+@pytest.mark.slow
+def test_a_preempted_job_is_requeued_and_runs_the_remaining_tasks(slurm, probe, states, plant, mid_write):
     plant()
     assert probe("--partition", "low", "--tasks_per_job", 2)[0] == 0
     slurm.wait_for(mid_write.reached)
@@ -73,7 +129,8 @@ def test_a_preempted_job_is_requeued_and_does_what_is_left(slurm, probe, states,
     slurm.wait_for(lambda: states() == {"done": 4}, 120)
 
 
-def test_on_a_full_disk_no_result_is_published_and_the_next_launch_does_it(slurm, probe, states, plant):
+@pytest.mark.slow
+def test_on_a_full_disk_no_result_is_published_and_the_next_launch_runs_the_tasks(slurm, probe, states, plant):
     plant()
     assert probe("--setup", "ulimit -f 5")[0] == 0
     slurm.wait_for_end()

@@ -49,7 +49,7 @@ def numbers_in(folder):
 
 @pytest.mark.parametrize("end", [lambda process: process.stdin.close(), lambda process: process.terminate()])
 def test_no_process_is_left_behind(slurm, tmp_path, end):
-    """Neither a daemon nor what a job that ignores signals has started in a session of its own."""
+    """Neither a daemon, nor a process that a job started in a new session and that ignores signals."""
     folder = tmp_path / "other"
     there = {"SLURM_CONF": folder / "slurm.conf"}
     process = subprocess.Popen([sys.executable, ONE_MACHINE, folder, "cat"], stdin=subprocess.PIPE)

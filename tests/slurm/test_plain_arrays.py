@@ -1,4 +1,4 @@
-"""Arrays that a user submits with sbatch: every entry takes its share, whatever the first index is."""
+"""Arrays that a user submits with sbatch: every entry runs its share, whatever the first index is."""
 
 import subprocess
 from pathlib import Path
@@ -61,6 +61,6 @@ def test_stage_two(slurm, probe, plant, results, monkeypatch, tmp_path, array, h
 
 
 @pytest.mark.parametrize("script", sorted((REPOSITORY / SCRIPTS).glob("*.sh")), ids=lambda path: path.stem)
-def test_slurm_would_take(slurm, script):
-    asked = subprocess.run(["sbatch", "--test-only", "--array=0-7", script], capture_output=True, text=True)
-    assert asked.returncode == 0, asked.stderr
+def test_slurm_accepts(slurm, script):
+    answer = subprocess.run(["sbatch", "--test-only", "--array=0-7", script], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr

@@ -1,3 +1,5 @@
+"""Signals that are held back during a computation and delivered after it."""
+
 import signal
 import threading
 
@@ -16,21 +18,21 @@ def nothing_noted():
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_held_back_and_then_delivered_once(number):
-    came = []
-    earlier = signal.signal(number, lambda *arguments: came.append(arguments[0]))
+    delivered = []
+    ordinary_handler = signal.signal(number, lambda *arguments: delivered.append(arguments[0]))
     try:
         with signals_noted():
             signal.raise_signal(number)
             assert interrupted()
-            assert not came
+            assert not delivered
         assert interrupted()
         deliver()
-        assert came == [number]
+        assert delivered == [number]
         assert not interrupted()
         deliver()
-        assert came == [number]
+        assert delivered == [number]
     finally:
-        signal.signal(number, earlier)
+        signal.signal(number, ordinary_handler)
 
 
 def test_a_second_ctrl_c_is_not_held_back():
@@ -49,7 +51,7 @@ def test_handlers_are_put_back():
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
-def test_another_thread_leaves_signals_alone():
+def test_another_thread_does_not_change_the_handlers():
     before, seen = [signal.getsignal(number) for number in SIGNALS], []
 
     def look():

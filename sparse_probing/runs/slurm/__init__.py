@@ -1,1 +1,1 @@
-"""Runs on Slurm: batch scripts, arrays, the queue, jobs."""
+"""Slurm: batch scripts, arrays, the queue, the program of a job."""

@@ -1,83 +1,59 @@
-"""The arrays of a run: recorded before they are handed to Slurm, so that whoever comes later finds them."""
+"""The arrays of a run of stage 2 and of a harvest: what each of their entries calls."""
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-from probing_datasets.foundation.errors import SparseProbingError
-from sparse_probing.config import ProbingConfig
+from sparse_probing.config import ExecutionConfig, HarvestConfig, HarvestFirstConfig, ProbingConfig, SlurmConfig
+from sparse_probing.config.locations import harvest_submissions_folder
 from sparse_probing.runs.planning.run import Run, settings_folder
-from sparse_probing.runs.slurm.sbatch import Array, max_array_size, require_sbatch, submit
-from sparse_probing.runs.slurm.submissions import (
-    Submission,
-    ask_about,
-    new_submission,
-    record_submission,
-    submission_folder,
-)
+from sparse_probing.runs.slurm.sbatch import Array, max_array_size
+from sparse_probing.runs.submissions import new_submission
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A submission and its array, as they would be."""
+def task_array(run: Run, keys: list[str], execution: ExecutionConfig, slurm: SlurmConfig) -> Array:
+    """Return the array that runs some tasks of a run.
 
-    submission: Submission
-    array: Array
-    folder: Path
-    """That of the settings, or of the store."""
-
-    @property
-    def place(self) -> Path:
-        """Folder of the submission."""
-        return submission_folder(self.folder, self.submission.id)
-
-
-def draft_tasks(run: Run, keys: list[str], config: ProbingConfig) -> Draft:
-    """Return the array of some tasks of a run that is planned, as it would be submitted.
-
-    There are more tasks to an entry than asked for where the cluster does not take so many entries.
+    An entry gets more than ``tasks_per_job`` tasks where the cluster does not accept so many entries.
     """
-    size = max(config.execution.tasks_per_job, -(-len(keys) // max_array_size()))
+    size = max(execution.tasks_per_job, -(-len(keys) // max_array_size()))
     entries = [keys[i : i + size] for i in range(0, len(keys), size)]
     submission = new_submission("probe", "slurm", len(entries), entries)
-    arguments = [[str(run.path.absolute()), entry, submission.id] for entry in entries]
-    return draft_probing(config, submission, "run_entry", arguments, size)
+    arguments: list[list[Any]] = [[str(run.path.absolute()), entry, submission.id] for entry in entries]
+    return Array(submission, run.folder, "run_entry", arguments, slurm, slurm.resources, slurm.first_jobs, size)
 
 
-def draft_probing(
-    config: ProbingConfig,
-    submission: Submission,
-    function: str,
-    arguments: list[list[Any]],
-    tasks_per_entry: int,
-    after: tuple[str, ...] = (),
-) -> Draft:
-    """Return an array of stage 2; it waits for ``after`` and for what ``--after`` names."""
-    after = (*after, *config.slurm.first_jobs)
-    array = Array(function, arguments, submission.job_name, config.slurm.resources, after, tasks_per_entry)
-    return Draft(submission, array, settings_folder(config))
+def share_array(config: ProbingConfig, n_tasks: int, after: tuple[str, ...]) -> Array:
+    """Return the array of stage 2 whose run cannot be created yet: each entry creates it and runs its share.
 
-
-def hand_over(draft: Draft, config: ProbingConfig) -> Submission:
-    """Record a submission and submit its array.
-
-    Raises
-    ------
-    SettingsError
-        When there is no Slurm here, or it refuses. A record is left only where Slurm has the array all the same,
-        or does not say.
+    Parameters
+    ----------
+    config : ProbingConfig
+    n_tasks : int
+        Expected number of tasks.
+    after : tuple of str
+        Ids of the jobs of stage 1; the array also waits for those of ``--after``.
     """
-    require_sbatch()
-    record_submission(draft.folder, draft.submission)
-    try:
-        job_id = submit(draft.array, config.slurm, draft.place)
-    except SparseProbingError:
-        if ask_about([draft.submission]) == {}:
-            shutil.rmtree(draft.place)
-        raise
-    submitted = replace(draft.submission, phase="submitted", job_id=job_id)
-    record_submission(draft.folder, submitted)
-    return submitted
+    n_jobs = min(-(-n_tasks // config.execution.tasks_per_job), max_array_size())
+    submission = new_submission("probe", "slurm", n_jobs)
+    record = config.record_with_full_paths()
+    arguments: list[list[Any]] = [[record, rank, n_jobs, submission.id] for rank in range(n_jobs)]
+    return Array(
+        submission,
+        settings_folder(config),
+        "run_share",
+        arguments,
+        config.slurm,
+        config.slurm.resources,
+        (*after, *config.slurm.first_jobs),
+        tasks_per_entry=-(-n_tasks // n_jobs),
+    )
+
+
+def harvest_array(harvest: HarvestConfig, harvest_first: HarvestFirstConfig, slurm: SlurmConfig) -> Array:
+    """Return the array of stage 1: each entry writes its share of the parts of a store."""
+    n_jobs = min(harvest_first.harvest_jobs, max_array_size())
+    submission, record = new_submission("harvest", "slurm", n_jobs), harvest.record_with_full_paths()
+    arguments: list[list[Any]] = [[record, rank, n_jobs] for rank in range(n_jobs)]
+    folder, resources = harvest_submissions_folder(harvest.activations), harvest_first.resources(slurm)
+    return Array(submission, folder, "harvest_share", arguments, slurm, resources, slurm.first_jobs)

@@ -1,69 +1,56 @@
-"""Both stages at once on Slurm: stage 1, and stage 2 to begin when it has ended well.
+"""Both stages at once on Slurm: stage 1, and stage 2, which starts when stage 1 has ended well.
 
-The key of a task holds the digest of the store, which is known when the store is complete. So the
-jobs of stage 2 plan the run themselves when they begin, all alike, and each does its share of the tasks.
+The key of a task contains the digest of the store, which is known only when the store is complete. The jobs of
+stage 2 therefore create the run themselves when they start, all of them the same run, and each runs its share of
+the tasks.
 """
 
 from __future__ import annotations
 
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.config.locations import harvest_submissions_folder
+from sparse_probing.runs.harvest_first import expected_tasks
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.run import settings_folder
-from sparse_probing.runs.slurm.arrays import Draft, draft_probing, hand_over
-from sparse_probing.runs.slurm.harvest_for_probing import expected_tasks
-from sparse_probing.runs.slurm.sbatch import Array, max_array_size
-from sparse_probing.runs.slurm.submissions import LAUNCH_LOCK, Submission, live_submissions, new_submission
+from sparse_probing.runs.slurm.arrays import harvest_array, share_array
+from sparse_probing.runs.slurm.sbatch import submit_array
+from sparse_probing.runs.slurm.squeue import live_submissions
+from sparse_probing.runs.submissions import LAUNCH_LOCK, Submission
 
 
-def submit_chain(config: ProbingConfig, lacking: list[HarvestConfig]) -> list[Submission]:
-    """Submit stage 1, where ``--harvest`` asks for it, and stage 2.
+def submit_both_stages(config: ProbingConfig, harvests: list[HarvestConfig]) -> list[Submission]:
+    """Submit stage 1, where ``--harvest`` requests it, and stage 2.
 
-    Nothing is submitted while an earlier submission of these settings is queued or running.
+    Nothing is submitted while an earlier submission of the same settings is queued or running.
 
     Parameters
     ----------
     config : ProbingConfig
-    lacking : list of HarvestConfig
-        The stores that are not complete.
+    harvests : list of HarvestConfig
+        Those whose store is not complete.
 
     Returns
     -------
     list of Submission
-        What was submitted.
+        The new submissions.
     """
     folder = settings_folder(config)
+    submissions: list[Submission] = []
     with locked(folder / LAUNCH_LOCK):
         if live_submissions(folder):
             return []
-        n_tasks = expected_tasks(config, lacking[0])
-        stage_one = [_harvest_once(config, harvest) for harvest in lacking] if config.harvest_first.harvest else []
-        after = tuple(submission.job_id for submission, _ in stage_one if submission.job_id)
-        stage_two = hand_over(draft_shares(config, n_tasks, after), config)
-    return [*(submission for submission, is_new in stage_one if is_new), stage_two]
-
-
-def draft_harvest(config: ProbingConfig, harvest: HarvestConfig) -> Draft:
-    """Return the array of stage 1, as it would be submitted."""
-    n_jobs = min(config.harvest_first.harvest_jobs, max_array_size())
-    submission = new_submission("harvest", "slurm", n_jobs)
-    arguments = [[harvest.record_with_full_paths(), rank, n_jobs] for rank in range(n_jobs)]
-    resources, after = config.harvest_first.resources(config.slurm), config.slurm.first_jobs
-    array = Array("harvest_share", arguments, submission.job_name, resources, after)
-    return Draft(submission, array, harvest_submissions_folder(harvest.activations))
-
-
-def draft_shares(config: ProbingConfig, n_tasks: int, after: tuple[str, ...]) -> Draft:
-    """Return the array of all tasks of a run that cannot be planned yet, as it would be submitted."""
-    n_jobs = min(-(-n_tasks // config.execution.tasks_per_job), max_array_size())
-    submission = new_submission("probe", "slurm", n_jobs)
-    arguments = [[config.record_with_full_paths(), rank, n_jobs, submission.id] for rank in range(n_jobs)]
-    return draft_probing(config, submission, "run_share", arguments, -(-n_tasks // n_jobs), after)
-
-
-def _harvest_once(config: ProbingConfig, harvest: HarvestConfig) -> tuple[Submission, bool]:
-    """Submit stage 1, unless it is queued for somebody else who needs the same store; return also whether it is new."""
-    folder = harvest_submissions_folder(harvest.activations)
-    with locked(folder / LAUNCH_LOCK):
-        live = live_submissions(folder)
-        return (live[-1], False) if live else (hand_over(draft_harvest(config, harvest), config), True)
+        n_tasks = expected_tasks(config, harvests[0])
+        first_jobs: list[str | None] = []
+        for harvest in harvests if config.harvest_first.harvest else ():
+            harvest_folder = harvest_submissions_folder(harvest.activations)
+            with locked(harvest_folder / LAUNCH_LOCK):
+                # Somebody else may have submitted the harvest of the same store.
+                if live := live_submissions(harvest_folder):
+                    first_jobs.append(live[-1].job_id)
+                else:
+                    array = harvest_array(harvest, config.harvest_first, config.slurm)
+                    submissions.append(submit_array(array))
+                    first_jobs.append(submissions[-1].job_id)
+        array = share_array(config, n_tasks, tuple(filter(None, first_jobs)))
+        submissions.append(submit_array(array))
+    return submissions

@@ -1,6 +1,6 @@
 """The program of a job: ``python -m sparse_probing.runs.slurm.job FOLDER`` makes the call that FOLDER holds for it.
 
-submitit looks after signals: before a time-out it requeues the job, which then makes the same call again.
+submitit handles signals: before a time-out it requeues the job, which then makes the same call again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from submitit.core.submission import process_job
 from submitit.core.utils import DelayedSubmission, JobPaths
 
 from probing_datasets.foundation.atomic_files import write_json
-from sparse_probing.runs.slurm.submissions import LOGS
+from probing_datasets.foundation.errors import TaskError
+from sparse_probing.runs.submissions import LOGS, mark_ended
 from sparse_probing.runs.tasks.attempt_task import harvest_share, run_entry, run_share
 
 CALLS = "calls.json"
@@ -27,21 +28,21 @@ FUNCTIONS: dict[str, Callable[..., None]] = {
     "run_share": run_share,
     "harvest_share": harvest_share,
 }
-"""What a job may call; safe to call again at any time."""
+"""Functions that a job may call; each can be called again at any time."""
 
 
 @dataclass(frozen=True)
 class Calls:
-    """The calls of the entries of an array; written before it is submitted, and never changed."""
+    """The calls of the entries of an array; written before the array is submitted, and never changed."""
 
     function: str
     """One of FUNCTIONS."""
     arguments: list[list[Any]]
-    """Plain values, for each entry."""
+    """JSON values, for each entry."""
     time: int
     """Minutes of a job."""
     max_timeouts: int
-    """How often a job is requeued before a time-out."""
+    """How many times a job is requeued before a time-out."""
 
     def write(self, folder: Path) -> None:
         """Write the calls into the folder of a submission."""
@@ -51,7 +52,7 @@ class Calls:
 
 @dataclass(frozen=True)
 class Resumable:
-    """A function that goes on where it was when it is called again."""
+    """A function that resumes its work when it is called again."""
 
     function: Callable[..., None]
 
@@ -65,20 +66,29 @@ class Resumable:
 
 
 def main(folder: Path) -> None:
-    """Make the call of this entry."""
+    """Make the call of this entry.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the submission.
+    """
     environment = JobEnvironment()
     paths = JobPaths(folder / LOGS, environment.job_id)
-    for path in (paths.submitted_pickle, paths.result_pickle):  # submitit stops at what a killed process left
+    for path in (paths.submitted_pickle, paths.result_pickle):  # submitit fails on the remains of a killed process
         path.with_name(f"{path.name}.save_tmp").unlink(missing_ok=True)
     if not paths.submitted_pickle.exists():
-        _hand_over(Calls(**json.loads((folder / CALLS).read_text())), int(environment.array_task_id or 0), paths)
-    process_job(folder / LOGS)
-
-
-def _hand_over(calls: Calls, entry: int, paths: JobPaths) -> None:
-    call = DelayedSubmission(Resumable(FUNCTIONS[calls.function]), *calls.arguments[entry])
-    call.set_timeout(calls.time, calls.max_timeouts)
-    call.dump(paths.submitted_pickle)
+        calls = Calls(**json.loads((folder / CALLS).read_text()))
+        arguments = calls.arguments[int(environment.array_task_id or 0)]
+        call = DelayedSubmission(Resumable(FUNCTIONS[calls.function]), *arguments)
+        call.set_timeout(calls.time, calls.max_timeouts)
+        call.dump(paths.submitted_pickle)
+    try:
+        process_job(folder / LOGS)
+    except TaskError:  # tasks failed, but each of them was attempted
+        mark_ended(folder / LOGS, environment.job_id)
+        raise
+    mark_ended(folder / LOGS, environment.job_id)
 
 
 if __name__ == "__main__":

@@ -1,107 +1,164 @@
-"""Arrays of jobs on Slurm: the batch script is submitit's."""
+"""Arrays of jobs: their batch script, which submitit writes, and its submission with sbatch."""
 
 from __future__ import annotations
 
-import logging
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from submitit.slurm.slurm import _make_sbatch_string
 
 from probing_datasets.foundation.atomic_files import write_bytes
-from probing_datasets.foundation.errors import SettingsError, TaskError
+from probing_datasets.foundation.errors import SettingsError, SparseProbingError, TaskError
 from probing_datasets.foundation.settings import outside_any_job
 from sparse_probing.config import Resources, SlurmConfig
 from sparse_probing.runs.slurm.job import Calls
-from sparse_probing.runs.slurm.submissions import LOGS
-
-logger = logging.getLogger(__name__)
+from sparse_probing.runs.slurm.squeue import ask_about
+from sparse_probing.runs.submissions import LOGS, Submission, record_submission, submission_folder
 
 SCRIPT = "batch.sh"
-ROOT = Path(__file__).parents[3]
+PACKAGE_ROOT = Path(__file__).parents[3]
+"""The folder that holds the package: that of a clone, or site-packages."""
 THREAD_VARIABLES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")
-USUAL_MAX_ARRAY_SIZE = 1001
+DEFAULT_MAX_ARRAY_SIZE = 1001
 UNLIMITED = 1_000_000
 SIGNAL_SECONDS = 90
-"""How long before a time-out a job is told to stop; a quarter of the time where that is less."""
+"""How long before a time-out Slurm signals a job; a quarter of the job's time where that is less."""
 SPARE_TIMEOUTS = 3
-"""Time-outs of a job beside one for each of its tasks: one that ends no task in all its time is not begun for ever."""
+"""Time-outs of a job beside one for each of its tasks: a job that never finishes a task is not requeued for ever."""
 
 
 @dataclass(frozen=True)
 class Array:
-    """An array of jobs to submit: one entry for each list of arguments."""
+    """An array of Slurm jobs, submitted or to be submitted: one entry for each list of arguments."""
 
+    submission: Submission
+    folder: Path
+    """Folder of the settings, or of the harvest; it holds the folder of the submission."""
     function: str
     """One of `sparse_probing.runs.slurm.job.FUNCTIONS`."""
     arguments: list[list[Any]]
-    name: str
+    slurm: SlurmConfig
     resources: Resources
+    """Of each job; those of stage 1 are not those of ``slurm``."""
     after: tuple[str, ...] = ()
-    """Ids of jobs that have to end well first; when one fails, the array is cancelled."""
+    """Ids of jobs that have to end well first; when one fails, Slurm cancels the array."""
     tasks_per_entry: int = 1
 
+    @property
+    def place(self) -> Path:
+        """Folder of the submission; all nodes have to see it."""
+        return submission_folder(self.folder, self.submission).absolute()
 
-def submit(array: Array, config: SlurmConfig, folder: Path) -> str:
-    """Submit an array; return its job id.
 
-    From the moment that Slurm has the array, its jobs need nothing more of this process.
+def submit_array(array: Array) -> Submission:
+    """Record a submission and submit its array.
 
-    Parameters
-    ----------
-    array : Array
-    config : SlurmConfig
-    folder : Path
-        Of this submission alone, on a file system that all nodes see.
+    As soon as Slurm has the array, its jobs do not need this process any more.
 
     Raises
     ------
     SettingsError
-        When sbatch refuses the array; it also says so of one that Slurm has taken and was slow to answer for.
+        When there is no Slurm here, or when sbatch reports an error. The record stays only where Slurm has the
+        array in spite of the error (sbatch gave up waiting for the answer), or where Slurm does not answer.
     """
-    max_timeouts = array.tasks_per_entry + SPARE_TIMEOUTS
-    Calls(array.function, array.arguments, array.resources.time, max_timeouts).write(folder)
-    write_bytes(folder / SCRIPT, batch_script(array, config, folder).encode())
-    with outside_any_job():
-        asked = subprocess.run(["sbatch", "--parsable", str(folder / SCRIPT)], capture_output=True, text=True)
-    if asked.returncode:
-        raise SettingsError(f"sbatch refused {array.name}: {_last_line(asked.stderr)}")
-    return asked.stdout.strip().split(";")[0]
-
-
-def require_sbatch() -> None:
-    """Raise SettingsError when there is no Slurm here."""
     if shutil.which("sbatch") is None:
-        raise SettingsError("There is no sbatch here. Run this where Slurm is, or use --cluster local.")
+        raise SettingsError("There is no sbatch here. Run this on a machine with Slurm, or use --cluster local.")
+    record_submission(array.folder, array.submission)
+    try:
+        max_timeouts = array.tasks_per_entry + SPARE_TIMEOUTS
+        Calls(array.function, array.arguments, array.resources.time, max_timeouts).write(array.place)
+        write_bytes(array.place / SCRIPT, batch_script(array).encode())
+        with outside_any_job():
+            answer = subprocess.run(["sbatch", "--parsable", str(array.place / SCRIPT)], capture_output=True, text=True)
+        if answer.returncode:
+            raise SettingsError(f"sbatch refused {array.submission.job_name}: {_last_line(answer.stderr)}")
+    except SparseProbingError:
+        if ask_about([array.submission]) == {}:
+            shutil.rmtree(array.place)
+        raise
+    submitted = replace(array.submission, phase="submitted", job_id=answer.stdout.strip().split(";")[0])
+    record_submission(array.folder, submitted)
+    return submitted
 
 
-def batch_script(array: Array, config: SlurmConfig, folder: Path) -> str:
-    """Return the script that `submit` hands to sbatch."""
-    place, n_entries = folder.absolute(), len(array.arguments)
+def batch_script(array: Array) -> str:
+    """Return the script that `submit_array` gives to sbatch."""
+    slurm, n_threads, n_entries = array.slurm, array.resources.cpus_per_task, len(array.arguments)
+    optional = {
+        "partition": array.resources.partition,
+        "account": slurm.account,
+        "qos": slurm.qos,
+        "mem": array.resources.mem,
+        "gpus_per_node": array.resources.gpus or None,
+        "constraint": array.resources.constraint,
+        "dependency": f"afterok:{':'.join(array.after)}" if array.after else None,
+    }
+    parameters: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
+    parameters["wckey"] = None  # by default, submitit sets one
+    further: dict[str, str | bool] = {}
+    for text in slurm.sbatch_parameters:
+        name, has_value, value = text.removeprefix("--").partition("=")
+        further[name] = value if has_value else True
+    further["requeue"] = True
+    if array.after:  # otherwise the array waits for ever when one of these jobs fails
+        further["kill-on-invalid-dep"] = "yes"
+    environment = [
+        "export " + " ".join(f"{name}_NUM_THREADS={n_threads}" for name in THREAD_VARIABLES),
+        "export HF_HUB_OFFLINE=1",
+    ]
+    if not is_importable(sys.executable, PACKAGE_ROOT):
+        environment.append(f"export PYTHONPATH={shlex.quote(str(PACKAGE_ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}")
+    # -P: a job imports nothing from the folder that it was submitted in, whatever the files there are called.
+    program = [sys.executable, "-P", "-u", "-m", "sparse_probing.runs.slurm.job", str(array.place)]
     return _make_sbatch_string(
-        command=shlex.join([sys.executable, "-u", "-m", "sparse_probing.runs.slurm.job", str(place)]),
-        folder=place / LOGS,
+        command=shlex.join(program),
+        folder=array.place / LOGS,
         map_count=n_entries if n_entries > 1 else None,
-        **_parameters(array, config),
+        job_name=array.submission.job_name,
+        time=array.resources.time,
+        cpus_per_task=n_threads,
+        array_parallelism=slurm.throttle or UNLIMITED,
+        setup=[*environment, *slurm.setup],
+        # srun does not inherit --cpus-per-task, and would bind all threads to one CPU.
+        srun_args=[f"--cpus-per-task={n_threads}", "--cpu-bind=none"],
+        signal_delay_s=min(SIGNAL_SECONDS, array.resources.time * 15),
+        stderr_to_stdout=True,
+        additional_parameters=further,
+        **parameters,
     )
 
 
-def ask_about_script(script: str) -> str | None:
-    """Return what ``sbatch --test-only`` says of a script; None where there is no sbatch."""
+@cache
+def is_importable(python: str, root: Path) -> bool:
+    """Whether a Python imports the package from a folder without PYTHONPATH, because it is installed there.
+
+    Examples
+    --------
+    >>> is_importable(sys.executable, Path("/none/such"))
+    False
+    """
+    program = "from importlib.util import find_spec; print(getattr(find_spec('sparse_probing'), 'origin', None))"
+    answer = subprocess.run([python, "-P", "-E", "-c", program], capture_output=True, text=True)
+    return Path(answer.stdout.strip()).resolve() == (root / "sparse_probing" / "__init__.py").resolve()
+
+
+def check_script(script: str) -> str | None:
+    """Return what ``sbatch --test-only`` answers about a script; None where there is no sbatch."""
     if shutil.which("sbatch") is None:
         return None
     with tempfile.NamedTemporaryFile("w", suffix=".sh") as file, outside_any_job():
         file.write(script)
         file.flush()
-        asked = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
-    return (asked.stdout + asked.stderr).strip()
+        answer = subprocess.run(["sbatch", "--test-only", file.name], capture_output=True, text=True)
+    return (answer.stdout + answer.stderr).strip()
 
 
 def max_array_size() -> int:
@@ -113,60 +170,12 @@ def max_array_size() -> int:
         When Slurm does not answer.
     """
     if shutil.which("scontrol") is None:
-        return USUAL_MAX_ARRAY_SIZE
-    asked = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", asked.stdout, re.MULTILINE)
-    if found is None:
-        raise TaskError(f"Slurm does not answer ({_last_line(asked.stderr)}); nothing was submitted. Try again later.")
-    return int(found[1])
-
-
-def _parameters(array: Array, config: SlurmConfig) -> dict[str, Any]:
-    """Return the parameters of submitit's Slurm executor."""
-    resources, n_threads = array.resources, array.resources.cpus_per_task
-    extra = dict(_name_and_value(text) for text in config.sbatch_parameters)
-    dependency = {"dependency": f"afterok:{':'.join(array.after)}"} if array.after else {}
-    # A dependency that can no longer be met would wait for ever.
-    extra |= {"requeue": True} | ({"kill-on-invalid-dep": "yes"} if array.after else {})
-    given = {
-        "partition": resources.partition,
-        "account": config.account,
-        "qos": config.qos,
-        "mem": resources.mem,
-        "gpus_per_node": resources.gpus or None,
-        "constraint": resources.constraint,
-    }
-    return (
-        {name: value for name, value in given.items() if value is not None}
-        | dependency
-        | {
-            "job_name": array.name,
-            "time": resources.time,
-            "cpus_per_task": n_threads,
-            "array_parallelism": config.throttle or UNLIMITED,
-            "setup": [*_environment(n_threads), *config.setup],
-            # srun does not take over --cpus-per-task, and would bind threads to the CPUs of one.
-            "srun_args": [f"--cpus-per-task={n_threads}", "--cpu-bind=none"],
-            "signal_delay_s": min(SIGNAL_SECONDS, resources.time * 15),
-            "stderr_to_stdout": True,
-            "wckey": None,
-            "additional_parameters": extra,
-        }
-    )
-
-
-def _environment(n_threads: int) -> list[str]:
-    threads = " ".join(f"{name}_NUM_THREADS={n_threads}" for name in THREAD_VARIABLES)
-    return [
-        f"export {threads}",
-        "export HF_HUB_OFFLINE=1",
-        f"export PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}}",
-    ]
-
-
-def _name_and_value(text: str) -> tuple[str, str | bool]:
-    name, is_given, value = text.removeprefix("--").partition("=")
-    return name, value if is_given else True
+        return DEFAULT_MAX_ARRAY_SIZE
+    answer = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
+    size = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer.stdout, re.MULTILINE)
+    if size is None:
+        raise TaskError(f"Slurm does not answer ({_last_line(answer.stderr)}); nothing was submitted. Try again later.")
+    return int(size[1])
 
 
 def _last_line(text: str) -> str:

@@ -1,13 +1,15 @@
-"""What Slurm knows of our jobs, from one ``squeue`` and without accounting; and how they are cancelled."""
+"""What Slurm reports about our jobs, from one ``squeue`` and without accounting; and how jobs are cancelled."""
 
 from __future__ import annotations
 
 import logging
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from probing_datasets.foundation.errors import TaskError
+from sparse_probing.runs.submissions import SUBMISSIONS, Submission, is_alive, read_submissions
 
 logger = logging.getLogger(__name__)
 
@@ -56,16 +58,58 @@ Queue = dict[str, dict[int, Job]]
 
 def ask_queue(names: Iterable[str]) -> Queue | None:
     """Return the jobs of these names, as far as Slurm remembers them; None while it does not answer."""
-    wanted = sorted(names)
-    if not wanted:
+    sorted_names = sorted(names)
+    if not sorted_names:
         return {}
-    command = ["squeue", "--noheader", "--array", "--states=all", f"--format={FIELDS}", f"--name={','.join(wanted)}"]
+    command = ["squeue", "--noheader", "--array", "--states=all", f"--format={FIELDS}"]
+    command.append(f"--name={','.join(sorted_names)}")
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS)
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS)
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("squeue does not answer: %s", _reason(error))
         return None
-    return _parse(asked.stdout)
+    queue: Queue = {}
+    for name, index, *job in (line.split("|") for line in answer.stdout.splitlines()):
+        queue.setdefault(name, {})[int(index) if index.isdecimal() else 0] = Job(*job)
+    return queue
+
+
+def ask_about(submissions: Iterable[Submission]) -> Queue | None:
+    """Return the Slurm jobs of these submissions; None while Slurm does not answer."""
+    return ask_queue(submission.job_name for submission in submissions if submission.cluster == "slurm")
+
+
+def is_live(folder: Path, submission: Submission, queue: Queue) -> bool:
+    """Whether tasks of a submission run or will run."""
+    if submission.cluster != "slurm":
+        return is_alive(folder, submission)
+    return any(job.is_live for job in queue.get(submission.job_name, {}).values())
+
+
+def live_submissions(folder: Path) -> list[Submission]:
+    """Return the submissions that run or will run, with their job ids.
+
+    Raises
+    ------
+    TaskError
+        When Slurm does not answer.
+    """
+    submissions = read_submissions(folder)
+    queue = ask_about(submissions)
+    if queue is None:
+        raise TaskError(no_answer(folder))
+    live = [submission for submission in submissions if is_live(folder, submission, queue)]
+    # A launcher that was killed right after sbatch has not recorded the job id; the queue has it.
+    ids = [[job.id.split("_")[0] for job in queue.get(submission.job_name, {}).values()] for submission in live]
+    return [replace(each, job_id=job_ids[0]) if job_ids else each for each, job_ids in zip(live, ids, strict=True)]
+
+
+def no_answer(folder: Path) -> str:
+    """Return the error for a launch while it is unknown which tasks run."""
+    return (
+        "Slurm does not answer, so it is unknown which tasks are queued or running, and nothing was submitted. "
+        f"Try again later. If the jobs no longer exist, delete {folder / SUBMISSIONS}."
+    )
 
 
 def cancel_jobs(name: str) -> None:
@@ -84,10 +128,3 @@ def cancel_jobs(name: str) -> None:
 
 def _reason(error: OSError | subprocess.SubprocessError) -> str:
     return (getattr(error, "stderr", None) or str(error)).strip()
-
-
-def _parse(lines: str) -> Queue:
-    queue: Queue = {}
-    for name, index, *job in (line.split("|") for line in lines.splitlines()):
-        queue.setdefault(name, {})[int(index) if index.isdecimal() else 0] = Job(*job)
-    return queue

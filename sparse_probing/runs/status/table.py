@@ -1,37 +1,55 @@
-"""Where the tasks of a run stand, as a person sees it."""
+"""The states of the tasks of a run, as a person sees them."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sparse_probing.runs.planning.run import Task
 from sparse_probing.runs.slurm.squeue import Queue
-from sparse_probing.runs.slurm.submissions import Submission
-from sparse_probing.runs.status.status import STATES, RunStatus, State
+from sparse_probing.runs.status.run_status import STATES, RunStatus, State
+from sparse_probing.runs.submissions import Submission
 
 MOST_LINES = 20
-STYLES: dict[State, str] = {"done": "green", "running": "cyan", "failed": "red", "lost": "yellow", "corrupt": "red"}
+STYLES: dict[State, str] = {
+    "done": "green",
+    "running": "cyan",
+    "failed": "red",
+    "lost": "yellow",
+    "died": "red",
+    "corrupt": "red",
+}
 
 
 def show_status(status: RunStatus, console: Console) -> None:
-    """Print how many tasks of every layer, and of every feature that is not done, are in which state."""
+    """Print how many tasks are in which state, for every layer and every unfinished feature; then what went wrong."""
     console.print(Text(str(status.run.path)), soft_wrap=True)
-    by_layer = _count(status, lambda task: [str(task)])
-    by_feature = {name: counts for name, counts in _count(status, lambda task: task.features).items() if _open(counts)}
-    tables = [_table("task", by_layer, status)]
-    if by_feature:
-        tables.append(_table("feature", dict(list(by_feature.items())[:MOST_LINES]), status))
-    console.print(Group(*tables))
-    _show_troubles(status, console)
+    of_layers: dict[str, Counter[State]] = defaultdict(Counter)
+    of_features: dict[str, Counter[State]] = defaultdict(Counter)
+    for key, task in status.run.tasks.items():
+        of_layers[str(task)][status.tasks[key].state] += 1
+        for feature in task.features:
+            of_features[feature][status.tasks[key].state] += 1
+    of_layers["all"] = Counter(status.counts)
+    console.print(_table("task", of_layers, status))
+    unfinished = [name for name, counts in of_features.items() if counts["done"] < counts.total()]
+    if unfinished:
+        console.print(_table("feature", {name: of_features[name] for name in unfinished[:MOST_LINES]}, status))
+
+    keys = status.keys("failed", "lost", "died", "corrupt")
+    for key in keys[:MOST_LINES]:
+        task = status.tasks[key]
+        reason = f": {task.message.splitlines()[0]}" if task.message else ""
+        console.print(Text(f"{task.state} {key} ({status.run.tasks[key]}){reason}"), soft_wrap=True)
+    if len(keys) > MOST_LINES:
+        console.print(f"and {len(keys) - MOST_LINES} more; --json prints all of them")
 
 
 def describe_submissions(submissions: Iterable[Submission], queue: Queue | None) -> list[str]:
-    """Return how many jobs of every submission are in which state, for those that have jobs left."""
+    """Return how many jobs of every submission are in which state, for the submissions that still have live jobs."""
     if queue is None:
         return ["Slurm does not answer."]
     lines = []
@@ -43,35 +61,11 @@ def describe_submissions(submissions: Iterable[Submission], queue: Queue | None)
     return lines
 
 
-def _count(status: RunStatus, names: Callable[[Task], Iterable[str]]) -> dict[str, Counter[State]]:
-    counts: dict[str, Counter[State]] = defaultdict(Counter)
-    for key, found in status.tasks.items():
-        for name in names(status.run.tasks[key]):
-            counts[name][found.state] += 1
-    return counts
-
-
-def _open(counts: Counter[State]) -> bool:
-    return counts["done"] < counts.total()
-
-
-def _table(title: str, counts: dict[str, Counter[State]], status: RunStatus) -> Table:
-    shown: list[State] = [state for state in STATES if status.counts[state]]
+def _table(title: str, rows: dict[str, Counter[State]], status: RunStatus) -> Table:
+    states: list[State] = [state for state in STATES if status.counts[state]]
     table = Table(title, box=None, pad_edge=False)
-    for state in shown:
+    for state in states:
         table.add_column(Text(state, STYLES.get(state, "")), justify="right")
-    for name, of_name in counts.items():
-        table.add_row(Text(name), *(str(of_name[state] or "") for state in shown))
-    if title == "task":
-        table.add_row("all", *(str(status.counts[state]) for state in shown))
+    for name, counts in rows.items():
+        table.add_row(Text(name), *(str(counts[state] or "") for state in states))
     return table
-
-
-def _show_troubles(status: RunStatus, console: Console) -> None:
-    keys = status.keys("failed", "lost", "corrupt")
-    for key in keys[:MOST_LINES]:
-        found = status.tasks[key]
-        reason = f": {found.message.splitlines()[0]}" if found.message else ""
-        console.print(Text(f"{found.state} {key} ({status.run.tasks[key]}){reason}"), soft_wrap=True)
-    if len(keys) > MOST_LINES:
-        console.print(f"and {len(keys) - MOST_LINES} more; --json names them all")

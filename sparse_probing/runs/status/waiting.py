@@ -1,4 +1,4 @@
-"""Waiting for jobs, with a progress bar; the jobs go on when the waiting process ends."""
+"""Waiting for the tasks or submissions of a run, with a progress bar; the jobs continue when this process ends."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sparse_probing.runs.planning.run import Run
-from sparse_probing.runs.slurm.submissions import ask_about, is_live, read_submissions
-from sparse_probing.runs.status.status import LIVE, RunStatus, run_status
+from sparse_probing.runs.slurm.squeue import ask_about, is_live
+from sparse_probing.runs.status.run_status import LIVE, RunStatus, run_status
+from sparse_probing.runs.submissions import read_submissions
 
 PAUSES = (1, 2, 4, 8, 15)
-"""Seconds between questions to Slurm, then the last again and again: many who ask often are a load to it."""
+"""Seconds between questions to Slurm, then the last one for ever: frequent questions of many users slow Slurm down."""
 
 
 def wait_for_tasks(run: Run, keys: list[str]) -> RunStatus:
-    """Wait until none of the tasks runs or will run; return where they stand."""
+    """Wait until none of the tasks is running or will run; return the states of all tasks of the run."""
     with tqdm(total=len(keys), desc="waiting", unit=" tasks", disable=None, leave=False) as bar:
         for pause in _pauses():
             status = run_status(run)
@@ -27,7 +28,7 @@ def wait_for_tasks(run: Run, keys: list[str]) -> RunStatus:
             if not set(states) & {*LIVE, "unknown"}:
                 return status
             time.sleep(pause)
-    raise AssertionError("pauses never end")
+    raise AssertionError("The pauses never end.")
 
 
 def wait_for_submissions(folder: Path) -> None:

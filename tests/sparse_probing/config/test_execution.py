@@ -20,17 +20,17 @@ from sparse_probing.config import HarvestFirstConfig, ProbingConfig, Resources, 
         ({"after": "12"}, "--after needs --cluster slurm"),
     ],
 )
-def test_what_makes_no_sense_is_refused(settings, message):
+def test_settings_that_contradict_or_are_out_of_range_are_refused(settings, message):
     with pytest.raises(SettingsError, match=message):
         ProbingConfig.from_flags(**settings)
 
 
-def test_stage_one_has_the_resources_of_stage_two_unless_it_is_given_its_own():
+def test_stage_one_has_the_resources_of_stage_two_unless_others_are_given():
     slurm = SlurmConfig(partition="cpu", time=30, mem="4G", cpus_per_task=2, constraint="avx2")
     assert slurm.resources == Resources("cpu", 30, "4G", 2, 0, "avx2")
     assert HarvestFirstConfig().resources(slurm) == Resources("cpu", 30, "4G", 2, 1, "avx2")
-    own = HarvestFirstConfig(harvest_partition="gpu", harvest_time=60, harvest_gpus=2, harvest_mem="32G")
-    assert own.resources(slurm) == Resources("gpu", 60, "32G", 2, 2, "avx2")
+    stage_one = HarvestFirstConfig(harvest_partition="gpu", harvest_time=60, harvest_gpus=2, harvest_mem="32G")
+    assert stage_one.resources(slurm) == Resources("gpu", 60, "32G", 2, 2, "avx2")
 
 
 def test_the_share_of_an_array_comes_from_slurm(monkeypatch):

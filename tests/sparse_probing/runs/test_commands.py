@@ -1,7 +1,6 @@
-"""status, logs and cancel, as a person types them."""
+"""status, logs, cancel and verify, as a person types them."""
 
 import json
-import sys
 
 import pytest
 
@@ -10,33 +9,26 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.planning.run import settings_folder
-from sparse_probing.runs.slurm.submissions import LOGS, lock_of, new_submission, record_submission, submission_folder
+from sparse_probing.runs.submissions import alive_lock, read_submissions
 from sparse_probing.runs.tasks import attempt_task as entry
+from tests.builders.runs import PLANTED_FLAGS, end_job, let_slurm_forget_all_jobs, record_jobs, run_script, write_log
 
-PLANTED = ["--model", "tiny", "--feature_dataset", "made.tiny.16.-1", "--cluster", "debug"]
-PLANTED += ["--max_k", "8", "--n_neurons", "6", "--features_per_task", "1"]
+PLANTED = [*PLANTED_FLAGS, "--max_k", "8", "--n_neurons", "6", "--features_per_task", "1"]
 
 
 @pytest.fixture
 def script(monkeypatch, capsys):
     """A function that runs the script in this process and returns exit status, output and errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["probing_experiment.py", *map(str, arguments)])
-        status = probing_experiment.main()
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+    return lambda *arguments: run_script(probing_experiment, arguments, monkeypatch, capsys)
 
 
 @pytest.fixture
 def run(plant):
-    """A run that is planned, by the settings that PLANTED names."""
+    """A run of the settings that PLANTED names, of which no task has run."""
     return plan_run(plant())
 
 
-def test_status_follows_a_run_from_its_plan_to_its_end(script, run):
+def test_status_follows_a_run_from_its_start_to_its_end(script, run):
     status, out, err = script("status", *PLANTED)
     assert (status, err) == (1, "error: 4 of 4 tasks are not done.\n")
     assert str(run.path) in out
@@ -54,11 +46,11 @@ def test_status_by_the_folder_of_the_run_or_of_its_settings(script, run):
         assert [task["key"] for task in json.loads(out)["tasks"]] == list(run.tasks)
 
 
-def test_status_of_what_was_never_launched(script, plant):
+def test_status_of_a_run_that_was_never_launched(script, plant):
     config = plant()
     status, out, err = script("status", *PLANTED)
     assert (status, out) == (1, "")
-    assert f"No run of these settings is planned in {settings_folder(config)}. Launch it" in err
+    assert f"There is no run of these settings in {settings_folder(config)}. Launch it" in err
 
 
 def test_logs_have_the_traceback_of_a_failed_task(script, run, monkeypatch):
@@ -80,40 +72,55 @@ def test_logs_of_a_finished_task(script, run):
     assert "\ndone in " in out
 
 
-def test_logs_of_a_job_that_never_began_its_task(script, run):
+def test_logs_of_a_job_that_did_not_begin_its_task(script, run):
     keys = list(run.tasks)
-    submission = new_submission("probe", "slurm", 2, [keys[:3], keys[3:]])
-    record_submission(run.folder, type(submission)(**{**vars(submission), "phase": "submitted", "job_id": "12"}))
-    logs = submission_folder(run.folder, submission.id) / LOGS
-    logs.mkdir()
-    (logs / "12_1_0_log.out").write_text("".join(f"line {i}\n" for i in range(50)))
+    submission = record_jobs(run, "slurm", [keys[:3], keys[3:]], "12")
+    log = write_log(run, submission, "12_1", "".join(f"line {i}\n" for i in range(50)))
     _, out, _ = script("logs", keys[3], *PLANTED)
-    assert f"{logs}/12_1_0_log.out, the last 40 of 50 lines:\n  line 10\n" in out
+    assert f"{log}, the last 40 of 50 lines:\n  line 10\n" in out
     assert out.endswith("  line 49\n")
 
 
 @pytest.mark.parametrize("key", ["", "none such"])
-def test_logs_of_no_single_task(script, run, key):
+def test_logs_of_a_key_of_no_task_or_several(script, run, key):
     status, _, err = script("logs", key, *PLANTED)
     assert status == 1
     assert f"{4 if not key else 0} tasks of {run.path} have a key that begins with {key!r}" in err
+
+
+def test_logs_of_a_task_whose_result_was_deleted_are_those_of_its_job(script, run):
+    submission = record_jobs(run, "slurm", [list(run.tasks)], "12")
+    end_job(run, submission, "12")
+    _, out, _ = script("logs", next(iter(run.tasks)), *PLANTED)
+    assert "12_0_log.out, the last 0 of 0 lines:" in out
+
+
+def test_status_as_json_names_the_log_of_a_task_that_died(script, run, monkeypatch, tmp_path):
+    let_slurm_forget_all_jobs(tmp_path / "bin", monkeypatch)
+    submission = record_jobs(run, "slurm", [list(run.tasks)], "12", phase="intent")
+    log = write_log(run, submission, "12", "ImportError\n")
+    status, out, err = script("status", *PLANTED, "--json", "--run", run.path)
+    assert (status, err) == (1, "error: 4 of 4 tasks are not done.\n")
+    assert json.loads(out)["counts"]["died"] == 4
+    assert {task["log"] for task in json.loads(out)["tasks"]} == {str(log)}
 
 
 def test_logs_of_stage_one_when_there_are_none(script, run):
     assert script("logs", "harvest", *PLANTED)[1] == "No jobs of stage 1 were submitted for this store.\n"
 
 
-def test_cancel_names_a_process_that_is_at_it(script, run):
-    submission = new_submission("probe", "local", 4, [[key] for key in run.tasks])
-    record_submission(run.folder, submission)
-    with locked(lock_of(run.folder, submission.id)):
+def test_cancel_names_a_process_that_still_runs(script, run):
+    submission = record_jobs(run, "local", [[key] for key in run.tasks])
+    with locked(alive_lock(run.folder, submission)):
         status, out, _ = script("cancel", *PLANTED)
     assert status == 0
-    assert f"process {submission.pid} on {submission.host} is at it" in out
+    process = f"Process {submission.pid} on host {submission.host}"
+    assert out == f"{process} is still running these tasks. Stop it there with Ctrl-C.\n"
+    assert read_submissions(run.folder) == [submission]
     assert script("cancel", *PLANTED)[1] == ""
 
 
-@pytest.mark.parametrize("command", ["status", "logs", "cancel"])
+@pytest.mark.parametrize("command", ["status", "logs", "cancel", "verify"])
 def test_help(script, command):
     with pytest.raises(SystemExit) as stopped:
         script(command, "--help")

@@ -1,8 +1,10 @@
+"""A dry run: the tasks, the estimates and the batch script, and that nothing is written."""
+
 import dataclasses
-import json
 import os
 import re
 import shlex
+import sys
 
 import pytest
 
@@ -10,7 +12,7 @@ from sparse_probing.runs import dry_run as dry_run_module
 from sparse_probing.runs.dry_run import dry_run, estimate
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.planning.plan_run import make_plan, plan_run
-from sparse_probing.runs.tasks.results import RECORD, task_folder
+from tests.builders.runs import set_seconds
 
 
 @pytest.fixture
@@ -20,23 +22,16 @@ def config(plant):
 
 @pytest.fixture(autouse=True)
 def no_slurm(monkeypatch):
-    """Commands of Slurm are not found; what it says is tested on a real one."""
-    kept = [folder for folder in os.environ["PATH"].split(":") if not os.path.exists(f"{folder}/sbatch")]
-    monkeypatch.setenv("PATH", ":".join(kept))
+    """Commands of Slurm are not on the path; its answers are tested with a real Slurm."""
+    folders = [folder for folder in os.environ["PATH"].split(":") if not os.path.exists(f"{folder}/sbatch")]
+    monkeypatch.setenv("PATH", ":".join(folders))
 
 
 def files(config):
     return sorted(path for path in config.activations.results_dir.rglob("*") if path.is_file())
 
 
-def last(seconds, run):
-    """Let every finished task have taken so long."""
-    for key in run.tasks:
-        path = task_folder(run.path, key) / RECORD
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": seconds}))
-
-
-def test_the_plan_is_shown_and_nothing_is_written(config):
+def test_the_tasks_are_shown_and_nothing_is_written(config):
     before = files(config)
     text = dry_run(config)
     assert text.startswith(f"4 tasks (4 todo) in {make_plan(config).path}\n")
@@ -63,18 +58,18 @@ class _Inputs:
 
 def test_hours_are_those_of_finished_tasks_of_this_run_or_an_earlier_one(config):
     earlier = run_probing(config)
-    last(1800.0, earlier)
+    set_seconds(earlier, 1800.0)
     later = config.with_flags(seed=1, workers=2, cluster="local")
     assert estimate(make_plan(later), make_plan(later).tasks).hours == pytest.approx(2.0)
-    assert "estimated: 2.00 hours of work, 1.00 hours with 2 at a time (from 4 tasks that are done)" in dry_run(later)
-    last(3600.0, run_probing(later))
+    assert "estimated: 2.00 hours of work, 1.00 hours with 2 at a time (from 4 finished tasks)" in dry_run(later)
+    set_seconds(run_probing(later), 3600.0)
     assert estimate(plan_run(later), make_plan(later).tasks).hours == pytest.approx(4.0)
     other = make_plan(config.with_flags(experiment_type=("dense_probe",)))
     assert estimate(other, other.tasks).hours is None
 
 
-def test_the_batch_script_has_what_was_asked_for(config):
-    asked = config.with_flags(
+def test_the_batch_script_has_the_requested_parameters(config):
+    requested = config.with_flags(
         cluster="slurm",
         throttle=3,
         partition="cpu",
@@ -89,7 +84,7 @@ def test_the_batch_script_has_what_was_asked_for(config):
         sbatch_parameters=("reservation=mine", "exclusive"),
         setup=("module load python",),
     )
-    lines = dry_run(asked).splitlines()
+    lines = dry_run(requested).splitlines()
     for flag in (
         "array=0-3%3",
         "partition=cpu",
@@ -113,11 +108,11 @@ def test_the_batch_script_has_what_was_asked_for(config):
     assert lines.index("module load python") > lines.index("export HF_HUB_OFFLINE=1")
     (call,) = [shlex.split(line) for line in lines if line.startswith("srun ")]
     assert "--cpus-per-task=2" in call
-    assert call[-3:-1] == ["-m", "sparse_probing.runs.slurm.job"]
-    assert re.search(r"There is no sbatch here to ask", dry_run(asked))
+    assert call[-6:-1] == [sys.executable, "-P", "-u", "-m", "sparse_probing.runs.slurm.job"]
+    assert re.search(r"There is no sbatch here that can check it", dry_run(requested))
 
 
-def test_one_task_is_no_array(config):
+def test_one_task_is_not_an_array(config):
     one = config.with_flags(cluster="slurm", layers=(0,), feature_subset=("weak",))
     assert "#SBATCH --array" not in dry_run(one)
 
@@ -126,5 +121,5 @@ def test_tasks_of_a_job(config):
     assert "2 jobs of at most 3 tasks" in dry_run(config.with_flags(cluster="slurm", tasks_per_job=3))
 
 
-def test_a_short_job_is_told_to_stop_in_its_last_quarter(config):
+def test_a_short_job_is_signalled_in_its_last_quarter(config):
     assert "#SBATCH --signal=USR2@15" in dry_run(config.with_flags(cluster="slurm", time=1))

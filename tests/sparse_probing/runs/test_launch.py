@@ -1,5 +1,6 @@
+"""Launching a run: which tasks it runs, with which bytes, and how failures are reported."""
+
 import dataclasses
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,23 +10,16 @@ import pytest
 
 from probing_datasets.foundation.errors import SettingsError, TaskError
 from sparse_probing.config import ProbingConfig
-from sparse_probing.runs import local_workers as local
-from sparse_probing.runs.launch import launch, run_probing
+from sparse_probing.runs import harvest_first
+from sparse_probing.runs.executors.this_process import ThisProcess
+from sparse_probing.runs.launch import launch, raise_failures, run_probing
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.planning.run import load_run
-from sparse_probing.runs.slurm import harvest_for_probing as stage_one
-from sparse_probing.runs.slurm.submissions import new_submission, read_submissions, record_submission
-from sparse_probing.runs.status.status import run_status
+from sparse_probing.runs.status.run_status import run_status
+from sparse_probing.runs.submissions import read_submissions
 from sparse_probing.runs.tasks import attempt_task as entry
 from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
-
-
-def rows_files(run):
-    return {key: (task_folder(run.path, key) / ROWS).read_bytes() for key in run.tasks}
-
-
-def times(run):
-    return {key: task_folder(run.path, key).stat().st_mtime_ns for key in run.tasks}
+from tests.builders.runs import cut_short, let_slurm_forget_all_jobs, publish_times, record_jobs, row_bytes, write_log
 
 
 @pytest.fixture
@@ -38,34 +32,33 @@ def test_debug_and_local_give_the_same_bytes(config, tmp_path):
     here = run_probing(config)
     workers = run_probing(config.with_flags(cluster="local", workers=2, results_dir=elsewhere))
     assert here.path != workers.path
-    assert len(rows_files(here)) == 4
-    assert rows_files(here) == rows_files(workers)
+    assert len(row_bytes(here)) == 4
+    assert row_bytes(here) == row_bytes(workers)
 
 
 def test_a_rerun_does_nothing(config, monkeypatch):
-    before = times(run_probing(config))
-    monkeypatch.setitem(local.RUNNERS, "debug", None)
-    assert times(run_probing(config)) == before
+    before = publish_times(run_probing(config))
+    monkeypatch.setattr(ThisProcess, "_run_tasks", None)
+    assert publish_times(run_probing(config)) == before
 
 
-def test_another_seed_is_another_run_beside_the_first(config):
+def test_another_seed_gives_another_run_beside_the_first(config):
     first = run_probing(config)
-    before = times(first)
+    before = publish_times(first)
     second = run_probing(config.with_flags(seed=1))
     assert second.path != first.path
-    assert times(first) == before
-    assert rows_files(second) != rows_files(first)
+    assert publish_times(first) == before
+    assert row_bytes(second) != row_bytes(first)
 
 
-def test_a_damaged_result_is_computed_again_alone(config):
+def test_only_a_damaged_result_is_computed_again(config):
     run = run_probing(config)
-    expected, before = rows_files(run), times(run)
+    expected, before = row_bytes(run), publish_times(run)
     key = list(run.tasks)[2]
-    path = task_folder(run.path, key) / ROWS
-    path.write_bytes(path.read_bytes()[:-7])
+    cut_short(task_folder(run.path, key) / ROWS, 7)
     run_probing(config)
-    assert rows_files(run) == expected
-    assert {k for k, time in times(run).items() if time != before[k]} == {key}
+    assert row_bytes(run) == expected
+    assert {k for k, time in publish_times(run).items() if time != before[k]} == {key}
 
 
 def test_features_that_cannot_be_split_are_named_and_the_others_kept(plant):
@@ -83,7 +76,7 @@ def test_features_that_cannot_be_split_are_named_and_the_others_kept(plant):
     assert "0 negative rows in 0 groups" in lines[0]
     assert "6 positive rows in 1 groups" in lines[1]
     good = run_probing(config.with_flags(feature_subset=("strong", "weak")))
-    assert len(rows_files(good)) == 4
+    assert len(row_bytes(good)) == 4
 
 
 def test_a_failed_feature_is_named_again_by_a_rerun(plant):
@@ -107,35 +100,20 @@ def test_a_damaged_shard_is_named_and_the_other_layers_finish(config, cluster):
     assert done == [1, 1]
 
 
-class Deadly:
-    """Ends the process that unpickles it, as the kernel does when memory runs out."""
-
-    def __reduce__(self):
-        return os._exit, (9,)
-
-
-def test_a_worker_that_dies_is_reported(config, monkeypatch):
-    monkeypatch.setattr(local, "_attempt_in_worker", Deadly())
-    with pytest.raises(TaskError, match=r"A worker process died.*fewer --workers"):
-        run_probing(config.with_flags(cluster="local", workers=1))
-    monkeypatch.undo()
-    assert run_probing(config)
-
-
-def fail_once(monkeypatch, layer=0):
-    """Let the tasks of a layer raise an error that nobody foresaw, until the patch is undone."""
-    do = entry.run_task
+def fail_layer_zero(monkeypatch):
+    """Let the tasks of layer 0 raise an unexpected error, until the patch is undone."""
+    run_task = entry.run_task
 
     def broken(run_path, key):
-        if load_run(Path(run_path)).tasks[key].layer == layer:
+        if load_run(Path(run_path)).tasks[key].layer == 0:
             raise ZeroDivisionError("by nought")
-        return do(run_path, key)
+        return run_task(run_path, key)
 
     monkeypatch.setattr(entry, "run_task", broken)
 
 
-def test_a_task_that_fails_is_done_again_only_when_asked(config, monkeypatch):
-    fail_once(monkeypatch)
+def test_a_failed_task_runs_again_only_on_request(config, monkeypatch):
+    fail_layer_zero(monkeypatch)
     with pytest.raises(TaskError, match=r"(?s)2 parts of the run failed.*--retry_failed.*ZeroDivisionError: by nought"):
         run_probing(config)
     monkeypatch.undo()
@@ -145,7 +123,7 @@ def test_a_task_that_fails_is_done_again_only_when_asked(config, monkeypatch):
     assert run_status(run).all_done
 
 
-def test_a_task_that_the_disk_stopped_is_done_again_unasked(config, monkeypatch):
+def test_a_task_that_the_disk_stopped_runs_again_without_a_request(config, monkeypatch):
     def full(run_path, key):
         raise OSError(28, "No space left on device")
 
@@ -176,12 +154,13 @@ def test_the_entries_of_an_array_share_the_tasks(config, monkeypatch, first, tmp
     done = []
     for number in range(3):
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(first + number))
-        run = launch(ProbingConfig.from_flags(**shared_settings(config))).run
-        assert run
+        status = launch(ProbingConfig.from_flags(**shared_settings(config)))
+        assert status
+        run = status.run
         done.append(set(run_status(run).keys("done")))
     assert [len(keys) for keys in done] == [2, 3, 4]
     assert list(run.tasks)[::3] == [key for key in run.tasks if key in done[0]]
-    assert rows_files(run) == rows_files(expected)
+    assert row_bytes(run) == row_bytes(expected)
 
 
 def shared_settings(config):
@@ -196,22 +175,59 @@ def test_without_slurm_nothing_is_submitted(config, monkeypatch, tmp_path):
     assert run_status(plan_run(config)).counts["todo"] == 4
 
 
-def test_while_slurm_does_not_answer_nothing_is_done_here_either(config, monkeypatch, tmp_path):
+def test_while_slurm_does_not_answer_nothing_runs_here_either(config, monkeypatch, tmp_path):
     run = plan_run(config)
-    record_submission(run.folder, new_submission("probe", "slurm", 1, [list(run.tasks)]))
+    record_jobs(run, "slurm", [list(run.tasks)])
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TaskError, match=r"Slurm does not answer.*nothing was submitted.*delete .*/submissions"):
         run_probing(config)
     assert run_status(run).counts["unknown"] == 4
 
 
-def test_two_launchers_at_once_do_every_task_once(config):
+def test_a_task_that_died_is_named_with_the_end_of_its_log_and_runs_again(config, monkeypatch, tmp_path):
+    let_slurm_forget_all_jobs(tmp_path / "bin", monkeypatch)
+    run = plan_run(config)
+    first, *others = run.tasks
+    submission = record_jobs(run, "slurm", [[first], others], "12", phase="intent")
+    log = write_log(run, submission, "12_0", "ImportError: no such module\nsrun: error: n1: task 0: Exited\n")
+    status = run_status(run)
+    assert status.keys("died") == [first]
+    with pytest.raises(TaskError) as error:
+        raise_failures(status, list(run.tasks))
+    assert f"task {first} (heuristic_sparsity_sweep, layer 0): died. Its job 12_0 ended before the task" in str(
+        error.value
+    )
+    assert f"Log: {log} It ends with: ImportError: no such module. The same command runs it again." in str(error.value)
+    assert "--retry_failed" not in str(error.value)
+    assert run_status(run_probing(config)).all_done
+
+
+def test_a_launch_warns_of_tasks_that_died_twice_in_a_row(config, caplog, monkeypatch, tmp_path):
+    let_slurm_forget_all_jobs(tmp_path / "bin", monkeypatch)
+    run = plan_run(config)
+    for job in ("12", "13"):
+        submission = record_jobs(run, "slurm", [[key] for key in run.tasks], job)
+        log = write_log(run, submission, f"{job}_0", f"ImportError of {job}\n")
+    assert {task.n_deaths for task in run_status(run).tasks.values()} == {2}
+    run_probing(config)
+    assert "The jobs of 4 tasks died 2 times in a row before the tasks began" in caplog.text
+    assert f"The log {log} ends with: ImportError of 13" in caplog.text
+
+
+def test_a_launch_does_not_warn_of_tasks_that_died_once(config, caplog, monkeypatch, tmp_path):
+    let_slurm_forget_all_jobs(tmp_path / "bin", monkeypatch)
+    run = plan_run(config)
+    record_jobs(run, "slurm", [[key] for key in run.tasks], "12")
+    run_probing(config)
+    assert "in a row" not in caplog.text
+
+
+def test_two_launchers_at_once_run_every_task_once(config):
     with ThreadPoolExecutor(2) as pool:
-        local = config.with_flags(cluster="local", workers=1)
-        runs = list(pool.map(run_probing, [local, local]))
+        one_worker = config.with_flags(cluster="local", workers=1)
+        runs = list(pool.map(run_probing, [one_worker, one_worker]))
     assert run_status(runs[0]).all_done
-    records = [read_submissions(runs[0].folder)]
-    keys = [key for record in records[0] for (key,) in record.keys or []]
+    keys = [key for submission in read_submissions(runs[0].folder) for (key,) in submission.keys or []]
     assert sorted(keys) == sorted(runs[0].tasks)
 
 
@@ -220,12 +236,12 @@ def test_harvest_makes_the_store_first_and_only_once(tiny_harvest, monkeypatch):
     shared |= {"activation_aggregation": "mean", "feature_subset": ("German",), "layers": (1,), "max_k": 2}
     config = ProbingConfig.from_flags(**shared, cluster="debug", harvest=True, harvest_flags="--batch_size 8")
     run = run_probing(config)
-    assert len(rows_files(run)) == 1
-    monkeypatch.setattr(stage_one, "harvest", None)
+    assert len(row_bytes(run)) == 1
+    monkeypatch.setattr(harvest_first, "harvest", None)
     assert run_probing(config.with_flags(layers=(0, 1))).input_digest == run.input_digest
 
 
-def test_flags_of_stage_one_that_stage_two_would_not_find_are_refused(config):
-    asked = config.with_flags(harvest=True, harvest_flags="--probe_location hook_resid_post")
+def test_harvest_flags_whose_store_stage_two_would_not_read_are_refused(config):
+    flags = config.with_flags(harvest=True, harvest_flags="--probe_location hook_resid_post")
     with pytest.raises(SettingsError, match="would make .*hook_resid_post.none, and stage 2 reads .*hook_post.none"):
-        run_probing(asked)
+        run_probing(flags)

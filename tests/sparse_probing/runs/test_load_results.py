@@ -1,3 +1,5 @@
+"""Loading the rows of one run or of several, finished or not."""
+
 import shutil
 
 import pytest
@@ -8,6 +10,7 @@ from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.tasks.results import ROWS, task_folder
+from tests.builders.runs import cut_short
 
 
 @pytest.fixture
@@ -28,11 +31,10 @@ def test_a_run_may_be_given_as_its_folder(run, kind):
     assert load_results(kind(run.path)).equals(load_results(run))
 
 
-def test_tasks_that_are_not_finished_or_damaged_are_left_out(run):
+def test_unfinished_and_damaged_tasks_are_not_loaded(run):
     first, second, *_ = run.tasks
     shutil.rmtree(task_folder(run.path, first))
-    damaged = task_folder(run.path, second) / ROWS
-    damaged.write_bytes(damaged.read_bytes()[:-1])
+    cut_short(task_folder(run.path, second) / ROWS)
     assert len(load_results(run)) == 2 * 2 * 8
 
 
@@ -42,6 +44,19 @@ def test_nothing_finished(plant):
         load_results(run)
 
 
-def test_a_folder_that_is_no_run(tmp_path):
+def test_a_folder_without_a_run(tmp_path):
     with pytest.raises(TaskError, match=r"is not the folder of a run; it has no run.json"):
         load_results(tmp_path)
+
+
+def test_several_runs_one_after_the_other(run, plant):
+    other = run_probing(plant().with_flags(experiment_type=("dense_probe",)))
+    results = load_results([run, str(other.path)])
+    assert results["study"].drop_duplicates().tolist() == ["heuristic_sparsity_sweep", "dense_probe"]
+    assert results[: len(load_results(run))].equals(load_results(run))
+    assert results[len(load_results(run)) :].reset_index(drop=True).equals(load_results(other))
+
+
+def test_no_run_at_all():
+    with pytest.raises(TaskError, match="There are no runs to load. Pass at least one run"):
+        load_results([])

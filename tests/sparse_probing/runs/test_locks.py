@@ -1,3 +1,5 @@
+"""Locks between processes, also those of processes that were killed."""
+
 import signal
 import subprocess
 import sys

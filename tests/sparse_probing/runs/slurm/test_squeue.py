@@ -1,3 +1,5 @@
+"""What squeue prints, and what happens without an answer."""
+
 import pytest
 
 from probing_datasets.foundation.errors import TaskError
@@ -23,7 +25,7 @@ def command(tmp_path, monkeypatch):
 
 
 def test_jobs_by_name_and_index(command, tmp_path):
-    command("squeue", f"echo \"$*\" > {tmp_path}/asked; cat <<'E'\n{LISTED}E")
+    command("squeue", f"echo \"$*\" > {tmp_path}/arguments; cat <<'E'\n{LISTED}E")
     queue = ask_queue({"probe-2", "probe-1"})
     assert queue == {
         "probe-1": {
@@ -33,7 +35,7 @@ def test_jobs_by_name_and_index(command, tmp_path):
         },
         "probe-2": {0: Job("15", "TIMEOUT", "TimeLimit")},
     }
-    assert "--name=probe-1,probe-2" in (tmp_path / "asked").read_text()
+    assert "--name=probe-1,probe-2" in (tmp_path / "arguments").read_text()
 
 
 @pytest.mark.parametrize(
@@ -55,19 +57,19 @@ def test_states_of_slurm(state, live, running):
     assert (job.is_live, job.is_running) == (live, running)
 
 
-def test_without_an_answer_nothing_is_known(command, caplog):
+def test_without_an_answer_the_jobs_are_unknown(command, caplog):
     command("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1")
     assert ask_queue({"probe-1"}) is None
     assert "Unable to contact slurm controller" in caplog.text
 
 
-def test_without_slurm_nothing_is_known(monkeypatch, tmp_path):
+def test_without_slurm_the_jobs_are_unknown(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert ask_queue({"probe-1"}) is None
     with pytest.raises(TaskError, match="The jobs probe-1 could not be cancelled: .*scancel"):
         cancel_jobs("probe-1")
 
 
-def test_nothing_is_asked_about_no_jobs(monkeypatch, tmp_path):
+def test_slurm_is_not_asked_about_no_jobs(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert ask_queue(set()) == {}

@@ -1,21 +1,20 @@
-"""Where tasks stand; what Slurm says is put in its words, and tested on a real one in tests/slurm."""
+"""The states of tasks; Slurm's answers are replaced by their words here, and real in tests/slurm."""
 
 import json
-from contextlib import ExitStack
 
 import pytest
 from rich.console import Console
 
-from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.slurm.squeue import Job
-from sparse_probing.runs.slurm.submissions import lock_of, new_submission, record_submission
-from sparse_probing.runs.status import status as status_module
-from sparse_probing.runs.status.status import run_status
+from sparse_probing.runs.status import run_status as status_module
+from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.status.table import show_status
-from sparse_probing.runs.tasks.attempts import begin_attempt, fail_attempt
-from sparse_probing.runs.tasks.results import ROWS, publish, task_folder
+from sparse_probing.runs.submissions import alive_lock, new_submission, record_submission
+from sparse_probing.runs.tasks.attempts import begin_attempt
+from sparse_probing.runs.tasks.results import ROWS, task_folder
+from tests.builders.runs import cut_short, fail_task, publish_result, record_jobs, write_log
 
 
 @pytest.fixture
@@ -30,43 +29,31 @@ def keys(run):
 
 @pytest.fixture
 def submit(run):
-    def make(cluster, keys):
-        submission = new_submission("probe", cluster, len(keys or run.tasks), keys)
-        record_submission(run.folder, submission)
-        return submission
-
-    return make
+    """A function that records the submission of some tasks."""
+    return lambda cluster, keys: record_jobs(run, cluster, keys, "7")
 
 
 @pytest.fixture
 def queue(monkeypatch):
-    """A function that sets what Slurm says: states by name and index, or None for no answer."""
+    """A function that sets what Slurm answers: states by name and index, or None for no answer."""
 
-    def say(answer):
-        made = answer and {
+    def set_answer(answer):
+        jobs = answer and {
             name: {i: Job(f"7_{i}", s, "Priority") for i, s in enumerate(states)} for name, states in answer.items()
         }
-        monkeypatch.setattr(status_module, "ask_about", lambda _: made)
+        monkeypatch.setattr(status_module, "ask_about", lambda _: jobs)
 
-    return say
+    return set_answer
 
 
 def states(run):
     return [task.state for task in run_status(run).tasks.values()]
 
 
-def done(run, key, **record):
-    publish(run.path, key, [], {"seconds": 2.0} | record)
-
-
-def fail(run, key, submission):
-    fail_attempt(begin_attempt(run.path, key, submission.id), ProbeError("no such row"))
-
-
-def test_from_results_and_attempts_alone(run, keys, submit):
-    gone = submit("local", [[key] for key in keys])
-    done(run, keys[0])
-    fail(run, keys[1], gone)
+def test_from_results_and_attempts(run, keys, submit):
+    gone = submit("local", [[key] for key in keys[:3]])
+    publish_result(run, keys[0])
+    fail_task(run, keys[1], gone)
     begin_attempt(run.path, keys[2], gone.id)
     assert states(run) == ["done", "failed", "lost", "todo"]
     assert run_status(run).tasks[keys[1]].message == "no such row"
@@ -74,39 +61,38 @@ def test_from_results_and_attempts_alone(run, keys, submit):
 
 
 def test_a_damaged_result(run, keys):
-    done(run, keys[0])
-    path = task_folder(run.path, keys[0]) / ROWS
-    path.write_bytes(path.read_bytes()[:-1])
+    publish_result(run, keys[0])
+    cut_short(task_folder(run.path, keys[0]) / ROWS)
     assert states(run) == ["corrupt", "todo", "todo", "todo"]
 
 
 def test_workers_of_a_living_launcher(run, keys, submit):
     submission = submit("local", [[key] for key in keys])
-    with locked(lock_of(run.folder, submission.id)):
-        done(run, keys[0])
+    with locked(alive_lock(run.folder, submission)):
+        publish_result(run, keys[0])
         begin_attempt(run.path, keys[1], submission.id)
-        fail(run, keys[2], submission)
+        fail_task(run, keys[2], submission)
         assert states(run) == ["done", "running", "failed", "pending"]
-    assert states(run) == ["done", "lost", "failed", "todo"]
+    assert states(run) == ["done", "lost", "failed", "died"]
 
 
-def test_jobs_by_what_slurm_says(run, keys, submit, queue):
+def test_jobs_by_what_slurm_reports(run, keys, submit, queue):
     submission = submit("slurm", [[keys[0], keys[1]], [keys[2]], [keys[3]]])
     begin_attempt(run.path, keys[0], submission.id)
     queue({submission.job_name: ["RUNNING", "PENDING", "CANCELLED"]})
-    assert states(run) == ["running", "pending", "pending", "todo"]
+    assert states(run) == ["running", "pending", "pending", "died"]
     assert run_status(run).tasks[keys[2]].message == "Priority"
-    queue({submission.job_name: ["PENDING", "PENDING", "PENDING"]})  # requeued: nobody is at it
+    queue({submission.job_name: ["PENDING", "PENDING", "PENDING"]})  # requeued: no process runs it
     assert states(run) == ["pending"] * 4
     queue({submission.job_name: ["TIMEOUT"] * 3})
-    assert states(run) == ["lost", "todo", "todo", "todo"]
+    assert states(run) == ["lost", "died", "died", "died"]
     queue({})
-    assert states(run) == ["lost", "todo", "todo", "todo"]
+    assert states(run) == ["lost", "died", "died", "died"]
 
 
-def test_an_earlier_failure_does_not_count_while_a_later_submission_is_at_it(run, keys, submit, queue):
+def test_an_earlier_failure_does_not_count_while_a_later_submission_is_live(run, keys, submit, queue):
     first = submit("slurm", [[keys[0]]])
-    fail(run, keys[0], first)
+    fail_task(run, keys[0], first)
     queue({first.job_name: ["RUNNING"]})
     assert states(run)[0] == "failed"
     second = submit("slurm", [[keys[0]]])
@@ -116,8 +102,8 @@ def test_an_earlier_failure_does_not_count_while_a_later_submission_is_at_it(run
 
 def test_without_an_answer_what_was_submitted_is_unknown(run, keys, submit, queue):
     submission = submit("slurm", [[keys[0]], [keys[1]], [keys[2]]])
-    done(run, keys[0])
-    fail(run, keys[1], submission)
+    publish_result(run, keys[0])
+    fail_task(run, keys[1], submission)
     queue(None)
     assert states(run) == ["done", "failed", "unknown", "todo"]
 
@@ -125,12 +111,12 @@ def test_without_an_answer_what_was_submitted_is_unknown(run, keys, submit, queu
 def test_when_all_is_done_slurm_is_not_asked(run, keys, submit, monkeypatch):
     submit("slurm", [[key] for key in keys])
     for key in keys:
-        done(run, key)
+        publish_result(run, key)
     monkeypatch.setattr(status_module, "ask_about", None)
     assert run_status(run).all_done
 
 
-def test_jobs_that_plan_for_themselves_have_shares(run, keys, submit, queue):
+def test_jobs_that_create_the_run_themselves_have_shares(run, keys, submit, queue):
     submission = new_submission("probe", "slurm", 2)
     record_submission(run.folder, submission)
     queue({submission.job_name: ["PENDING", "FAILED"]})
@@ -138,7 +124,7 @@ def test_jobs_that_plan_for_themselves_have_shares(run, keys, submit, queue):
 
 
 def test_as_json(run, keys):
-    done(run, keys[0], failed_features={"strong": "one class"})
+    publish_result(run, keys[0], failed_features={"strong": "one class"})
     value = json.loads(json.dumps(run_status(run).to_json()))
     assert value["counts"]["done"] == 1
     assert value["counts"]["todo"] == 3
@@ -148,14 +134,24 @@ def test_as_json(run, keys):
 
 
 def test_as_a_table(run, keys, submit):
-    done(run, keys[0])
-    fail(run, keys[3], submit("local", [[keys[3]]]))
+    publish_result(run, keys[0])
+    fail_task(run, keys[3], submit("local", [[keys[3]]]))
     console = Console(width=200)
-    with ExitStack() as stack:
-        captured = stack.enter_context(console.capture())
+    with console.capture() as captured:
         show_status(run_status(run), console)
     lines = [line.split() for line in captured.get().splitlines()]
     assert ["heuristic_sparsity_sweep,", "layer", "0", "1", "1"] in lines
     assert ["all", "1", "1", "2"] in lines
     assert ["weak", "1", "1"] in lines
     assert f"failed {keys[3]} (heuristic_sparsity_sweep, layer 1): no such row" in captured.get()
+
+
+def test_the_table_names_the_log_of_a_task_that_died(run, keys, queue):
+    queue({})
+    submission = record_jobs(run, "slurm", [[key] for key in keys], "7", phase="intent")
+    log = write_log(run, submission, "7_1", "Killed")
+    console = Console(width=80)
+    with console.capture() as captured:
+        show_status(run_status(run), console)
+    reason = f"Its job 7_1 ended before the task began. Log: {log}"
+    assert f"died {keys[1]} (heuristic_sparsity_sweep, layer 0): {reason}\n" in captured.get()

@@ -1,0 +1,121 @@
+"""Submissions: tasks that were handed over to Slurm, or to processes of this machine.
+
+The record of a submission is written before its tasks are handed over, so that no later command hands them over
+again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from probing_datasets.foundation.atomic_files import write_json
+from sparse_probing.config import Cluster, ShareConfig
+from sparse_probing.runs.locks import is_locked
+from sparse_probing.runs.planning.run import Run
+
+SUBMISSIONS = "submissions"
+RECORD = "submission.json"
+LOGS = "logs"
+LAUNCH_LOCK = "launch.lock"
+"""A launch holds this lock while it decides which tasks it submits."""
+
+Stage = Literal["harvest", "probe"]
+Phase = Literal["intent", "submitted", "ended", "cancelled"]
+JobFile = Literal["log.out", "ended"]
+JOB_FILE_NAME = re.compile(r"\d+(?:_(?P<entry>\d+))?_0_(?P<kind>log\.out|ended)")
+"""Files of a job, as submitit names its logs: ``12_0_log.out`` of a job, ``12_3_0_log.out`` of an entry of an array."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Jobs that were submitted together: the entries of one array, or tasks of this machine's processes."""
+
+    id: str
+    stage: Stage
+    cluster: Cluster
+    n_jobs: int
+    keys: list[list[str]] | None
+    """Keys of the tasks of every job. None: every job does its share of the tasks of a run that it creates itself."""
+    phase: Phase = "intent"
+    """intent: Slurm may have the array or not; its name in the queue decides. submitted: handed over. ended: the
+    process that ran the tasks ended in good order. cancelled: by the command ``cancel``."""
+    job_id: str | None = None
+    host: str = ""
+    pid: int = 0
+
+    @property
+    def job_name(self) -> str:
+        """Name of its Slurm jobs; no other submission has the same name."""
+        return f"{self.stage}-{self.id}"
+
+    def keys_of(self, run: Run) -> list[list[str]]:
+        """Return the keys of the tasks of every job."""
+        if self.keys is None:
+            return [list(ShareConfig(job, self.n_jobs).of(list(run.tasks))) for job in range(self.n_jobs)]
+        return self.keys
+
+    def job_of(self, entry: int) -> str | None:
+        """Return the id of the Slurm job that is an entry of the array; None where it is not known."""
+        return f"{self.job_id}_{entry}" if self.job_id and self.n_jobs > 1 else self.job_id
+
+
+def new_submission(stage: Stage, cluster: Cluster, n_jobs: int, keys: list[list[str]] | None = None) -> Submission:
+    """Return a submission of this process with a new name."""
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"  # later names sort after earlier ones
+    return Submission(name, stage, cluster, n_jobs, keys, host=socket.gethostname(), pid=os.getpid())
+
+
+def submission_folder(folder: Path, submission: Submission) -> Path:
+    """Return the folder of a submission."""
+    return folder / SUBMISSIONS / submission.id
+
+
+def alive_lock(folder: Path, submission: Submission) -> Path:
+    """Return the file whose lock the process that runs the tasks of a submission holds while it lives."""
+    return submission_folder(folder, submission) / "alive.lock"
+
+
+def is_alive(folder: Path, submission: Submission) -> bool:
+    """Whether the process that runs the tasks of a submission on this machine lives."""
+    return is_locked(alive_lock(folder, submission))
+
+
+def record_submission(folder: Path, submission: Submission) -> None:
+    """Write the record of a submission."""
+    write_json(submission_folder(folder, submission) / RECORD, asdict(submission))
+
+
+def read_submissions(folder: Path) -> list[Submission]:
+    """Return the submissions of a folder, from the first to the last."""
+    records = sorted((folder / SUBMISSIONS).glob(f"*/{RECORD}"))
+    return [Submission(**json.loads(record.read_text())) for record in records]
+
+
+def job_files(folder: Path, submission: Submission, kind: JobFile) -> dict[int, Path]:
+    """Return the files that the jobs of a submission left, by the index of the job in its array.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the settings, or of the harvest.
+    submission : Submission
+    kind : {'log.out', 'ended'}
+        The log of a job, or the mark that its program ended in good order.
+    """
+    logs = submission_folder(folder, submission) / LOGS
+    names = sorted(os.listdir(logs)) if logs.is_dir() else []
+    matches = [match for match in map(JOB_FILE_NAME.fullmatch, names) if match and match["kind"] == kind]
+    return {int(match["entry"] or 0): logs / match[0] for match in matches}
+
+
+def mark_ended(logs: Path, job_id: str) -> None:
+    """Record that the program of a job ended in good order: it attempted every task that it was given."""
+    (logs / f"{job_id}_0_ended").touch()
