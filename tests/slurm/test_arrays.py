@@ -161,8 +161,8 @@ def test_a_task_killed_during_a_write_is_lost_and_only_it_runs_again(slurm, prob
     assert before.items() < results.jobs().items()
 
 
-def test_a_dry_run_prints_the_script_and_asks_slurm(slurm, probe, plant, results):
-    results = plant().results_dir
+def test_a_dry_run_prints_the_script_and_asks_slurm(slurm, probe, plant):
+    results = plant().activations.results_dir
     status, out, err = probe("--dry_run", "--partition", "low", "--throttle", 3)
     assert (status, err) == (0, "")
     assert "#SBATCH --partition=low" in out
