@@ -28,7 +28,7 @@ from probing_datasets.make_config import MakeConfig
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.run import Run, Task, name_run, write_plan
+from sparse_probing.runs.planning.run import Run, Task, name_run, record_run
 from sparse_probing.runs.status.status import run_status
 from sparse_probing.runs.tasks.results import publish, read_record, task_folder
 
@@ -127,10 +127,10 @@ def compare_status(config: ClusterOverheadConfig, folder: Path) -> Rows:
 
 
 def make_finished_run(n_tasks: int, folder: Path) -> Run:
-    """Plan a run of many tasks and give each of them the same result."""
+    """Record a run of many tasks and give each of them the same result."""
     config = ProbingConfig.from_flags(results_dir=folder, feature_dataset_dir=folder)
     run = name_run(config, [Task("dense_probe", layer, ("feature",)) for layer in range(n_tasks)], "0" * 16)
-    write_plan(run)
+    record_run(run)
     first, *others = run.tasks
     publish(run.path, first, [], {"seconds": 1.0, "failed_features": {}})
     for key in others:

@@ -22,7 +22,7 @@ import tyro
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks._layers import stored_problems
+from benchmarks._layers import stored_data
 from benchmarks._report import print_table, seconds
 from benchmarks._synthetic import planted_layer
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
@@ -131,8 +131,8 @@ def planted_features(n_rows: int, width: int, n_features: int) -> Iterator[Featu
 
 def stored_features(path: Path, feature_dataset: str, layer: int) -> Iterator[Feature]:
     """Yield the features of a store, on the training rows that stage 2 would take."""
-    for problem in stored_problems(path, feature_dataset, layer):
-        yield Feature(problem.layer[problem.train.row], problem.train.label)
+    for data in stored_data(path, feature_dataset, layer):
+        yield Feature(data.layer[data.train.row], data.train.label)
 
 
 def solve_in(cpu_seconds: float, solver: Solver, problem: SparseProblem, k: int) -> tuple[OptimalFit, float]:

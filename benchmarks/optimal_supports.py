@@ -32,11 +32,11 @@ from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.result import Limits
 from sparse_probing.probes.optimal.support_fit import fit_support
 from sparse_probing.probes.rankings import rank_neurons, top_neurons
-from sparse_probing.results import read_rows
+from sparse_probing.result_rows import read_rows
 from sparse_probing.runs.planning.run import Run, load_run
-from sparse_probing.runs.tasks.check_proofs import problems_of
 from sparse_probing.runs.tasks.results import ROWS, finished_tasks, task_folder
-from sparse_probing.studies.base.problem import Columns
+from sparse_probing.runs.tasks.task_data import task_data
+from sparse_probing.studies.base.feature_data import SelectedNeurons
 from sparse_probing.studies.optimal.candidates import Candidates
 
 FILTER = 50
@@ -69,26 +69,33 @@ def _rows_of_run(run: Run, config: SupportsConfig) -> Iterator[dict[str, object]
     known = dict(islice(found.groupby(["feature", "layer"]), config.limit or None))
     bar = tqdm(total=len(known), disable=None)
     for task in run.tasks.values():
-        for (feature, fold, control, _, _), problem in problems_of(run, task):
-            if control or fold or (feature, task.layer) not in known:
+        variants, _ = task_data(run, task)
+        for data in (data for features in variants for data in features):
+            place = (data.feature, task.layer)
+            if data.variant.control or data.fold or place not in known:
                 continue
-            rows = known.pop((feature, task.layer))
-            chosen = Candidates(run.config, problem, problem.columns())
+            rows = known.pop(place)
+            chosen = Candidates(run.config, data, data.select())
             sparse = chosen.sparse_problem(run.config.optimal.osp_ridge)
-            finders = _finders(chosen.data, sparse, max(config.ks))
+            finders = _finders(chosen.neurons, sparse, max(config.ks))
             bar.update()
             for k, own in ((k, rows[rows["k"] == k]) for k in config.ks):
                 if len(own):
-                    about = {"feature": feature, "layer": task.layer, "k": k, "status": own["proof_status"].iloc[0]}
+                    about = {
+                        "feature": data.feature,
+                        "layer": task.layer,
+                        "k": k,
+                        "status": own["proof_status"].iloc[0],
+                    }
                     supports = {"optimal": np.asarray(own["support"].iloc[0])}
                     supports |= {name: find(k) for name, find in finders.items()}
-                    yield from (about | row for row in _measured(chosen.data, sparse, supports))
+                    yield from (about | row for row in _measured(chosen.neurons, sparse, supports))
 
 
-def _finders(data: Columns, sparse: SparseProblem, most: int) -> dict[str, Callable[[int], NDArray]]:
+def _finders(neurons: SelectedNeurons, sparse: SparseProblem, most: int) -> dict[str, Callable[[int], NDArray]]:
     """Return what each other method gives for k neurons."""
-    x, y, rng = data.x_train, data.y_train, np.random.default_rng(0)
-    n = min(FILTER, len(data.neurons))
+    x, y, rng = neurons.x_train, neurons.y_train, np.random.default_rng(0)
+    n = min(FILTER, len(neurons.indices))
     ranked = {name: top_neurons(rank_neurons(x, y, name, rng), n) for name in ("mean_dif", "f_stat")}
     few = np.sort(ranked["mean_dif"])
     filtered = sparse.restricted(few)
@@ -109,11 +116,11 @@ def _of_l1_path(path: SparsePath, x: NDArray, k: int) -> NDArray:
     return fit.support[np.argsort(-size, kind="stable")[:k]]
 
 
-def _measured(data: Columns, sparse: SparseProblem, supports: Supports) -> Iterator[dict[str, object]]:
+def _measured(neurons: SelectedNeurons, sparse: SparseProblem, supports: Supports) -> Iterator[dict[str, object]]:
     objectives = {name: fit_support(sparse, np.sort(s)).objective for name, s in supports.items()}
     for name, support in supports.items():
-        fits = fit_nested_top_k(data.x_train[:, support], data.y_train, [len(support)])
-        values = classification_metrics(data.y_test, nested_scores(fits, data.x_test[:, support]), only=MEASURES)
+        fits = fit_nested_top_k(neurons.x_train[:, support], neurons.y_train, [len(support)])
+        values = classification_metrics(neurons.y_test, nested_scores(fits, neurons.x_test[:, support]), only=MEASURES)
         yield {
             "method": name,
             "excess": objectives[name] / objectives["optimal"] - 1,

@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.locations import harvest_submissions_folder
-from sparse_probing.runs.planning.run import PLAN, Run, find_run, one_key, settings_folder
+from sparse_probing.runs.planning.run import RUN_RECORD, Run, find_run, one_key, settings_folder
 from sparse_probing.runs.slurm.squeue import cancel_jobs
 from sparse_probing.runs.slurm.submissions import SUBMISSIONS, ask_about, live_submissions, read_submissions
 from sparse_probing.runs.status.logs import log_of_submission, log_of_task
@@ -138,7 +138,7 @@ def _folder(config: ProbingConfig, run: Path | None) -> Path:
 
 
 def _settings_folder(folder: Path) -> Path:
-    return folder.absolute().parent if (folder / PLAN).exists() else folder
+    return folder.absolute().parent if (folder / RUN_RECORD).exists() else folder
 
 
 def _existing(config: ProbingConfig, path: Path | None) -> Run:

@@ -9,15 +9,15 @@ from statistics import mean
 
 from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
+from sparse_probing.runs.planning.create_run import build_run
 from sparse_probing.runs.planning.inputs import open_inputs
-from sparse_probing.runs.planning.plan_run import make_plan
-from sparse_probing.runs.planning.run import PLAN, Run, load_run
+from sparse_probing.runs.planning.run import RUN_RECORD, Run, load_run
 from sparse_probing.runs.slurm.arrays import Draft, draft_tasks
 from sparse_probing.runs.slurm.both_stages import draft_harvest, draft_shares
 from sparse_probing.runs.slurm.harvest_for_probing import expected_tasks, open_harvests
 from sparse_probing.runs.slurm.sbatch import ask_about_script, batch_script
 from sparse_probing.runs.status.status import OPEN, run_status
-from sparse_probing.runs.tasks.result_cache import judge_results
+from sparse_probing.runs.tasks.results import check_results
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def dry_run(config: ProbingConfig) -> str:
 def estimate(run: Run, keys: Iterable[str]) -> Estimate:
     """Estimate the work of some tasks from the finished tasks of this run, or else of other runs beside it."""
     wanted = [run.tasks[key] for key in keys]
-    plans = sorted(run.folder.parent.glob(f"*/*/{PLAN}"), key=lambda plan: plan.parent != run.path)
+    plans = sorted(run.folder.parent.glob(f"*/*/{RUN_RECORD}"), key=lambda plan: plan.parent != run.path)
     per_feature: dict[StudyName, list[float]] = {}
     for plan in plans:
         for study, seconds in _seconds_per_feature(load_run(plan.parent)).items():
@@ -52,7 +52,7 @@ def estimate(run: Run, keys: Iterable[str]) -> Estimate:
 
 
 def _stage_two(config: ProbingConfig) -> list[str]:
-    run = make_plan(config)
+    run = build_run(config)
     status = run_status(run)
     keys = status.keys(*OPEN, *(("failed",) if config.execution.retry_failed else ()))
     counts = ", ".join(f"{n:,} {state}" for state, n in status.counts.items() if n)
@@ -88,7 +88,7 @@ def _draft(draft: Draft, config: ProbingConfig) -> list[str]:
 
 def _seconds_per_feature(run: Run) -> dict[StudyName, list[float]]:
     found: dict[StudyName, list[float]] = defaultdict(list)
-    for key, verdict in judge_results(run.path, run.tasks).items():
+    for key, verdict in check_results(run.path, run.tasks).items():
         if verdict.intact:
             found[run.tasks[key].study].append(verdict.seconds / len(run.tasks[key].features))
     return found

@@ -13,7 +13,7 @@ from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.runs.local_workers import RUNNERS
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run import Run, settings_folder
 from sparse_probing.runs.slurm.arrays import draft_tasks, hand_over
 from sparse_probing.runs.slurm.submissions import (
@@ -70,7 +70,7 @@ def run_probing(config: ProbingConfig) -> Run:
     """
     launched = launch(config.with_flags(wait=True))
     raise_problems(launched.problems)
-    return launched.run or plan_run(config)
+    return launched.run or create_run(config)
 
 
 def launch(config: ProbingConfig, say: Callable[[str], object] = logger.info) -> Launch:
@@ -98,7 +98,7 @@ def _launch_here(config: ProbingConfig) -> Launch:
         from sparse_probing.runs.slurm.harvest_for_probing import harvest_here  # here: stage 1 takes seconds to import
 
         harvest_here(config)
-    run = plan_run(config)
+    run = create_run(config)
     with ExitStack() as alive:
         with locked(run.folder / LAUNCH_LOCK):
             keys = _keys_to_do(run, config)
@@ -119,7 +119,7 @@ def _launch_on_slurm(config: ProbingConfig, say: Callable[[str], object]) -> Lau
 
         if lacking := open_harvests(config):
             return _chained(config, submit_chain(config, lacking), say)
-    run = plan_run(config)
+    run = create_run(config)
     with locked(run.folder / LAUNCH_LOCK):
         keys = _keys_to_do(run, config)
         submissions = [hand_over(draft_tasks(run, keys, config), config)] if keys else []
@@ -134,7 +134,7 @@ def _chained(config: ProbingConfig, submissions: list[Submission], say: Callable
     if not config.execution.wait:
         return Launch(None, submissions, False, [])
     wait_for_submissions(settings_folder(config))
-    return _ended(plan_run(config), config, submissions)
+    return _ended(create_run(config), config, submissions)
 
 
 def _what_was_submitted(submissions: list[Submission], named: str) -> str:

@@ -12,7 +12,7 @@ from sparse_probing.runs.planning.run import Run
 from sparse_probing.runs.slurm.squeue import Job, Queue
 from sparse_probing.runs.slurm.submissions import Submission, ask_about, lock_of, read_submissions
 from sparse_probing.runs.tasks.attempts import Attempt, last_attempts
-from sparse_probing.runs.tasks.result_cache import Verdict, judge_results
+from sparse_probing.runs.tasks.results import CheckedResult, check_results
 
 State = Literal["done", "running", "pending", "failed", "lost", "corrupt", "todo", "unknown"]
 """Where a task stands.
@@ -87,14 +87,14 @@ def run_status(run: Run) -> RunStatus:
 
     Nothing is asked of Slurm when all tasks are done.
     """
-    verdicts = judge_results(run.path, run.tasks)
+    verdicts = check_results(run.path, run.tasks)
     attempts: dict[str, Attempt] = {}
     holders: dict[str, _Holder] = {}
     if sum(verdict.intact for verdict in verdicts.values()) < len(run.tasks):
         # In this order, so that a task that ends meanwhile is never taken for lost.
         attempts = last_attempts(run.path, run.tasks.keys())
         holders = _holders(run)
-        verdicts = judge_results(run.path, run.tasks)
+        verdicts = check_results(run.path, run.tasks)
     tasks = {key: _task_status(verdicts.get(key), holders.get(key), attempts.get(key)) for key in run.tasks}
     return RunStatus(run, tasks, {key: verdict.seconds for key, verdict in verdicts.items() if verdict.intact})
 
@@ -121,7 +121,7 @@ def _live_jobs(run: Run, submission: Submission, queue: Queue | None) -> Iterato
         yield from ((index, _Holder(submission, job)) for index, job in jobs.items() if job.is_live)
 
 
-def _task_status(verdict: Verdict | None, holder: _Holder | None, attempt: Attempt | None) -> TaskStatus:
+def _task_status(verdict: CheckedResult | None, holder: _Holder | None, attempt: Attempt | None) -> TaskStatus:
     if verdict is not None and verdict.intact:
         return TaskStatus("done", failed_features=tuple(sorted(verdict.failed_features.items())))
     if holder is not None:

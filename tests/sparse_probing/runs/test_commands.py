@@ -8,7 +8,7 @@ import pytest
 import probing_experiment
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run import settings_folder
 from sparse_probing.runs.slurm.submissions import LOGS, lock_of, new_submission, record_submission, submission_folder
 from sparse_probing.runs.tasks import attempt_task as entry
@@ -33,7 +33,7 @@ def script(monkeypatch, capsys):
 @pytest.fixture
 def run(plant):
     """A run that is planned, by the settings that PLANTED names."""
-    return plan_run(plant())
+    return create_run(plant())
 
 
 def test_status_follows_a_run_from_its_plan_to_its_end(script, run):

@@ -11,7 +11,7 @@ from probing_datasets.foundation.errors import SettingsError, TaskError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.runs import local_workers as local
 from sparse_probing.runs.launch import launch, run_probing
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run import load_run
 from sparse_probing.runs.slurm import harvest_for_probing as stage_one
 from sparse_probing.runs.slurm.submissions import new_submission, read_submissions, record_submission
@@ -101,7 +101,7 @@ def test_a_damaged_shard_is_named_and_the_other_layers_finish(config, cluster):
         run_probing(config.with_flags(cluster=cluster, workers=1))
     assert str(error.value).count(", layer 0): Layer 0, part 1: ") == 2
     (path,) = (config.activations.results_dir / "probing").rglob("run.json")
-    run = plan_run(config)
+    run = create_run(config)
     assert path.parent == run.path
     done = [task.layer for key, task in run.tasks.items() if read_record(run.path, key)]
     assert done == [1, 1]
@@ -153,7 +153,7 @@ def test_a_task_that_the_disk_stopped_is_done_again_unasked(config, monkeypatch)
     with pytest.raises(OSError, match="No space left"):
         run_probing(config)
     monkeypatch.undo()
-    assert run_status(plan_run(config)).counts["lost"] == 1
+    assert run_status(create_run(config)).counts["lost"] == 1
     assert run_status(run_probing(config)).all_done
 
 
@@ -164,7 +164,7 @@ def test_an_interrupted_task_leaves_no_attempt(config, monkeypatch):
     monkeypatch.setattr(entry, "run_task", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_probing(config)
-    assert run_status(plan_run(config)).counts["todo"] == 4
+    assert run_status(create_run(config)).counts["todo"] == 4
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -193,11 +193,11 @@ def test_without_slurm_nothing_is_submitted(config, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SettingsError, match="There is no sbatch here"):
         run_probing(config.with_flags(cluster="slurm"))
-    assert run_status(plan_run(config)).counts["todo"] == 4
+    assert run_status(create_run(config)).counts["todo"] == 4
 
 
 def test_while_slurm_does_not_answer_nothing_is_done_here_either(config, monkeypatch, tmp_path):
-    run = plan_run(config)
+    run = create_run(config)
     record_submission(run.folder, new_submission("probe", "slurm", 1, [list(run.tasks)]))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TaskError, match=r"Slurm does not answer.*nothing was submitted.*delete .*/submissions"):

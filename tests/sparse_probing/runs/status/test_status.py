@@ -8,7 +8,7 @@ from rich.console import Console
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.slurm.squeue import Job
 from sparse_probing.runs.slurm.submissions import lock_of, new_submission, record_submission
 from sparse_probing.runs.status import status as status_module
@@ -20,7 +20,7 @@ from sparse_probing.runs.tasks.results import ROWS, publish, task_folder
 
 @pytest.fixture
 def run(plant):
-    return plan_run(plant())
+    return create_run(plant())
 
 
 @pytest.fixture
