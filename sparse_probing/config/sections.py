@@ -24,16 +24,16 @@ class Configuration:
     def from_flags(cls, **flags: Any) -> Self:
         """Return the configuration with these settings, and the defaults of all others.
 
+        Raises
+        ------
+        SettingsError
+            When there is no setting of a name, or a value is outside its range.
+
         Examples
         --------
         >>> from sparse_probing.config import ProbingConfig
         >>> ProbingConfig.from_flags(max_k=50).search.max_k
         50
-
-        Raises
-        ------
-        SettingsError
-            When there is no setting of a name, or a value is outside its range.
         """
         known = section_of(cls)
         for name in flags:

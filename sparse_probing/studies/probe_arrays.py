@@ -104,7 +104,7 @@ def probe_arrays(
         raise ProbeError(f"There are {len(activations)} rows and labels of shape {labels.shape}. Pass one per row.")
     each = np.arange(len(activations))
     group = each if groups is None else _group_codes(groups, len(activations))
-    features = {
+    features: dict[str, tuple[FeatureKind, FeatureRows]] = {
         feature_name: (kind, FeatureRows(each, numbers, each, group))
         for feature_name, (kind, numbers) in _features(feature, labels, STUDIES[name].kind).items()
     }

@@ -1,3 +1,5 @@
+"""Export of ranked neurons: the CSV, its checksum, the command line, and the files of this repository."""
+
 import shutil
 import subprocess
 from dataclasses import asdict
@@ -29,7 +31,7 @@ def run(tiny_harvest: HarvestConfig) -> Run:
 
 
 def checks_out(root: Path) -> bool:
-    """Ask the command that SCHEMA.md names."""
+    """Return whether the command that SCHEMA.md names accepts the checksums."""
     return (
         subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=root, capture_output=True).returncode
         == 0

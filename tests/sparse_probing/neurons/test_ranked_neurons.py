@@ -1,3 +1,5 @@
+"""Ranked neurons: training rows decide the order; controls, folds and bases are treated as documented."""
+
 import pandas as pd
 import pytest
 
@@ -22,8 +24,13 @@ PAPER_COLUMNS = [
 
 
 @pytest.fixture
-def results(plant):
-    return load_results(run_probing(plant().with_flags(experiment_type=("enumerate_monosemantic",))))
+def run(plant):
+    return run_probing(plant().with_flags(experiment_type=("enumerate_monosemantic",)))
+
+
+@pytest.fixture
+def results(run):
+    return load_results(run)
 
 
 def row(layer, neuron, train_f1, test_f1, feature="German", control="", k=1, **further):
@@ -64,7 +71,7 @@ def test_ranks_count_within_a_feature_and_ties_go_to_the_earlier_neuron():
     ]
 
 
-def test_probes_of_several_neurons_are_left_out():
+def test_probes_of_several_neurons_are_not_ranked():
     ranked = ranked_neurons(table(row(0, 7, 0.6, 0.5), row(0, 3, 0.9, 0.9, k=2)))
     assert ranked["neuron"].tolist() == [7]
 
@@ -103,7 +110,7 @@ def test_the_csv_has_the_columns_of_the_paper_first(results, tmp_path):
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-def test_directions_of_a_rotated_layer_are_no_neurons():
+def test_directions_of_a_rotated_layer_are_not_neurons():
     ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 8, 0.99, 0.9, basis="rotation")))
     assert ranked["neuron"].tolist() == [7]
 
@@ -113,7 +120,12 @@ def test_a_neuron_that_two_studies_fitted_is_listed_once():
     assert ranked["neuron"].tolist() == [7]
 
 
-def test_of_a_cross_validation_the_first_fold_counts():
+def test_the_first_fold_of_a_cross_validation_is_ranked():
     ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 7, 0.99, 0.5, fold=1), row(0, 3, 0.65, 0.1)))
     assert ranked[["neuron", "rank"]].values.tolist() == [[3, 1], [7, 2]]
     assert ranked["test_f1_score"].tolist() == pytest.approx([0.1, 0.9])
+
+
+def test_a_run_or_its_folder_is_ranked_like_its_rows(run, results):
+    assert ranked_neurons(run).equals(ranked_neurons(results))
+    assert best_neurons(str(run.path)).equals(best_neurons(results))
