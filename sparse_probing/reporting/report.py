@@ -14,7 +14,7 @@ from rich.table import Table
 from sparse_probing.neurons.ranked_neurons import best_neurons, f1_by_layer, write_ranked_neurons
 from sparse_probing.reporting.figures.f1_over_k import f1_over_k
 from sparse_probing.reporting.figures.save_figure import save_figure
-from sparse_probing.runs.load_results import load_results
+from sparse_probing.runs.load_results import rows_of
 from sparse_probing.runs.planning.run import Run
 
 MOST_ROWS = 20
@@ -24,33 +24,45 @@ SCORES = {"test_f1_score": "F1", "test_macro_f1_score": "macro F1", "test_r2": "
 """The score that is shown, by the column that a kind of feature fills."""
 
 
-def report(run: Run, console: Console) -> list[Path]:
-    """Write the ranked neurons and the figures of a run into its folder, and print its best scores.
+def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = None) -> list[Path]:
+    """Print the best scores of results; write their ranked neurons and figures into a folder.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame or Run
+        Rows of `load_results`, or a run.
+    console : rich.console.Console
+        Where the tables are printed.
+    folder : Path, optional
+        Default: the folder of the run. For rows without a folder nothing is written.
 
     Returns
     -------
     list of Path
         The files that were written.
     """
-    results = load_results(run)
-    if results.empty:
+    rows = rows_of(results)
+    if rows.empty:
         return []
+    folder = results.path if folder is None and isinstance(results, Run) else folder
+    n_studies = len(results.config.experiment_type) if isinstance(results, Run) else rows["study"].nunique()
     written: list[Path] = []
-    neurons = best_neurons(results)
+    neurons = best_neurons(rows)
     if not neurons.empty:
-        written.append(run.path / "ranked_neurons.csv")
-        write_ranked_neurons(results, written[0])
+        if folder is not None:
+            written.append(folder / "ranked_neurons.csv")
+            write_ranked_neurons(rows, written[0])
         console.print(neuron_table(neurons))
-        console.print(score_table(f1_by_layer(results), "The same for each layer: F1 on held-out groups"))
-    for study, rows in shown_probes(results).groupby("study", sort=False):
-        for table in study_tables(rows, str(study)):
+        console.print(score_table(f1_by_layer(rows), "The same for each layer: F1 on held-out groups"))
+    for study, probes in shown_probes(rows).groupby("study", sort=False):
+        for table in study_tables(probes, str(study)):
             console.print(table)
         # A line per layer shows everything when one ranking was swept over k in one basis.
-        is_binary, ks = rows["test_f1_score"].notna().any(), rows["k"].nunique()
-        if is_binary and ks > 1 and rows["ranking"].nunique() == rows["basis"].nunique() == 1:
-            name = "f1_over_k.png" if len(run.config.experiment_type) == 1 else f"f1_over_k.{study}.png"
-            save_figure(f1_over_k(rows), run.path / name)
-            written.append(run.path / name)
+        is_binary, ks = probes["test_f1_score"].notna().any(), probes["k"].nunique()
+        is_sweep = is_binary and ks > 1 and probes["ranking"].nunique() == probes["basis"].nunique() == 1
+        if is_sweep and folder is not None:
+            written.append(folder / ("f1_over_k.png" if n_studies == 1 else f"f1_over_k.{study}.png"))
+            save_figure(f1_over_k(probes), written[-1])
     for path in written:
         console.print(f"wrote {path}", soft_wrap=True, markup=False)
     return written

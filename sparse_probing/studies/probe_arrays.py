@@ -98,7 +98,7 @@ def probe_arrays(
     config = ProbingConfig.from_flags(experiment_type=(name,), **UNNAMED | flags)
     check_studies(config)
     if "random_init" in config.statistics.controls:
-        raise SettingsError("The control random_init needs a model and its store. Leave it out of controls.")
+        raise SettingsError("The control random_init needs a model and its store. Remove it from controls.")
     activations, labels = _activations(X), np.asarray(_on_cpu(y))
     if labels.shape != (len(activations),):
         raise ProbeError(f"There are {len(activations)} rows and labels of shape {labels.shape}. Pass one per row.")
@@ -121,7 +121,7 @@ def probe_arrays(
 
 
 def _on_cpu(values: Any) -> Any:
-    """Return a tensor on the CPU without its gradient, as float32 where NumPy lacks its precision; others unchanged."""
+    """Return a tensor on the CPU without its gradient, and bfloat16 as float32; other values unchanged."""
     if not hasattr(values, "detach"):
         return values
     tensor = values.detach().cpu()
@@ -142,8 +142,9 @@ def _activations(X: Any) -> NDArray:
 
 def _group_codes(groups: Iterable[Hashable], n_rows: int) -> Integers:
     """Return a number for each group, in the order in which groups appear."""
+    values: Iterable[Hashable] = getattr(groups, "tolist", lambda: groups)()  # elements of a tensor are all different
     codes: dict[Hashable, int] = {}
-    numbers = [codes.setdefault(group, len(codes)) for group in groups]
+    numbers = [codes.setdefault(group, len(codes)) for group in values]
     if len(numbers) != n_rows:
         raise ProbeError(f"There are {n_rows} rows and {len(numbers)} groups. Pass one group per row.")
     return np.array(numbers, np.int64)

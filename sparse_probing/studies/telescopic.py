@@ -57,8 +57,8 @@ def fit_tuned(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     return _telescope(config.search, data, lambda _k: best)
 
 
-def _subset(rows: SplitRows, chosen: Integers) -> SplitRows:
-    return SplitRows(rows.row[chosen], rows.label[chosen], rows.sequence[chosen], rows.group[chosen])
+def _subset(rows: SplitRows, indices: Integers) -> SplitRows:
+    return SplitRows(rows.row[indices], rows.label[indices], rows.sequence[indices], rows.group[indices])
 
 
 def _telescope(search: SearchConfig, data: FeatureData, penalty: Callable[[int], Penalty]) -> list[FittedProbe]:

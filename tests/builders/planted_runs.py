@@ -7,12 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from probing_datasets.feature_dataset import Description, FeatureDataset, FeatureKind, Probes, build_feature_dataset
-from probing_datasets.feature_dataset.probed_rows import probed_rows
+from probing_datasets.feature_dataset import (
+    Description,
+    FeatureDataset,
+    FeatureKind,
+    Probes,
+    build_feature_dataset,
+    load_feature_dataset,
+)
+from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_rows, probed_rows
 from probing_datasets.model_names import model_identity
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.config import ProbingConfig
+from sparse_probing.probes.splits.grouped_split import Split, grouped_stratified_split
 
 N_SEQUENCES, POSITIONS, WIDTH = 80, 3, 20
 N_LAYERS = 2
@@ -85,3 +93,35 @@ def plant(
     for part in range(plan.n_parts):
         start, stop = plan.part_range(part)
         store.write_part(part, {(hook, layer): activations[layer, start:stop] for layer in layers})
+
+
+def save_again(config: ProbingConfig, kinds: Mapping[str, FeatureKind]) -> FeatureDataset:
+    """Save the data set of settings again with negated labels and features of these kinds; return it."""
+    root = config.activations.feature_dataset_dir
+    dataset = load_feature_dataset(config.activations.feature_dataset, root)
+    probes: dict[str, tuple[FeatureKind, Probes]] = {}
+    for name in dataset.features:
+        sequence, position, label = dataset.feature_probes(name)
+        probes[name] = (kinds.get(name, "binary"), Probes(sequence, position, -label))
+    tokens, groups = [np.array(t) for t in dataset.sequences["tokens"]], list(dataset.sequences["group"])
+    changed = build_feature_dataset(dataset.description, tokens, groups, probes)
+    changed.save(root / dataset.name)
+    return changed
+
+
+def stored_arrays(config: ProbingConfig, feature: str, layer: int) -> tuple[NDArray, NDArray, list[str]]:
+    """Return activations, labels and names of groups of the rows of a feature, as a person would read them."""
+    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
+    store = ZarrStore.open(config.store_folder())
+    rows = feature_rows(dataset, feature, ProbedRows(*store.rows), config.activations.activation_aggregation)
+    groups = [str(dataset.sequences["group"][i]) for i in rows.sequence]
+    return store.read(layer, dtype=None)[rows.row], rows.label, groups
+
+
+def reference_split(config: ProbingConfig, layer: int, feature: str) -> tuple[NDArray, NDArray, Split]:
+    """Return float64 activations, labels and the split of a feature, from the saved data set and the store."""
+    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
+    sequence, _, label = dataset.feature_probes(feature)
+    x = ZarrStore.open(config.store_folder()).read(layer).astype(np.float64)
+    split = grouped_stratified_split(label, sequence // 2, config.split.test_set_frac, config.activations.seed)
+    return x, label, split

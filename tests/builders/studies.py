@@ -1,15 +1,17 @@
-"""Data of one feature for studies: a planted layer with its split, and rows of features."""
+"""Data of one feature for studies: a planted layer with its split, rows of features, and rows of results."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows
 from sparse_probing.config import ProbingConfig
+from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS
 from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows
 from sparse_probing.studies.base.rank_neurons import ranked
@@ -72,3 +74,64 @@ def rows_in_groups(label: NDArray, per_group: int = 4) -> FeatureRows:
     """Return the rows of a feature: two in a sequence, ``per_group`` in a group."""
     row = np.arange(len(label))
     return FeatureRows(row, label, row // 2, row // per_group)
+
+
+def single_neuron_row(
+    layer: int,
+    neuron: int,
+    train_f1: float,
+    test_f1: float,
+    feature: str = "German",
+    control: str = "",
+    k: int = 1,
+    **further: object,
+) -> dict[str, object]:
+    """Return the row of a probe of one neuron (or of ``k`` times the same); other scores are 0.5."""
+    computed = ("neuron", "hook_loc", "rank", "control_f1_score")
+    return {
+        **{name: 0.5 for name in CSV_COLUMNS if name not in computed},
+        "hook_point": "mlp.hook_post",
+        "coef": [1.0] * k,
+        "layer": layer,
+        "support": [neuron] * k,
+        "train_f1_score": train_f1,
+        "test_f1_score": test_f1,
+        "feature": feature,
+        "control": control,
+        "k": k,
+        "basis": "neurons",
+        "probe": "single_neuron_logistic",
+        "fold": 0,
+        "ranking": "mean_dif",
+        **further,
+    }
+
+
+SWEPT = [1, 2, 4, 8]
+"""Numbers of neurons of :func:`sweep_rows`."""
+
+
+def sweep_rows(
+    n_features: int, n_layers: int, controls: Sequence[str] = ("", "shuffled_labels"), random_init: bool = False
+) -> pd.DataFrame:
+    """Return rows of a sparsity sweep with random scores, the largest k first."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "model": "tiny",
+            "dataset": "made.tiny.16.-1",
+            "hook_point": "mlp.hook_post",
+            "aggregation": "mean",
+            "random_init": random_init,
+            "feature": f"feature {feature}",
+            "layer": layer,
+            "control": control,
+            "k": k,
+            "test_f1_score": rng.random(),
+        }
+        for feature in range(n_features)
+        for layer in range(n_layers)
+        for control in controls
+        for k in reversed(SWEPT)
+    ]
+    return pd.DataFrame(rows)

@@ -40,7 +40,7 @@ def build_run(config: ProbingConfig) -> Run:
     missing = sorted(set(config.layers) - set(stored))
     if missing:
         layers = ", ".join(map(str, stored))
-        raise StoreError(f"The store in {inputs.store.path} has no layer {missing[0]}; it has layers {layers}.")
+        raise StoreError(f"The store in {inputs.store.path} has no layer {missing[0]}; it holds layers {layers}.")
     layers = tuple(sorted(set(config.layers))) or stored
     return name_run(config, cut_tasks(config, layers, inputs.dataset), inputs.digest)
 

@@ -65,9 +65,8 @@ class Run:
     """Digest of the activations that the tasks read."""
 
     def __repr__(self) -> str:
-        layers = ", ".join(map(str, sorted({task.layer for task in self.tasks.values()})))
-        studies = ", ".join(self.config.experiment_type)
-        return f"<Run of {studies}: {len(self.tasks)} tasks on layers {layers}, in {self.path}>"
+        studies, n_layers = ", ".join(self.config.experiment_type), len({task.layer for task in self.tasks.values()})
+        return f"<Run of {studies}: {len(self.tasks)} tasks on {n_layers} layers, in {self.path}>"
 
     @property
     def folder(self) -> Path:

@@ -71,14 +71,14 @@ def feature_data(
     """
     entropy = (seed, layer, split.fold, variant.trial, crc32(f"{split.feature}/{variant.control}".encode()))
     rng = random_numbers(entropy, "labels")
-    train, test = (_split_rows(split, chosen, variant, rng) for chosen in (split.split.train, split.split.test))
+    train, test = (_split_rows(split, indices, variant, rng) for indices in (split.split.train, split.split.test))
     return FeatureData(split.feature, split.kind, activations, train, test, standardise, entropy, split.fold, variant)
 
 
-def _split_rows(split: FeatureSplit, chosen: NDArray, variant: Variant, rng: np.random.Generator) -> SplitRows:
+def _split_rows(split: FeatureSplit, indices: NDArray, variant: Variant, rng: np.random.Generator) -> SplitRows:
     """Return the training or test rows; labels are shuffled among them, so that both keep all classes, however rare."""
     rows = split.rows
-    label, sequence, group = rows.label[chosen], rows.sequence[chosen], rows.group[chosen]
+    label, sequence, group = rows.label[indices], rows.sequence[indices], rows.group[indices]
     if variant.shuffle_labels:
         label = shuffled_labels(label, exchangeable_units(label, sequence, group), rng)
-    return SplitRows(rows.row[chosen], label, sequence, group)
+    return SplitRows(rows.row[indices], label, sequence, group)

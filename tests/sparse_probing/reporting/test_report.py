@@ -69,3 +69,14 @@ def test_filters_of_several_sizes_are_told_apart(config):
 def test_without_the_control_its_column_is_empty(config):
     _, text = reported(config.with_flags(controls=()))
     assert "nan" in next(line for line in text.splitlines() if "strong" in line)
+
+
+def test_rows_are_reported_like_their_run_without_files(config, tmp_path):
+    run = run_probing(config)
+    of_run, of_rows = io.StringIO(), io.StringIO()
+    written = report(run, Console(file=of_run, width=140))
+    assert report(load_results(run), Console(file=of_rows, width=140)) == []
+    assert of_run.getvalue().startswith(of_rows.getvalue())
+    elsewhere = report(load_results(run), Console(file=io.StringIO()), tmp_path / "elsewhere")
+    assert [path.name for path in elsewhere] == [path.name for path in written]
+    assert all(path.is_file() for path in elsewhere)

@@ -7,10 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from probing_datasets.feature_dataset import load_feature_dataset
-from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_rows
 from probing_datasets.foundation.errors import ProbeError, SettingsError
-from sparse_probing.activations.stores import open_store
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.studies import STUDIES
@@ -26,16 +23,6 @@ TIMES = ["seconds", "seconds_to_support"]
 @pytest.fixture
 def X():
     return np.random.default_rng(0).standard_normal((N, WIDTH)).astype(np.float32)
-
-
-def stored_arrays(config, feature, layer):
-    """Return activations, labels and groups of the rows of a feature, as a person would take them from a store."""
-    activations = config.activations
-    dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
-    store = open_store(config.store_folder())
-    rows = feature_rows(dataset, feature, ProbedRows(*store.rows), activations.activation_aggregation)
-    groups = [str(dataset.sequences["group"][i]) for i in rows.sequence]
-    return store.read(layer, dtype=None)[rows.row], rows.label, groups
 
 
 KINDS = {
@@ -69,7 +56,7 @@ def test_arrays_give_the_rows_of_a_run_to_the_last_bit(study):
     label = random_labels(KINDS[study], planted_runs.N_SEQUENCES, 0).astype(float)
     planted_runs.plant(config, {"third": label}, {"third": KINDS[study]})
     of_run = load_results(run_probing(config))
-    X, y, groups = stored_arrays(config, "third", layer=1)
+    X, y, groups = planted_runs.stored_arrays(config, "third", layer=1)
     rows, failures = probe_arrays(X, y, groups, study=study, layer=1, feature="third", **flags)
     assert failures == {}
     assert len(rows) > 0
@@ -88,7 +75,7 @@ def test_a_multiclass_feature_gives_the_rows_of_a_run_with_a_binary_study():
     label = random_labels("multiclass", planted_runs.N_SEQUENCES, 0).astype(float)
     planted_runs.plant(config, {"third": label}, {"third": "multiclass"})
     of_run = load_results(run_probing(config))
-    rows, _ = probe_arrays(*stored_arrays(config, "third", layer=0), feature="third", **flags)
+    rows, _ = probe_arrays(*planted_runs.stored_arrays(config, "third", layer=0), feature="third", **flags)
     assert set(rows["feature"]) == {"third=0", "third=1", "third=2"}
     pd.testing.assert_frame_equal(rows, of_run, check_exact=True)
 
@@ -136,10 +123,15 @@ def test_tensors_of_any_precision_and_memory_order_give_the_same_numbers(X):
         pd.testing.assert_frame_equal(rows, expected, check_exact=True)
 
 
-def test_groups_are_not_divided(X):
+@pytest.mark.parametrize("kind", [list, np.asarray, torch.from_numpy, pd.Series])
+def test_two_groups_cannot_be_divided(X, kind):
     label = np.repeat(np.arange(N // 50) % 2, 50)
-    _, failures = probe_arrays(X, label, groups=label.tolist())
+    _, failures = probe_arrays(X, label, groups=kind(label))
     assert "at least 2 groups" in failures["feature"]
+
+
+def test_groups_of_any_values_are_not_divided(X):
+    label = np.repeat(np.arange(N // 50) % 2, 50)
     rows, failures = probe_arrays(X, label, groups=[("document", i // 10) for i in range(N)], max_k=1)
     assert failures == {}
     assert set(rows["n_train"] % 10) == {0}

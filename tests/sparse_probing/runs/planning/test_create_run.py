@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from probing_datasets.feature_dataset import Probes, build_feature_dataset, load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.activations.stores import ZarrStore, open_store
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run import Task, load_run
+from tests.builders.planted_runs import save_again
 
 SWEEP = "heuristic_sparsity_sweep"
 
@@ -121,21 +121,8 @@ def test_an_unfinished_store(config):
         create_run(config)
 
 
-def make_again(config, **kinds):
-    """Save the data set again with negated labels and features of these kinds."""
-    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
-    probes = {}
-    for name in dataset.features:
-        sequence, position, label = dataset.feature_probes(name)
-        probes[name] = (kinds.get(name, "binary"), Probes(sequence, position, -label))
-    tokens, groups = [np.array(t) for t in dataset.sequences["tokens"]], list(dataset.sequences["group"])
-    again = build_feature_dataset(dataset.description, tokens, groups, probes)
-    again.save(config.activations.feature_dataset_dir / dataset.name)
-    return again
-
-
 def test_a_store_of_another_version_of_the_data_set(config):
-    make_again(config)
+    save_again(config, {})
     with pytest.raises(DatasetError, match="was made again after its activations were stored in .* --overwrite"):
         create_run(config)
 
@@ -145,7 +132,7 @@ def test_a_store_of_another_version_of_the_data_set(config):
     [
         ({"feature_dataset": "none.such"}, DatasetError, "no feature data set 'none.such'.*made.tiny.16.-1"),
         ({"feature_subset": ("strong", "stong")}, DatasetError, "has no feature stong; it has: strong, weak"),
-        ({"layers": (1, 2)}, StoreError, "has no layer 2; it has layers 0, 1"),
+        ({"layers": (1, 2)}, StoreError, "has no layer 2; it holds layers 0, 1"),
     ],
 )
 def test_an_unknown_data_set_feature_or_layer_is_an_error(config, change, error, message):
@@ -160,7 +147,7 @@ def test_a_store_of_another_model_of_the_same_short_name(config):
 
 
 def test_features_that_are_not_binary(config, monkeypatch):
-    inputs = Inputs(make_again(config, weak="regression"), open_store(config.store_folder()), None)
+    inputs = Inputs(save_again(config, {"weak": "regression"}), open_store(config.store_folder()), None)
     monkeypatch.setattr("sparse_probing.runs.planning.create_run.open_inputs", lambda _: inputs)
     message = "takes binary and multiclass features, and weak of .* are not.*--feature_subset"
     with pytest.raises(DatasetError, match=message):
@@ -170,7 +157,7 @@ def test_features_that_are_not_binary(config, monkeypatch):
 
 def test_a_run_is_shown_with_its_studies_tasks_and_folder(config):
     run = create_run(config)
-    assert repr(run) == f"<Run of {SWEEP}: 4 tasks on layers 0, 1, in {run.path}>"
+    assert repr(run) == f"<Run of {SWEEP}: 4 tasks on 2 layers, in {run.path}>"
 
 
 def test_the_record_of_a_run_is_read_without_heavy_imports():

@@ -13,12 +13,12 @@ from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores import ZarrStore
-from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
 from sparse_probing.result_rows import COLUMNS, read_rows
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.inputs import Inputs
 from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
 from sparse_probing.runs.tasks.run_task import run_task
+from tests.builders.planted_runs import reference_split
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -34,15 +34,6 @@ def rows_of_task(config, layer=1, feature="strong"):
 @pytest.fixture
 def config(plant):
     return plant()
-
-
-def reference_split(config, layer, feature):
-    """Return activations, labels and the split, from the saved data set and the store."""
-    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
-    sequence, _, label = dataset.feature_probes(feature)
-    x = ZarrStore.open(config.store_folder()).read(layer).astype(np.float64)
-    split = grouped_stratified_split(label, sequence // 2, config.split.test_set_frac, config.activations.seed)
-    return x, label, split
 
 
 @pytest.mark.parametrize("normalise", [False, True])
