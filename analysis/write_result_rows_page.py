@@ -7,7 +7,7 @@
 
 from pathlib import Path
 
-from sparse_probing.results import COLUMNS
+from sparse_probing.result_rows import COLUMNS
 
 PAGE = Path(__file__).parents[1] / "docs" / "result_rows.md"
 

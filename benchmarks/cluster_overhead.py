@@ -1,6 +1,6 @@
-"""Costs of the cluster: the time of an array entry beyond its work, and ``status`` of a run of 10,000 tasks.
+"""What the cluster costs: the time of an array entry beyond its work, and ``status`` of a run of 10,000 tasks.
 
-The first half submits an array to Slurm; the test cluster is sufficient::
+The first half submits an array to Slurm; the test cluster will do::
 
     python tests/slurm/one_machine.py /tmp/cluster python -m benchmarks.cluster_overhead
 """
@@ -28,7 +28,7 @@ from probing_datasets.make_config import MakeConfig
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.run import Run, Task, name_run, write_plan
+from sparse_probing.runs.planning.run import Run, Task, name_run, record_run
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.tasks.results import publish, read_record, task_folder
 
@@ -44,19 +44,19 @@ class ClusterOverheadConfig:
     """Entries of the array, one after the other: a feature of a layer of the demo each."""
     partition: str | None = None
     n_tasks: int = 10_000
-    """Finished tasks of the run that ``status`` reports."""
+    """Finished tasks of the run that ``status`` looks at."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """When a job began and ended, to the second, as reported by Slurm."""
+    """When a job began and ended, to the second, as Slurm has it."""
 
     begin: datetime
     end: datetime
 
     @property
     def seconds(self) -> float:
-        """The time on its node."""
+        """How long it had a node."""
         return (self.end - self.begin).total_seconds()
 
 
@@ -77,7 +77,7 @@ def compare_entries(config: ClusterOverheadConfig, folder: Path) -> Rows:
 
 
 def run_array(config: ClusterOverheadConfig, folder: Path) -> Run:
-    """Run tasks of the demo data set and model as an array, one entry at a time, and wait for them."""
+    """Do tasks of the demo data set and model as an array, one entry at a time, and wait for them."""
     dataset = make_dataset(MakeConfig("natural_lang_id", output_dir=folder))
     store = dict(feature_dataset=str(folder / dataset.name), activation_aggregation="mean", results_dir=folder)
     harvest(HarvestConfig.from_flags(**store))
@@ -99,21 +99,21 @@ def all_spans(jobs: Collection[str]) -> dict[str, Span]:
     """Wait until jobs have ended, and return when each of them began and ended, by its id."""
     command = ["squeue", "--noheader", "--array", "--states=completed", "--format=%i %S %e"]
     while True:
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-        ended = {job: times for job, *times in map(str.split, result.stdout.splitlines()) if job in jobs}
+        asked = subprocess.run(command, capture_output=True, text=True, check=True)
+        ended = {job: times for job, *times in map(str.split, asked.stdout.splitlines()) if job in jobs}
         if len(ended) == len(jobs):
             return {job: Span(*map(datetime.fromisoformat, times)) for job, times in ended.items()}
         time.sleep(1)
 
 
 def import_seconds() -> float:
-    """Return the time in which a new process imports the code of an entry."""
+    """Return how long a new process takes to import what an entry runs."""
     command = [sys.executable, "-c", "import sparse_probing.runs.tasks.attempt_task"]
     return seconds(partial(subprocess.run, command, check=True, cwd=SCRIPT.parent)).wall
 
 
 def compare_status(config: ClusterOverheadConfig, folder: Path) -> Rows:
-    """Time ``status`` of a finished run: when it must compare every checksum, a second time, and as a command."""
+    """Time ``status`` of a finished run: when every checksum has to be compared, again, and as a command."""
     run = make_finished_run(config.n_tasks, folder)
     command = [sys.executable, str(SCRIPT), "status", "--run", str(run.path), "--json"]
     ways = {
@@ -127,10 +127,10 @@ def compare_status(config: ClusterOverheadConfig, folder: Path) -> Rows:
 
 
 def make_finished_run(n_tasks: int, folder: Path) -> Run:
-    """Plan a run of many tasks and give each of them the same result."""
+    """Record a run of many tasks and give each of them the same result."""
     config = ProbingConfig.from_flags(results_dir=folder, feature_dataset_dir=folder)
     run = name_run(config, [Task("dense_probe", layer, ("feature",)) for layer in range(n_tasks)], "0" * 16)
-    write_plan(run)
+    record_run(run)
     first, *others = run.tasks
     publish(run.path, first, [], {"seconds": 1.0, "failed_features": {}})
     for key in others:
@@ -139,7 +139,7 @@ def make_finished_run(n_tasks: int, folder: Path) -> Run:
 
 
 def main(config: ClusterOverheadConfig) -> None:
-    """Print both tables, or only the second where there is no Slurm."""
+    """Print both tables; without a Slurm only the second."""
     with tempfile.TemporaryDirectory() as folder:
         if shutil.which("sbatch"):
             print_table(compare_entries(config, Path(folder)))

@@ -19,7 +19,7 @@ import torch
 import tyro
 from threadpoolctl import threadpool_limits
 
-from benchmarks._layers import fit_together, rows_in_all, synthetic_problems
+from benchmarks._layers import fit_together, rows_in_all, synthetic_data
 from benchmarks._memory import Resident, resident_memory
 from benchmarks._report import Seconds, alternate, median_ratio, median_seconds, print_table
 from benchmarks._synthetic import planted_layer
@@ -33,7 +33,7 @@ from probing_datasets.feature_dataset import (
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.activations.stores.plan import StorePlan, choose_part_rows
 from sparse_probing.config import ProbingConfig, StudyName
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks.run_task import run_task
 
 MEASURED: tuple[StudyName, ...] = ("heuristic_sparsity_sweep", "all_neurons")
@@ -74,8 +74,8 @@ def compare_time(config: GrowthConfig) -> list[dict[str, object]]:
     sizes = [base, *(base.grown(field.name, growth) for field in fields(base) for growth in GROWTHS)]
     turns = {}
     for size in sizes:
-        problems = synthetic_problems(size.n_train, size.width, size.n_features)
-        turns |= {_key(study, size): partial(fit_together, settings(study), problems) for study in MEASURED}
+        features = synthetic_data(size.n_train, size.width, size.n_features)
+        turns |= {_key(study, size): partial(fit_together, settings(study), features) for study in MEASURED}
     with threadpool_limits(config.threads):
         times = alternate(turns, config.repeats)
     return [_time_row(size, base, times) for size in sizes]
@@ -140,7 +140,7 @@ def _memory_rows(size: Size) -> list[dict[str, object]]:
 
 
 def _run_alone(config: ProbingConfig) -> Resident:
-    run = plan_run(config)
+    run = create_run(config)
     (key,) = run.tasks
     return resident_memory(run_task, str(run.path), key)
 

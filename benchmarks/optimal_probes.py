@@ -1,9 +1,9 @@
-"""Optimal supports of whole layers: how many are proved, in what time, and the loss of two common shortcuts.
+"""Optimal supports of whole layers: how many are proved, in what time, and what two common shortcuts lose.
 
 A probe is the best linear function of k neurons, of all neurons of the layer, under a ridge m / sqrt(n). Peers
-are the exact optimum among the 50 neurons whose class means differ most, and the k best neurons of that ranking;
-their objectives are compared with ours. Layers are synthetic, or those of a store. Times and the limit of a search
-are CPU time, so that a busy machine proves as many supports.
+are the exact optimum among the 50 neurons whose class means differ most, and the k neurons of that ranking; the
+objective of theirs is compared with ours. Layers are synthetic, or those of a store. Time is CPU time, the limit of
+a search too, so that a busy machine proves no less.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tyro
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmarks._layers import stored_problems
+from benchmarks._layers import stored_data
 from benchmarks._report import print_table, seconds
 from benchmarks._synthetic import planted_layer
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
@@ -34,7 +34,7 @@ from sparse_probing.probes.rankings import rank_neurons, top_neurons
 from sparse_probing.probes.validation import Floats
 
 FILTER = 50
-"""Number of best-ranked neurons among which the paper searches the optimum."""
+"""Best-ranked neurons among which the paper sought the optimum."""
 WIDE_ROWS, WIDE_NEURONS, WIDE_FEATURES, WIDE_SECONDS = 14_000, 8_192, 2, 30.0
 
 Solver = Callable[[SparseProblem, int, Limits], OptimalFit]
@@ -58,13 +58,13 @@ class TableConfig:
     ridges: tuple[float, ...] = (1.0, 3.0, 10.0)
     """m of the ridge m / sqrt(n)."""
     loss: LossName = "hinge"
-    """With ``squared``, the targets are the labels."""
+    """Of ``squared``, the targets are the labels."""
     seconds: float = 5.0
-    """Limit of a search, in CPU time."""
+    """Of CPU time, that a search may take."""
     wide: bool = True
     """Also 14,000 rows x 8,192 neurons, at m = 1, in 30 seconds (synthetic; 5 GB of memory)."""
     threads: int = 1
-    """Threads of BLAS, the same for all contenders."""
+    """Threads of BLAS, for everybody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +93,13 @@ class Feature:
         return f"{len(self.y):,} x {self.X.shape[1]:,}"
 
     def problem(self, ridge: float, loss: LossName) -> SparseProblem:
-        """Return the problem at a ridge m / sqrt(n)."""
+        """Return what is to be solved at a ridge m / sqrt(n)."""
         return SparseProblem(self.columns, self.y, class_weights(self.y), ridge_of(len(self.y), ridge), loss)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The features of a layer, and the settings of their searches."""
+    """What is solved for every feature of a layer."""
 
     name: str
     features: Iterator[Feature]
@@ -109,17 +109,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Solved:
-    """One support, compared with those of the peers."""
+    """One support, beside those of the peers."""
 
     fit: OptimalFit
     cpu: float
     """Seconds of the search."""
     filtered: float
-    """Objective of the optimum among the best-ranked neurons, divided by ours, minus 1."""
+    """Objective of the optimum among the best-ranked neurons, over ours, less 1."""
     top: float
-    """The same for the k best-ranked neurons."""
+    """The same of the best-ranked neurons themselves."""
     outside: bool
-    """Whether the support contains a neuron that is not among the best-ranked ones."""
+    """Whether the support holds a neuron that the filter leaves out."""
 
 
 def planted_features(n_rows: int, width: int, n_features: int) -> Iterator[Feature]:
@@ -130,20 +130,20 @@ def planted_features(n_rows: int, width: int, n_features: int) -> Iterator[Featu
 
 
 def stored_features(path: Path, feature_dataset: str, layer: int) -> Iterator[Feature]:
-    """Yield the features of a store, on the training rows of stage 2."""
-    for problem in stored_problems(path, feature_dataset, layer):
-        yield Feature(problem.layer[problem.train.row], problem.train.label)
+    """Yield the features of a store, on the training rows that stage 2 would take."""
+    for data in stored_data(path, feature_dataset, layer):
+        yield Feature(data.layer[data.train.row], data.train.label)
 
 
 def solve_in(cpu_seconds: float, solver: Solver, problem: SparseProblem, k: int) -> tuple[OptimalFit, float]:
-    """Return the result of a solver within a CPU time, and the CPU seconds that it used."""
-    start = time.process_time()
-    limits = Limits(seconds=math.inf, interrupted=lambda: time.process_time() - start >= cpu_seconds)
-    return solver(problem, k, limits), time.process_time() - start
+    """Return what a solver finds in a time, and the CPU seconds that it took."""
+    began = time.process_time()
+    limits = Limits(seconds=math.inf, interrupted=lambda: time.process_time() - began >= cpu_seconds)
+    return solver(problem, k, limits), time.process_time() - began
 
 
 def warm_up(loss: LossName) -> None:
-    """Compile the code of the solver, so that no search includes it."""
+    """Compile what the solver needs, so that no search waits for it."""
     (feature,) = planted_features(100, 30, 1)
     for ridge in (1.0, 100.0):
         branch_and_bound(feature.problem(ridge, loss), 3, Limits(seconds=120.0))
@@ -174,11 +174,11 @@ def _rows_of(config: TableConfig, layer: Layer) -> Iterator[dict[str, object]]:
     for feature in layer.features:
         set_up.append(seconds(lambda feature=feature: feature.columns).cpu)
         size = feature.size
-        for (ridge, k), results in solved.items():
-            results.append(_solve(feature, ridge, k, config.loss, layer.seconds))
-    for (ridge, k), results in solved.items():
+        for (ridge, k), found in solved.items():
+            found.append(_solve(feature, ridge, k, config.loss, layer.seconds))
+    for (ridge, k), found in solved.items():
         start: dict[str, object] = {"layer": layer.name, "rows x neurons": size, "m": f"{ridge:g}", "k": k}
-        yield start | _row(results) | {"set-up, s": f"{median(set_up):.1f}"}
+        yield start | _row(found) | {"set-up, s": f"{median(set_up):.1f}"}
 
 
 def _solve(feature: Feature, ridge: float, k: int, loss: LossName, cpu_seconds: float) -> Solved:
@@ -190,21 +190,21 @@ def _solve(feature: Feature, ridge: float, k: int, loss: LossName, cpu_seconds: 
     return Solved(fit, cpu, *excess, outside=not set(fit.support) <= set(best.tolist()))
 
 
-def _row(results: list[Solved]) -> dict[str, object]:
-    fits = [solved.fit for solved in results]
+def _row(found: list[Solved]) -> dict[str, object]:
+    fits = [solved.fit for solved in found]
     return {
         "proved": f"{sum(fit.status == 'proved' for fit in fits)} of {len(fits)}",
         "gap, %: median": percent(median(fit.gap for fit in fits)),
         "largest": percent(max(fit.gap for fit in fits)),
-        "s: median": f"{median(solved.cpu for solved in results):.2f}",
-        "slowest": f"{max(solved.cpu for solved in results):.2f}",
+        "s: median": f"{median(solved.cpu for solved in found):.2f}",
+        "slowest": f"{max(solved.cpu for solved in found):.2f}",
         "nodes": f"{median(fit.nodes for fit in fits):.0f}",
         "kept": f"{median(fit.n_kept for fit in fits):.0f}",
         "root gap, %": percent(median(fit.root_gap for fit in fits)),
-        "best of 50, % above: median": percent(median(solved.filtered for solved in results)),
-        "most": percent(max(solved.filtered for solved in results)),
-        "top k, % above": percent(median(solved.top for solved in results)),
-        "outside the 50": f"{sum(solved.outside for solved in results)} of {len(results)}",
+        "best of 50, % above: median": percent(median(solved.filtered for solved in found)),
+        "most": percent(max(solved.filtered for solved in found)),
+        "top k, % above": percent(median(solved.top for solved in found)),
+        "outside the 50": f"{sum(solved.outside for solved in found)} of {len(found)}",
     }
 
 

@@ -32,29 +32,29 @@ from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.result import Limits
 from sparse_probing.probes.optimal.support_fit import fit_support
 from sparse_probing.probes.rankings import rank_neurons, top_neurons
-from sparse_probing.results import read_rows
+from sparse_probing.result_rows import read_rows
 from sparse_probing.runs.planning.run import Run, load_run
-from sparse_probing.runs.tasks.check_proofs import problems_of
 from sparse_probing.runs.tasks.results import ROWS, finished_tasks, task_folder
-from sparse_probing.studies.base.problem import Columns
+from sparse_probing.runs.tasks.task_data import task_data
+from sparse_probing.studies.base.feature_data import SelectedNeurons
 from sparse_probing.studies.optimal.candidates import Candidates
 
 FILTER = 50
 MEASURES = ("f1_score", "roc_auc")
 TIE = 1e-12
 Supports = dict[str, NDArray]
-"""(k,) neurons, by the method that selected them."""
+"""(k,) neurons, by the method that found them."""
 
 
 @dataclass(frozen=True)
 class SupportsConfig:
-    """Runs and sizes of the comparison."""
+    """What is compared."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Folders of runs of optimal_sparse_probing."""
     ks: tuple[int, ...] = (1, 2, 3, 5, 8)
     limit: int = 0
-    """Number of features and layers of each run to compare; 0: all."""
+    """Compare so many features and layers of each run; 0: all."""
 
 
 def compare(config: SupportsConfig) -> pd.DataFrame:
@@ -69,31 +69,33 @@ def _rows_of_run(run: Run, config: SupportsConfig) -> Iterator[dict[str, object]
     known = dict(islice(found.groupby(["feature", "layer"]), config.limit or None))
     bar = tqdm(total=len(known), disable=None)
     for task in run.tasks.values():
-        for (feature, fold, control, _, _), problem in problems_of(run, task):
-            if control or fold or (feature, task.layer) not in known:
+        variants, _ = task_data(run, task)
+        for data in (data for features in variants for data in features):
+            place = (data.feature, task.layer)
+            if data.variant.control or data.fold or place not in known:
                 continue
-            rows = known.pop((feature, task.layer))
-            chosen = Candidates(run.config, problem, problem.columns())
+            rows = known.pop(place)
+            chosen = Candidates(run.config, data, data.select())
             sparse = chosen.sparse_problem(run.config.optimal.osp_ridge)
-            finders = _finders(chosen.data, sparse, max(config.ks))
+            finders = _finders(chosen.neurons, sparse, max(config.ks))
             bar.update()
-            for k, subset in ((k, rows[rows["k"] == k]) for k in config.ks):
-                if len(subset):
+            for k, own in ((k, rows[rows["k"] == k]) for k in config.ks):
+                if len(own):
                     about = {
-                        "feature": feature,
+                        "feature": data.feature,
                         "layer": task.layer,
                         "k": k,
-                        "status": subset["proof_status"].iloc[0],
+                        "status": own["proof_status"].iloc[0],
                     }
-                    supports = {"optimal": np.asarray(subset["support"].iloc[0])}
+                    supports = {"optimal": np.asarray(own["support"].iloc[0])}
                     supports |= {name: find(k) for name, find in finders.items()}
-                    yield from (about | row for row in _measured(chosen.data, sparse, supports))
+                    yield from (about | row for row in _measured(chosen.neurons, sparse, supports))
 
 
-def _finders(data: Columns, sparse: SparseProblem, most: int) -> dict[str, Callable[[int], NDArray]]:
-    """Return the other methods: from k to the k neurons that each selects."""
-    x, y, rng = data.x_train, data.y_train, np.random.default_rng(0)
-    n = min(FILTER, len(data.neurons))
+def _finders(neurons: SelectedNeurons, sparse: SparseProblem, most: int) -> dict[str, Callable[[int], NDArray]]:
+    """Return what each other method gives for k neurons."""
+    x, y, rng = neurons.x_train, neurons.y_train, np.random.default_rng(0)
+    n = min(FILTER, len(neurons.indices))
     ranked = {name: top_neurons(rank_neurons(x, y, name, rng), n) for name in ("mean_dif", "f_stat")}
     few = np.sort(ranked["mean_dif"])
     filtered = sparse.restricted(few)
@@ -114,11 +116,11 @@ def _of_l1_path(path: SparsePath, x: NDArray, k: int) -> NDArray:
     return fit.support[np.argsort(-size, kind="stable")[:k]]
 
 
-def _measured(data: Columns, sparse: SparseProblem, supports: Supports) -> Iterator[dict[str, object]]:
+def _measured(neurons: SelectedNeurons, sparse: SparseProblem, supports: Supports) -> Iterator[dict[str, object]]:
     objectives = {name: fit_support(sparse, np.sort(s)).objective for name, s in supports.items()}
     for name, support in supports.items():
-        fits = fit_nested_top_k(data.x_train[:, support], data.y_train, [len(support)])
-        values = classification_metrics(data.y_test, nested_scores(fits, data.x_test[:, support]), only=MEASURES)
+        fits = fit_nested_top_k(neurons.x_train[:, support], neurons.y_train, [len(support)])
+        values = classification_metrics(neurons.y_test, nested_scores(fits, neurons.x_test[:, support]), only=MEASURES)
         yield {
             "method": name,
             "excess": objectives[name] / objectives["optimal"] - 1,
@@ -129,35 +131,28 @@ def _measured(data: Columns, sparse: SparseProblem, supports: Supports) -> Itera
 def summary(table: pd.DataFrame) -> list[dict[str, object]]:
     """Return a row for every k and method: means, and differences from the optimal supports."""
     rows = []
-    for (k, method), subset in table.groupby(["k", "method"], sort=False):
+    for (k, method), own in table.groupby(["k", "method"], sort=False):
         best = table[(table["k"] == k) & (table["method"] == "optimal")]
-        row = {
-            "k": k,
-            "method": method,
-            "n": len(subset),
-            "proved": int((subset["status"] == "proved").sum()),
-        }
-        row |= {name: f"{subset[name].mean():.3f}" for name in MEASURES}
+        row = {"k": k, "method": method, "n": len(own), "proved": int((own["status"] == "proved").sum())}
+        row |= {name: f"{own[name].mean():.3f}" for name in MEASURES}
         if method != "optimal":
-            row |= {f"optimal - it, {name}": _difference(best, subset, name) for name in MEASURES}
-            row |= {f"wins/ties/losses, {name}": _wins(best, subset, name) for name in MEASURES}
-            row["excess %, median (max)"] = (
-                f"{100 * subset['excess'].median():.2f} ({100 * subset['excess'].max():.1f})"
-            )
+            row |= {f"optimal - it, {name}": _difference(best, own, name) for name in MEASURES}
+            row |= {f"wins/ties/losses, {name}": _wins(best, own, name) for name in MEASURES}
+            row["excess %, median (max)"] = f"{100 * own['excess'].median():.2f} ({100 * own['excess'].max():.1f})"
         rows.append(row)
     names = dict.fromkeys(name for row in rows for name in row)
     return [{name: row.get(name, "") for name in names} for row in rows]
 
 
-def _difference(best: pd.DataFrame, subset: pd.DataFrame, measure: str) -> str:
-    values = best[measure].to_numpy() - subset[measure].to_numpy()
-    features = pd.factorize(subset["feature"])[0]
+def _difference(best: pd.DataFrame, own: pd.DataFrame, measure: str) -> str:
+    values = best[measure].to_numpy() - own[measure].to_numpy()
+    features = pd.factorize(own["feature"])[0]
     interval = group_bootstrap(lambda drawn: values[drawn].mean(), features, np.random.default_rng(0))
     return f"{values.mean():+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
-def _wins(best: pd.DataFrame, subset: pd.DataFrame, measure: str) -> str:
-    values = best[measure].to_numpy() - subset[measure].to_numpy()
+def _wins(best: pd.DataFrame, own: pd.DataFrame, measure: str) -> str:
+    values = best[measure].to_numpy() - own[measure].to_numpy()
     return f"{(values > TIE).sum()}/{(np.abs(values) <= TIE).sum()}/{(values < -TIE).sum()}"
 
 

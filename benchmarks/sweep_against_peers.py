@@ -2,10 +2,10 @@
 
 All contenders rank neurons by the difference of class means on the training rows, fit a balanced
 logistic probe to the first k of them for every k of the sweep, and measure it. Ours is the study as
-stage 2 runs it: all features are ranked together, eleven metrics on the training and on the test rows. The
-peers process one feature after the other and measure only the test rows: the recipe of Gurnee et al. 2023
+stage 2 runs it: all features ranked together, eleven metrics on the training and on the test rows. The
+peers take one feature after the other and measure the test rows alone: the recipe of Gurnee et al. 2023
 (saga, 200 iterations) and Newton's method (newton-cholesky), both with eight metrics by scikit-learn, and
-TransformerLens' ``sweep_sparse_probe`` with its six metrics. They receive the layer as float32 in C order.
+TransformerLens' ``sweep_sparse_probe`` with its own six. They begin with the layer as float32 in C order.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 from transformer_lens.tools.analysis.sparse_probing import sweep_sparse_probe
 
-from benchmarks._layers import TEST_FRACTION, fit_together, stored_problems, synthetic_problems
+from benchmarks._layers import TEST_FRACTION, fit_together, stored_data, synthetic_data
 from benchmarks._report import Seconds, alternate, median_ratio, median_seconds, print_table
 from benchmarks.all_neurons import PEERS, sklearn_metrics
-from sparse_probing.config import ProbingConfig
-from sparse_probing.studies.base.problem import Problem
+from sparse_probing.config import ProbingConfig, SearchConfig
+from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 
@@ -54,7 +54,7 @@ class SweepConfig:
     max_k: int = 256
     repeats: int = 3
     threads: int = 1
-    """Threads of BLAS, OpenMP and PyTorch, the same for all contenders."""
+    """Threads of BLAS, OpenMP and PyTorch, for everybody."""
 
 
 @dataclass(frozen=True)
@@ -73,62 +73,62 @@ Sweep = Callable[[], list[Probe]]
 def compare(config: SweepConfig) -> list[dict[str, object]]:
     """Time every contender on all features; return the rows of the table."""
     torch.set_num_threads(config.threads)
-    problems = _problems(config)
-    sweeps: dict[str, list[Probe]] = {}
-    turns = {name: partial(_keep, sweeps, name, sweep) for name, sweep in contenders(problems, config.max_k).items()}
+    features = _features(config)
+    found: dict[str, list[Probe]] = {}
+    turns = {name: partial(_keep, found, name, sweep) for name, sweep in contenders(features, config.max_k).items()}
     with threadpool_limits(config.threads):
         times = alternate(turns, config.repeats)
-    return [_row(name, times, sweeps, problems) for name in turns]
+    return [_row(name, times, found, features) for name in turns]
 
 
-def _problems(config: SweepConfig) -> list[Problem]:
+def _features(config: SweepConfig) -> list[FeatureData]:
     if config.store is None:
-        return synthetic_problems(config.n_train, config.width, config.n_features)
-    return stored_problems(config.store, config.feature_dataset, config.layer)
+        return synthetic_data(config.n_train, config.width, config.n_features)
+    return stored_data(config.store, config.feature_dataset, config.layer)
 
 
-def contenders(problems: list[Problem], max_k: int) -> dict[str, Sweep]:
+def contenders(features: list[FeatureData], max_k: int) -> dict[str, Sweep]:
     """Return the sweeps that are compared, by their names."""
-    wide = problems[0].layer.astype(np.float32, order="C")
-    ks = sparsity_levels(ProbingConfig.from_flags(max_k=max_k), wide.shape[1])
+    wide = features[0].layer.astype(np.float32, order="C")
+    ks = sparsity_levels(SearchConfig(max_k=max_k), wide.shape[1])
     recipes = {name: partial(sklearn_sweep, solver, wide, ks) for name, solver in PEERS.items()}
     recipes["TransformerLens"] = partial(transformer_lens_sweep, wide, ks)
-    ours: dict[str, Sweep] = {"ours": partial(our_sweep, max_k, problems)}
-    return ours | {name: partial(_one_by_one, recipe, problems) for name, recipe in recipes.items()}
+    ours: dict[str, Sweep] = {"ours": partial(our_sweep, max_k, features)}
+    return ours | {name: partial(_one_by_one, recipe, features) for name, recipe in recipes.items()}
 
 
-def our_sweep(max_k: int, problems: list[Problem]) -> list[Probe]:
+def our_sweep(max_k: int, features: list[FeatureData]) -> list[Probe]:
     """Run the study as a task of stage 2 does."""
     config = ProbingConfig.from_flags(experiment_type=("heuristic_sparsity_sweep",), max_k=max_k)
-    return [Probe(probe.support, probe.coef, probe.intercept or 0.0) for probe in fit_together(config, problems)]
+    return [Probe(probe.support, probe.coef, probe.intercept or 0.0) for probe in fit_together(config, features)]
 
 
-def sklearn_sweep(solver: Mapping[str, Any], wide: NDArray, ks: list[int], problem: Problem) -> list[Probe]:
+def sklearn_sweep(solver: Mapping[str, Any], wide: NDArray, ks: list[int], data: FeatureData) -> list[Probe]:
     """Run the recipe for one feature with a solver and the metrics of scikit-learn."""
-    x_train, x_test = wide[problem.train.row], wide[problem.test.row]
-    means = [x_train[problem.train.label == side].mean(0, dtype=np.float64) for side in (1, -1)]
+    x_train, x_test = wide[data.train.row], wide[data.test.row]
+    means = [x_train[data.train.label == side].mean(0, dtype=np.float64) for side in (1, -1)]
     order = np.argsort(-np.abs(means[0] - means[1]), kind="stable")
-    return [_sklearn_probe(solver, problem, order[:k], x_train, x_test) for k in ks]
+    return [_sklearn_probe(solver, data, order[:k], x_train, x_test) for k in ks]
 
 
 def _sklearn_probe(
-    solver: Mapping[str, Any], problem: Problem, support: NDArray, x_train: NDArray, x_test: NDArray
+    solver: Mapping[str, Any], data: FeatureData, support: NDArray, x_train: NDArray, x_test: NDArray
 ) -> Probe:
     fit = LogisticRegression(class_weight="balanced", random_state=0, **solver)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the limit of iterations is part of the recipe
-        fit.fit(x_train[:, support], problem.train.label)
-    sklearn_metrics(problem.test.label, fit.decision_function(x_test[:, support]))
+        fit.fit(x_train[:, support], data.train.label)
+    sklearn_metrics(data.test.label, fit.decision_function(x_test[:, support]))
     return Probe(support, fit.coef_[0].astype(np.float64), float(fit.intercept_[0]))
 
 
-def transformer_lens_sweep(wide: NDArray, ks: list[int], problem: Problem) -> list[Probe]:
+def transformer_lens_sweep(wide: NDArray, ks: list[int], data: FeatureData) -> list[Probe]:
     """Run TransformerLens' sweep for one feature, on the same training and test rows.
 
     It divides the loss by the number of training rows, so its ridge is 1 / (C n) for C = 1. It
     splits whole groups: with two of them, the training and the test rows, it can only choose ours.
     """
-    train, test = problem.train, problem.test
+    train, test = data.train, data.test
     row, label = np.concatenate([train.row, test.row]), np.concatenate([train.label, test.label])
     is_test = np.arange(len(row)) >= len(train.row)
     sweep = sweep_sparse_probe(
@@ -142,25 +142,23 @@ def transformer_lens_sweep(wide: NDArray, ks: list[int], problem: Problem) -> li
     return [Probe(r.selected_features.numpy(), r.coefficients.numpy(), float(r.intercept)) for r in sweep.results]
 
 
-def _one_by_one(recipe: Callable[[Problem], list[Probe]], problems: list[Problem]) -> list[Probe]:
-    return [probe for problem in problems for probe in recipe(problem)]
+def _one_by_one(recipe: Callable[[FeatureData], list[Probe]], features: list[FeatureData]) -> list[Probe]:
+    return [probe for data in features for probe in recipe(data)]
 
 
-def _keep(sweeps: dict[str, list[Probe]], name: str, sweep: Sweep) -> None:
-    sweeps[name] = sweep()
+def _keep(found: dict[str, list[Probe]], name: str, sweep: Sweep) -> None:
+    found[name] = sweep()
 
 
-def objective(problem: Problem, probe: Probe) -> float:
+def objective(data: FeatureData, probe: Probe) -> float:
     """Return ``sum_i w_i log(1 + exp(-y_i f_i)) + |beta|^2 / 2`` in float64 on the training rows, w balanced."""
-    y = problem.train.label
+    y = data.train.label
     weights = len(y) / 2 / np.where(y > 0, (y > 0).sum(), (y < 0).sum())
-    return float(
-        weights @ np.logaddexp(0, -y * _scores(problem, probe, problem.train.row)) + probe.coef @ probe.coef / 2
-    )
+    return float(weights @ np.logaddexp(0, -y * _scores(data, probe, data.train.row)) + probe.coef @ probe.coef / 2)
 
 
-def _scores(problem: Problem, probe: Probe, row: NDArray) -> NDArray:
-    return problem.layer[:, probe.support][row].astype(np.float64) @ probe.coef + probe.intercept
+def _scores(data: FeatureData, probe: Probe, row: NDArray) -> NDArray:
+    return data.layer[:, probe.support][row].astype(np.float64) @ probe.coef + probe.intercept
 
 
 def coefficient_distance(a: Probe, b: Probe) -> float:
@@ -170,19 +168,16 @@ def coefficient_distance(a: Probe, b: Probe) -> float:
 
 
 def _row(
-    name: str,
-    times: Mapping[str, list[Seconds]],
-    sweeps: Mapping[str, list[Probe]],
-    problems: list[Problem],
+    name: str, times: Mapping[str, list[Seconds]], found: Mapping[str, list[Probe]], features: list[FeatureData]
 ) -> dict[str, object]:
     """Return a row of the table; a difference below zero means that our objective is the lower one."""
-    owners = np.repeat(np.arange(len(problems)), len(sweeps[name]) // len(problems))
-    pairs = [(problems[i], a, b) for i, a, b in zip(owners, sweeps["ours"], sweeps[name], strict=True)]
-    differences = [objective(problem, a) / objective(problem, b) - 1 for problem, a, b in pairs]
+    owners = np.repeat(np.arange(len(features)), len(found[name]) // len(features))
+    pairs = [(features[i], a, b) for i, a, b in zip(owners, found["ours"], found[name], strict=True)]
+    differences = [objective(data, a) / objective(data, b) - 1 for data, a, b in pairs]
     distances = [coefficient_distance(a, b) for _, a, b in pairs if set(a.support) == set(b.support)]
     return {
         "contender": name,
-        "s a feature": f"{median_seconds(times[name]) / len(problems):.3f}",
+        "s a feature": f"{median_seconds(times[name]) / len(features):.3f}",
         "theirs / ours": f"{median_ratio(times[name], times['ours']):.1f}",
         "theirs / ours, CPU time": f"{median_ratio(times[name], times['ours'], 'cpu'):.1f}",
         "probes": len(pairs),
@@ -191,13 +186,13 @@ def _row(
         "objective, best difference": f"{min(differences):+.1e}",
         "coefficients, median difference": f"{np.median(distances):.1e}",
         "coefficients, largest difference": f"{max(distances):.1e}",
-        "mean test F1": f"{np.mean([_test_f1(problem, b) for problem, _, b in pairs]):.4f}",
+        "mean test F1": f"{np.mean([_test_f1(data, b) for data, _, b in pairs]):.4f}",
     }
 
 
-def _test_f1(problem: Problem, probe: Probe) -> float:
-    predicted = np.where(_scores(problem, probe, problem.test.row) > 0, 1, -1)
-    return float(f1_score(problem.test.label, predicted, zero_division=0))
+def _test_f1(data: FeatureData, probe: Probe) -> float:
+    predicted = np.where(_scores(data, probe, data.test.row) > 0, 1, -1)
+    return float(f1_score(data.test.label, predicted, zero_division=0))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The whole pipeline, offline, on the bundled model and texts: ``python -m sparse_probing.demo``.
 
-It does what these commands do, for natural and for programming languages, and does it a
-second time for the same model with random weights, the control that matters.
+It does the same as the printed commands, for natural and for programming languages, and once more
+for the same model with random weights: the control that matters most.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from probing_datasets.make_config import CollectionName, MakeConfig
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
 from sparse_probing.neurons.ranked_neurons import best_neurons, write_ranked_neurons
-from sparse_probing.reporting.figures.f1_over_k import save_f1_over_k
+from sparse_probing.reporting.figures.f1_over_k import f1_over_k
+from sparse_probing.reporting.figures.save_figure import save_figure
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.load_results import load_results
-from sparse_probing.runs.planning.plan_run import Run
+from sparse_probing.runs.planning.run import Run
 
 COLLECTIONS: tuple[CollectionName, ...] = ("natural_lang_id", "programming_lang_id")
 COMMANDS = """  python -m probing_datasets make {collection}
@@ -56,12 +56,16 @@ def demo(config: DemoConfig) -> None:
         trained = _probe(config, dataset, "enumerate_monosemantic", random_init=False)
         control = _probe(config, dataset, "enumerate_monosemantic", random_init=True)
         sweep = _probe(config, dataset, "heuristic_sparsity_sweep", random_init=False)
-        _show(trained, control, sweep)
+        csv, png = trained.path / "ranked_neurons.csv", sweep.path / "f1_over_k.png"
+        write_ranked_neurons(trained, csv)
+        save_figure(f1_over_k(sweep), png)
+        console.print(_table(best_neurons(trained), best_neurons(control)))
+        console.print(f"ranked neurons  {csv}\nF1 over k       {png}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool) -> Run:
-    """Harvest, unless that is done, and probe."""
-    where = {
+    """Run both stages; what is finished is not run again."""
+    flags = {
         "model": config.model,
         "random_init": random_init,
         "feature_dataset": dataset,
@@ -69,18 +73,10 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
         "results_dir": config.output_dir / "results",
         "feature_dataset_dir": config.output_dir / "feature_datasets",
     }
-    harvest(HarvestConfig.from_flags(**where))
+    harvest(HarvestConfig.from_flags(**flags))
     return run_probing(
-        ProbingConfig.from_flags(**where, experiment_name="demo", experiment_type=(study,), cluster="debug")
+        ProbingConfig.from_flags(**flags, experiment_name="demo", experiment_type=(study,), cluster="debug")
     )
-
-
-def _show(trained: Run, control: Run, sweep: Run) -> None:
-    csv, png = trained.path / "ranked_neurons.csv", sweep.path / "f1_over_k.png"
-    write_ranked_neurons(load_results(trained), csv)
-    save_f1_over_k(load_results(sweep), png)
-    console.print(_table(best_neurons(load_results(trained)), best_neurons(load_results(control))))
-    console.print(f"ranked neurons  {csv}\nF1 over k       {png}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:

@@ -13,21 +13,11 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from probing_datasets.demo import DEMO_TEXTS
-from probing_datasets.feature_dataset import (
-    Description,
-    FeatureDataset,
-    FeatureKind,
-    Probes,
-    build_feature_dataset,
-    load_feature_dataset,
-)
-from probing_datasets.feature_dataset.probed_rows import probed_rows
+from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
-from probing_datasets.model_names import model_identity
-from sparse_probing.activations.stores import ZarrStore
-from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.config import HarvestConfig, ProbingConfig
+from tests.builders import planted_runs
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -98,62 +88,17 @@ def tiny_harvest(tiny_model_dir: Path, tiny_dataset_root: Path, tmp_path: Path) 
     )
 
 
-N_SEQUENCES, POSITIONS, WIDTH = 80, 3, 20
-
-
-def _planted_dataset(labels: dict[str, np.ndarray]) -> FeatureDataset:
-    """Sequences of ten tokens, two in a group, three probed positions each; labels are by sequence."""
-    description = Description(
-        name="made.tiny.16.-1",
-        collection="made",
-        tokenizer="tiny",
-        tokenizer_hash="none",
-        context_length=16,
-        n_prefix=1,
-        n_suffix=0,
-        seed=0,
-        source={},
-        options={},
-    )
-    tokens = [np.full(10, i, np.int32) for i in range(N_SEQUENCES)]
-    groups = [f"document {i // 2}" for i in range(N_SEQUENCES)]
-    sequence, position = np.divmod(np.arange(N_SEQUENCES * POSITIONS), POSITIONS)
-    probes: dict[str, tuple[FeatureKind, Probes]] = {
-        name: ("binary", Probes(sequence, position + 1, label[sequence])) for name, label in labels.items()
-    }
-    return build_feature_dataset(description, tokens, groups, probes)
-
-
 @pytest.fixture
-def plant(tmp_path: Path) -> Callable[..., ProbingConfig]:
+def plant() -> Callable[..., ProbingConfig]:
     """A function that makes a data set and its activations, and returns settings of stage 2 for them.
 
-    Feature `strong` is known to neuron 5 of layer 1, `weak` to neuron 7 of layer 0 and less so;
-    everything else is noise. Further features are given by name, as one label per sequence.
+    Feature `strong` is encoded by neuron 5 of layer 1, `weak` more weakly by neuron 7 of layer 0;
+    everything else is noise. Further features are passed by name, as one label per sequence.
     """
-    config = ProbingConfig.from_flags(
-        model="tiny", feature_dataset="made.tiny.16.-1", cluster="debug", max_k=8, n_neurons=6, features_per_task=1
-    )
+    config = planted_runs.planted_settings()
 
     def make(**further: np.ndarray) -> ProbingConfig:
-        rng = np.random.default_rng(0)
-        labels = {name: np.where(rng.random(N_SEQUENCES) < 0.4, 1.0, -1.0) for name in ("strong", "weak")}
-        dataset = _planted_dataset(labels | further)
-        dataset.save(config.activations.feature_dataset_dir / dataset.name)
-        rows = probed_rows(dataset, "none")
-        activations = rng.standard_normal((2, len(rows), WIDTH)).astype(np.float32)
-        activations[1, :, 5] += 3 * labels["strong"][rows.sequence]
-        activations[0, :, 7] += labels["weak"][rows.sequence]
-        fingerprint = {
-            "model": model_identity(config.activations.model),
-            "dataset_hash": dataset.description.content_hash,
-        }
-        hook = config.activations.probe_location
-        plan = StorePlan(fingerprint, (0, 1), (hook,), {hook: WIDTH}, len(rows), part_rows=100, precision="32")
-        store = ZarrStore.create(config.store_folder(), plan, rows.sequence, rows.position)
-        for part in range(plan.n_parts):
-            start, stop = plan.part_range(part)
-            store.write_part(part, {(hook, layer): activations[layer, start:stop] for layer in (0, 1)})
+        planted_runs.plant(config, further)
         return config
 
     return make

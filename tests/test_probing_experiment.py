@@ -17,9 +17,9 @@ import get_activations
 import probing_experiment
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.config import ProbingConfig
-from sparse_probing.results import METRICS
+from sparse_probing.result_rows import METRICS
 from sparse_probing.runs.load_results import load_results
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks.results import read_record, task_folder
 from tests.builders.runs import PLANTED_FLAGS, noise_labels, publish_result, run_script
 
@@ -66,7 +66,7 @@ HEAVY = {"torch", "transformers", "scipy", "sklearn", "numba", "zarr", "submitit
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status"]])
 def test_help_and_status_do_not_import_what_only_tasks_need(plant, arguments):
-    run = plan_run(plant())
+    run = create_run(plant())
     for key in run.tasks:
         publish_result(run, key)
     if arguments == ["status"]:
@@ -128,7 +128,7 @@ def test_a_feature_that_cannot_be_probed_is_named_and_the_others_are_kept(script
     assert status == 1
     assert "layer 0, feature one_class: 0 positive rows" in err
     assert "L1.5" in out
-    results = load_results(plan_run(config.with_flags(max_k=4, features_per_task=10, n_neurons=30)))
+    results = load_results(create_run(config.with_flags(max_k=4, features_per_task=10, n_neurons=30)))
     assert set(results["feature"]) == {"strong", "weak"}
 
 
@@ -192,22 +192,22 @@ def test_three_commands_from_texts_to_neurons(tiny_model_dir):
     config = ProbingConfig.from_flags(model=str(tiny_model_dir), feature_dataset="natural_lang_id.tiny.64.-1")
     config = config.with_flags(activation_aggregation="mean", cluster="local", workers=2, max_k=8)
     assert ZarrStore.open(config.store_folder()).verify() == []
-    results = load_results(plan_run(config))
+    results = load_results(create_run(config))
     languages = ["Dutch", "English", "French", "German", "Greek", "Italian", "Portuguese", "Spanish", "Swedish"]
     assert len(results) == len(languages) * 2 * 8 * 2
     assert np.isfinite(results[[f"test_{metric}" for metric in METRICS]]).all(axis=None)
     assert results["converged"].all()
-    ranked = pd.read_csv(plan_run(config).path / "ranked_neurons.csv")
+    ranked = pd.read_csv(create_run(config).path / "ranked_neurons.csv")
     assert sorted(ranked["feature"].unique()) == languages
     assert all(language in out for language in languages)
-    assert (plan_run(config).path / "f1_over_k.png").stat().st_size > 10_000
+    assert (create_run(config).path / "f1_over_k.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_finished_tasks(script, plant):
     config = plant(**noise_labels(16)).with_flags(max_k=4, experiment_type=("enumerate_monosemantic",))
     arguments = [*PLANTED, "--features_per_task", "1", "--n_neurons", "6", "--experiment_type", *config.experiment_type]
-    run = plan_run(config)
+    run = create_run(config)
     command = [sys.executable, str(SCRIPT), *arguments, "--cluster", "local", "--workers", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not list(run.path.glob("tasks/*/task.json")):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, overload
 
 from numpy.typing import ArrayLike
 
 from probing_datasets.feature_dataset import FeatureDataset
-from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.errors import ProbeError, SettingsError
 from sparse_probing.activations.stores import ActivationStore, open_store
 from sparse_probing.activations.stores.storage.locations import parse_place
 from sparse_probing.api.result import Result
@@ -31,7 +32,7 @@ def probe(
     labels: ArrayLike | torch.Tensor,
     study: str = DEFAULT_STUDY,
     *,
-    groups: ArrayLike | None = None,
+    groups: Iterable[Hashable] | None = None,
     **settings: Any,
 ) -> Result: ...
 
@@ -41,7 +42,7 @@ def probe(
     labels: Any,
     study: str = DEFAULT_STUDY,
     *,
-    groups: ArrayLike | None = None,
+    groups: Iterable[Hashable] | None = None,
     **settings: Any,
 ) -> Result:
     """Fit the probes of a study, and score them on groups of rows that are held out.
@@ -56,7 +57,7 @@ def probe(
         several classes (studies of multiclass features) or real numbers (studies of regression features).
     study : str
         An experiment type of ``probing_experiment.py``, such as ``all_neurons`` or ``l1_path``.
-    groups : (n,) array, optional
+    groups : iterable of n hashable values, optional
         With arrays: rows of one group are never split between training and test rows. Default: every row is a
         group.
     **settings
@@ -101,6 +102,8 @@ def probe(
     from sparse_probing.studies.probe_arrays import probe_arrays  # here: it imports all studies
 
     rows, failures = probe_arrays(activations, labels, groups, study=study, **settings)
+    if rows.empty:
+        raise ProbeError("; ".join(f"{feature}: {reason}" for feature, reason in failures.items()))
     return Result(rows, failures=failures)
 
 

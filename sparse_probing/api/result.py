@@ -83,9 +83,9 @@ class Result:
 
     def plot_f1_over_k(self) -> Figure:
         """Draw the F1 on held-out groups over the number of neurons, a panel per feature and a line per layer."""
-        from sparse_probing.reporting.figures.f1_over_k import draw_f1_over_k  # here: it imports matplotlib
+        from sparse_probing.reporting.figures.f1_over_k import f1_over_k  # here: it imports matplotlib
 
-        return draw_f1_over_k(self.rows[self.rows["control"] == ""] if self._n_controls() > 1 else self.rows)
+        return f1_over_k(self.rows[self.rows["control"] == ""] if self._n_controls() > 1 else self.rows)
 
     def saved_probe(self, feature: str, layer: int, k: int | None = None) -> SavedProbe:
         """Return a probe of one feature and layer, to apply to new texts.

@@ -1,4 +1,4 @@
-"""What every folder of results is called.
+"""The names of all folders of results.
 
 ::
 
@@ -13,15 +13,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from upath import UPath
+from typing import TYPE_CHECKING
 
 from probing_datasets.model_names import model_slug
 from sparse_probing.config.activations import ActivationsConfig
 
+if TYPE_CHECKING:
+    from upath import UPath
+
 
 def model_name(activations: ActivationsConfig) -> str:
-    """Return the short name of the model with its revision, and of its random weights: ``demo+random0``."""
+    """Return the short name of the model with its revision, and with the seed of random weights: ``demo+random0``."""
     name = model_slug(activations.model)
     name += f"@{model_slug(activations.revision)}" if activations.revision else ""
     return name + (f"+random{activations.seed}" if activations.random_init else "")
@@ -35,7 +37,7 @@ def dataset_name(activations: ActivationsConfig) -> str:
 def store_folder(
     activations: ActivationsConfig, hook_point: str | None = None, every_token: bool = False
 ) -> Path | UPath:
-    """Return the folder of an activation store; a UPath when it is behind a URL.
+    """Return the folder of an activation store; a UPath when it is at a URL.
 
     Parameters
     ----------
@@ -48,6 +50,8 @@ def store_folder(
     if activations.activations_dir is None:
         root = activations.results_dir / "activations"
     else:
+        from upath import UPath  # here: most settings name local folders, and the import takes a tenth of a second
+
         root = UPath(activations.activations_dir)
     rows = activations.activation_aggregation
     rows += ".next_token" if activations.probe_next_token_feature else ""
@@ -63,7 +67,7 @@ def tables_folder(activations: ActivationsConfig, experiment_type: str, hook_poi
 
 
 def harvest_submissions_folder(activations: ActivationsConfig, every_token: bool = False) -> Path:
-    """Return the folder of the Slurm submissions that make a store; everybody who needs the store shares it."""
+    """Return the folder of the Slurm submissions that make a store; all runs that need the store share it."""
     root = activations.results_dir / "harvests"
     store = store_folder(activations, every_token=every_token)
     return root / model_name(activations) / dataset_name(activations) / store.name

@@ -34,13 +34,13 @@ class OptimalConfig:
     osp_gap: float = 1e-4
     """Relative gap between objective and lower bound at which a support counts as proved."""
     osp_timeout: Annotated[float, arg(aliases=["--gurobi-timeout"])] = 60.0
-    """Seconds for the whole solve of one probe, whichever solver runs."""
+    """Time limit of one probe, in seconds, for either solver."""
     gurobi_verbose: bool = False
     """Show Gurobi's log."""
     osp_near_gap: float = 0.0
-    """Also list all supports whose objective is larger by this share at most (branch_and_bound)."""
+    """Also list all supports whose objective is larger by at most this share (branch_and_bound)."""
     osp_resamples: int = 0
-    """Resamples of the training groups that show how stable a support is; each is one more solve
+    """Resamples of the training groups that measure how stable a support is; each takes one more solve
     (optimal_sparse_probing, optimal_sparse_regression)."""
     proof: bool = False
     """Store a log of every search, from which `verify` proves its lower bound again (branch_and_bound)."""

@@ -6,9 +6,7 @@ import math
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
-
-from upath import UPath
+from typing import TYPE_CHECKING, Literal
 
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config.activations import ActivationsConfig
@@ -17,6 +15,9 @@ from sparse_probing.config.locations import store_folder
 from sparse_probing.config.optimal import OptimalConfig
 from sparse_probing.config.sections import FOLDERS, Configuration, at_least_one
 from sparse_probing.config.share import ShareConfig
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 StudyName = Literal[
     "dense_probe",
@@ -125,7 +126,7 @@ class StatisticsConfig:
     n_permutations: int = 0
     """Permutations of the maximum-statistic test for the best of all neurons (all_neurons); 0: no test."""
     confidence: float = 0.95
-    """Level of the intervals of held-out scores (all_neurons, optimal probes)."""
+    """Level of the confidence intervals of held-out scores (all_neurons, optimal probes)."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -178,7 +179,7 @@ class ProbingConfig(Configuration):
         if self.share.world_size > 1 and (self.harvest_first.harvest or self.execution.cluster == "slurm"):
             raise SettingsError(
                 "--harvest and --cluster slurm are for one process, and this process is one of several in an array. "
-                "Start it outside the array, or leave them out."
+                "Start it outside the array, or without these flags."
             )
         if self.slurm.after is not None and self.execution.cluster != "slurm":
             raise SettingsError("--after needs --cluster slurm.")
@@ -198,4 +199,4 @@ DECIDE_NO_RESULT = (
         for setting in fields(section)
     ),
 )
-"""Settings that say where things are and where they run: no number depends on them."""
+"""Settings of folders, and of where tasks run: no number depends on them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -13,36 +14,36 @@ from probing_datasets.foundation.errors import SettingsError
 
 @dataclass(frozen=True)
 class Configuration:
-    """Base of the two configurations: settings of its own, and sections that are dataclasses of settings.
+    """Base of the two configurations: settings outside sections, and sections that are dataclasses of settings.
 
-    Every setting has one name in all sections together: its flag on the command line, its key in the records of
-    stores and runs, and its keyword in Python.
+    No two settings share a name: it is the flag on the command line, the key in the records of stores and runs,
+    and the keyword in Python.
     """
 
     @classmethod
     def from_flags(cls, **flags: Any) -> Self:
         """Return the configuration with these settings, and the defaults of all others.
 
+        Raises
+        ------
+        SettingsError
+            When there is no setting of a name, or a value is outside its range.
+
         Examples
         --------
         >>> from sparse_probing.config import ProbingConfig
         >>> ProbingConfig.from_flags(max_k=50).search.max_k
         50
-
-        Raises
-        ------
-        SettingsError
-            When there is no setting of a name, or a value is outside its range.
         """
         known = section_of(cls)
         for name in flags:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=3) or sorted(known)
-                raise SettingsError(f"There is no setting {name!r}. Settings with similar names: {', '.join(near)}.")
-        own: dict[str, Any] = {name: value for name, value in flags.items() if known[name] is None}
+                names = ", ".join(nearest_first(name, known))
+                raise SettingsError(f"There is no setting {name!r}. Settings, the most similar first: {names}.")
+        arguments: dict[str, Any] = {name: value for name, value in flags.items() if known[name] is None}
         for section, kind in sections(cls).items():
-            own[section] = kind(**{name: value for name, value in flags.items() if known[name] == section})
-        return cls(**own)
+            arguments[section] = kind(**{name: value for name, value in flags.items() if known[name] == section})
+        return cls(**arguments)
 
     def with_flags(self, **flags: Any) -> Self:
         """Return the configuration with some settings changed."""
@@ -74,7 +75,7 @@ class Configuration:
 
 
 FOLDERS = ("results_dir", "feature_dataset_dir")
-"""Settings that are folders of this machine: they say where things are, and never decide a result."""
+"""Settings that are folders of this machine: they never decide a result."""
 
 
 @cache
@@ -88,13 +89,13 @@ def sections(configuration: type[Configuration]) -> dict[str, type]:
 def section_of(configuration: type[Configuration]) -> dict[str, str | None]:
     """Return the section of every setting, in the order of the command line; None for settings outside sections."""
     kinds = sections(configuration)
-    found: dict[str, str | None] = {}
+    section_by_name: dict[str, str | None] = {}
     for field in fields(configuration):
         if field.name in kinds:
-            found |= {setting.name: field.name for setting in fields(kinds[field.name])}
+            section_by_name |= {setting.name: field.name for setting in fields(kinds[field.name])}
         else:
-            found[field.name] = None
-    return found
+            section_by_name[field.name] = None
+    return section_by_name
 
 
 def setting(configuration: type[Configuration], name: str) -> Field[Any]:
@@ -102,6 +103,11 @@ def setting(configuration: type[Configuration], name: str) -> Field[Any]:
     section = section_of(configuration)[name]
     owner = configuration if section is None else sections(configuration)[section]
     return next(field for field in fields(owner) if field.name == name)
+
+
+def nearest_first(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names, those that are spelt most like ``name`` first."""
+    return sorted(known, key=lambda other: (-difflib.SequenceMatcher(None, name, other).ratio(), other))
 
 
 def at_least_one(section: object, *names: str) -> None:

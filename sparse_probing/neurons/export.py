@@ -1,7 +1,7 @@
 """Ranked neurons for others to download: ``python -m sparse_probing.neurons.export RUN_FOLDER ...``.
 
 Writes ``<INTERPRETABLE_NEURONS_DIR>/<model>/<data set>.<hook point>.<aggregation>.<study>.csv`` for
-every run and renews ``SHA256SUMS``, which ``sha256sum --check`` reads.
+every run and updates ``SHA256SUMS``, which ``sha256sum --check`` reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config.locations import dataset_name, model_name
 from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
 from sparse_probing.runs.load_results import load_results
-from sparse_probing.runs.planning.plan_run import load_run
+from sparse_probing.runs.planning.run import load_run
 from sparse_probing.runs.tasks.results import finished_tasks
 
 CHECKSUMS = "SHA256SUMS"
@@ -29,7 +29,7 @@ CHECKSUMS = "SHA256SUMS"
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What is exported."""
+    """Which runs to export, and how many of their neurons."""
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of runs."""
@@ -62,17 +62,25 @@ def export_neurons(run_path: Path, root: Path, top: int = 100) -> Path:
 
 def write_checksums(root: Path) -> None:
     """Write the SHA-256 of every CSV below ``root``."""
-    lines = [f"{_sha256(path)}  {path.relative_to(root).as_posix()}\n" for path in sorted(root.rglob("*.csv"))]
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(root).as_posix()}\n"
+        for path in sorted(root.rglob("*.csv"))
+    ]
     write_bytes(root / CHECKSUMS, "".join(lines).encode())
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def export_command(config: ExportConfig) -> None:
+    """Export every run into INTERPRETABLE_NEURONS_DIR and print the files.
 
-
-def _export(config: ExportConfig) -> None:
+    Raises
+    ------
+    SettingsError
+        When no run is named, or ``top`` is negative.
+    """
     if not config.runs or config.top < 0:
-        raise SettingsError("Name at least one folder of a run (results/probing/<experiment>/<model>/...), --top >= 0.")
+        raise SettingsError(
+            "Name at least one folder of a run (results/probing/<experiment>/<model>/...), and --top of 0 or more."
+        )
     for run in config.runs:
         path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top)
         Console().print(f"wrote {path}", soft_wrap=True, markup=False)
@@ -81,7 +89,9 @@ def _export(config: ExportConfig) -> None:
 def main() -> int:
     """Run the command line; return the exit status."""
     return run_command(
-        lambda: _export(tyro.cli(ExportConfig, prog="python -m sparse_probing.neurons.export", description=__doc__))
+        lambda: export_command(
+            tyro.cli(ExportConfig, prog="python -m sparse_probing.neurons.export", description=__doc__)
+        )
     )
 
 

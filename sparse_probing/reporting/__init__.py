@@ -1,1 +1,1 @@
-"""What one does with results: load, rank neurons, draw; nothing here fits a probe."""
+"""Reports of results: terminal tables, figures and selectivity; nothing here fits a probe."""

@@ -1,8 +1,9 @@
-"""Which ranking finds planted neurons: ``python -m sparse_probing.reporting.planted_neurons --n_trials 50``.
+"""Compare rankings by the planted neurons that they find.
 
-The synthetic study of Gurnee et al. (2023): Gaussian pre-activations, of which a few are
+``python -m sparse_probing.reporting.planted_neurons --n_trials 50`` repeats the synthetic study of
+Gurnee et al. (2023): Gaussian pre-activations, of which a few are
 shifted by the label, go through a GELU; a ranking is scored by the share of the planted
-neurons among its first k. Every trial draws its sizes, shift and class balance anew.
+neurons among its first k. Every trial draws new sizes, a new shift and a new class balance.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from probing_datasets.foundation.provenance import provenance
 from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config import RankingName
 from sparse_probing.probes.rankings import rank_neurons, top_neurons
-from sparse_probing.reporting.figures.planted_neurons import save_planted_neurons
+from sparse_probing.reporting.figures.planted_neurons import planted_neurons
+from sparse_probing.reporting.figures.save_figure import save_figure
 
 FEWEST_ROWS = 500
 WIDTHS = tuple(50 * 2**i for i in range(3, 8))
@@ -61,7 +63,7 @@ class FeatureSelectionConfig:
 
 @dataclass(frozen=True)
 class Layer:
-    """A synthetic layer and what was planted in it."""
+    """A synthetic layer and its planted neurons."""
 
     activations: NDArray[np.float32]
     """(n, d)"""
@@ -70,11 +72,24 @@ class Layer:
     support: NDArray[np.int64]
     """Neurons that the label shifts."""
     shift: float
-    """By how many standard deviations of the pre-activation, in either direction."""
+    """Standard deviations of the pre-activation, up for +1 and down for -1."""
 
 
 def synthetic_layer(n: int, d: int, k: int, shift: float, positives: float, rng: np.random.Generator) -> Layer:
-    """Return a layer of ``n`` rows and ``d`` neurons, ``k`` of which know a label that a share of the rows has."""
+    """Return a layer with planted neurons.
+
+    Parameters
+    ----------
+    n, d : int
+        Rows and neurons.
+    k : int
+        Neurons that the label shifts.
+    shift : float
+        Of their pre-activations, in standard deviations.
+    positives : float
+        Share of the rows that have the label +1.
+    rng : numpy.random.Generator
+    """
     labels = np.full(n, -1.0)
     labels[rng.choice(n, max(2, round(n * positives)), replace=False)] = 1
     support = rng.choice(d, k, replace=False)
@@ -84,22 +99,21 @@ def synthetic_layer(n: int, d: int, k: int, shift: float, positives: float, rng:
 
 
 def run_trial(config: FeatureSelectionConfig, trial: int) -> list[dict[str, float | str]]:
-    """Draw a layer and return how much of its support every ranking finds."""
+    """Draw a layer and return, for every ranking, the share of the planted neurons that it finds."""
     rng = np.random.default_rng((config.seed, trial))
     n = int(_log_uniform(rng, FEWEST_ROWS, config.most_rows))
     d = int(rng.choice([width for width in WIDTHS if width <= config.widest]))
     k, shift, positives = int(rng.integers(2, 20)), _log_uniform(rng, 0.05, 5), _log_uniform(rng, 0.01, 0.5)
     layer = synthetic_layer(n, d, k, shift, positives, rng)
     drawn = {"trial": trial, "n": n, "d": d, "k": k, "shift": shift, "positives": positives}
-    return [{**drawn, **_found(layer, ranking, rng)} for ranking in config.rankings]
-
-
-def _found(layer: Layer, ranking: RankingName, rng: np.random.Generator) -> dict[str, float | str]:
-    start = time.perf_counter()
-    scores = rank_neurons(layer.activations, layer.labels, ranking, rng)
-    seconds = time.perf_counter() - start
-    chosen = top_neurons(scores, len(layer.support))
-    return {"ranking": ranking, "found": np.isin(layer.support, chosen).mean().item(), "seconds": seconds}
+    rows = []
+    for ranking in config.rankings:
+        start = time.perf_counter()
+        scores = rank_neurons(layer.activations, layer.labels, ranking, rng)
+        seconds = time.perf_counter() - start
+        share = np.isin(layer.support, top_neurons(scores, len(layer.support))).mean().item()
+        rows.append({**drawn, "ranking": ranking, "found": share, "seconds": seconds})
+    return rows
 
 
 def run_study(config: FeatureSelectionConfig) -> pd.DataFrame:
@@ -107,7 +121,7 @@ def run_study(config: FeatureSelectionConfig) -> pd.DataFrame:
     bar = tqdm(range(config.n_trials), desc="trials", disable=None)
     trials = pd.DataFrame([row for trial in bar for row in run_trial(config, trial)])
     write_bytes(config.output_dir / "trials.csv", trials.to_csv(index=False, lineterminator="\n").encode())
-    save_planted_neurons(trials, config.output_dir / "planted_neurons.png")
+    save_figure(planted_neurons(trials), config.output_dir / "planted_neurons.png")
     settings = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items()}
     write_json(config.output_dir / "run.json", {"config": settings, "versions": provenance()})
     return trials
@@ -128,16 +142,17 @@ def _table(trials: pd.DataFrame) -> Table:
     return table
 
 
-def _command(config: FeatureSelectionConfig) -> None:
-    trials = run_study(config)
-    console = Console()
-    console.print(_table(trials))
-    console.print(f"wrote {config.output_dir}", soft_wrap=True, markup=False)
-
-
 def main() -> int:
     """Run the command line; return the exit status."""
-    return run_command(lambda: _command(tyro.cli(FeatureSelectionConfig, description=__doc__)))
+
+    def command() -> None:
+        config = tyro.cli(FeatureSelectionConfig, description=__doc__)
+        trials = run_study(config)
+        console = Console()
+        console.print(_table(trials))
+        console.print(f"wrote {config.output_dir}", soft_wrap=True, markup=False)
+
+    return run_command(command)
 
 
 if __name__ == "__main__":

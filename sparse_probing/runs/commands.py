@@ -14,7 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.locations import harvest_submissions_folder
-from sparse_probing.runs.planning.run import PLAN, Run, find_run, one_key, settings_folder
+from sparse_probing.runs.planning.run import RUN_RECORD, Run, find_run, one_key, settings_folder
 from sparse_probing.runs.slurm.squeue import ask_about, live_submissions
 from sparse_probing.runs.status.logs import log_of_submission, log_of_task
 from sparse_probing.runs.status.run_status import run_status
@@ -87,7 +87,7 @@ def cancel_command(config: Flags, run: Path | None = None) -> None:
     from sparse_probing.runs.executors import executor_of  # here: it imports all studies
 
     folder = settings_folder(config) if run is None else run
-    folders = [folder.absolute().parent if (folder / PLAN).exists() else folder]
+    folders = [folder.absolute().parent if (folder / RUN_RECORD).exists() else folder]
     folders += _harvest_folders(config) if config.harvest_first.harvest else []
     for folder in folders:
         for submission in live_submissions(folder):

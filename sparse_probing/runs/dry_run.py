@@ -9,13 +9,13 @@ from statistics import mean
 from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
 from sparse_probing.runs.harvest_first import expected_tasks, missing_harvests
+from sparse_probing.runs.planning.create_run import build_run
 from sparse_probing.runs.planning.inputs import open_inputs
-from sparse_probing.runs.planning.plan_run import make_plan
-from sparse_probing.runs.planning.run import PLAN, Run, load_run
+from sparse_probing.runs.planning.run import RUN_RECORD, Run, load_run
 from sparse_probing.runs.slurm.arrays import harvest_array, share_array, task_array
 from sparse_probing.runs.slurm.sbatch import Array, batch_script, check_script
 from sparse_probing.runs.status.run_status import OPEN, run_status
-from sparse_probing.runs.tasks.result_cache import judge_results
+from sparse_probing.runs.tasks.results import check_results
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ def dry_run(config: ProbingConfig) -> str:
 def estimate(run: Run, keys: Iterable[str]) -> Estimate:
     """Estimate how long some tasks take, from finished tasks of this run or, without any, of other runs beside it."""
     tasks = [run.tasks[key] for key in keys]
-    records = sorted(run.folder.parent.glob(f"*/*/{PLAN}"), key=lambda record: record.parent != run.path)
+    records = sorted(run.folder.parent.glob(f"*/*/{RUN_RECORD}"), key=lambda record: record.parent != run.path)
     seconds_per_feature: dict[StudyName, list[float]] = {}
     for record in records:
         other = load_run(record.parent)
         seconds: dict[StudyName, list[float]] = {}
-        for key, verdict in judge_results(other.path, other.tasks).items():
-            if verdict.intact:
+        for key, result in check_results(other.path, other.tasks).items():
+            if result.intact:
                 task = other.tasks[key]
-                seconds.setdefault(task.study, []).append(verdict.seconds / len(task.features))
+                seconds.setdefault(task.study, []).append(result.seconds / len(task.features))
         seconds_per_feature = seconds | seconds_per_feature
     if not {task.study for task in tasks} <= seconds_per_feature.keys():
         return Estimate(None, 0)
@@ -56,7 +56,7 @@ def estimate(run: Run, keys: Iterable[str]) -> Estimate:
 
 
 def _stage_two(config: ProbingConfig) -> list[str]:
-    run, execution = make_plan(config), config.execution
+    run, execution = build_run(config), config.execution
     status = run_status(run)
     keys = status.keys(*OPEN, *(("failed",) if execution.retry_failed else ()))
     counts = ", ".join(f"{n:,} {state}" for state, n in status.counts.items() if n)

@@ -14,7 +14,7 @@ from sparse_probing.activations.stores import open_store
 from sparse_probing.activations.stores.manifest.header import HEADER
 from sparse_probing.activations.stores.storage.files import file_exists
 from sparse_probing.config import ForwardPassConfig, HarvestConfig, ProbingConfig, ShareConfig
-from sparse_probing.runs.planning.plan_run import cut_tasks
+from sparse_probing.runs.planning.create_run import cut_tasks
 
 
 def missing_harvests(config: ProbingConfig) -> list[HarvestConfig]:

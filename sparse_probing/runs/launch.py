@@ -9,7 +9,7 @@ from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.runs.executors import executor_of
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run import Run, settings_folder
 from sparse_probing.runs.slurm.squeue import no_answer
 from sparse_probing.runs.status.deaths import last_line
@@ -70,14 +70,14 @@ def launch(config: ProbingConfig, show: Show = logger.info) -> RunStatus | None:
             if not config.execution.wait:
                 return None
             wait_for_submissions(settings_folder(config))
-            run = plan_run(config)
+            run = create_run(config)
             return executor.wait(run, list(run.tasks))
     elif config.harvest_first.harvest:
         from sparse_probing.runs.harvest_first import harvest_here
 
         harvest_here(config)
 
-    run = plan_run(config)
+    run = create_run(config)
     keys = list(config.share.of(list(run.tasks)))
     with locked(run.folder / LAUNCH_LOCK):
         submission = executor.submit(run, _open_tasks(run, keys, config.execution.retry_failed))

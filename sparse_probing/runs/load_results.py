@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probing_datasets.foundation.errors import TaskError
-from sparse_probing.results import read_rows
-from sparse_probing.runs.planning.run import PLAN, Run, load_run
+from sparse_probing.result_rows import LOGS, read_rows
+from sparse_probing.runs.planning.run import RUN_RECORD, Run, load_run
 from sparse_probing.runs.tasks.results import ROWS, finished_tasks, task_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 logger = logging.getLogger(__name__)
-
-LOGS = ("proof",)
-"""Columns that only the verifier reads."""
 
 
 def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.DataFrame:
@@ -32,7 +29,7 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        One row per probe; `sparse_probing.results.COLUMNS` describes each column. The logs of proofs are not
+        One row per probe; `sparse_probing.result_rows.COLUMNS` describes each column. The logs of proofs are not
         loaded, because each can be megabytes long: `probing_experiment.py verify` reads them.
 
     Raises
@@ -43,8 +40,8 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.Data
     files: list[Path] = []
     for run in [runs] if isinstance(runs, Run | Path | str) else runs:
         if not isinstance(run, Run):
-            if not (Path(run) / PLAN).is_file():
-                raise TaskError(f"{run} is not the folder of a run; it has no {PLAN}.")
+            if not (Path(run) / RUN_RECORD).is_file():
+                raise TaskError(f"{run} is not the folder of a run; it has no {RUN_RECORD}.")
             run = load_run(Path(run))
         finished = finished_tasks(run.path, run.tasks)
         if not finished:
@@ -55,3 +52,8 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.Data
     if not files:
         raise TaskError("There are no runs to load. Pass at least one run, or the folder of one.")
     return read_rows(files, without=LOGS)
+
+
+def rows_of(results: pd.DataFrame | Run | Path | str) -> pd.DataFrame:
+    """Return results that may be a run, or the folder of one, as rows; a DataFrame of rows is returned unchanged."""
+    return results if isinstance(results, pd.DataFrame) else load_results(results)

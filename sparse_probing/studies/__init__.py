@@ -1,6 +1,9 @@
 """Experiment types: each is a named composition of basis, ranking, probe and sparsity levels."""
 
-from sparse_probing.config import StudyName
+from functools import partial
+
+from probing_datasets.foundation.errors import SettingsError
+from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.studies import (
     all_neurons,
     dense,
@@ -13,7 +16,7 @@ from sparse_probing.studies import (
     sweep,
     telescopic,
 )
-from sparse_probing.studies.base.study import WITHOUT_RANDOM_NEURONS, Study, no_ranking
+from sparse_probing.studies.base.study import NO_RANKING, WITHOUT_RANDOM_NEURONS, Study
 from sparse_probing.studies.base.variants import neurons_and_rotations, rotations
 from sparse_probing.studies.optimal import filtering as optimal_filtering
 from sparse_probing.studies.optimal import pruning as optimal_pruning
@@ -22,28 +25,26 @@ from sparse_probing.studies.optimal import tuning as optimal_tuning
 from sparse_probing.studies.optimal.candidates import filter_ranking, regression_filter_ranking
 
 STUDIES: dict[StudyName, Study] = {
-    "dense_probe": Study(dense.fit, rankings=no_ranking, controls=WITHOUT_RANDOM_NEURONS, tunes=True),
+    "dense_probe": Study(dense.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS, tunes=True),
     "enumerate_monosemantic": Study(single_neurons.fit),
-    "all_neurons": Study(all_neurons.fit, rankings=no_ranking, controls=WITHOUT_RANDOM_NEURONS),
+    "all_neurons": Study(all_neurons.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
     "heuristic_sparsity_sweep": Study(sweep.fit, tunes=True),
     # The paper's fast sweep saved iterations; here all k together cost less than one did there.
     "fast_heuristic_sparsity_sweep": Study(sweep.fit, tunes=True),
     "telescopic_sparsity_sweep": Study(telescopic.fit, controls=WITHOUT_RANDOM_NEURONS),
     "tune_telescoping_sparsity_sweep": Study(telescopic.fit_tuned, controls=WITHOUT_RANDOM_NEURONS),
-    "l1_path": Study(l1_path.fit, rankings=no_ranking, controls=WITHOUT_RANDOM_NEURONS),
+    "l1_path": Study(l1_path.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
     "iterative_pruning": Study(pruning.fit, controls=WITHOUT_RANDOM_NEURONS),
     "compare_feature_selection": Study(
-        selection.fit, rankings=selection.all_rankings, controls=WITHOUT_RANDOM_NEURONS, tunes=True
+        selection.fit, rankings=selection.COMPARED, controls=WITHOUT_RANDOM_NEURONS, tunes=True
     ),
     "multinomial_sweep": Study(multinomial.fit, kind="multiclass"),
     "dense_regression_probe": Study(
-        regression.fit_dense, rankings=no_ranking, kind="regression", controls=WITHOUT_RANDOM_NEURONS
+        regression.fit_dense, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS
     ),
-    "heuristic_sparse_regression_sweep": Study(
-        regression.fit_sweep, rankings=regression.the_f_statistic, kind="regression"
-    ),
+    "heuristic_sparse_regression_sweep": Study(regression.fit_sweep, rankings=(regression.RANKING,), kind="regression"),
     "lasso_path": Study(
-        l1_path.fit_regression, rankings=no_ranking, kind="regression", controls=WITHOUT_RANDOM_NEURONS
+        l1_path.fit_regression, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS
     ),
     "optimal_sparse_probing": Study(
         optimal_sweep.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True
@@ -60,11 +61,23 @@ STUDIES: dict[StudyName, Study] = {
         controls=WITHOUT_RANDOM_NEURONS,
         slow=True,
     ),
-    # Baselines: what directions that mean nothing can do.
-    "rotation_baseline": Study(sweep.fit_random, rankings=sweep.random_ranking, variants=rotations, controls=()),
-    "rotation_baseline_dxd": Study(telescopic.fit, variants=rotations, controls=()),
-    "iterative_pruning_rotation_baseline_dxd": Study(single_neurons.fit, variants=neurons_and_rotations, controls=()),
+    # Baselines: what directions without a meaning can do. Random neurons of a rotated layer are a random subspace.
+    "rotation_baseline": Study(
+        partial(sweep.fit, ranking="random"), rankings=("random",), bases=rotations, controls=()
+    ),
+    "rotation_baseline_dxd": Study(telescopic.fit, bases=rotations, controls=()),
+    "iterative_pruning_rotation_baseline_dxd": Study(single_neurons.fit, bases=neurons_and_rotations, controls=()),
 }
 """Studies by the value of ``--experiment_type``."""
 
-__all__ = ["STUDIES", "Study"]
+
+def check_studies(config: ProbingConfig) -> None:
+    """Raise SettingsError when a study would ignore ``--regularization_grid``."""
+    without_choice = [study for study in config.experiment_type if not STUDIES[study].tunes]
+    if config.fit.regularization_grid and without_choice:
+        raise SettingsError(
+            f"{', '.join(without_choice)} cannot choose from --regularization_grid; set --regularization."
+        )
+
+
+__all__ = ["STUDIES", "Study", "check_studies"]

@@ -1,8 +1,8 @@
-"""A probe of every neuron of a layer, with what it takes to trust the best of thousands."""
+"""A probe of every neuron of a layer, with intervals and p-values that account for the best of thousands."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -15,65 +15,73 @@ from sparse_probing.probes.inference.permutation_test import distance_from_chanc
 from sparse_probing.probes.inference.roc_auc_interval import roc_inference
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 from sparse_probing.probes.validation import Floats
-from sparse_probing.results import FittedProbe
-from sparse_probing.studies.base.metrics import classification, without_areas
-from sparse_probing.studies.base.problem import Columns, Problem
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
+from sparse_probing.studies.base.metrics import classification, classification_without_areas
 from sparse_probing.studies.single_neurons import single_neuron_probes
 
 BLOCK = 256
-"""Neurons that are copied and fitted at a time."""
+"""Neurons that are copied and fitted together."""
 
 
-def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
-    """Fit every neuron alone; best first by F1 on the training rows, of equal ones the lower neuron first.
+def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
+    """Fit a probe of each single neuron; best first by F1 on the training rows, of equal ones the lower neuron first.
 
-    Intervals and p-values of the ROC-AUC on test rows take the rows of a group as dependent; the
+    Intervals and p-values of the ROC-AUC on test rows treat the rows of a group as dependent; the
     p-values are corrected over the neurons of the layer (Benjamini-Hochberg). With
     ``n_permutations``, every neuron is also compared with the best that permuted labels find
     among all neurons on the training rows (Westfall-Young).
     """
-    probes = [probe for data in _blocks(problem) for probe in _fit_block(config, problem, data)]
-    corrected = _corrected(np.array([p.further["p_value"] for p in probes]))
-    adjusted = _max_statistic(config, problem)
-    order = np.argsort([-p.metrics["train_f1_score"] for p in probes], kind="stable")
-    return [_complete(probes[i], rank, float(corrected[i]), adjusted[i]) for rank, i in enumerate(order, start=1)]
-
-
-def _blocks(problem: Problem) -> Iterator[Columns]:
-    for start in range(0, problem.width, BLOCK):
-        yield problem.columns(np.arange(start, min(start + BLOCK, problem.width)))
-
-
-def _fit_block(config: ProbingConfig, problem: Problem, data: Columns) -> list[FittedProbe]:
-    fits = fit_single_neurons(data.x_train, data.y_train, C=config.fit.regularization)
-    metrics = data.metrics(lambda x: x * fits.coef + fits.intercept, classification(data), without_areas)
-    probes = single_neuron_probes(data, fits, metrics, "train_f1_score")
-    # The sign of a coefficient turns the curve around; the neuron itself has as many ties as the probe.
-    inference, remark = _inference(problem, data.x_test * np.sign(fits.coef), config.statistics.confidence)
+    probes: list[FittedProbe] = []
+    for start in range(0, data.width, BLOCK):
+        block = data.select(np.arange(start, min(start + BLOCK, data.width)))
+        probes += _fit_block(data, block, config.fit.regularization, config.statistics.confidence)
+    corrected = _corrected(np.array([probe.further["p_value"] for probe in probes]))
+    adjusted = _max_statistic_p_values(data, config.statistics.n_permutations)
+    order = np.argsort([-probe.metrics["train_f1_score"] for probe in probes], kind="stable")
     return [
-        replace(
-            probe,
-            status=probe.status + remark,
-            further={**probe.further, **{name: float(values[i]) for name, values in inference.items()}},
+        _with_columns(
+            replace(probes[i], rank=rank),
+            {"p_value_corrected": float(corrected[i]), "p_value_max_statistic": adjusted[i]},
+        )
+        for rank, i in enumerate(order, start=1)
+    ]
+
+
+def _fit_block(data: FeatureData, block: SelectedNeurons, C: float, confidence: float) -> list[FittedProbe]:
+    fits = fit_single_neurons(block.x_train, block.y_train, C=C)
+    metrics = block.metrics(
+        lambda x: x * fits.coef + fits.intercept, classification(block.y_train), classification_without_areas
+    )
+    probes = single_neuron_probes(block, fits, metrics, "train_f1_score")
+    # A negative coefficient reverses the curve. The sign is enough: the neuron itself has the ties of the probe.
+    scores, remark = block.x_test * np.sign(fits.coef), ""
+    try:
+        areas = roc_inference(data.test.label, scores, data.test.group, confidence)
+        low, high, p_value = areas.low, areas.high, areas.p_value
+    except ProbeError as error:
+        low = high = p_value = np.full(scores.shape[1], np.nan)
+        remark = f" No interval: {error}"
+    return [
+        _with_columns(
+            replace(probe, status=probe.status + remark),
+            {
+                "test_roc_auc_low": float(low[i]),
+                "test_roc_auc_high": float(high[i]),
+                "p_value": float(p_value[i]),
+            },
         )
         for i, probe in enumerate(probes)
     ]
 
 
-def _inference(problem: Problem, scores: NDArray, level: float) -> tuple[dict[str, Floats], str]:
-    """Return interval and p-value of every column of scores on the test rows, or NaN and the reason."""
-    try:
-        areas = roc_inference(problem.test.label, scores, problem.test.group, level)
-    except ProbeError as error:
-        unknown = np.full(scores.shape[1], np.nan)
-        return {"test_roc_auc_low": unknown, "test_roc_auc_high": unknown, "p_value": unknown}, f" No interval: {error}"
-    return {"test_roc_auc_low": areas.low, "test_roc_auc_high": areas.high, "p_value": areas.p_value}, ""
+def _with_columns(probe: FittedProbe, columns: Mapping[str, float | None]) -> FittedProbe:
+    return replace(probe, further={**probe.further, **columns})
 
 
-def _corrected(p_values: Floats) -> Floats:
-    from scipy.stats import (
-        false_discovery_control,
-    )  # here: importing it costs most of a second, in every job of a cluster
+def _corrected(p_values: Floats) -> NDArray:
+    """Return p-values corrected over those that are known (Benjamini-Hochberg); NaN where unknown."""
+    from scipy.stats import false_discovery_control  # here: the import takes most of a second in every job
 
     known = np.isfinite(p_values)
     corrected = np.full(len(p_values), np.nan)
@@ -82,18 +90,12 @@ def _corrected(p_values: Floats) -> Floats:
     return corrected
 
 
-def _max_statistic(config: ProbingConfig, problem: Problem) -> list[float | None]:
-    """Return the adjusted p-value of every neuron, None where the test is not asked for."""
-    if not config.statistics.n_permutations:
-        return [None] * problem.width
-    train = problem.train
-    statistic = distance_from_chance(problem.layer[train.row])
+def _max_statistic_p_values(data: FeatureData, n_permutations: int) -> list[float | None]:
+    """Return the adjusted p-value of every neuron; None without permutations."""
+    if not n_permutations:
+        return [None] * data.width
+    train = data.train
+    statistic = distance_from_chance(data.layer[train.row])
     units = exchangeable_units(train.label, train.sequence, train.group)
-    rng = problem.rng("max_statistic_test")
-    test = max_statistic_test(statistic, train.label, units, config.statistics.n_permutations, rng)
+    test = max_statistic_test(statistic, train.label, units, n_permutations, data.rng("max_statistic_test"))
     return test.p_values.tolist()
-
-
-def _complete(probe: FittedProbe, rank: int, corrected: float, adjusted: float | None) -> FittedProbe:
-    further = {"p_value_corrected": corrected, "p_value_max_statistic": adjusted}
-    return replace(probe, rank=rank, further={**probe.further, **further})

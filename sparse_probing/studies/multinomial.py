@@ -13,8 +13,8 @@ from sparse_probing.probes.l2.logistic import LogisticFit, fit_nested_top_k
 from sparse_probing.probes.l2.multinomial import fit_multinomial
 from sparse_probing.probes.metrics.multiclass import MulticlassMetrics, multiclass_metrics
 from sparse_probing.probes.validation import Floats, check_activations
-from sparse_probing.results import FittedProbe
-from sparse_probing.studies.base.problem import Columns, Problem
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 REPORTED = (
@@ -44,37 +44,37 @@ class ClassProbe:
     further: Mapping[str, float]
     """How far it is from its optimum."""
 
-    def scores(self, x: NDArray) -> Floats:
-        """Return decision values (n, classes) of neurons (n, k)."""
-        return x @ self.coef.T + self.intercept
 
-
-def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
+def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit both probes for every k; coefficients are given for each class in turn."""
-    ranking = config.search.heuristic_feature_selection_method
-    ks = sparsity_levels(config, problem.width)
-    data = problem.columns(problem.top(ranking, ks[-1]))
-    rest = _one_vs_rest(data, ks, config.fit.regularization)
-    both = [(k, probe) for k in ks for probe in (_softmax(data, k, config.fit.regularization), rest[k])]
-    return [_fitted(data, k, probe, ranking) for k, probe in both]
-
-
-def _softmax(data: Columns, k: int, C: float) -> ClassProbe:
-    fit = fit_multinomial(data.x_train[:, :k], data.y_train, C=C)
-    gap = {"duality_gap": fit.gap}
-    return ClassProbe(
-        "multinomial", fit.coef, fit.intercept, fit.objective, fit.iterations, fit.converged, fit.status, gap
-    )
-
-
-def _one_vs_rest(data: Columns, ks: list[int], C: float) -> dict[int, ClassProbe]:
-    labels = [np.where(data.y_train == c, 1.0, -1.0) for c in np.unique(data.y_train)]
-    of_class = [fit_nested_top_k(data.x_train, y, ks, C=C) for y in labels]
-    return {k: _together([fits[k] for fits in of_class]) for k in ks}
+    ranking, C = config.search.heuristic_feature_selection_method, config.fit.regularization
+    ks = sparsity_levels(config.search, data.width)
+    neurons = data.select(data.top(ranking, ks[-1]))
+    # A binary probe of each class against the others, for all k at once.
+    one_vs_rest = [
+        fit_nested_top_k(neurons.x_train, np.where(neurons.y_train == c, 1.0, -1.0), ks, C=C)
+        for c in np.unique(neurons.y_train)
+    ]
+    probes = []
+    for k in ks:
+        softmax = fit_multinomial(neurons.x_train[:, :k], neurons.y_train, C=C)
+        multinomial = ClassProbe(
+            "multinomial",
+            softmax.coef,
+            softmax.intercept,
+            softmax.objective,
+            softmax.iterations,
+            softmax.converged,
+            softmax.status,
+            {"duality_gap": softmax.gap},
+        )
+        for probe in (multinomial, _together([fits[k] for fits in one_vs_rest])):
+            probes.append(_fitted(neurons, k, probe, ranking))
+    return probes
 
 
 def _together(fits: list[LogisticFit]) -> ClassProbe:
-    """Return the probes of all classes; the one that is furthest from its optimum speaks for them."""
+    """Return the probes of all classes as one; its convergence is that of the probe furthest from its optimum."""
     worst = max(fits, key=lambda fit: fit.decrement)
     return ClassProbe(
         "one_vs_rest",
@@ -88,17 +88,24 @@ def _together(fits: list[LogisticFit]) -> ClassProbe:
     )
 
 
-def _fitted(data: Columns, k: int, probe: ClassProbe, ranking: str) -> FittedProbe:
-    classes = np.unique(data.y_train)
-    train = _measure(classes, data.y_train, probe.scores(data.x_train[:, :k]))
-    test = _measure(classes, data.y_test, probe.scores(data.x_test[:, :k]))
-    metrics = {
-        f"{side}_{name}": getattr(m, name) for side, m in (("train", train), ("test", test)) for name in REPORTED
-    }
-    coef, intercepts = _on_stored_scale(data, probe)
+def _fitted(neurons: SelectedNeurons, k: int, probe: ClassProbe, ranking: str) -> FittedProbe:
+    """Measure a probe of the first k neurons, and return it with coefficients for stored activations."""
+    classes = np.unique(neurons.y_train)
+
+    def measure(x: NDArray, y: NDArray) -> MulticlassMetrics:
+        scores = x[:, :k] @ probe.coef.T + probe.intercept
+        return multiclass_metrics(np.searchsorted(classes, y), check_activations(scores))
+
+    train, test = measure(neurons.x_train, neurons.y_train), measure(neurons.x_test, neurons.y_test)
+    metrics = {f"train_{name}": getattr(train, name) for name in REPORTED}
+    metrics |= {f"test_{name}": getattr(test, name) for name in REPORTED}
+    coef, intercepts = probe.coef, probe.intercept
+    if neurons.scale is not None:
+        coef = coef / neurons.scale.deviation[:k]
+        intercepts = intercepts - coef @ neurons.scale.mean[:k]
     return FittedProbe(
         probe.name,
-        data.neurons[:k],
+        neurons.indices[:k],
         coef.ravel(),
         None,
         objective=probe.objective,
@@ -114,16 +121,3 @@ def _fitted(data: Columns, k: int, probe: ClassProbe, ranking: str) -> FittedPro
             "test_confusion": test.confusion.ravel(),
         },
     )
-
-
-def _measure(classes: NDArray, y: NDArray, scores: Floats) -> MulticlassMetrics:
-    return multiclass_metrics(np.searchsorted(classes, y), check_activations(scores))
-
-
-def _on_stored_scale(data: Columns, probe: ClassProbe) -> tuple[Floats, Floats]:
-    """Return coefficients (classes, k) and intercepts (classes,) for activations as they are stored."""
-    if data.scale is None:
-        return probe.coef, probe.intercept
-    k = probe.coef.shape[1]
-    coef = probe.coef / data.scale.deviation[:k]
-    return coef, probe.intercept - coef @ data.scale.mean[:k]

@@ -5,43 +5,39 @@ from __future__ import annotations
 from sparse_probing.config import ProbingConfig, RankingName
 from sparse_probing.probes.l2.logistic import nested_scores
 from sparse_probing.probes.l2.ridge import fit_nested_top_k_regression, fit_ridge_path
-from sparse_probing.results import FittedProbe
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import regression
-from sparse_probing.studies.base.problem import Problem
 from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 RANKING: RankingName = "f_stat"
+"""The ranking for real targets, that of Gurnee et al. (2023)."""
 
 
-def the_f_statistic(_config: ProbingConfig) -> tuple[RankingName, ...]:
-    """Return the ranking for real targets, that of Gurnee et al. (2023)."""
-    return (RANKING,)
-
-
-def fit_dense(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
+def fit_dense(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit all neurons together, with the ridge alpha = 1 / C."""
-    data, alpha = problem.columns(), 1 / config.fit.regularization
-    probe = fit_ridge_path(data.x_train, data.y_train, [alpha])[alpha]
-    (metrics,) = data.metrics(lambda x: (x @ probe.coef + probe.intercept)[:, None], regression(data))
-    return [data.probe("ridge", slice(None), probe, metrics, duality_gap=probe.gap)]
+    neurons, alpha = data.select(), 1 / config.fit.regularization
+    probe = fit_ridge_path(neurons.x_train, neurons.y_train, [alpha])[alpha]
+    (metrics,) = neurons.metrics(lambda x: (x @ probe.coef + probe.intercept)[:, None], regression)
+    return [neurons.probe("ridge", slice(None), probe, metrics, duality_gap=probe.gap)]
 
 
-def fit_sweep(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
+def fit_sweep(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit the first k neurons together, for every k."""
-    ks = sparsity_levels(config, problem.width)
-    data = problem.columns(problem.top(RANKING, ks[-1]))
-    fits = fit_nested_top_k_regression(data.x_train, data.y_train, ks, alpha=1 / config.fit.regularization)
-    metrics = data.metrics(lambda x: nested_scores(fits, x), regression(data))
+    ks = sparsity_levels(config.search, data.width)
+    neurons = data.select(data.top(RANKING, ks[-1]))
+    fits = fit_nested_top_k_regression(neurons.x_train, neurons.y_train, ks, alpha=1 / config.fit.regularization)
+    metrics = neurons.metrics(lambda x: nested_scores(fits, x), regression)
     return [
-        data.probe(
+        neurons.probe(
             "ridge",
             slice(k),
             fits[k],
             metrics[i],
             RANKING,
-            rank=int(k == 1),
+            rank=1 if k == 1 else 0,
             duality_gap=fits[k].gap,
-            density=k / problem.width,
+            density=k / data.width,
         )
         for i, k in enumerate(ks)
     ]

@@ -1,22 +1,17 @@
-"""The same sweep by every ranking, to see which way of choosing neurons finds the best probes."""
+"""The same sweep by every ranking: shows which way to choose neurons finds the best probes."""
 
 from __future__ import annotations
 
 from typing import get_args
 
 from sparse_probing.config import ProbingConfig, RankingName
-from sparse_probing.results import FittedProbe
-from sparse_probing.studies.base.problem import Problem
-from sparse_probing.studies.sweep import sweep
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.feature_data import FeatureData
+from sparse_probing.studies.sweep import fit as fit_sweep
 
 COMPARED: tuple[RankingName, ...] = get_args(RankingName)
 
 
-def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
+def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Sweep over k once by each ranking."""
-    return [probe for ranking in COMPARED for probe in sweep(config, problem, ranking)]
-
-
-def all_rankings(_config: ProbingConfig) -> tuple[RankingName, ...]:
-    """Return the rankings that are compared."""
-    return COMPARED
+    return [probe for ranking in COMPARED for probe in fit_sweep(config, data, ranking)]

@@ -1,29 +1,29 @@
-"""One logistic probe for each of the best-ranked neurons, to see which know the feature alone."""
+"""One logistic probe for each of the best-ranked neurons: shows which predict the feature without others."""
 
 from __future__ import annotations
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.l2.single_neuron import SingleNeuronFit, fit_single_neurons
-from sparse_probing.results import FittedProbe
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.metrics import classification
-from sparse_probing.studies.base.problem import Columns, Problem
 
 
-def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
-    """Fit the first ``n_neurons`` of the ranking, each alone."""
+def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
+    """Fit a probe of each of the first ``n_neurons`` of the ranking."""
     ranking = config.search.heuristic_feature_selection_method
-    data = problem.columns(problem.top(ranking, config.search.n_neurons))
-    fits = fit_single_neurons(data.x_train, data.y_train, C=config.fit.regularization)
-    metrics = data.metrics(lambda x: x * fits.coef + fits.intercept, classification(data))
-    return single_neuron_probes(data, fits, metrics, ranking)
+    neurons = data.select(data.top(ranking, config.search.n_neurons))
+    fits = fit_single_neurons(neurons.x_train, neurons.y_train, C=config.fit.regularization)
+    metrics = neurons.metrics(lambda x: x * fits.coef + fits.intercept, classification(neurons.y_train))
+    return single_neuron_probes(neurons, fits, metrics, ranking)
 
 
 def single_neuron_probes(
-    data: Columns, fits: SingleNeuronFit, metrics: list[dict[str, float]], ranking: str
+    neurons: SelectedNeurons, fits: SingleNeuronFit, metrics: list[dict[str, float]], ranking: str
 ) -> list[FittedProbe]:
-    """Return the probe of each column, in the order of its rank."""
+    """Return the probe of each neuron, in the order of the ranking."""
     return [
-        data.probe(
+        neurons.probe(
             "single_neuron_logistic",
             [i],
             fits.neuron(i),
@@ -32,5 +32,5 @@ def single_neuron_probes(
             rank=i + 1,
             newton_decrement=float(fits.decrement[i]),
         )
-        for i in range(len(data.neurons))
+        for i in range(len(neurons.indices))
     ]

@@ -10,8 +10,8 @@ import pytest
 from benchmarks._memory import resident_memory
 from benchmarks.growth_of_probing import MEASURED, GrowthConfig, Size, compare_time, save_planted, settings
 from sparse_probing.activations.stores import open_store
-from sparse_probing.results import read_rows
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.result_rows import read_rows
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks.results import ROWS, task_folder
 from sparse_probing.runs.tasks.run_task import run_task
 
@@ -30,7 +30,7 @@ def test_a_planted_store_is_probed_by_one_task(tmp_path: Path) -> None:
     layer_bytes = save_planted(config, Size(n_train=350, width=8, n_features=2))
     layer = open_store(config.store_folder()).read(0, dtype=None)
     assert (layer.shape, layer.dtype, layer.nbytes) == ((500, 8), np.float16, layer_bytes)
-    run = plan_run(config)
+    run = create_run(config)
     (key,) = run.tasks
     assert run_task(str(run.path), key)["failed_features"] == {}
     rows = read_rows([task_folder(run.path, key) / ROWS])

@@ -1,4 +1,4 @@
-"""The benchmark of the sweep at a tiny size: ours and the peers fit the same probes on the same rows."""
+"""The sweep and its peers fit the same probes at a tiny size, on the same rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from transformer_lens.tools.analysis.sparse_probing import sweep_sparse_probe
 
 from benchmarks._language_models import harvest_config
-from benchmarks._layers import stored_problems, synthetic_problems
+from benchmarks._layers import stored_data, synthetic_data
 from benchmarks.all_neurons import PEERS
 from benchmarks.sweep_against_peers import (
     Probe,
@@ -35,7 +35,7 @@ def test_contenders_reach_the_same_objective() -> None:
 
 
 def test_objective_is_the_one_that_scikit_learn_minimises() -> None:
-    (problem,) = synthetic_problems(140, 8, 1)
+    (problem,) = synthetic_data(140, 8, 1)
     theirs = sklearn_sweep(PEERS["newton-cholesky"], problem.layer.astype(np.float32), [4], problem)[0]
     unbalanced = LogisticRegression().fit(problem.layer[:, theirs.support][problem.train.row], problem.train.label)
     worse = Probe(theirs.support, unbalanced.coef_[0], float(unbalanced.intercept_[0]))
@@ -44,8 +44,8 @@ def test_objective_is_the_one_that_scikit_learn_minimises() -> None:
     assert objective(problem, worse) > 1.01 * objective(problem, theirs)
 
 
-def test_transformer_lens_uses_the_given_split() -> None:
-    problem = synthetic_problems(140, 8, 1)[0]
+def test_transformer_lens_takes_the_split_it_is_given() -> None:
+    problem = synthetic_data(140, 8, 1)[0]
     wide = problem.layer.astype(np.float32)
     row, label = (np.concatenate([getattr(s, n) for s in (problem.train, problem.test)]) for n in ("row", "label"))
     sides = (torch.arange(len(row)) >= len(problem.train.row)).long()
@@ -57,7 +57,7 @@ def test_transformer_lens_uses_the_given_split() -> None:
 
 
 def test_transformer_lens_minimises_our_objective() -> None:
-    (problem,) = synthetic_problems(140, 8, 1)
+    (problem,) = synthetic_data(140, 8, 1)
     (theirs,) = transformer_lens_sweep(problem.layer.astype(np.float32), [4], problem)
     ours = our_sweep(4, [problem])[-1]
     assert coefficient_distance(ours, theirs) < 1e-4
@@ -73,8 +73,8 @@ def test_coefficients_are_compared_neuron_by_neuron() -> None:
     assert coefficient_distance(a, other) == 0.5
 
 
-def test_synthetic_features_are_planted_in_correlated_neurons() -> None:
-    problem = synthetic_problems(700, 32, 4)[0]
+def test_synthetic_data_are_planted_in_correlated_neurons() -> None:
+    problem = synthetic_data(700, 32, 4)[0]
     x = problem.layer.astype(np.float64)
     assert x.shape == (1000, 32)
     assert len(problem.test.row) == pytest.approx(300, abs=2)
@@ -88,7 +88,7 @@ def test_synthetic_features_are_planted_in_correlated_neurons() -> None:
 def test_a_store_can_be_probed(tmp_path: Path) -> None:
     config = harvest_config(tmp_path, "tiny", 45, 16, positions_per_sequence=3)
     run_harvest(prepare_harvest(config))
-    problems = stored_problems(
+    problems = stored_data(
         config.store_folder(), str(config.activations.feature_dataset_dir / config.activations.feature_dataset), 1
     )
     assert len(problems) == 9

@@ -1,1 +1,1 @@
-"""Figures, one file each."""
+"""Figures: each is one function, in a file of the same name, that returns a matplotlib figure."""

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from probing_datasets.foundation.atomic_files import atomic_file
 from probing_datasets.model_names import model_slug
+from sparse_probing.runs.load_results import rows_of
+from sparse_probing.runs.planning.run import Run
 
 COLUMNS = 3
 PANEL_SIZE = (3.4, 2.6)
+"""Inches."""
 
 
-def draw_f1_over_k(results: pd.DataFrame) -> Figure:
-    """Draw the rows of a sparsity sweep; probes on shuffled labels are dotted grey."""
-    features = sorted(results["feature"].unique())
-    layers = sorted(results["layer"].unique())
+def f1_over_k(results: pd.DataFrame | Run | Path | str) -> Figure:
+    """Draw a sparsity sweep; probes on shuffled labels are dotted grey.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame, Run or path
+        Rows of `load_results`, or a run.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    rows = rows_of(results)
+    features = sorted(rows["feature"].unique())
+    layers = sorted(rows["layer"].unique())
     n_columns = min(COLUMNS, len(features))
     n_rows = math.ceil(len(features) / n_columns)
     size = (PANEL_SIZE[0] * n_columns + 1.2, PANEL_SIZE[1] * n_rows + 0.6)
@@ -31,7 +42,20 @@ def draw_f1_over_k(results: pd.DataFrame) -> Figure:
     colours = mpl.colormaps["viridis"]
     palette = {layer: colours(0.9 * i / max(1, len(layers) - 1)) for i, layer in enumerate(layers)}
     for panel, feature in zip(panels, features, strict=False):
-        _draw_panel(panel, results[results["feature"] == feature], palette)
+        of_feature = rows[rows["feature"] == feature]
+        for layer, colour in palette.items():
+            for control in sorted(of_feature["control"].unique(), reverse=True):
+                line = of_feature[(of_feature["layer"] == layer) & (of_feature["control"] == control)]
+                line = line.groupby("k", as_index=False)["test_f1_score"].mean()  # over folds and trials
+                if control:  # one entry in the legend, for the first layer
+                    label = control.replace("_", " ") if layer == layers[0] else None
+                    panel.plot(line["k"], line["test_f1_score"], label=label, color="0.7", linestyle=":")
+                else:
+                    panel.plot(line["k"], line["test_f1_score"], label=f"layer {layer}", color=colour, marker=".")
+        panel.set_xscale("log", base=2)
+        panel.xaxis.set_major_formatter(ScalarFormatter())
+        panel.set_ylim(0, 1.02)
+        panel.grid(alpha=0.3)
         panel.set_title(feature, fontsize=10)
     for panel in panels[len(features) :]:
         panel.set_visible(False)
@@ -39,33 +63,8 @@ def draw_f1_over_k(results: pd.DataFrame) -> Figure:
     figure.legend(handles, names, loc="outside right upper", fontsize=8)
     figure.supxlabel("neurons in the probe (k)", fontsize=10)
     figure.supylabel("F1 on held-out groups", fontsize=10)
-    first = results.iloc[0]
+    first = rows.iloc[0]
     model = f"{model_slug(first['model'])}{' (random weights)' if first['random_init'] else ''}"
-    figure.suptitle(f"{model}: {first['dataset']}, {first['hook_point']}, {first['aggregation']}", fontsize=10)
+    source = ", ".join(filter(None, [first["dataset"], first["hook_point"], first["aggregation"]]))
+    figure.suptitle(f"{model}: {source}" if first["model"] else source, fontsize=10)
     return figure
-
-
-def save_f1_over_k(results: pd.DataFrame, path: Path) -> None:
-    """Draw and save as PNG, atomically."""
-    with atomic_file(path) as temporary:
-        draw_f1_over_k(results).savefig(temporary, format="png", dpi=150)
-
-
-def _draw_panel(panel: Axes, rows: pd.DataFrame, palette: dict) -> None:
-    for layer, colour in palette.items():
-        for control in sorted(rows["control"].unique(), reverse=True):
-            line = rows[(rows["layer"] == layer) & (rows["control"] == control)]
-            line = line.groupby("k", as_index=False)["test_f1_score"].mean()  # over folds and trials
-            style: dict[str, Any] = {"color": "0.7", "linestyle": ":"} if control else {"color": colour, "marker": "."}
-            label = control.replace("_", " ") if control else f"layer {layer}"
-            first_control = control and layer == next(iter(palette))
-            panel.plot(
-                line["k"],
-                line["test_f1_score"],
-                label=label if not control or first_control else None,
-                **style,
-            )
-    panel.set_xscale("log", base=2)
-    panel.xaxis.set_major_formatter(ScalarFormatter())
-    panel.set_ylim(0, 1.02)
-    panel.grid(alpha=0.3)

@@ -1,1 +1,1 @@
-"""Cut a configuration of stage 2 into tasks, and check its inputs."""
+"""Create runs: check the inputs of a configuration of stage 2 and cut it into tasks."""

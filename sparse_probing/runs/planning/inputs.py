@@ -14,7 +14,8 @@ from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.settings import read_settings
 from probing_datasets.model_names import model_identity
 from sparse_probing.activations.stores import ActivationStore, open_store
-from sparse_probing.config import ProbingConfig
+from sparse_probing.config import ActivationsConfig, ProbingConfig
+from sparse_probing.config.locations import store_folder
 from sparse_probing.config.sections import FOLDERS
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Inputs:
     dataset: FeatureDataset
     store: ActivationStore
     random_init: ActivationStore | None
-    """The same rows of the model with random weights, where that control was asked for and stored."""
+    """The same rows of the model with random weights, where that control is requested and stored."""
 
     @property
     def digest(self) -> str:
@@ -43,68 +44,64 @@ def open_inputs(config: ProbingConfig) -> Inputs:
     Raises
     ------
     StoreError
-        When the store is missing, incomplete (the message holds the command that makes it), or of
+        When the store is missing, incomplete (the message contains the command that makes it), or of
         another model.
     DatasetError
-        When the data set does not exist, or the store was made of another version of it.
+        When the data set does not exist, or the store was made from another version of it.
     """
-    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
-    store = _open_store(config)
-    _check_same_origin(config, dataset, store)
-    control = _open_random_init(config, dataset, store) if "random_init" in config.statistics.controls else None
-    return Inputs(dataset, store, control)
-
-
-def _open_random_init(config: ProbingConfig, dataset: FeatureDataset, store: ActivationStore) -> ActivationStore | None:
-    """Open the store of the randomly initialised model; None, and a warning, when it is not there."""
-    other = config.with_flags(random_init=True)
-    if config.activations.random_init or not (other.store_folder() / "plan.json").exists():
-        logger.warning("There is no control random_init: make its store with\n  %s", _stage_one_command(other))
-        return None
-    control = _open_store(other)
-    _check_same_origin(other, dataset, control)
-    same = all(map(np.array_equal, store.rows, control.rows)) and set(store.plan.layers) <= set(control.plan.layers)
-    if not same:
-        raise StoreError(f"{control.path} lacks rows or layers of {store.path}. Harvest it again with --overwrite.")
-    return control
-
-
-def _open_store(config: ProbingConfig) -> ActivationStore:
-    command = _stage_one_command(config)
-    if not (config.store_folder() / "plan.json").exists():
-        raise StoreError(f"There is no activation store in {config.store_folder()}. Make it with:\n  {command}")
-    store = open_store(config.store_folder())
-    if not store.is_complete:
-        n_open = len(store.open_parts())
+    activations = config.activations
+    dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
+    store = _open_complete_store(activations, dataset)
+    if "random_init" not in config.statistics.controls:
+        return Inputs(dataset, store, None)
+    control = config.with_flags(random_init=True).activations
+    if activations.random_init or not (store_folder(control) / "plan.json").exists():
+        logger.warning("The control random_init has no store and is skipped. Make it with\n  %s", _command(control))
+        return Inputs(dataset, store, None)
+    random_init = _open_complete_store(control, dataset)
+    same_rows = all(map(np.array_equal, store.rows, random_init.rows))
+    if not same_rows or not set(store.plan.layers) <= set(random_init.plan.layers):
         raise StoreError(
-            f"The activation store in {config.store_folder()} lacks {n_open} of {store.plan.n_parts} parts. "
+            f"{random_init.path} does not have all rows or layers of {store.path}. Harvest it again with --overwrite."
+        )
+    return Inputs(dataset, store, random_init)
+
+
+def _open_complete_store(activations: ActivationsConfig, dataset: FeatureDataset) -> ActivationStore:
+    """Open a store after checking that it is complete, of the model and of this version of the data set."""
+    folder, command = store_folder(activations), _command(activations)
+    if not (folder / "plan.json").exists():
+        raise StoreError(f"There is no activation store in {folder}. Make it with:\n  {command}")
+    store = open_store(folder)
+    if not store.is_complete:
+        n_missing = len(store.open_parts())
+        raise StoreError(
+            f"{n_missing} of {store.plan.n_parts} parts of the activation store in {folder} are missing. "
             f"Complete it with:\n  {command}"
+        )
+    stored = store.plan.fingerprint["model"]
+    # A name that equals the stored identity is not resolved: that takes seconds in every worker.
+    if activations.model != stored and model_identity(activations.model) != stored:
+        raise StoreError(
+            f"The store in {store.path} holds activations of {stored}, not of {model_identity(activations.model)}. "
+            "Name that model, or give the other one a different RESULTS_DIR."
+        )
+    if store.plan.fingerprint["dataset_hash"] != dataset.description.content_hash:
+        raise DatasetError(
+            f"{dataset.name} was made again after its activations were stored in {store.path}. "
+            "Run get_activations.py again with --overwrite."
         )
     return store
 
 
-def _stage_one_command(config: ProbingConfig) -> str:
+def _command(activations: ActivationsConfig) -> str:
+    """Return the command of stage 1 that makes a store."""
     names = ["model", "feature_dataset", "probe_location", "activation_aggregation"]
-    names += ["revision"] if config.activations.revision else []
-    names += ["seed"] if config.activations.random_init else []
+    names += ["revision"] if activations.revision else []
+    names += ["seed"] if activations.random_init else []
     environment = read_settings()
-    names += [name for name in FOLDERS if getattr(config.activations, name) != getattr(environment, name)]
-    names += ["activations_dir"] if config.activations.activations_dir else []
-    flags = [text for name in names for text in (f"--{name}", str(getattr(config.activations, name)))]
-    flags += [f"--{name}" for name in ("random_init", "probe_next_token_feature") if getattr(config.activations, name)]
+    names += [name for name in FOLDERS if getattr(activations, name) != getattr(environment, name)]
+    names += ["activations_dir"] if activations.activations_dir else []
+    flags = [text for name in names for text in (f"--{name}", str(getattr(activations, name)))]
+    flags += [f"--{name}" for name in ("random_init", "probe_next_token_feature") if getattr(activations, name)]
     return shlex.join(["python", "get_activations.py", *flags])
-
-
-def _check_same_origin(config: ProbingConfig, dataset: FeatureDataset, store: ActivationStore) -> None:
-    stored = store.plan.fingerprint["model"]
-    # A name that is its own identity is not resolved: that takes seconds in every worker.
-    if config.activations.model != stored and model_identity(config.activations.model) != stored:
-        raise StoreError(
-            f"The store in {store.path} holds activations of {stored}, not of {model_identity(config.activations.model)}. "
-            "Name that model, or keep the two apart by RESULTS_DIR."
-        )
-    if store.plan.fingerprint["dataset_hash"] != dataset.description.content_hash:
-        raise DatasetError(
-            f"{dataset.name} was made anew after its activations were stored in {store.path}. "
-            "Run get_activations.py again with --overwrite."
-        )

@@ -1,4 +1,4 @@
-"""The plan of a run: what ``run.json`` holds, and where the folders lie.
+"""A run and its record: what ``run.json`` holds, and where the folders are.
 
 ::
 
@@ -7,9 +7,10 @@
         submissions/          one folder per submission: its record, batch script and logs
         <digest of the store>/
             run.json          the settings and the tasks
-            attempts/         tasks that were begun and are not done
+            attempts/         attempts at tasks that are not finished
             tasks/            results
-            damaged/          results that did not have their checksum
+            damaged/          results that do not have their checksum
+            partial/          finished rows of tasks that are not finished
 """
 
 from __future__ import annotations
@@ -23,20 +24,21 @@ from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import TaskError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.provenance import provenance
-from sparse_probing.config import ProbingConfig, StudyName, locations
+from sparse_probing.config import ProbingConfig, ShareConfig, StudyName, locations
 from sparse_probing.config.probing import DECIDE_NO_RESULT
 
 ALGORITHM_VERSION = 2
-"""Raise when the same configuration gives other numbers: old results are then not reused."""
+"""Increase when the same configuration gives other numbers: old results are then not reused."""
 
-PLAN = "run.json"
-WHAT_TASKS_ARE_CUT_FROM = (
+RUN_RECORD = "run.json"
+DECIDE_THE_TASKS = (
     "experiment_type",
     "layers",
     "feature_subset",
     "features_per_task",
     "save_features_together",
 )
+"""Settings that decide which tasks there are, and not the numbers of a task."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,11 @@ class Run:
     tasks: dict[str, Task]
     """Tasks by key, in the order in which they are started."""
     input_digest: str
-    """Digest of the activations that were planned for."""
+    """Digest of the activations that the tasks read."""
+
+    def __repr__(self) -> str:
+        studies, n_layers = ", ".join(self.config.experiment_type), len({task.layer for task in self.tasks.values()})
+        return f"<Run of {studies}: {len(self.tasks)} tasks on {n_layers} layers, in {self.path}>"
 
     @property
     def folder(self) -> Path:
@@ -68,28 +74,28 @@ class Run:
         return self.path.parent
 
     def share(self, rank: int, world_size: int) -> list[str]:
-        """Return the keys of those tasks that one of several processes does."""
-        return list(self.tasks)[rank::world_size]
+        """Return the keys of the tasks that one of several processes runs."""
+        return list(ShareConfig(rank, world_size).of(list(self.tasks)))
 
 
 def name_run(config: ProbingConfig, tasks: list[Task], input_digest: str) -> Run:
-    """Return the run of some tasks: it is their configuration and input that name them."""
+    """Return the run of these tasks: their configuration and input decide its folder and their keys."""
     identity = {**_identity(config), "activations": input_digest}
     keyed = {digest_json({**identity, **asdict(task)})[:16]: task for task in tasks}
     return Run(settings_folder(config) / input_digest[:8], config, keyed, input_digest)
 
 
 def settings_folder(config: ProbingConfig) -> Path:
-    """Return the folder of a configuration, whatever the store holds and wherever the tasks run."""
+    """Return the folder of a configuration: it depends neither on the store nor on where the tasks run."""
     flags = config.flags()
-    cut = {name: flags[name] for name in WHAT_TASKS_ARE_CUT_FROM}
+    cut = {name: flags[name] for name in DECIDE_THE_TASKS}
     cut |= {name: sorted(set(cut[name])) for name in ("layers", "feature_subset")}
     digest = digest_json({**_identity(config), "cut": cut})[:8]
     return locations.settings_folder(config.activations, config.experiment_name, config.experiment_type, digest)
 
 
-def write_plan(run: Run) -> None:
-    """Record the tasks of a run."""
+def record_run(run: Run) -> None:
+    """Write the record of a run."""
     tasks = [{"key": key, **asdict(task)} for key, task in run.tasks.items()]
     record = {
         "config": run.config.record_with_full_paths(),
@@ -97,26 +103,32 @@ def write_plan(run: Run) -> None:
         "tasks": tasks,
         "versions": provenance(),
     }
-    write_json(run.path / PLAN, record)
+    write_json(run.path / RUN_RECORD, record)
 
 
 def load_run(path: Path) -> Run:
     """Read the record of a run."""
-    record = json.loads((path / PLAN).read_text())
+    record = json.loads((path / RUN_RECORD).read_text())
     tasks = {task["key"]: Task(task["study"], task["layer"], tuple(task["features"])) for task in record["tasks"]}
     return Run(path, ProbingConfig.from_record(record["config"]), tasks, record["inputs"]["activations"])
 
 
 def find_run(folder: Path) -> Run | None:
-    """Return the run of a folder of settings that was planned last, or that of a run's own folder."""
-    plans = [folder / PLAN] if (folder / PLAN).exists() else list(folder.glob(f"*/{PLAN}"))
-    if not plans:
+    """Return the newest run in a folder of settings, or the run of its own folder; None when there is none."""
+    records = [folder / RUN_RECORD] if (folder / RUN_RECORD).exists() else list(folder.glob(f"*/{RUN_RECORD}"))
+    if not records:
         return None
-    return load_run(max(plans, key=lambda plan: plan.stat().st_mtime_ns).parent)
+    return load_run(max(records, key=lambda record: record.stat().st_mtime_ns).parent)
 
 
 def one_key(run: Run, prefix: str) -> str:
-    """Return the key that begins with ``prefix``; TaskError where none does, or several."""
+    """Return the key that starts with ``prefix``.
+
+    Raises
+    ------
+    TaskError
+        When no key starts with it, or several do.
+    """
     keys = [key for key in run.tasks if key.startswith(prefix)]
     if len(keys) != 1:
         raise TaskError(f"{len(keys)} tasks of {run.path} have a key that begins with {prefix!r}. `status` shows them.")
@@ -124,7 +136,7 @@ def one_key(run: Run, prefix: str) -> str:
 
 
 def _identity(config: ProbingConfig) -> dict[str, Any]:
-    """Everything that decides the numbers of a task but the activations, its study, layer and features."""
-    left_out = (*DECIDE_NO_RESULT, *WHAT_TASKS_ARE_CUT_FROM)
-    settings = {name: value for name, value in config.flags().items() if name not in left_out}
+    """Return what decides the numbers of a task, except the activations and its study, layer and features."""
+    others = (*DECIDE_NO_RESULT, *DECIDE_THE_TASKS)
+    settings = {name: value for name, value in config.flags().items() if name not in others}
     return {"algorithm_version": ALGORITHM_VERSION, "settings": settings}

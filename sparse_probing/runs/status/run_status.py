@@ -12,7 +12,7 @@ from sparse_probing.runs.slurm.squeue import Job, ask_about
 from sparse_probing.runs.status.deaths import Death, find_deaths
 from sparse_probing.runs.submissions import Submission, is_alive, read_submissions
 from sparse_probing.runs.tasks.attempts import Attempt, last_attempts
-from sparse_probing.runs.tasks.result_cache import Verdict, judge_results
+from sparse_probing.runs.tasks.results import CheckedResult, check_results
 
 State = Literal["done", "running", "pending", "failed", "lost", "died", "corrupt", "todo", "unknown"]
 """The state of a task.
@@ -103,11 +103,11 @@ def run_status(run: Run) -> RunStatus:
 
     Slurm is not asked when all tasks are done.
     """
-    verdicts = judge_results(run.path, run.tasks)
+    results = check_results(run.path, run.tasks)
     attempts: dict[str, Attempt] = {}
     live_jobs: dict[str, LiveJob] = {}
     deaths: dict[str, Death] = {}
-    if sum(verdict.intact for verdict in verdicts.values()) < len(run.tasks):
+    if sum(result.intact for result in results.values()) < len(run.tasks):
         # In this order, so that no state is wrong when a task starts or ends meanwhile. A task that is not live
         # can only be lost when its attempt began before its job was seen to have ended, and is still on record
         # after that; and it has died only when there is no attempt on record after that.
@@ -115,18 +115,17 @@ def run_status(run: Run) -> RunStatus:
         submissions = [each for each in read_submissions(run.folder) if each.stage == "probe"]
         live_jobs = _find_live_jobs(run, submissions)
         attempts = last_attempts(run.path, run.tasks.keys())
-        verdicts = judge_results(run.path, run.tasks)
-        deaths = find_deaths(run, submissions, live_jobs.keys() | verdicts.keys(), attempts)
+        results = check_results(run.path, run.tasks)
+        deaths = find_deaths(run, submissions, live_jobs.keys() | results.keys(), attempts)
         attempts = {
             key: attempt
             for key, attempt in attempts.items()
             if key in live_jobs or attempt.message or attempt == earlier_attempts.get(key)
         }
     tasks = {
-        key: _task_status(verdicts.get(key), live_jobs.get(key), attempts.get(key), deaths.get(key))
-        for key in run.tasks
+        key: _task_status(results.get(key), live_jobs.get(key), attempts.get(key), deaths.get(key)) for key in run.tasks
     }
-    return RunStatus(run, tasks, {key: verdict.seconds for key, verdict in verdicts.items() if verdict.intact})
+    return RunStatus(run, tasks, {key: result.seconds for key, result in results.items() if result.intact})
 
 
 def _find_live_jobs(run: Run, submissions: list[Submission]) -> dict[str, LiveJob]:
@@ -149,14 +148,14 @@ def _find_live_jobs(run: Run, submissions: list[Submission]) -> dict[str, LiveJo
 
 
 def _task_status(
-    verdict: Verdict | None, live_job: LiveJob | None, attempt: Attempt | None, death: Death | None
+    result: CheckedResult | None, live_job: LiveJob | None, attempt: Attempt | None, death: Death | None
 ) -> TaskStatus:
-    if verdict is not None and verdict.intact:
-        return TaskStatus("done", failed_features=tuple(sorted(verdict.failed_features.items())))
+    if result is not None and result.intact:
+        return TaskStatus("done", failed_features=tuple(sorted(result.failed_features.items())))
     if live_job is not None:
         is_of_this_job = attempt is not None and attempt.submission == live_job.submission.id
         return _live_status(live_job, attempt if is_of_this_job else None)
-    if verdict is not None:
+    if result is not None:
         return TaskStatus("corrupt")
     if death is not None:
         return TaskStatus("died", death.job, death.message, death.log, death.n_deaths)

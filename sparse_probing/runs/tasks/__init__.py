@@ -1,1 +1,1 @@
-"""Run one task, record attempts at it, and publish its result."""
+"""Run one task, record attempts at it, publish its result, and check results."""

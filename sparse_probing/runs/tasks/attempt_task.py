@@ -11,24 +11,24 @@ from probing_datasets.foundation.errors import TaskError
 from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks.attempts import begin_attempt, end_attempt, fail_attempt, is_attempted
 from sparse_probing.runs.tasks.results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
 
 
 def run_entry(run_path: str, keys: list[str], submission: str) -> None:
-    """Do those of the tasks that are not done, one after the other; those that another process is at come last.
+    """Run those of the tasks that are not finished, one after the other; those that another process runs come last.
 
     Raises
     ------
     TaskError
-        When some failed; the others are done.
+        When some failed; the others are finished.
     """
-    run, left, failed = Path(run_path), list(keys), []
-    while left:
-        key = next((key for key in left if not is_attempted(run, key)), left[0])
-        left.remove(key)
+    run, remaining, failed = Path(run_path), list(keys), []
+    while remaining:
+        key = next((key for key in remaining if not is_attempted(run, key)), remaining[0])
+        remaining.remove(key)
         if read_record(run, key) is None and not attempt_task(run_path, key, submission):
             failed.append(key)
     if failed:
@@ -36,26 +36,26 @@ def run_entry(run_path: str, keys: list[str], submission: str) -> None:
 
 
 def run_share(config: dict[str, Any], rank: int, world_size: int, submission: str) -> None:
-    """Plan the run of a configuration, now that its store is complete, and do a share of the tasks."""
-    run = plan_run(ProbingConfig.from_record(config))
+    """Create the run of a configuration, now that its store is complete, and run a share of its tasks."""
+    run = create_run(ProbingConfig.from_record(config))
     run_entry(str(run.path), run.share(rank, world_size), submission)
 
 
 def harvest_share(config: dict[str, Any], rank: int, world_size: int) -> None:
-    """Write a share of the parts of an activation store that are not written."""
+    """Write a share of the missing parts of an activation store."""
     from sparse_probing.activations.harvest import harvest  # here: it takes seconds, and other jobs do not need it
 
-    asked = HarvestConfig.from_record(config)
-    harvest(asked.with_flags(rank=rank, world_size=world_size, n_threads=read_settings().n_cpus))
+    harvest_config = HarvestConfig.from_record(config)
+    harvest(harvest_config.with_flags(rank=rank, world_size=world_size, n_threads=read_settings().n_cpus))
 
 
 def attempt_task(run_path: str, key: str, submission: str) -> bool:
-    """Do a task and keep record of the attempt; return whether it ended well.
+    """Run a task and record the attempt; return whether it succeeded.
 
     Raises
     ------
     OSError
-        Of the disk. Nothing is recorded as failed then: the next launch does the task again.
+        Of the disk. The task is then not recorded as failed: the next launch runs it again.
     """
     attempt = begin_attempt(Path(run_path), key, submission)
     with locked(attempt):

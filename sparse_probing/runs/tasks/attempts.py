@@ -1,8 +1,8 @@
-"""Attempts: which tasks were begun, by whom, and why they failed.
+"""Attempts: which tasks were started, by which process, and why they failed.
 
-The record of an attempt is written when it begins and removed when the task is done or is interrupted
-in good order. One that stands holds the error that ended the attempt, or no error: then the process
-is still at it, or was killed.
+The record of an attempt is written when it starts. It is removed when the task is finished, or is
+interrupted by a signal that the process handles. A record that remains holds the error that ended the
+attempt, or no error: then the process is still running, or was killed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Attempt:
     key: str
     submission: str
     job: str | None
-    """The Slurm job it ran in."""
+    """The Slurm job in which it ran."""
     host: str
     pid: int
     started: str
@@ -44,7 +44,7 @@ class Attempt:
 
 
 def begin_attempt(run_path: Path, key: str, submission: str) -> Path:
-    """Record that a task is begun; return the file of the record."""
+    """Record that a task starts; return the file of the record."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     attempt = Attempt(key, submission, read_settings().job_id, socket.gethostname(), os.getpid(), started)
     path = run_path / ATTEMPTS / f"{key}.{time.time_ns()}.json"
@@ -53,7 +53,7 @@ def begin_attempt(run_path: Path, key: str, submission: str) -> Path:
 
 
 def is_attempted(run_path: Path, key: str) -> bool:
-    """Whether a process is at a task now; a copy of this one on a node that Slurm gave up, for example."""
+    """Whether a process is running a task now; a copy of this one on a node that Slurm lost, for example."""
     return any(is_locked(path) for path in (run_path / ATTEMPTS).glob(f"{key}.*.json"))
 
 
@@ -65,7 +65,7 @@ def fail_attempt(path: Path, error: Exception) -> None:
 
 
 def end_attempt(path: Path) -> None:
-    """Forget an attempt whose task is done, or which was interrupted in good order."""
+    """Remove the record of an attempt whose task is finished, or was interrupted by a handled signal."""
     with suppress(OSError):
         path.unlink()
 
@@ -76,22 +76,20 @@ def read_attempt(path: Path) -> Attempt:
 
 
 def attempts_of(run_path: Path, key: str) -> list[Attempt]:
-    """Return the attempts at a task that are on record, from the first to the last."""
+    """Return the recorded attempts at a task, from the first to the last."""
     return [read_attempt(path) for path in sorted((run_path / ATTEMPTS).glob(f"{key}.*.json"))]
 
 
 def last_attempts(run_path: Path, keys: Container[str]) -> dict[str, Attempt]:
-    """Return the last attempt at each of the tasks that has one on record."""
-    last = {name.split(".")[0]: name for name in sorted(_names(run_path)) if not name.startswith(TEMPORARY_PREFIX)}
-    attempts = {}
-    for key in filter(keys.__contains__, last):
-        with suppress(FileNotFoundError):  # done since the folder was listed
-            attempts[key] = read_attempt(run_path / ATTEMPTS / last[key])
-    return attempts
-
-
-def _names(run_path: Path) -> list[str]:
+    """Return the last attempt at each of the tasks that has a recorded one."""
     try:
-        return os.listdir(run_path / ATTEMPTS)
+        names = sorted(name for name in os.listdir(run_path / ATTEMPTS) if not name.startswith(TEMPORARY_PREFIX))
     except FileNotFoundError:
-        return []
+        return {}
+    last_names = {name.split(".")[0]: name for name in names}
+    attempts = {}
+    for key, name in last_names.items():
+        if key in keys:
+            with suppress(FileNotFoundError):  # the task was finished since the folder was listed
+                attempts[key] = read_attempt(run_path / ATTEMPTS / name)
+    return attempts

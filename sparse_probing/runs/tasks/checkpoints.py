@@ -1,4 +1,4 @@
-"""Rows of a task that are kept before all of them are there, so that a task which was ended goes on where it was."""
+"""Finished rows of a task that is not finished, kept so that an interrupted task continues where it ended."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from probing_datasets.foundation.atomic_files import atomic_file
-from sparse_probing.results import SCHEMA, write_rows
+from sparse_probing.result_rows import SCHEMA, write_rows
 
 PARTIAL = "partial"
-"""Folder of a run in which they lie, by task."""
+"""Folder of a run that holds them, by task."""
 INTERRUPTED = "interrupted"
-"""Name of what a search had found when a signal ended it; for people, not for going on."""
+"""Name of the rows that a search had when a signal ended it; for people to read, a task does not continue from them."""
 
 
 class Checkpoints:
-    """The rows of one task that are kept, by name."""
+    """The kept rows of one task, by name."""
 
     def __init__(self, run_path: Path, key: str) -> None:
         self.folder = run_path / PARTIAL / key
 
+    def path(self, name: str) -> Path:
+        """Return the file of the rows of a name."""
+        return self.folder / f"{name}.parquet"
+
     def read(self, name: str) -> list[dict[str, Any]] | None:
-        """Return rows that were kept; None when there are none, or not of this version."""
+        """Return kept rows; None when there are none, or not of this version."""
         try:
-            return pq.read_table(self._path(name), schema=SCHEMA).to_pylist()
+            return pq.read_table(self.path(name), schema=SCHEMA).to_pylist()
         except (OSError, pa.ArrowException):
             return None
 
     def keep(self, name: str, rows: list[dict[str, Any]]) -> Path:
-        """Write rows atomically; return where."""
+        """Write rows atomically; return their file."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_file(self._path(name)) as path:
+        with atomic_file(self.path(name)) as path:
             write_rows(rows, path)
-        return self._path(name)
+        return self.path(name)
 
     def remove(self) -> None:
-        """Remove all, for the task is published."""
+        """Remove all rows, when the task is published."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.parquet"

@@ -1,1 +1,1 @@
-"""What the studies share: preparing the data of a feature, fitting, metrics, controls."""
+"""What the studies share: splits, data of a feature, rankings, metrics, controls, rows."""

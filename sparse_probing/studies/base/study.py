@@ -8,22 +8,21 @@ from typing import get_args
 
 from probing_datasets.feature_dataset import FeatureKind
 from sparse_probing.config import ControlName, ProbingConfig, RankingName
-from sparse_probing.results import FittedProbe
-from sparse_probing.studies.base.problem import Problem
-from sparse_probing.studies.base.variants import Variant, the_chosen_basis
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.feature_data import FeatureData
+from sparse_probing.studies.base.variants import Variant, control_in_basis, the_chosen_basis
 
-Fit = Callable[[ProbingConfig, Problem], list[FittedProbe]]
+Fit = Callable[[ProbingConfig, FeatureData], list[FittedProbe]]
+Rankings = tuple[RankingName, ...]
 
 
-def the_chosen_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
+def the_chosen_ranking(config: ProbingConfig) -> Rankings:
     """Return the ranking of ``--heuristic_feature_selection_method``."""
     return (config.search.heuristic_feature_selection_method,)
 
 
-def no_ranking(_config: ProbingConfig) -> tuple[RankingName, ...]:
-    """Return nothing: the study takes all neurons."""
-    return ()
-
+NO_RANKING: Rankings = ()
+"""Rankings of a study that takes all neurons."""
 
 WITHOUT_RANDOM_NEURONS: tuple[ControlName, ...] = ("shuffled_labels", "rotation", "random_init")
 """Controls of a study that takes all neurons, or chooses among them again: random ones would change nothing."""
@@ -31,19 +30,40 @@ WITHOUT_RANDOM_NEURONS: tuple[ControlName, ...] = ("shuffled_labels", "rotation"
 
 @dataclass(frozen=True)
 class Study:
-    """What the tasks of an experiment type do to every feature."""
+    """What the tasks of an experiment type do with every feature."""
 
     fit: Fit
-    """Fits the probes of one problem."""
-    rankings: Callable[[ProbingConfig], tuple[RankingName, ...]] = the_chosen_ranking
-    """Rankings that it needs; they are computed for all features of a layer at once."""
+    """Fits the probes of one feature at one layer."""
+    rankings: Rankings | Callable[[ProbingConfig], Rankings] = the_chosen_ranking
+    """Rankings that it needs, or a function that reads them from the settings. They are computed for all features
+    of a layer at once."""
     kind: FeatureKind = "binary"
-    """Features it takes; a multiclass feature becomes one binary feature per class where it takes those."""
-    variants: Callable[[ProbingConfig], tuple[Variant, ...]] = the_chosen_basis
+    """Features that it takes; a multiclass feature becomes one binary feature per class where it takes binary ones."""
+    bases: Callable[[ProbingConfig], tuple[Variant, ...]] = the_chosen_basis
     """Bases in which it fits."""
     controls: tuple[ControlName, ...] = get_args(ControlName)
     """Controls that mean something for it; none where it is a baseline itself."""
     tunes: bool = False
     """Whether it chooses C from ``--regularization_grid``."""
     slow: bool = False
-    """Whether one feature can take minutes: what is done of a task is then kept feature by feature."""
+    """Whether one feature can take minutes: a task then keeps its finished rows feature by feature."""
+
+    def rankings_of(self, config: ProbingConfig) -> Rankings:
+        """Return the rankings that the study needs with these settings."""
+        return self.rankings(config) if callable(self.rankings) else self.rankings
+
+    def variants(self, config: ProbingConfig, with_random_init: bool) -> list[Variant]:
+        """Return the bases of the study, and then the controls of ``--controls`` that mean something for it.
+
+        Parameters
+        ----------
+        config : ProbingConfig
+        with_random_init : bool
+            Whether there are activations of the model with random weights; otherwise that control is omitted.
+        """
+        controls = [
+            control_in_basis(name, config.search.basis)
+            for name in config.statistics.controls
+            if name in self.controls and (with_random_init or name != "random_init")
+        ]
+        return [*self.bases(config), *controls]

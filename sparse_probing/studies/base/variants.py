@@ -1,4 +1,4 @@
-"""What is changed before a study is run: nothing, the basis of a layer, or what makes a control."""
+"""The variants in which a study is fitted: the plain one, other bases of the layer, and controls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparse_probing.config import BasisName, ControlName, ProbingConfig, Ranking
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of putting the question; the default is the plain one."""
+    """One way to fit a study to a feature; the default is the plain one."""
 
     control: ControlName | None = None
     basis: BasisName = "neurons"
@@ -17,9 +17,9 @@ class Variant:
     """Number of the random basis."""
     shuffle_labels: bool = False
     ranking: RankingName | None = None
-    """Takes the place of every ranking."""
+    """Replaces every ranking."""
     random_init: bool = False
-    """Take the activations of the same model with random weights."""
+    """Use the activations of the same model with random weights."""
 
 
 NEURONS = Variant()
@@ -34,7 +34,7 @@ CONTROLS: dict[ControlName, Variant] = {
 
 
 def control_in_basis(name: ControlName, basis: BasisName) -> Variant:
-    """Return a control for probes in a basis: it changes one thing, and leaves the basis unless that is it."""
+    """Return a control for probes in a basis: it changes one thing, and keeps the basis unless it changes that."""
     control = CONTROLS[name]
     return control if control.basis != "neurons" else replace(control, basis=basis)
 
@@ -51,4 +51,4 @@ def rotations(config: ProbingConfig) -> tuple[Variant, ...]:
 
 def neurons_and_rotations(config: ProbingConfig) -> tuple[Variant, ...]:
     """Return the neurons themselves and then ``n_trials`` rotations."""
-    return (NEURONS, *rotations(config))
+    return (NEURONS, *(Variant(basis="rotation", trial=trial) for trial in range(config.statistics.n_trials)))

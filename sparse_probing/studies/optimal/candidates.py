@@ -23,7 +23,7 @@ from sparse_probing.probes.optimal.problem import (
 from sparse_probing.probes.optimal.result import Limits, OptimalFit
 from sparse_probing.probes.optimal.solve import solve
 from sparse_probing.probes.validation import Floats, Integers
-from sparse_probing.studies.base.problem import Columns, Problem
+from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.regression import RANKING as REGRESSION_RANKING
 
 
@@ -33,42 +33,42 @@ def filter_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
 
 
 def regression_filter_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
-    """Return the same for features of numbers, of which there is one ranking."""
+    """Return the same for features that are numbers, which have one ranking."""
     return (REGRESSION_RANKING,) if config.optimal.osp_heuristic_filter_size > 0 else ()
 
 
-def candidates(config: ProbingConfig, problem: Problem) -> Candidates:
-    """Return the neurons of ``--osp_heuristic_filter_size``, or all."""
+def candidates(config: ProbingConfig, data: FeatureData) -> Candidates:
+    """Return the best-ranked neurons of ``--osp_heuristic_filter_size``, or all."""
     if config.optimal.osp_heuristic_filter_size <= 0:
-        return Candidates(config, problem, problem.columns())
-    ranking = REGRESSION_RANKING if problem.kind == "regression" else config.search.heuristic_feature_selection_method
-    best = np.sort(problem.top(ranking, config.optimal.osp_heuristic_filter_size))
-    return Candidates(config, problem, problem.columns(best), ranking)
+        return Candidates(config, data, data.select())
+    ranking = REGRESSION_RANKING if data.kind == "regression" else config.search.heuristic_feature_selection_method
+    best = np.sort(data.top(ranking, config.optimal.osp_heuristic_filter_size))
+    return Candidates(config, data, data.select(best), ranking)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Neurons of a problem, scaled once, for any number of searches."""
+    """Neurons of a feature's data, scaled once, for any number of searches."""
 
     config: ProbingConfig
-    problem: Problem
-    data: Columns
+    data: FeatureData
+    neurons: SelectedNeurons
     ranking: str = ""
-    """By which they were chosen from the layer; empty when they are all of it."""
+    """The ranking that chose them from the layer; empty when they are the whole layer."""
 
     @property
     def width(self) -> int:
         """Number of candidates."""
-        return len(self.data.neurons)
+        return len(self.neurons.indices)
 
     @property
     def loss(self) -> LossName:
         """Loss of the probes."""
-        return "squared" if self.problem.kind == "regression" else self.config.optimal.osp_loss
+        return "squared" if self.data.kind == "regression" else self.config.optimal.osp_loss
 
     @cached_property
     def _scaled(self) -> tuple[np.ndarray, Scaling]:
-        return scaled_columns(self.data.x_train)
+        return scaled_columns(self.neurons.x_train)
 
     @property
     def scaling(self) -> Scaling:
@@ -77,17 +77,17 @@ class Candidates:
 
     @cached_property
     def _offset(self) -> float:
-        """Mean of the targets, without which squares are sought: the intercept takes it up."""
-        return float(self.data.y_train.mean()) if self.loss == "squared" else 0.0
+        """Mean of the targets, which a squared loss leaves to the intercept."""
+        return float(self.neurons.y_train.mean()) if self.loss == "squared" else 0.0
 
     @property
     def n_train(self) -> int:
         """Training rows."""
-        return len(self.data.y_train)
+        return len(self.neurons.y_train)
 
     def sparse_problem(self, multiplier: float, rows: Integers | None = None) -> SparseProblem:
-        """Return the problem of all training rows, or of some, at a ridge of ``multiplier / sqrt(rows)``."""
-        columns, y = self._scaled[0], self.data.y_train - self._offset
+        """Return the problem of all training rows, or of these, at a ridge of ``multiplier / sqrt(rows)``."""
+        columns, y = self._scaled[0], self.neurons.y_train - self._offset
         if rows is not None:
             columns, y = np.ascontiguousarray(columns[:, rows]), y[rows]
         weight = np.ones(len(y)) if self.loss == "squared" else class_weights(y)
@@ -98,26 +98,26 @@ class Candidates:
 
         Without ``record``, no proof is kept and no near-optimal supports are listed.
         """
-        config = self.config
-        limits = Limits(config.optimal.osp_timeout, config.optimal.osp_gap, interrupted=interrupted)
-        # One thread: the matrices of a node are small, and threads that wait for one another cost more than they do.
+        optimal = self.config.optimal
+        limits = Limits(optimal.osp_timeout, optimal.osp_gap, interrupted=interrupted)
+        # One thread: the matrices of a node are small, and threads that wait for one another cost more than they save.
         with signals_noted(), threadpool_limits(1):
             return solve(
                 sparse,
                 k,
                 limits,
-                config.optimal.osp_solver,
+                optimal.osp_solver,
                 starts,
-                config.activations.seed,
-                proof=config.optimal.proof and record,
-                tolerance=config.optimal.osp_near_gap if record and config.optimal.osp_near_gap else None,
-                verbose=config.optimal.gurobi_verbose,
+                self.config.activations.seed,
+                proof=optimal.proof and record,
+                tolerance=optimal.osp_near_gap if record and optimal.osp_near_gap else None,
+                verbose=optimal.gurobi_verbose,
             )
 
     def among(self, within: Integers) -> Candidates:
-        """Return some of the candidates."""
-        return Candidates(self.config, self.problem, self.problem.columns(self.data.neurons[within]), self.ranking)
+        """Return these of the candidates, by their position among them."""
+        return Candidates(self.config, self.data, self.data.select(self.neurons.indices[within]), self.ranking)
 
-    def stored(self, found: OptimalFit) -> tuple[Floats, float]:
-        """Return coefficients and intercept for the activations of ``data``."""
-        return self.scaling.undo(np.array(found.support), found.coef, found.intercept + self._offset)
+    def stored(self, fit: OptimalFit) -> tuple[Floats, float]:
+        """Return coefficients and intercept for the activations of ``neurons``."""
+        return self.scaling.undo(np.array(fit.support), fit.coef, fit.intercept + self._offset)

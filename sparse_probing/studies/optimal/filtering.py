@@ -1,4 +1,4 @@
-"""What is lost when supports are sought among a few neurons that a ranking chose first."""
+"""What is lost when supports are sought only among the neurons that a ranking put first."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.interruption import interrupted
-from sparse_probing.results import FittedProbe
-from sparse_probing.studies.base.problem import Problem
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.optimal.candidates import Candidates
 from sparse_probing.studies.optimal.rows import probes_of
 from sparse_probing.studies.optimal.sweep import growing
@@ -16,28 +16,21 @@ SIZES = (10, 25, 50, 100, 250, 1000)
 """Of the filter: 50 is the paper's."""
 
 
-def fit(config: ProbingConfig, problem: Problem) -> list[FittedProbe]:
+def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search the whole layer, and then ever more of the best-ranked neurons; ``excess`` compares the objectives."""
-    best: dict[int, float] = {}
     ranking = config.search.heuristic_feature_selection_method
-    probes = _probes(Candidates(config, problem, problem.columns()), best)
-    for size in _sizes(config, problem.width):
+    filter_sizes = {*SIZES, config.optimal.osp_heuristic_filter_size}
+    best_objectives: dict[int, float] = {}  # of the whole layer, by k
+    probes: list[FittedProbe] = []
+    for size in [data.width, *sorted(size for size in filter_sizes if 0 < size < data.width)]:
+        if size == data.width:
+            candidates = Candidates(config, data, data.select())
+        else:
+            candidates = Candidates(config, data, data.select(np.sort(data.top(ranking, size))), ranking)
+        multiplier = config.optimal.osp_ridge
+        for optimum in growing(candidates, candidates.sparse_problem(multiplier)):
+            reference = best_objectives.setdefault(len(optimum.support), optimum.objective)
+            probes += probes_of(candidates, optimum, multiplier, excess=optimum.objective / reference - 1)
         if interrupted():
             break
-        ranked = np.sort(problem.top(ranking, size))
-        probes += _probes(Candidates(config, problem, problem.columns(ranked), ranking), best)
-    return probes
-
-
-def _sizes(config: ProbingConfig, width: int) -> list[int]:
-    """Return sizes of the filter below the width, that of the command line among them."""
-    return sorted(size for size in {*SIZES, config.optimal.osp_heuristic_filter_size} if 0 < size < width)
-
-
-def _probes(among: Candidates, best: dict[int, float]) -> list[FittedProbe]:
-    """Return the probes for growing k; the first call's objectives become those that others are compared with."""
-    probes = []
-    for found in growing(among, among.sparse_problem(among.config.optimal.osp_ridge)):
-        reference = best.setdefault(len(found.support), found.objective)
-        probes += probes_of(among, found, among.config.optimal.osp_ridge, excess=found.objective / reference - 1)
     return probes

@@ -42,8 +42,10 @@ def test_changed_settings_leave_the_others():
     assert (changed.search.max_k, changed.fit.regularization, config.search.max_k) == (9, 2.0, 7)
 
 
-def test_an_unknown_setting_is_answered_with_similar_names():
-    with pytest.raises(SettingsError, match="no setting 'regularisation'. Settings with similar names: regularization"):
+def test_the_error_for_an_unknown_setting_lists_all_the_most_similar_first():
+    with pytest.raises(
+        SettingsError, match="no setting 'regularisation'. Settings, the most similar first: regularization"
+    ):
         ProbingConfig.from_flags(regularisation=1)
 
 

@@ -1,3 +1,5 @@
+"""Export of ranked neurons: the CSV, its checksum, the command line, and the files of this repository."""
+
 import shutil
 import subprocess
 from dataclasses import asdict
@@ -12,7 +14,7 @@ from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.neurons.export import export_neurons, main
 from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.plan_run import Run
+from sparse_probing.runs.planning.run import Run
 from sparse_probing.runs.tasks.results import task_folder
 
 SHIPPED = Path(__file__).parents[3] / "interpretable_neurons"
@@ -29,7 +31,7 @@ def run(tiny_harvest: HarvestConfig) -> Run:
 
 
 def checks_out(root: Path) -> bool:
-    """Ask the command that SCHEMA.md names."""
+    """Return whether the command that SCHEMA.md names accepts the checksums."""
     return (
         subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=root, capture_output=True).returncode
         == 0

@@ -1,9 +1,12 @@
+"""Ranked neurons: training rows decide the order; controls, folds and bases are treated as documented."""
+
 import pandas as pd
 import pytest
 
 from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS, best_neurons, ranked_neurons, write_ranked_neurons
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
+from tests.builders.studies import single_neuron_row as row
 
 PAPER_COLUMNS = [
     "model",
@@ -22,30 +25,17 @@ PAPER_COLUMNS = [
 
 
 @pytest.fixture
-def results(plant):
-    return load_results(run_probing(plant().with_flags(experiment_type=("enumerate_monosemantic",))))
+def run(plant):
+    return run_probing(plant().with_flags(experiment_type=("enumerate_monosemantic",)))
 
 
-def row(layer, neuron, train_f1, test_f1, feature="German", control="", k=1, **further):
-    common = dict.fromkeys(CSV_COLUMNS, 0.5) | {"hook_point": "mlp.hook_post", "coef": [1.0] * k}
-    return common | {
-        "layer": layer,
-        "support": [neuron] * k,
-        "train_f1_score": train_f1,
-        "test_f1_score": test_f1,
-        "feature": feature,
-        "control": control,
-        "k": k,
-        "basis": "neurons",
-        "probe": "single_neuron_logistic",
-        "fold": 0,
-        "ranking": "mean_dif",
-        **further,
-    }
+@pytest.fixture
+def results(run):
+    return load_results(run)
 
 
 def table(*rows):
-    return pd.DataFrame(rows).drop(columns=["neuron", "hook_loc", "rank", "control_f1_score"])
+    return pd.DataFrame(rows)
 
 
 def test_training_rows_decide_the_order_and_never_test_rows():
@@ -54,7 +44,12 @@ def test_training_rows_decide_the_order_and_never_test_rows():
 
 
 def test_ranks_count_within_a_feature_and_ties_go_to_the_earlier_neuron():
-    rows = [row(1, 2, 0.8, 0.1), row(0, 9, 0.8, 0.2), row(0, 5, 0.8, 0.3), row(0, 1, 0.2, 0.4, feature="French")]
+    rows = [
+        row(1, 2, 0.8, 0.1),
+        row(0, 9, 0.8, 0.2),
+        row(0, 5, 0.8, 0.3),
+        row(0, 1, 0.2, 0.4, feature="French"),
+    ]
     ranked = ranked_neurons(table(*rows))
     assert ranked[["feature", "layer", "neuron", "rank"]].values.tolist() == [
         ["French", 0, 1, 1],
@@ -64,7 +59,7 @@ def test_ranks_count_within_a_feature_and_ties_go_to_the_earlier_neuron():
     ]
 
 
-def test_probes_of_several_neurons_are_left_out():
+def test_probes_of_several_neurons_are_not_ranked():
     ranked = ranked_neurons(table(row(0, 7, 0.6, 0.5), row(0, 3, 0.9, 0.9, k=2)))
     assert ranked["neuron"].tolist() == [7]
 
@@ -103,7 +98,7 @@ def test_the_csv_has_the_columns_of_the_paper_first(results, tmp_path):
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-def test_directions_of_a_rotated_layer_are_no_neurons():
+def test_directions_of_a_rotated_layer_are_not_neurons():
     ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 8, 0.99, 0.9, basis="rotation")))
     assert ranked["neuron"].tolist() == [7]
 
@@ -113,7 +108,18 @@ def test_a_neuron_that_two_studies_fitted_is_listed_once():
     assert ranked["neuron"].tolist() == [7]
 
 
-def test_of_a_cross_validation_the_first_fold_counts():
-    ranked = ranked_neurons(table(row(0, 7, 0.6, 0.9), row(0, 7, 0.99, 0.5, fold=1), row(0, 3, 0.65, 0.1)))
+def test_the_first_fold_of_a_cross_validation_is_ranked():
+    ranked = ranked_neurons(
+        table(
+            row(0, 7, 0.6, 0.9),
+            row(0, 7, 0.99, 0.5, fold=1),
+            row(0, 3, 0.65, 0.1),
+        )
+    )
     assert ranked[["neuron", "rank"]].values.tolist() == [[3, 1], [7, 2]]
     assert ranked["test_f1_score"].tolist() == pytest.approx([0.1, 0.9])
+
+
+def test_a_run_or_its_folder_is_ranked_like_its_rows(run, results):
+    assert ranked_neurons(run).equals(ranked_neurons(results))
+    assert best_neurons(str(run.path)).equals(best_neurons(results))

@@ -1,3 +1,5 @@
+"""The synthetic study: planted layers, the share of planted neurons that rankings find, the command line."""
+
 import sys
 
 import numpy as np

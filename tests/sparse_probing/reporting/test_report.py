@@ -1,14 +1,17 @@
+"""The report of a run: its tables, the CSV of neurons, and the figure where one shows everything."""
+
 import io
 
 import pytest
 from rich.console import Console
 
-from sparse_probing.reporting.report import _stands_beside, report
+from sparse_probing.reporting.report import report, shown_probes
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 
 
 def reported(config):
+    """Run, report, and return the names of the written files and the printed text."""
     output = io.StringIO()
     run = run_probing(config)
     written = report(run, Console(file=output, width=140))
@@ -46,7 +49,7 @@ def test_optimal_probes_are_shown_without_their_refits_and_ridges_not_chosen(con
     config = config.with_flags(layers=(1,), osp_upto_k=2, controls=(), features_per_task=2)
     tuning = config.with_flags(experiment_type=("osp_tuning",), osp_ridge_grid=(0.01, 3.0), tuning_folds=2)
     rows = load_results(run_probing(tuning))
-    shown = rows[~_stands_beside(rows)]
+    shown = shown_probes(rows)
     assert len(rows) == 16
     assert set(shown["probe"]) == {"optimal_hinge"}
     assert (shown.groupby(["feature", "k"]).size() == 1).all()
@@ -66,3 +69,14 @@ def test_filters_of_several_sizes_are_told_apart(config):
 def test_without_the_control_its_column_is_empty(config):
     _, text = reported(config.with_flags(controls=()))
     assert "nan" in next(line for line in text.splitlines() if "strong" in line)
+
+
+def test_rows_are_reported_like_their_run_without_files(config, tmp_path):
+    run = run_probing(config)
+    of_run, of_rows = io.StringIO(), io.StringIO()
+    written = report(run, Console(file=of_run, width=140))
+    assert report(load_results(run), Console(file=of_rows, width=140)) == []
+    assert of_run.getvalue().startswith(of_rows.getvalue())
+    elsewhere = report(load_results(run), Console(file=io.StringIO()), tmp_path / "elsewhere")
+    assert [path.name for path in elsewhere] == [path.name for path in written]
+    assert all(path.is_file() for path in elsewhere)

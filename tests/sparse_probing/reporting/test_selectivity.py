@@ -1,3 +1,5 @@
+"""Selectivity: every probe minus its own control, of rows or of a run."""
+
 import pytest
 
 from sparse_probing.reporting.selectivity import KEYS, selectivity
@@ -6,9 +8,14 @@ from sparse_probing.runs.load_results import load_results
 
 
 @pytest.fixture
-def results(plant):
+def run(plant):
     controls = ("shuffled_labels", "random_neurons", "rotation")
-    return load_results(run_probing(plant().with_flags(controls=controls, feature_subset=("strong",))))
+    return run_probing(plant().with_flags(controls=controls, feature_subset=("strong",)))
+
+
+@pytest.fixture
+def results(run):
+    return load_results(run)
 
 
 def test_every_probe_is_compared_with_its_own_control(results):
@@ -16,8 +23,8 @@ def test_every_probe_is_compared_with_its_own_control(results):
     plain = results[results["control"] == ""]
     assert len(table) == 3 * len(plain)
     row = table[(table["layer"] == 1) & (table["k"] == 1) & (table["control"] == "shuffled_labels")].iloc[0]
-    by_hand = results[(results["layer"] == 1) & (results["k"] == 1)].set_index("control")["test_f1_score"]
-    assert row["selectivity"] == pytest.approx(by_hand[""] - by_hand["shuffled_labels"])
+    f1 = results[(results["layer"] == 1) & (results["k"] == 1)].set_index("control")["test_f1_score"]
+    assert row["selectivity"] == pytest.approx(f1[""] - f1["shuffled_labels"])
 
 
 def test_the_planted_neuron_is_selective_and_noise_is_not(results):
@@ -37,3 +44,7 @@ def test_without_controls_there_is_nothing_to_compare(results):
     table = selectivity(results[results["control"] == ""])
     assert table.empty
     assert {*KEYS, "control", "score", "control_score", "selectivity"} == set(table.columns)
+
+
+def test_a_run_is_compared_like_its_rows(run, results):
+    assert selectivity(run).equals(selectivity(results))

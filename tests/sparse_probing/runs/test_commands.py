@@ -7,7 +7,7 @@ import pytest
 import probing_experiment
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run import settings_folder
 from sparse_probing.runs.submissions import alive_lock, read_submissions
 from sparse_probing.runs.tasks import attempt_task as entry
@@ -25,7 +25,7 @@ def script(monkeypatch, capsys):
 @pytest.fixture
 def run(plant):
     """A run of the settings that PLANTED names, of which no task has run."""
-    return plan_run(plant())
+    return create_run(plant())
 
 
 def test_status_follows_a_run_from_its_start_to_its_end(script, run):

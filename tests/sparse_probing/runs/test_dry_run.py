@@ -11,7 +11,7 @@ import pytest
 from sparse_probing.runs import dry_run as dry_run_module
 from sparse_probing.runs.dry_run import dry_run, estimate
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.plan_run import make_plan, plan_run
+from sparse_probing.runs.planning.create_run import build_run, create_run
 from tests.builders.runs import set_seconds
 
 
@@ -34,14 +34,14 @@ def files(config):
 def test_the_tasks_are_shown_and_nothing_is_written(config):
     before = files(config)
     text = dry_run(config)
-    assert text.startswith(f"4 tasks (4 todo) in {make_plan(config).path}\n")
+    assert text.startswith(f"4 tasks (4 todo) in {build_run(config).path}\n")
     assert "estimated hours: unknown" in text
     assert text.endswith("Nothing was run or submitted.")
     assert files(config) == before
 
 
 def test_gigabytes_are_those_of_the_store(config, monkeypatch):
-    run = plan_run(config)
+    run = create_run(config)
     plan = dry_run_module.open_inputs(config).store.plan
     layer = plan.n_rows * 20 * 4 / 1e9
     big = dataclasses.replace(plan, n_rows=plan.n_rows * 1_000_000)
@@ -60,11 +60,11 @@ def test_hours_are_those_of_finished_tasks_of_this_run_or_an_earlier_one(config)
     earlier = run_probing(config)
     set_seconds(earlier, 1800.0)
     later = config.with_flags(seed=1, workers=2, cluster="local")
-    assert estimate(make_plan(later), make_plan(later).tasks).hours == pytest.approx(2.0)
+    assert estimate(build_run(later), build_run(later).tasks).hours == pytest.approx(2.0)
     assert "estimated: 2.00 hours of work, 1.00 hours with 2 at a time (from 4 finished tasks)" in dry_run(later)
     set_seconds(run_probing(later), 3600.0)
-    assert estimate(plan_run(later), make_plan(later).tasks).hours == pytest.approx(4.0)
-    other = make_plan(config.with_flags(experiment_type=("dense_probe",)))
+    assert estimate(create_run(later), build_run(later).tasks).hours == pytest.approx(4.0)
+    other = build_run(config.with_flags(experiment_type=("dense_probe",)))
     assert estimate(other, other.tasks).hours is None
 
 

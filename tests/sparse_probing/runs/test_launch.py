@@ -13,7 +13,7 @@ from sparse_probing.config import ProbingConfig
 from sparse_probing.runs import harvest_first
 from sparse_probing.runs.executors.this_process import ThisProcess
 from sparse_probing.runs.launch import launch, raise_failures, run_probing
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run import load_run
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.submissions import read_submissions
@@ -94,7 +94,7 @@ def test_a_damaged_shard_is_named_and_the_other_layers_finish(config, cluster):
         run_probing(config.with_flags(cluster=cluster, workers=1))
     assert str(error.value).count(", layer 0): Layer 0, part 1: ") == 2
     (path,) = (config.activations.results_dir / "probing").rglob("run.json")
-    run = plan_run(config)
+    run = create_run(config)
     assert path.parent == run.path
     done = [task.layer for key, task in run.tasks.items() if read_record(run.path, key)]
     assert done == [1, 1]
@@ -131,7 +131,7 @@ def test_a_task_that_the_disk_stopped_runs_again_without_a_request(config, monke
     with pytest.raises(OSError, match="No space left"):
         run_probing(config)
     monkeypatch.undo()
-    assert run_status(plan_run(config)).counts["lost"] == 1
+    assert run_status(create_run(config)).counts["lost"] == 1
     assert run_status(run_probing(config)).all_done
 
 
@@ -142,7 +142,7 @@ def test_an_interrupted_task_leaves_no_attempt(config, monkeypatch):
     monkeypatch.setattr(entry, "run_task", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_probing(config)
-    assert run_status(plan_run(config)).counts["todo"] == 4
+    assert run_status(create_run(config)).counts["todo"] == 4
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -172,11 +172,11 @@ def test_without_slurm_nothing_is_submitted(config, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SettingsError, match="There is no sbatch here"):
         run_probing(config.with_flags(cluster="slurm"))
-    assert run_status(plan_run(config)).counts["todo"] == 4
+    assert run_status(create_run(config)).counts["todo"] == 4
 
 
 def test_while_slurm_does_not_answer_nothing_runs_here_either(config, monkeypatch, tmp_path):
-    run = plan_run(config)
+    run = create_run(config)
     record_jobs(run, "slurm", [list(run.tasks)])
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(TaskError, match=r"Slurm does not answer.*nothing was submitted.*delete .*/submissions"):
@@ -186,7 +186,7 @@ def test_while_slurm_does_not_answer_nothing_runs_here_either(config, monkeypatc
 
 def test_a_task_that_died_is_named_with_the_end_of_its_log_and_runs_again(config, monkeypatch, tmp_path):
     let_slurm_forget_all_jobs(tmp_path / "bin", monkeypatch)
-    run = plan_run(config)
+    run = create_run(config)
     first, *others = run.tasks
     submission = record_jobs(run, "slurm", [[first], others], "12", phase="intent")
     log = write_log(run, submission, "12_0", "ImportError: no such module\nsrun: error: n1: task 0: Exited\n")
@@ -204,7 +204,7 @@ def test_a_task_that_died_is_named_with_the_end_of_its_log_and_runs_again(config
 
 def test_a_launch_warns_of_tasks_that_died_twice_in_a_row(config, caplog, monkeypatch, tmp_path):
     let_slurm_forget_all_jobs(tmp_path / "bin", monkeypatch)
-    run = plan_run(config)
+    run = create_run(config)
     for job in ("12", "13"):
         submission = record_jobs(run, "slurm", [[key] for key in run.tasks], job)
         log = write_log(run, submission, f"{job}_0", f"ImportError of {job}\n")
@@ -216,7 +216,7 @@ def test_a_launch_warns_of_tasks_that_died_twice_in_a_row(config, caplog, monkey
 
 def test_a_launch_does_not_warn_of_tasks_that_died_once(config, caplog, monkeypatch, tmp_path):
     let_slurm_forget_all_jobs(tmp_path / "bin", monkeypatch)
-    run = plan_run(config)
+    run = create_run(config)
     record_jobs(run, "slurm", [[key] for key in run.tasks], "12")
     run_probing(config)
     assert "in a row" not in caplog.text

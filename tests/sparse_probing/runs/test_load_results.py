@@ -5,10 +5,10 @@ import shutil
 import pytest
 
 from probing_datasets.foundation.errors import TaskError
-from sparse_probing.results import COLUMNS
+from sparse_probing.result_rows import COLUMNS
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks.results import ROWS, task_folder
 from tests.builders.runs import cut_short
 
@@ -39,7 +39,7 @@ def test_unfinished_and_damaged_tasks_are_not_loaded(run):
 
 
 def test_nothing_finished(plant):
-    run = plan_run(plant())
+    run = create_run(plant())
     with pytest.raises(TaskError, match=r"No task of .* is finished. Run probing_experiment.py with the same settings"):
         load_results(run)
 

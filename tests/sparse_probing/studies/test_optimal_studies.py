@@ -1,4 +1,4 @@
-"""Studies of optimal supports: what they report, and that it can be proved again."""
+"""Studies of optimal supports: what they report, and that the reports can be proved again."""
 
 import dataclasses
 import signal
@@ -18,6 +18,7 @@ from sparse_probing.probes.optimal.support_fit import fit_support
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.optimal.candidates import Candidates
 from sparse_probing.studies.optimal.verification import verify_row
+from tests.builders.studies import planted_data, rank_and_fit
 
 SWEEP = STUDIES["optimal_sparse_probing"]
 
@@ -27,15 +28,15 @@ def optimal(probes):
 
 
 def row_of(probe):
-    """The columns as they come back from parquet."""
+    """Return the columns as they are read from parquet."""
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in probe.as_row().items()}
 
 
-def test_the_support_is_the_best_of_all_pairs(config, planted, fit):
-    problem = planted()
-    found = optimal(fit(SWEEP, config, problem))[1]
-    sparse = Candidates(config, problem, problem.columns()).sparse_problem(1.0)
-    objectives = {s: fit_support(sparse, np.array(s)).objective for s in combinations(range(problem.width), 2)}
+def test_the_support_is_the_best_of_all_pairs(config):
+    data = planted_data()
+    found = optimal(rank_and_fit(SWEEP, config, data))[1]
+    sparse = Candidates(config, data, data.select()).sparse_problem(1.0)
+    objectives = {s: fit_support(sparse, np.array(s)).objective for s in combinations(range(data.width), 2)}
     assert tuple(found.support) == min(objectives, key=objectives.get)
     assert found.objective == pytest.approx(min(objectives.values()), rel=1e-6)
     assert found.further["lower_bound"] <= min(objectives.values())
@@ -43,78 +44,78 @@ def test_the_support_is_the_best_of_all_pairs(config, planted, fit):
 
 
 @pytest.mark.parametrize("standardise", [False, True])
-def test_coefficients_are_for_stored_activations(config, planted, fit, standardise):
-    problem = planted(standardise=standardise)
-    x = problem.layer[problem.train.row].astype(np.float64)
-    for probe in optimal(fit(SWEEP, config, problem)):
+def test_coefficients_are_for_stored_activations(config, standardise):
+    data = planted_data(standardise=standardise)
+    x = data.layer[data.train.row].astype(np.float64)
+    for probe in optimal(rank_and_fit(SWEEP, config, data)):
         scores = x[:, probe.support] @ probe.coef + probe.intercept
-        weight = class_weights(problem.train.label)
-        loss = weight @ np.maximum(0, 1 - problem.train.label * scores)
+        weight = class_weights(data.train.label)
+        loss = weight @ np.maximum(0, 1 - data.train.label * scores)
         scaled = probe.coef * 10 * x[:, probe.support].std(axis=0)
         g = probe.further["ridge"]
         assert probe.objective == pytest.approx(loss + scaled @ scaled / (2 * g), rel=1e-5)
         assert g == pytest.approx(ridge_of(len(x), probe.further["ridge_multiplier"]))
 
 
-def test_the_refit_is_the_logistic_probe_of_the_support(config, planted, fit):
-    problem = planted()
-    data = problem.columns()
-    probes = fit(SWEEP, config, problem)
+def test_the_refit_is_the_logistic_probe_of_the_support(config):
+    data = planted_data()
+    neurons = data.select()
+    probes = rank_and_fit(SWEEP, config, data)
     assert [p.probe for p in probes] == ["optimal_hinge", "logistic"] * 2
     for own, refit in zip(probes[::2], probes[1::2], strict=True):
         assert own.support.tolist() == refit.support.tolist()
         reference = LogisticRegression(C=0.5, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
-        reference.fit(data.x_train[:, refit.support].astype(np.float64), data.y_train)
+        reference.fit(neurons.x_train[:, refit.support].astype(np.float64), neurons.y_train)
         np.testing.assert_allclose(refit.coef, reference.coef_[0], atol=1e-4)
 
 
-def test_intervals_hold_the_estimate(config, planted, fit):
-    for probe in fit(SWEEP, config, planted(shift=1.0)):
+def test_intervals_hold_the_estimate(config):
+    for probe in rank_and_fit(SWEEP, config, planted_data(shift=1.0)):
         for name in ("f1_score", "roc_auc"):
             low, high = (probe.metrics[f"test_{name}_{end}"] for end in ("low", "high"))
             assert low < probe.metrics[f"test_{name}"] < high
 
 
 @pytest.mark.parametrize("name", ["optimal_sparse_probing", "osp_iterative_pruning", "test_osp_heuristic_filtering"])
-def test_every_proof_is_accepted_and_belongs_to_its_row(name, config, planted, fit):
+def test_every_proof_is_accepted_and_belongs_to_its_row(name, config):
     config = config.with_flags(proof=True, osp_upto_k=2, iterative_pruning_fixed_k=2)
-    problem = planted(shift=1.0)
-    rows = [row_of(p) for p in optimal(fit(STUDIES[name], config, problem))]
-    assert all(verify_row(config, problem, row).proved for row in rows)
+    data = planted_data(shift=1.0)
+    rows = [row_of(p) for p in optimal(rank_and_fit(STUDIES[name], config, data))]
+    assert all(verify_row(config, data, row).proved for row in rows)
     assert all(row["regularization"] is None for row in rows)
     first, second = rows[:2]
-    assert not verify_row(config, problem, first | {"optimality_gap": 0.0}).proved
-    strict = verify_row(config.with_flags(osp_gap=1e-5), problem, first)
+    assert not verify_row(config, data, first | {"optimality_gap": 0.0}).proved
+    strict = verify_row(config.with_flags(osp_gap=1e-5), data, first)
     assert strict.proved == (first["optimality_gap"] <= 1e-5)
     assert strict.proved or "says proved, but its gap is" in strict.reason
-    other = verify_row(config, problem, second | {"lower_bound": second["lower_bound"] * 1.001})
+    other = verify_row(config, data, second | {"lower_bound": second["lower_bound"] * 1.001})
     assert not other.proved
     assert "of another probe" in other.reason
-    assert not verify_row(config, problem, first | {"support": [first["support"][0] - 1]}).proved
-    assert not verify_row(config, planted(shift=1.0, seed=1), first).proved
+    assert not verify_row(config, data, first | {"support": [first["support"][0] - 1]}).proved
+    assert not verify_row(config, planted_data(shift=1.0, seed=1), first).proved
 
 
-def test_a_filter_keeps_the_best_ranked_neurons_and_says_so(config, planted, fit):
+def test_a_filter_keeps_the_best_ranked_neurons_and_says_so(config):
     config = config.with_flags(osp_heuristic_filter_size=5, proof=True)
-    problem = planted(shift=1.0)
-    for probe in optimal(fit(SWEEP, config, problem)):
+    data = planted_data(shift=1.0)
+    for probe in optimal(rank_and_fit(SWEEP, config, data)):
         assert probe.further["n_candidates"] == 5
         assert set(probe.support) <= set(probe.further["candidates"])
         assert (probe.ranking, probe.rank) == ("mean_dif", 0)
-        assert verify_row(config, problem, row_of(probe)).proved
+        assert verify_row(config, data, row_of(probe)).proved
 
 
-def test_what_a_filter_loses_shrinks_as_it_grows(config, planted, fit):
-    probes = optimal(fit(STUDIES["test_osp_heuristic_filtering"], config, planted(shift=0.5)))
+def test_what_a_filter_loses_shrinks_as_it_grows(config):
+    probes = optimal(rank_and_fit(STUDIES["test_osp_heuristic_filtering"], config, planted_data(shift=0.5)))
     of_pairs = {p.further["n_candidates"]: p.further["excess"] for p in probes if len(p.support) == 2}
     assert sorted(of_pairs) == [10, 25, 30]
     assert of_pairs[30] == 0
     assert of_pairs[10] >= of_pairs[25] - config.optimal.osp_gap >= -2 * config.optimal.osp_gap
 
 
-def test_tuning_chooses_one_ridge_for_each_k_on_training_rows(config, planted, fit):
-    config, problem = config.with_flags(osp_ridge_grid=(0.001, 3.0)), planted(shift=1.0)
-    probes = optimal(fit(STUDIES["osp_tuning"], config, problem))
+def test_tuning_chooses_one_ridge_for_each_k_on_training_rows(config):
+    config, data = config.with_flags(osp_ridge_grid=(0.001, 3.0)), planted_data(shift=1.0)
+    probes = optimal(rank_and_fit(STUDIES["osp_tuning"], config, data))
     assert [(len(p.support), p.further["ridge_multiplier"]) for p in probes] == [
         (1, 0.001), (2, 0.001), (1, 3.0), (2, 3.0),
     ]  # fmt: skip
@@ -123,14 +124,14 @@ def test_tuning_chooses_one_ridge_for_each_k_on_training_rows(config, planted, f
         assert [f["chosen"] for f in of_k].count(True) == 1
         best = max(of_k, key=lambda f: f["validation_f1_score"])
         assert best["chosen"]
-    flipped = dataclasses.replace(problem.test, label=-problem.test.label)
-    again = optimal(fit(STUDIES["osp_tuning"], config, dataclasses.replace(problem, test=flipped)))
+    flipped = dataclasses.replace(data.test, label=-data.test.label)
+    again = optimal(rank_and_fit(STUDIES["osp_tuning"], config, dataclasses.replace(data, test=flipped)))
     assert [p.further["chosen"] for p in again] == [p.further["chosen"] for p in probes]
 
 
-def test_pruning_takes_the_best_neuron_away(config, planted, fit):
+def test_pruning_takes_the_best_neuron_away(config):
     config = config.with_flags(iterative_pruning_fixed_k=2)
-    probes = optimal(fit(STUDIES["osp_iterative_pruning"], config, planted()))
+    probes = optimal(rank_and_fit(STUDIES["osp_iterative_pruning"], config, planted_data()))
     assert [p.further["step"] for p in probes] == [0, 1, 2, 3]
     assert [p.further["n_candidates"] for p in probes] == [30, 29, 28, 27]
     assert 11 in probes[0].support
@@ -138,31 +139,31 @@ def test_pruning_takes_the_best_neuron_away(config, planted, fit):
     assert [p.objective for p in probes] == sorted(p.objective for p in probes)
 
 
-def test_near_supports_are_all_that_are_near(config, planted, fit):
-    problem = planted(shift=1.0)
+def test_near_supports_are_all_that_are_near(config):
+    data = planted_data(shift=1.0)
     config = config.with_flags(osp_near_gap=0.01)
-    probe = optimal(fit(SWEEP, config, problem))[1]
-    sparse = Candidates(config, problem, problem.columns()).sparse_problem(1.0)
-    objectives = {s: fit_support(sparse, np.array(s)).objective for s in combinations(range(problem.width), 2)}
+    probe = optimal(rank_and_fit(SWEEP, config, data))[1]
+    sparse = Candidates(config, data, data.select()).sparse_problem(1.0)
+    objectives = {s: fit_support(sparse, np.array(s)).objective for s in combinations(range(data.width), 2)}
     near = {s for s, value in objectives.items() if value <= 1.01 * min(objectives.values())}
     assert {tuple(s) for s in probe.further["near_supports"]} == near
     assert len(near) > 1
 
 
-def test_a_planted_neuron_is_stable_and_noise_is_not(config, planted, fit):
+def test_a_planted_neuron_is_stable_and_noise_is_not(config):
     config = config.with_flags(osp_resamples=6)
-    one, two = optimal(fit(SWEEP, config, planted()))
+    one, two = optimal(rank_and_fit(SWEEP, config, planted_data()))
     assert one.further["support_stability"].tolist() == [1.0]
     stability = dict(zip(two.support.tolist(), two.further["support_stability"].tolist(), strict=True))
     assert stability.pop(11) == 1.0
     assert next(iter(stability.values())) < 1.0
 
 
-def test_squares_are_the_ridge_regression_of_the_best_neuron(config, planted, fit):
-    problem = planted(kind="regression", shift=1.0)
-    one, _ = fit(STUDIES["optimal_sparse_regression"], config, problem)
-    columns, _ = scaled_columns(problem.layer[problem.train.row])
-    y, g = problem.train.label - problem.train.label.mean(), one.further["ridge"]
+def test_squares_are_the_ridge_regression_of_the_best_neuron(config):
+    data = planted_data(kind="regression", shift=1.0)
+    one, _ = rank_and_fit(STUDIES["optimal_sparse_regression"], config, data)
+    columns, _ = scaled_columns(data.layer[data.train.row])
+    y, g = data.train.label - data.train.label.mean(), one.further["ridge"]
     x = columns.astype(np.float64)
     best = (y @ y - (x @ y) ** 2 / ((x * x).sum(axis=1) + 1 / g)) / 2
     assert one.support.tolist() == [np.argmin(best)]
@@ -189,21 +190,21 @@ def ctrl_c_at_the_second_search(monkeypatch):
 
 
 @pytest.mark.usefixtures("ctrl_c_at_the_second_search")
-def test_a_signal_ends_the_search_and_keeps_what_was_found(config, planted, fit):
-    probes = optimal(fit(SWEEP, config.with_flags(osp_upto_k=5), planted()))
+def test_a_signal_ends_the_search_and_keeps_what_was_found(config):
+    probes = optimal(rank_and_fit(SWEEP, config.with_flags(osp_upto_k=5), planted_data()))
     assert [len(p.support) for p in probes] == [1, 2]
     assert interrupted()
 
 
 @pytest.mark.usefixtures("ctrl_c_at_the_second_search")
-def test_a_signal_leaves_no_share_of_unfinished_resamples(config, planted, fit):
-    (probe,) = optimal(fit(SWEEP, config.with_flags(osp_resamples=4), planted()))
+def test_a_signal_leaves_no_share_of_unfinished_resamples(config):
+    (probe,) = optimal(rank_and_fit(SWEEP, config.with_flags(osp_resamples=4), planted_data()))
     assert probe.further["support_stability"] is None
 
 
 @pytest.mark.usefixtures("ctrl_c_at_the_second_search")
-def test_a_signal_leaves_no_choice_by_unfinished_folds(config, planted, fit):
-    probes = optimal(fit(STUDIES["osp_tuning"], config, planted()))
+def test_a_signal_leaves_no_choice_by_unfinished_folds(config):
+    probes = optimal(rank_and_fit(STUDIES["osp_tuning"], config, planted_data()))
     assert probes
     assert all("chosen" not in p.further and "validation_f1_score" not in p.further for p in probes)
 

@@ -1,4 +1,4 @@
-"""The contract of every study, whatever it composes."""
+"""The contract of every study: sound rows, scikit-learn's numbers, planted neurons found, test rows not used."""
 
 import dataclasses
 from typing import get_args
@@ -9,10 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from sparse_probing.config import ProbingConfig, StudyName
-from sparse_probing.results import COLUMNS, METRICS
+from sparse_probing.result_rows import COLUMNS, METRICS
 from sparse_probing.studies import STUDIES
-
-WIDTH, PLANTED = 30, 11
+from tests.builders.studies import PLANTED, WIDTH, planted_data, rank_and_fit
 
 BINARY = [name for name, study in STUDIES.items() if study.kind == "binary"]
 L2 = [  # their probes are L2-regularised logistic fits, which scikit-learn has too
@@ -31,7 +30,7 @@ TIMES = ("seconds", "seconds_to_support")
 
 
 def rows(probes):
-    """All columns but the times, which no seed decides."""
+    """Return all columns except the times, which no seed decides."""
     return [
         {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in p.as_row().items() if k not in TIMES}
         for p in probes
@@ -43,9 +42,9 @@ def test_every_experiment_type_has_a_study():
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_every_row_is_sound(name, config, planted, fit):
-    problem = planted(kind=STUDIES[name].kind)
-    probes = fit(STUDIES[name], config, problem)
+def test_every_row_is_sound(name, config):
+    data = planted_data(kind=STUDIES[name].kind)
+    probes = rank_and_fit(STUDIES[name], config, data)
     assert probes
     for probe in probes:
         assert set(probe.as_row()) <= set(COLUMNS)
@@ -60,8 +59,8 @@ def test_every_row_is_sound(name, config, planted, fit):
 
 
 @pytest.mark.parametrize("name", BINARY)
-def test_binary_probes_have_all_metrics_and_a_measure_of_convergence(name, config, planted, fit):
-    for probe in fit(STUDIES[name], config, planted()):
+def test_binary_probes_have_all_metrics_and_a_measure_of_convergence(name, config):
+    for probe in rank_and_fit(STUDIES[name], config, planted_data()):
         assert {f"test_{metric}" for metric in METRICS} <= set(probe.metrics)
         areas = {"train_roc_auc", "train_average_precision"} if name == "all_neurons" else set()
         assert {f"train_{metric}" for metric in METRICS} - areas <= set(probe.metrics)
@@ -72,15 +71,15 @@ def test_binary_probes_have_all_metrics_and_a_measure_of_convergence(name, confi
 
 
 @pytest.mark.parametrize("name", L2)
-def test_rows_agree_with_scikit_learn(name, config, planted, fit):
-    problem = planted()
-    data = problem.columns()
-    for probe in fit(STUDIES[name], config, problem):
+def test_rows_agree_with_scikit_learn(name, config):
+    data = planted_data()
+    neurons = data.select()
+    for probe in rank_and_fit(STUDIES[name], config, data):
         reference = LogisticRegression(C=0.5, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
-        reference.fit(data.x_train[:, probe.support].astype(np.float64), data.y_train)
+        reference.fit(neurons.x_train[:, probe.support].astype(np.float64), neurons.y_train)
         np.testing.assert_allclose(probe.coef, reference.coef_[0], atol=1e-4)
         assert probe.intercept == pytest.approx(reference.intercept_[0], abs=1e-4)
-        for part, x, y in (("train", data.x_train, data.y_train), ("test", data.x_test, data.y_test)):
+        for part, x, y in (("train", neurons.x_train, neurons.y_train), ("test", neurons.x_test, neurons.y_test)):
             scores = x[:, probe.support].astype(np.float64) @ probe.coef + probe.intercept
             assert probe.metrics[f"{part}_f1_score"] == pytest.approx(
                 f1_score(y, np.where(scores > 0, 1, -1)), abs=1e-12
@@ -93,11 +92,11 @@ def test_rows_agree_with_scikit_learn(name, config, planted, fit):
 
 
 @pytest.mark.parametrize("name", L2)
-def test_standardised_probes_give_the_scores_of_scikit_learn_on_stored_activations(name, config, planted, fit):
-    problem = planted(standardise=True)
-    stored = dataclasses.replace(problem, standardise=False).columns()
+def test_standardised_probes_give_the_scores_of_scikit_learn_on_stored_activations(name, config):
+    data = planted_data(standardise=True)
+    stored = dataclasses.replace(data, standardise=False).select()
     mean, deviation = stored.x_train.astype(np.float64).mean(0), stored.x_train.astype(np.float64).std(0)
-    for probe in fit(STUDIES[name], config, problem)[:3]:
+    for probe in rank_and_fit(STUDIES[name], config, data)[:3]:
         x = (stored.x_train.astype(np.float64) - mean) / deviation
         reference = LogisticRegression(C=0.5, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
         reference.fit(x[:, probe.support], stored.y_train)
@@ -106,55 +105,58 @@ def test_standardised_probes_give_the_scores_of_scikit_learn_on_stored_activatio
 
 
 @pytest.mark.parametrize("name", L2)
-def test_the_objective_is_the_documented_one(name, config, planted, fit):
-    problem = planted()
-    data = problem.columns()
-    for probe in fit(STUDIES[name], config, problem):
-        scores = data.x_train[:, probe.support].astype(np.float64) @ probe.coef + probe.intercept
-        n_positive = (data.y_train > 0).sum()
-        weight = 300 / 2 / np.where(data.y_train > 0, n_positive, 300 - n_positive)
-        loss = weight @ np.logaddexp(0, -data.y_train * scores)
+def test_the_objective_is_the_documented_one(name, config):
+    data = planted_data()
+    neurons = data.select()
+    for probe in rank_and_fit(STUDIES[name], config, data):
+        scores = neurons.x_train[:, probe.support].astype(np.float64) @ probe.coef + probe.intercept
+        n_positive = (neurons.y_train > 0).sum()
+        weight = 300 / 2 / np.where(neurons.y_train > 0, n_positive, 300 - n_positive)
+        loss = weight @ np.logaddexp(0, -neurons.y_train * scores)
         assert probe.objective == pytest.approx(0.5 * loss + probe.coef @ probe.coef / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", [n for n in BINARY if n != "rotation_baseline"])
-def test_the_planted_neuron_is_found(name, config, planted, fit):
-    probes = fit(STUDIES[name], config, planted())
+def test_the_planted_neuron_is_found(name, config):
+    probes = rank_and_fit(STUDIES[name], config, planted_data())
     first = max(probes, key=lambda probe: probe.metrics["train_f1_score"])
     assert first.support[np.argmax(np.abs(first.coef))] == PLANTED
     assert first.metrics["test_roc_auc"] > 0.9
 
 
 @pytest.mark.parametrize("name", BINARY)
-def test_control_shuffled_labels_are_near_chance(name, config, planted, fit):
+def test_control_shuffled_labels_are_near_chance(name, config):
     areas = [
-        fit(STUDIES[name], config, planted(shuffle=True, seed=seed))[0].metrics["test_roc_auc"] for seed in range(6)
+        rank_and_fit(STUDIES[name], config, planted_data(shuffle=True, seed=seed))[0].metrics["test_roc_auc"]
+        for seed in range(6)
     ]
     assert np.mean(areas) == pytest.approx(0.5, abs=0.09)
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_same_seed_gives_the_same_rows(name, config, planted, fit):
-    problem = planted(kind=STUDIES[name].kind)
-    assert rows(fit(STUDIES[name], config, problem)) == rows(fit(STUDIES[name], config, problem))
+def test_the_same_seed_gives_the_same_rows(name, config):
+    data = planted_data(kind=STUDIES[name].kind)
+    assert rows(rank_and_fit(STUDIES[name], config, data)) == rows(rank_and_fit(STUDIES[name], config, data))
 
 
 @pytest.mark.parametrize("name", STUDIES)
-def test_test_rows_do_not_decide_anything(name, config, planted, fit):
-    problem = planted(kind=STUDIES[name].kind)
-    layer = problem.layer.copy(order="F")
-    layer[problem.test.row] *= -1
-    test = dataclasses.replace(problem.test, label=np.roll(problem.test.label, 1))
-    other = dataclasses.replace(problem, layer=layer, test=test)
-    for probe, same in zip(fit(STUDIES[name], config, problem), fit(STUDIES[name], config, other), strict=True):
+def test_test_rows_do_not_decide_anything(name, config):
+    data = planted_data(kind=STUDIES[name].kind)
+    layer = data.layer.copy(order="F")
+    layer[data.test.row] *= -1
+    test = dataclasses.replace(data.test, label=np.roll(data.test.label, 1))
+    other = dataclasses.replace(data, layer=layer, test=test)
+    for probe, same in zip(
+        rank_and_fit(STUDIES[name], config, data), rank_and_fit(STUDIES[name], config, other), strict=True
+    ):
         assert np.array_equal(probe.support, same.support)
         assert np.array_equal(probe.coef, same.coef)
 
 
 @pytest.mark.parametrize("ranking", ["mean_dif", "f_stat", "auc", "mean_dif_standardised", "lr", "svm", "mi"])
-def test_single_neurons_are_ranked_best_first(ranking, config, planted, fit):
+def test_single_neurons_are_ranked_best_first(ranking, config):
     config = config.with_flags(heuristic_feature_selection_method=ranking)
-    probes = fit(STUDIES["enumerate_monosemantic"], config, planted())
+    probes = rank_and_fit(STUDIES["enumerate_monosemantic"], config, planted_data())
     assert [p.rank for p in probes] == list(range(1, 8))
     assert [len(p.support) for p in probes] == [1] * 7
     assert {p.ranking for p in probes} == {ranking}
@@ -162,13 +164,13 @@ def test_single_neurons_are_ranked_best_first(ranking, config, planted, fit):
 
 
 @pytest.mark.parametrize("name", ["enumerate_monosemantic", "all_neurons"])
-def test_no_more_single_neurons_than_the_layer_has(name, config, planted, fit):
-    probes = fit(STUDIES[name], config.with_flags(n_neurons=1000), planted())
+def test_no_more_single_neurons_than_the_layer_has(name, config):
+    probes = rank_and_fit(STUDIES[name], config.with_flags(n_neurons=1000), planted_data())
     assert sorted(p.support.item() for p in probes) == list(range(WIDTH))
 
 
-def test_supports_of_a_sweep_are_nested(config, planted, fit):
-    probes = fit(STUDIES["heuristic_sparsity_sweep"], config, planted())
+def test_supports_of_a_sweep_are_nested(config):
+    probes = rank_and_fit(STUDIES["heuristic_sparsity_sweep"], config, planted_data())
     assert [len(p.support) for p in probes] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16]
     assert [p.rank for p in probes] == [1] + [0] * 10
     for smaller, larger in zip(probes, probes[1:], strict=False):
@@ -176,24 +178,24 @@ def test_supports_of_a_sweep_are_nested(config, planted, fit):
         assert larger.objective <= smaller.objective
 
 
-def test_a_sweep_ends_with_the_whole_layer(config, planted, fit):
-    largest = fit(STUDIES["heuristic_sparsity_sweep"], config.with_flags(max_k=1024), planted())[-1]
+def test_a_sweep_ends_with_the_whole_layer(config):
+    largest = rank_and_fit(STUDIES["heuristic_sparsity_sweep"], config.with_flags(max_k=1024), planted_data())[-1]
     assert len(largest.support) == WIDTH
 
 
-def test_the_values_of_k_can_be_chosen(config, planted, fit):
-    probes = fit(STUDIES["heuristic_sparsity_sweep"], config.with_flags(ks=(9, 3, 500)), planted())
+def test_the_values_of_k_can_be_chosen(config):
+    probes = rank_and_fit(STUDIES["heuristic_sparsity_sweep"], config.with_flags(ks=(9, 3, 500)), planted_data())
     assert [len(p.support) for p in probes] == [3, 9, WIDTH]
 
 
-def test_a_dense_probe_has_all_neurons(config, planted, fit):
-    (probe,) = fit(STUDIES["dense_probe"], config, planted())
+def test_a_dense_probe_has_all_neurons(config):
+    (probe,) = rank_and_fit(STUDIES["dense_probe"], config, planted_data())
     assert probe.support.tolist() == list(range(WIDTH))
     assert (probe.ranking, probe.rank) == ("", 0)
 
 
-def test_pruning_takes_the_best_neuron_away(config, planted, fit):
-    probes = fit(STUDIES["iterative_pruning"], config, planted())
+def test_pruning_takes_the_best_neuron_away(config):
+    probes = rank_and_fit(STUDIES["iterative_pruning"], config, planted_data())
     assert [p.further["step"] for p in probes] == [0, 1, 2, 3]
     assert PLANTED in probes[0].support
     assert all(PLANTED not in p.support for p in probes[1:])
@@ -201,26 +203,26 @@ def test_pruning_takes_the_best_neuron_away(config, planted, fit):
     assert {len(p.support) for p in probes} == {5}
 
 
-def test_regularization_is_chosen_on_validation_folds(config, planted, fit):
+def test_regularization_is_chosen_on_validation_folds(config):
     tuned = config.with_flags(regularization_grid=(1e-5, 0.1, 1e4), tuning_folds=3)
-    (noise,) = fit(STUDIES["dense_probe"], tuned, planted(shuffle=True))
+    (noise,) = rank_and_fit(STUDIES["dense_probe"], tuned, planted_data(shuffle=True))
     assert noise.further["regularization"] == 1e-5
-    (signal,) = fit(STUDIES["dense_probe"], tuned, planted())
+    (signal,) = rank_and_fit(STUDIES["dense_probe"], tuned, planted_data())
     assert signal.further["regularization"] == 0.1
-    sweep = fit(STUDIES["heuristic_sparsity_sweep"], tuned, planted())
+    sweep = rank_and_fit(STUDIES["heuristic_sparsity_sweep"], tuned, planted_data())
     assert {p.further["regularization"] for p in sweep} <= {1e-5, 0.1, 1e4}
 
 
 @pytest.mark.parametrize("name", ["enumerate_monosemantic", "heuristic_sparsity_sweep", "all_neurons"])
-def test_a_layer_with_one_neuron(name, planted, fit):
-    problem = planted()
-    one = dataclasses.replace(problem, layer=problem.layer[:, [PLANTED]])
-    (probe,) = fit(STUDIES[name], ProbingConfig(), one)
+def test_a_layer_with_one_neuron(name):
+    data = planted_data()
+    one = dataclasses.replace(data, layer=data.layer[:, [PLANTED]])
+    (probe,) = rank_and_fit(STUDIES[name], ProbingConfig(), one)
     assert probe.support.tolist() == [0]
 
 
-def test_every_neuron_has_an_interval_and_corrected_p_values(config, planted, fit):
-    probes = fit(STUDIES["all_neurons"], config.with_flags(n_permutations=39), planted())
+def test_every_neuron_has_an_interval_and_corrected_p_values(config):
+    probes = rank_and_fit(STUDIES["all_neurons"], config.with_flags(n_permutations=39), planted_data())
     assert sorted(p.support.item() for p in probes) == list(range(WIDTH))
     f1 = [p.metrics["train_f1_score"] for p in probes]
     assert f1 == sorted(f1, reverse=True)

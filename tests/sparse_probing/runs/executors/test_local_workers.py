@@ -11,7 +11,7 @@ import probing_experiment
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.runs.executors import local_workers
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.submissions import read_submissions
 from sparse_probing.runs.tasks.attempts import begin_attempt
@@ -35,7 +35,7 @@ def test_a_worker_that_dies_before_its_task_is_reported_and_the_tasks_died(confi
     with pytest.raises(TaskError, match=r"A worker process died.*fewer --workers"):
         run_probing(config)
     monkeypatch.undo()
-    status = run_status(plan_run(config))
+    status = run_status(create_run(config))
     assert status.counts["died"] == 4
     message = next(iter(status.tasks.values())).message
     assert message.startswith(f"Process {os.getpid()} on host ")
@@ -44,7 +44,7 @@ def test_a_worker_that_dies_before_its_task_is_reported_and_the_tasks_died(confi
 
 
 def test_when_a_worker_dies_during_a_task_the_others_are_still_to_do(config, monkeypatch):
-    run = plan_run(config)
+    run = create_run(config)
     monkeypatch.setattr(local_workers, "_attempt_in_worker", Deadly())
     new_submission = local_workers.ThisProcess.submit
 

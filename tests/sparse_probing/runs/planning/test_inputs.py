@@ -1,8 +1,6 @@
-"""Stage 2 reads the activations it was asked for, or says why not."""
+"""The inputs of a run: the requested data set and activations, or an error that says why not."""
 
 import shutil
-import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +8,9 @@ import pytest
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.inputs import open_inputs
-from sparse_probing.runs.planning.plan_run import plan_run
-from sparse_probing.runs.tasks.results import publish, read_record, task_folder
+from sparse_probing.runs.tasks.results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
 
 
@@ -30,11 +28,11 @@ def test_data_set_and_store_are_opened(config):
 
 def test_a_store_of_another_model_of_the_same_short_name_is_refused(config):
     with pytest.raises(StoreError, match="holds activations of tiny, not of elsewhere/tiny"):
-        plan_run(config.with_flags(model="elsewhere/tiny"))
+        create_run(config.with_flags(model="elsewhere/tiny"))
 
 
-def test_a_data_set_that_changed_after_planning_is_not_probed(config, plant):
-    run = plan_run(config)
+def test_a_data_set_that_changed_after_the_run_was_created_is_not_probed(config, plant):
+    run = create_run(config)
     key = next(iter(run.tasks))
     path = config.activations.feature_dataset_dir / config.activations.feature_dataset
     store = config.store_folder().rename(config.store_folder().with_name("aside"))
@@ -42,46 +40,25 @@ def test_a_data_set_that_changed_after_planning_is_not_probed(config, plant):
     shutil.rmtree(config.store_folder())
     store.rename(config.store_folder())
     assert load_feature_dataset(str(path), path.parent).features == ("strong", "third", "weak")
-    with pytest.raises(DatasetError, match="was made anew after its activations were stored"):
+    with pytest.raises(DatasetError, match="was made again after its activations were stored"):
         run_task(str(run.path), key)
     assert read_record(run.path, key) is None
 
 
-def test_a_store_that_changed_after_planning_is_not_probed(config):
-    run = plan_run(config)
+def test_a_store_that_changed_after_the_run_was_created_is_not_probed(config):
+    run = create_run(config)
     key = next(iter(run.tasks))
     store = ZarrStore.open(config.store_folder())
     hook = config.activations.probe_location
     start, stop = store.plan.part_range(0)
     zeros = np.zeros((stop - start, store.plan.widths[hook]), np.float32)
     store.write_part(0, {(hook, layer): zeros for layer in store.plan.layers})
-    with pytest.raises(StoreError, match="was written anew after the run was planned"):
+    with pytest.raises(StoreError, match="was written again after the run was created"):
         run_task(str(run.path), key)
     assert read_record(run.path, key) is None
 
 
-def test_two_that_publish_one_task_at_once_both_end_well(tmp_path: Path):
-    failures = []
-
-    def work() -> None:
-        try:
-            publish(tmp_path, "key", [], {"task": {}})
-        except OSError as error:
-            failures.append(error)
-
-    for _ in range(20):
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert read_record(tmp_path, "key") is not None
-        assert [p.name for p in (tmp_path / "tasks").iterdir()] == ["key"]
-        shutil.rmtree(task_folder(tmp_path, "key"))
-    assert failures == []
-
-
 def test_a_feature_named_twice_is_probed_once(config):
-    once = plan_run(config.with_flags(feature_subset=("weak", "strong")))
-    twice = plan_run(config.with_flags(feature_subset=("strong", "weak", "weak")))
+    once = create_run(config.with_flags(feature_subset=("weak", "strong")))
+    twice = create_run(config.with_flags(feature_subset=("strong", "weak", "weak")))
     assert once.tasks == twice.tasks

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.slurm.squeue import Job
 from sparse_probing.runs.status import run_status as status_module
 from sparse_probing.runs.status.deaths import last_line
@@ -13,7 +13,7 @@ from tests.builders.runs import cut_short, end_job, fail_task, publish_result, r
 
 @pytest.fixture
 def run(plant):
-    return plan_run(plant())
+    return create_run(plant())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.slurm.squeue import Job
 from sparse_probing.runs.status import run_status as status_module
 from sparse_probing.runs.status.run_status import run_status
@@ -19,7 +19,7 @@ from tests.builders.runs import cut_short, fail_task, publish_result, record_job
 
 @pytest.fixture
 def run(plant):
-    return plan_run(plant())
+    return create_run(plant())
 
 
 @pytest.fixture

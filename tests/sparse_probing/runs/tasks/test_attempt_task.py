@@ -1,27 +1,29 @@
+"""Entries of a job: tasks that another process runs come last, and what it finished is not run again."""
+
 import multiprocessing
 
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.plan_run import plan_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks import attempt_task as entry
 from sparse_probing.runs.tasks.attempts import begin_attempt, is_attempted
 from sparse_probing.runs.tasks.results import read_record
 
 
-def hold(path, begun, end):
+def hold(path, started, end):
     with locked(path):
-        begun.set()
+        started.set()
         end.wait(60)
 
 
-def test_a_task_that_another_process_is_at_comes_last(plant, monkeypatch):
-    run = plan_run(plant())
+def test_a_task_that_another_process_runs_comes_last(plant, monkeypatch):
+    run = create_run(plant())
     keys = list(run.tasks)
     context = multiprocessing.get_context("spawn")
-    begun, end, order = context.Event(), context.Event(), []
+    started, end, order = context.Event(), context.Event(), []
     other = begin_attempt(run.path, keys[0], "another")
-    process = context.Process(target=hold, args=(other, begun, end))
+    process = context.Process(target=hold, args=(other, started, end))
     process.start()
-    assert begun.wait(60)
+    assert started.wait(60)
     do = entry.run_task
 
     def note(path, key):
@@ -40,8 +42,8 @@ def test_a_task_that_another_process_is_at_comes_last(plant, monkeypatch):
     assert not any(is_attempted(run.path, key) for key in keys)
 
 
-def test_what_the_other_process_finished_meanwhile_is_not_done_again(plant, monkeypatch):
-    run = plan_run(plant())
+def test_a_task_that_another_process_finished_meanwhile_is_not_run_again(plant, monkeypatch):
+    run = create_run(plant())
     first, second, *_ = run.tasks
     do, order = entry.run_task, []
 

@@ -1,3 +1,5 @@
+"""Records of attempts: who runs a task, why it failed, which attempt was the last."""
+
 import os
 
 import pytest
@@ -13,7 +15,7 @@ def fail(path, error):
         fail_attempt(path, raised)
 
 
-def test_an_attempt_says_who_is_at_it(tmp_path, monkeypatch):
+def test_an_attempt_names_the_job_and_the_process(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     begin_attempt(tmp_path, "abc", "first")

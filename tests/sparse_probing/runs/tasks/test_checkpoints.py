@@ -1,3 +1,5 @@
+"""Kept rows of a task that is not finished: exact, separate for each task, and used after an interruption."""
+
 import os
 import signal
 import subprocess
@@ -11,7 +13,7 @@ from sparse_probing.runs.tasks.checkpoints import INTERRUPTED, PARTIAL, Checkpoi
 ROW = {"feature": "a", "k": 2, "support": [3, 5], "coef": [0.5, np.nan], "proof": b"\x00log", "status": "fine"}
 
 
-def test_rows_come_back_as_they_were_kept(tmp_path):
+def test_rows_are_read_as_they_were_kept(tmp_path):
     kept = Checkpoints(tmp_path, "key")
     assert kept.read("one") is None
     kept.keep("one", [ROW, ROW])
@@ -28,7 +30,7 @@ def test_damaged_rows_are_not_read(tmp_path):
     assert Checkpoints(tmp_path, "key").read("one") is None
 
 
-def test_tasks_do_not_share_rows_and_are_removed_alone(tmp_path):
+def test_tasks_do_not_share_rows_and_are_removed_separately(tmp_path):
     one, other = Checkpoints(tmp_path, "one"), Checkpoints(tmp_path, "other")
     one.keep("a", [ROW])
     other.keep("a", [])
@@ -59,15 +61,14 @@ worker.run_task({path!r}, {key!r})
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interrupted_task_keeps_finished_features_and_what_was_found(name, plant):
-
-    from sparse_probing.results import read_rows
-    from sparse_probing.runs.planning.plan_run import plan_run
+def test_an_interrupted_task_keeps_finished_features_and_the_supports_found_so_far(name, plant):
+    from sparse_probing.result_rows import read_rows
+    from sparse_probing.runs.planning.create_run import create_run
     from sparse_probing.runs.tasks.run_task import run_task
 
     config = plant()
     config = config.with_flags(experiment_type=("optimal_sparse_probing",), osp_upto_k=2, controls=(), layers=(1,))
-    run = plan_run(config.with_flags(features_per_task=10))
+    run = create_run(config.with_flags(features_per_task=10))
     (key,) = run.tasks
     assert len(run.tasks[key].features) >= 2
     script = SCRIPT.format(signal=name, path=str(run.path), key=key)

@@ -1,3 +1,5 @@
+"""One task: its rows agree with scikit-learn, controls find nothing, failures are named, a kill leaves no result."""
+
 import signal
 import subprocess
 import sys
@@ -11,19 +13,19 @@ from sklearn.metrics import f1_score, matthews_corrcoef, roc_auc_score
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores import ZarrStore
-from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
-from sparse_probing.results import COLUMNS, read_rows
+from sparse_probing.result_rows import COLUMNS, read_rows
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.inputs import Inputs
-from sparse_probing.runs.planning.plan_run import plan_run
 from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
 from sparse_probing.runs.tasks.run_task import run_task
+from tests.builders.planted_runs import reference_split
 
 REPOSITORY = Path(__file__).parents[4]
 
 
-def do(config, layer=1, feature="strong"):
+def rows_of_task(config, layer=1, feature="strong"):
     """Run one task and return its rows."""
-    run = plan_run(config.with_flags(layers=(layer,), feature_subset=(feature,)))
+    run = create_run(config.with_flags(layers=(layer,), feature_subset=(feature,)))
     (key,) = run.tasks
     run_task(str(run.path), key)
     return read_rows([task_folder(run.path, key) / ROWS])
@@ -34,22 +36,13 @@ def config(plant):
     return plant()
 
 
-def split_by_hand(config, layer, feature):
-    """Activations, labels and the two sides, from the saved data set and the store."""
-    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
-    sequence, _, label = dataset.feature_probes(feature)
-    x = ZarrStore.open(config.store_folder()).read(layer).astype(np.float64)
-    split = grouped_stratified_split(label, sequence // 2, config.split.test_set_frac, config.activations.seed)
-    return x, label, split
-
-
 @pytest.mark.parametrize("normalise", [False, True])
 def test_rows_agree_with_scikit_learn(config, normalise):
     config = config.with_flags(normalize_activations=normalise, regularization=0.3)
-    x, y, split = split_by_hand(config, layer=0, feature="weak")
+    x, y, split = reference_split(config, layer=0, feature="weak")
     mean, deviation = x[split.train].mean(0), x[split.train].std(0)
     fitted = (x - mean) / deviation if normalise else x
-    rows = do(config, layer=0, feature="weak")
+    rows = rows_of_task(config, layer=0, feature="weak")
     for _, row in rows[rows["control"] == ""].iterrows():
         chosen = fitted[:, row["support"]]
         sklearn = LogisticRegression(C=0.3, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
@@ -65,9 +58,9 @@ def test_rows_agree_with_scikit_learn(config, normalise):
         assert row["test_mcc"] == pytest.approx(matthews_corrcoef(y[split.test], predicted), abs=0.02)
 
 
-def test_rows_say_what_was_fitted_on_what(config):
-    rows = do(config)
-    _, y, split = split_by_hand(config, layer=1, feature="strong")
+def test_rows_name_what_was_fitted_to_what(config):
+    rows = rows_of_task(config)
+    _, y, split = reference_split(config, layer=1, feature="strong")
     assert list(rows.columns) == list(COLUMNS)
     same = ["experiment_name", "study", "model", "dataset", "feature", "layer", "hook_point", "aggregation", "seed"]
     assert rows[same].drop_duplicates().values.tolist() == [
@@ -82,7 +75,7 @@ def test_rows_say_what_was_fitted_on_what(config):
 
 
 def test_the_planted_neuron_is_found_and_not_in_shuffled_labels(config):
-    rows = do(config)
+    rows = rows_of_task(config)
     first = rows[rows["k"] == 1].set_index("control")
     assert first.loc["", "support"].tolist() == [5]
     assert first.loc["", "test_f1_score"] > 0.97
@@ -91,14 +84,14 @@ def test_the_planted_neuron_is_found_and_not_in_shuffled_labels(config):
 def test_shuffled_labels_are_near_chance(config):
     areas = []
     for seed in range(12):
-        rows = do(config.with_flags(seed=seed))
+        rows = rows_of_task(config.with_flags(seed=seed))
         areas.append(rows[(rows["k"] == 1) & (rows["control"] == "shuffled_labels")]["test_roc_auc"].item())
     assert np.mean(areas) == pytest.approx(0.5, abs=0.1)
     assert max(areas) < 0.9
 
 
-def test_control_it_is_not_found_where_it_was_not_planted(config):
-    rows = do(config, layer=0, feature="strong")
+def test_control_nothing_is_found_where_nothing_was_planted(config):
+    rows = rows_of_task(config, layer=0, feature="strong")
     assert rows[rows["control"] == ""]["test_f1_score"].max() < 0.75
 
 
@@ -107,18 +100,18 @@ def test_the_control_of_a_rare_feature_has_both_classes_on_both_sides(plant):
     rare[[0, 40]] = 1
     config = plant(rare=rare)
     for seed in range(8):
-        rows = do(config.with_flags(seed=seed), feature="rare")
+        rows = rows_of_task(config.with_flags(seed=seed), feature="rare")
         assert set(rows["control"]) == {"", "shuffled_labels"}
         assert set(rows["n_positive_test"]) == set(rows["n_positive_train"]) == {3}
 
 
 def test_without_controls_there_are_only_real_rows(config):
-    assert set(do(config.with_flags(controls=()))["control"]) == {""}
+    assert set(rows_of_task(config.with_flags(controls=()))["control"]) == {""}
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(config):
     def content(seed):
-        run = plan_run(config.with_flags(seed=seed, layers=(1,), feature_subset=("weak",)))
+        run = create_run(config.with_flags(seed=seed, layers=(1,), feature_subset=("weak",)))
         (key,) = run.tasks
         run_task(str(run.path), key)
         path = task_folder(run.path, key) / ROWS
@@ -129,11 +122,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(config):
     assert content(0) == content(0) != content(1)
 
 
-def test_a_finished_task_is_not_done_again(config, monkeypatch):
-    run = plan_run(config)
+def test_a_finished_task_is_not_run_again(config, monkeypatch):
+    run = create_run(config)
     key = next(iter(run.tasks))
     record = run_task(str(run.path), key)
-    monkeypatch.setattr("sparse_probing.runs.tasks.run_task._do", None)
+    monkeypatch.setattr("sparse_probing.runs.tasks.run_task.fit_task", None)
     assert run_task(str(run.path), key) == read_record(run.path, key)
     assert (read_record(run.path, key) or {})["failed_features"] == record["failed_features"] == {}
 
@@ -141,7 +134,7 @@ def test_a_finished_task_is_not_done_again(config, monkeypatch):
 def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
     one_class, one_group = np.full(80, -1.0), np.full(80, -1.0)
     one_group[:2] = 1
-    run = plan_run(plant(one_class=one_class, one_group=one_group).with_flags(save_features_together=True))
+    run = create_run(plant(one_class=one_class, one_group=one_group).with_flags(save_features_together=True))
     key = next(iter(run.tasks))
     failed = run_task(str(run.path), key)["failed_features"]
     assert set(failed) == {"one_class", "one_group"}
@@ -156,7 +149,7 @@ def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypat
     probes = dataset.feature_probes("strong")
     varying = probes._replace(label=np.where(probes.position == 1, -probes.label, probes.label))
     monkeypatch.setattr(type(dataset), "feature_probes", lambda self, name: varying)
-    run = plan_run(config)
+    run = create_run(config)
     record_path = run.path / "run.json"
     record_path.write_text(record_path.read_text().replace('"none"', '"mean"'))
     inputs = Inputs(dataset, ZarrStore.open(config.store_folder()), None)
@@ -171,19 +164,21 @@ def test_a_damaged_shard_ends_the_task_and_names_layer_and_part(config, damage):
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content[:-50] if damage == "truncate" else content)
-    run = plan_run(config)
+    run = create_run(config)
     key = next(key for key, task in run.tasks.items() if task.layer == 1)
     with pytest.raises(CorruptStoreError, match="^Layer 1, part 2: .* is damaged: .*--resume"):
         run_task(str(run.path), key)
     assert read_record(run.path, key) is None
 
 
-def test_a_store_that_was_written_anew_after_planning(config):
-    run = plan_run(config)
+def test_a_store_that_was_written_again_after_the_run_was_created(config):
+    run = create_run(config)
     store = ZarrStore.open(config.store_folder())
     rows = slice(*store.plan.part_range(0))
     store.write_part(0, {(config.activations.probe_location, i): store.read(i, rows=rows) + 1 for i in (0, 1)})
-    with pytest.raises(StoreError, match="was written anew after the run was planned. Run probing_experiment.py again"):
+    with pytest.raises(
+        StoreError, match="was written again after the run was created. Run probing_experiment.py again"
+    ):
         run_task(str(run.path), next(iter(run.tasks)))
 
 
@@ -192,18 +187,18 @@ import os, signal, sys
 from dataclasses import replace
 import sparse_probing.runs.tasks.run_task as worker
 study = worker.STUDIES["heuristic_sparsity_sweep"]
-def fit(config, problem, calls=[]):
+def fit(config, data, calls=[]):
     calls.append(1)
     if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return study.fit(config, problem)
+    return study.fit(config, data)
 worker.STUDIES["heuristic_sparsity_sweep"] = replace(study, fit=fit)
 worker.run_task(*sys.argv[1:])
 """
 
 
-def test_a_task_killed_half_way_publishes_nothing_and_is_done_by_the_next_run(config):
-    run = plan_run(config.with_flags(save_features_together=True, layers=(1,)))
+def test_a_killed_task_publishes_nothing_and_the_next_launch_runs_it(config):
+    run = create_run(config.with_flags(save_features_together=True, layers=(1,)))
     (key,) = run.tasks
     killed = subprocess.run([sys.executable, "-c", KILLED, str(run.path), key], cwd=REPOSITORY, check=False)
     assert killed.returncode == -signal.SIGKILL

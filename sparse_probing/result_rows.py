@@ -1,8 +1,8 @@
-"""The row of a fitted probe: its columns, and parquet in and out."""
+"""The rows of results: one row per fitted probe, the meaning of its columns, and parquet files of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,21 +39,21 @@ ALL_METRICS = (*METRICS, *CALIBRATION, *REGRESSION_METRICS, *MULTICLASS_METRICS)
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "experiment_name": (pa.string(), "name of the experiment"),
     "study": (pa.string(), "experiment type that fitted the probe"),
-    "model": (pa.string(), "model as it was given"),
-    "revision": (pa.string(), "revision of a hub model, empty when none was given"),
+    "model": (pa.string(), "model as it was named in the settings"),
+    "revision": (pa.string(), "revision of a hub model, empty when none was named"),
     "random_init": (pa.bool_(), "whether the model had random weights: a control"),
     "dataset": (pa.string(), "feature data set"),
     "feature": (pa.string(), "feature that is predicted"),
     "layer": (pa.int32(), "layer of the model, from 0"),
     "hook_point": (pa.string(), "hook point inside the layer"),
     "aggregation": (pa.string(), "none: a row is a token; mean, max, last: a row is a sequence"),
-    "control": (pa.string(), "empty, or the control that was done to the data"),
-    "basis": (pa.string(), "neurons, or the random rotation or projection whose directions take their place"),
+    "control": (pa.string(), "empty, or the control: what was changed in the data"),
+    "basis": (pa.string(), "neurons, or the random rotation or projection whose directions replace them"),
     "trial": (pa.int32(), "number of the random basis, from 0"),
-    "fold": (pa.int32(), "number of the fold that was tested, from 0"),
+    "fold": (pa.int32(), "number of the fold with the test rows, from 0"),
     "ranking": (pa.string(), "how neurons were ranked, empty when they were not"),
     "probe": (pa.string(), "kind of probe"),
-    "rank": (pa.int32(), "place of a single neuron in the ranking, from 1; 0 for probes of several"),
+    "rank": (pa.int32(), "position of a single neuron in the ranking, from 1; 0 for probes of several"),
     "k": (pa.int32(), "number of neurons in the probe"),
     "step": (pa.int32(), "step of an iterative pruning, from 0"),
     "normalized": (pa.bool_(), "whether neurons were standardised for the fit; coef and intercept are for stored ones"),
@@ -67,27 +67,30 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "intercept": (pa.float64(), "intercept, not regularised; null where there is one per class"),
     "regularization": (pa.float64(), "C of the logistic objective; in regression 1 / alpha"),
     "l1_ratio": (pa.float64(), "share of the penalty that is |coef| (the rest is coef^2 / 2)"),
-    "density": (pa.float64(), "share of the neurons it could choose from that the probe uses"),
+    "density": (pa.float64(), "share of the available neurons that the probe uses"),
     "objective": (pa.float64(), "weighted loss plus penalty at the solution"),
     "newton_decrement": (pa.float64(), "estimated relative distance of the objective from its optimum"),
     "duality_gap": (pa.float64(), "upper bound of that distance, relative to the objective"),
     "loss": (pa.string(), "loss of an optimal probe: hinge, logistic or squared"),
-    "class_weight": (pa.string(), "balanced: rows of both classes weigh the same in all; none: every row weighs 1"),
-    "scaling": (pa.string(), "what the neurons of an optimal probe are divided by for the fit"),
+    "class_weight": (pa.string(), "balanced: both classes have the same total weight; none: every row has weight 1"),
+    "scaling": (pa.string(), "divisor of each neuron in the fit of an optimal probe"),
     "ridge_multiplier": (pa.float64(), "m of the ridge m / sqrt(n_train); larger is a weaker penalty"),
     "ridge": (pa.float64(), "g of the penalty |coef|^2 / (2 g) on scaled neurons"),
-    "candidates": (pa.list_(pa.int32()), "neurons among which the support was sought; null: the whole layer"),
-    "n_candidates": (pa.int64(), "neurons among which the support was sought"),
+    "candidates": (pa.list_(pa.int32()), "neurons among which the support was searched; null: the whole layer"),
+    "n_candidates": (pa.int64(), "number of neurons among which the support was searched"),
     "lower_bound": (pa.float64(), "no support of k candidates has a smaller objective"),
     "optimality_gap": (pa.float64(), "(objective - lower_bound) / objective"),
-    "proof_status": (pa.string(), "proved to the gap asked for; gap: not within the time; interrupted"),
+    "proof_status": (pa.string(), "proved: to the requested gap; gap: not within the time limit; interrupted"),
     "solver": (pa.string(), "branch_and_bound or gurobi"),
     "nodes": (pa.int64(), "nodes of the search tree"),
-    "n_kept": (pa.int64(), "candidates that the root of the tree could not rule out"),
+    "n_kept": (pa.int64(), "candidates that the root of the tree could not exclude"),
     "root_gap": (pa.float64(), "relative gap before branching"),
-    "seconds": (pa.float64(), "wall clock of the solve"),
-    "seconds_to_support": (pa.float64(), "after which the support was found"),
-    "margin": (pa.float64(), "by which every bound exceeds its target, relative to the objective, for rounding"),
+    "seconds": (pa.float64(), "wall-clock time of the solve"),
+    "seconds_to_support": (pa.float64(), "wall-clock time until the support was found"),
+    "margin": (
+        pa.float64(),
+        "by which every bound exceeds its target, relative to the objective, to allow for rounding",
+    ),
     "near_supports": (pa.list_(pa.list_(pa.int32())), "all supports within --osp_near_gap, best first"),
     "near_objectives": (pa.list_(pa.float64()), "their objectives"),
     "support_stability": (pa.list_(pa.float64()), "share of the resamples whose best support has the neuron"),
@@ -97,10 +100,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "excess": (pa.float64(), "objective above that of the best support of the whole layer, relative to it"),
     "proof": (pa.binary(), "log from which the lower bound can be proved again"),
     "iterations": (pa.int32(), "steps of the solver"),
-    "converged": (pa.bool_(), "whether that distance is below the tolerance"),
+    "converged": (pa.bool_(), "whether the relative distance from the optimum is below the tolerance"),
     "status": (pa.string(), "how the fit ended, in a sentence"),
     **{f"{part}_{m}": (pa.float64(), f"{m} on {part} rows") for part in ("train", "test") for m in ALL_METRICS},
-    "test_f1_score_low": (pa.float64(), "lower end of the interval of test_f1_score, groups drawn again"),
+    "test_f1_score_low": (pa.float64(), "lower end of the interval of test_f1_score, by resampling groups"),
     "test_f1_score_high": (pa.float64(), "upper end of the interval of test_f1_score"),
     "test_roc_auc_low": (pa.float64(), "lower end of the interval of test_roc_auc"),
     "test_roc_auc_high": (pa.float64(), "upper end of the interval of test_roc_auc"),
@@ -109,16 +112,22 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "p_value_max_statistic": (pa.float64(), "p-value of the training ROC-AUC among the best of permuted labels"),
     "classes": (pa.list_(pa.float64()), "class numbers, in the order of the confusion matrix"),
     "class_intercepts": (pa.list_(pa.float64()), "intercept of each class"),
-    "test_confusion": (pa.list_(pa.int64()), "confusion matrix of the test rows by rows: true class, then predicted"),
+    "test_confusion": (
+        pa.list_(pa.int64()),
+        "confusion matrix of the test rows, row by row: true class, then predicted class",
+    ),
 }
-"""Type and meaning of every column; what does not apply to a probe is null."""
+"""Type and meaning of every column; a column that does not apply to a probe is null."""
+
+LOGS = ("proof",)
+"""Columns that only the verifier reads: logs of searches, which can be megabytes each."""
 
 SCHEMA = pa.schema([(name, kind) for name, (kind, _) in COLUMNS.items()])
 
 
 @dataclass(frozen=True)
 class FittedProbe:
-    """What a study reports of one probe."""
+    """What a study reports about one probe."""
 
     probe: str
     support: np.ndarray
@@ -126,7 +135,7 @@ class FittedProbe:
     coef: np.ndarray
     """(k,) float64."""
     intercept: float | None
-    """None where every class has one."""
+    """None for a probe with one intercept per class."""
     objective: float
     iterations: int
     converged: bool
@@ -140,20 +149,36 @@ class FittedProbe:
 
     def as_row(self) -> dict[str, Any]:
         """Return the columns that the probe itself fills."""
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("metrics", "further")}
-        return {**own, "k": len(self.support), **self.metrics, **self.further}
+        columns = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("metrics", "further")}
+        return {**columns, "k": len(self.support), **self.metrics, **self.further}
 
 
-def write_rows(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write rows as parquet; the same rows give the same bytes."""
+def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return rows as a table with all columns of :data:`COLUMNS`.
+
+    Raises
+    ------
+    ValueError
+        When a row has a column that :data:`COLUMNS` does not define.
+    """
     if unknown := {name for row in rows for name in row} - set(SCHEMA.names):
         raise ValueError(f"Rows have columns that COLUMNS does not define: {', '.join(sorted(unknown))}.")
-    columns = {name: [row.get(name) for row in rows] for name in SCHEMA.names}
-    pq.write_table(pa.table(columns, schema=SCHEMA), path, compression="zstd")
+    return pa.table({name: [row.get(name) for row in rows] for name in SCHEMA.names}, schema=SCHEMA)
 
 
-def read_rows(paths: list[Path], without: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read parquet files of rows into one DataFrame with all columns but some, even when there are no rows."""
+def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write rows as parquet; the same rows give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        When a row has a column that :data:`COLUMNS` does not define.
+    """
+    pq.write_table(table_of(rows), path, compression="zstd")
+
+
+def read_rows(paths: Sequence[Path], without: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read parquet files of rows into one DataFrame with all columns except ``without``, even without any rows."""
     names = [name for name in SCHEMA.names if name not in without]
     tables = [pq.read_table(path, schema=SCHEMA, columns=names) for path in paths]
     return pa.concat_tables([SCHEMA.empty_table().select(names), *tables]).to_pandas()

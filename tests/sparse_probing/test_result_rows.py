@@ -1,10 +1,12 @@
+"""Rows of results: exact in and out of parquet, with all columns, each with a meaning."""
+
 import dataclasses
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from sparse_probing.results import COLUMNS, METRICS, SCHEMA, FittedProbe, read_rows, write_rows
+from sparse_probing.result_rows import COLUMNS, METRICS, SCHEMA, FittedProbe, read_rows, write_rows
 
 PROBE = FittedProbe(
     probe="logistic",
@@ -22,13 +24,13 @@ PROBE = FittedProbe(
 
 
 def row(**changes):
-    """A full row; columns that the probe does not fill get a value of their type."""
+    """Return a full row; columns that the probe does not fill get a value of their type."""
     blank = {pa.string(): "x", pa.bool_(): False, pa.int32(): 1, pa.int64(): 2, pa.float64(): 1.0}
     common = {name: blank[kind] for name, (kind, _) in COLUMNS.items() if kind in blank}
     return {**common, **PROBE.as_row(), **changes}
 
 
-def test_rows_come_back_exactly(tmp_path):
+def test_rows_are_read_exactly_as_written(tmp_path):
     write_rows([row(), row(layer=3, feature="Ünïcode")], tmp_path / "rows.parquet")
     table = read_rows([tmp_path / "rows.parquet"])
     assert list(table.columns) == list(COLUMNS)
@@ -61,7 +63,7 @@ def test_no_rows_still_have_all_columns(tmp_path):
         assert list(table.columns) == list(COLUMNS)
 
 
-def test_what_does_not_apply_is_null(tmp_path):
+def test_a_column_that_does_not_apply_is_null(tmp_path):
     incomplete = row()
     del incomplete["p_value"]
     write_rows([incomplete], tmp_path / "rows")

@@ -1,13 +1,18 @@
+"""Creating a run: its tasks, their keys, what decides them, and the errors that name a remedy."""
+
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from probing_datasets.feature_dataset import Probes, build_feature_dataset, load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, StoreError
-from sparse_probing.activations.stores import ZarrStore
-from sparse_probing.runs.planning.inputs import open_inputs
-from sparse_probing.runs.planning.plan_run import Task, load_run, plan_run
+from sparse_probing.activations.stores import ZarrStore, open_store
+from sparse_probing.runs.planning.create_run import create_run
+from sparse_probing.runs.planning.inputs import Inputs, open_inputs
+from sparse_probing.runs.planning.run import Task, load_run
+from tests.builders.planted_runs import save_again
 
 SWEEP = "heuristic_sparsity_sweep"
 
@@ -18,7 +23,7 @@ def config(plant):
 
 
 def tasks(config):
-    return list(plan_run(config).tasks.values())
+    return list(create_run(config).tasks.values())
 
 
 def test_every_layer_and_feature_is_in_one_task(config):
@@ -34,24 +39,24 @@ def test_layers_and_features_can_be_chosen(config):
 
 
 def test_a_run_is_read_as_it_was_written(config):
-    run = plan_run(config.with_flags(layers=(1,), feature_subset=("weak",)))
+    run = create_run(config.with_flags(layers=(1,), feature_subset=("weak",)))
     assert load_run(run.path) == run
 
 
 def test_the_order_of_tasks_is_kept(config):
     for seed in range(3):
-        run = plan_run(config.with_flags(seed=seed))
+        run = create_run(config.with_flags(seed=seed))
         assert list(load_run(run.path).tasks) == list(run.tasks)
 
 
 def test_a_task_keeps_its_key_when_others_are_added(config):
-    alone = plan_run(config.with_flags(layers=(1,), feature_subset=("weak",))).tasks
-    assert alone.items() < plan_run(config).tasks.items()
+    alone = create_run(config.with_flags(layers=(1,), feature_subset=("weak",))).tasks
+    assert alone.items() < create_run(config).tasks.items()
 
 
 @pytest.mark.parametrize("change", [{"cluster": "local"}, {"workers": 9}])
 def test_where_it_runs_does_not_change_a_run(config, change):
-    assert plan_run(config.with_flags(**change)).path == plan_run(config).path
+    assert create_run(config.with_flags(**change)).path == create_run(config).path
 
 
 @pytest.mark.parametrize(
@@ -69,25 +74,25 @@ def test_where_it_runs_does_not_change_a_run(config, change):
     ],
 )
 def test_what_decides_the_numbers_makes_another_run(config, change):
-    first, second = plan_run(config), plan_run(config.with_flags(**change))
+    first, second = create_run(config), create_run(config.with_flags(**change))
     assert first.path != second.path
     assert not first.tasks.keys() & second.tasks.keys()
 
 
 def test_other_activations_make_another_run(config):
-    before = plan_run(config)
+    before = create_run(config)
     store = ZarrStore.open(config.store_folder())
     hook = config.activations.probe_location
     rows = slice(*store.plan.part_range(0))
     changed = {(hook, i): store.read(i, rows=rows) * np.float32(1 + 1e-6) for i in (0, 1)}
     store.write_part(0, changed)
-    assert plan_run(config).path != before.path
+    assert create_run(config).path != before.path
 
 
 def test_without_a_store_the_message_holds_the_command(config):
     shutil.rmtree(config.store_folder())
     with pytest.raises(StoreError) as error:
-        plan_run(config.with_flags(layers=(1,)))
+        create_run(config.with_flags(layers=(1,)))
     assert f"There is no activation store in {config.store_folder()}. Make it with:" in str(error.value)
     assert str(error.value).splitlines()[1].strip() == (
         "python get_activations.py --model tiny --feature_dataset made.tiny.16.-1 "
@@ -109,27 +114,17 @@ def test_the_command_names_folders_that_the_environment_does_not(config, tmp_pat
 
 def test_an_unfinished_store(config):
     ZarrStore.open(config.store_folder()).discard_part(1)
-    with pytest.raises(StoreError, match=r"lacks 1 of 3 parts. Complete it with:\n  python get_activations.py --model"):
-        plan_run(config)
-
-
-def make_anew(config, **kinds):
-    """Save the data set again with negated labels, features of the given kinds."""
-    dataset = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
-    probes = {}
-    for name in dataset.features:
-        sequence, position, label = dataset.feature_probes(name)
-        probes[name] = (kinds.get(name, "binary"), Probes(sequence, position, -label))
-    tokens, groups = [np.array(t) for t in dataset.sequences["tokens"]], list(dataset.sequences["group"])
-    again = build_feature_dataset(dataset.description, tokens, groups, probes)
-    again.save(config.activations.feature_dataset_dir / dataset.name)
-    return again
+    message = (
+        r"1 of 3 parts of the activation store in .* are missing. Complete it with:\n  python get_activations.py --m"
+    )
+    with pytest.raises(StoreError, match=message):
+        create_run(config)
 
 
 def test_a_store_of_another_version_of_the_data_set(config):
-    make_anew(config)
-    with pytest.raises(DatasetError, match="was made anew after its activations were stored in .* --overwrite"):
-        plan_run(config)
+    save_again(config, {})
+    with pytest.raises(DatasetError, match="was made again after its activations were stored in .* --overwrite"):
+        create_run(config)
 
 
 @pytest.mark.parametrize(
@@ -140,21 +135,34 @@ def test_a_store_of_another_version_of_the_data_set(config):
         ({"layers": (1, 2)}, StoreError, "has no layer 2; it holds layers 0, 1"),
     ],
 )
-def test_what_does_not_exist(config, change, error, message):
+def test_an_unknown_data_set_feature_or_layer_is_an_error(config, change, error, message):
     with pytest.raises(error, match=message):
-        plan_run(config.with_flags(**change))
+        create_run(config.with_flags(**change))
     assert not (config.activations.results_dir / "probing").exists()
 
 
 def test_a_store_of_another_model_of_the_same_short_name(config):
     with pytest.raises(StoreError, match="holds activations of tiny, not of elsewhere/tiny"):
-        plan_run(config.with_flags(model="elsewhere/tiny"))
+        create_run(config.with_flags(model="elsewhere/tiny"))
 
 
 def test_features_that_are_not_binary(config, monkeypatch):
-    make_anew(config, weak="regression")
-    monkeypatch.setattr("sparse_probing.runs.planning.inputs._check_same_origin", lambda *_: None)
+    inputs = Inputs(save_again(config, {"weak": "regression"}), open_store(config.store_folder()), None)
+    monkeypatch.setattr("sparse_probing.runs.planning.create_run.open_inputs", lambda _: inputs)
     message = "takes binary and multiclass features, and weak of .* are not.*--feature_subset"
     with pytest.raises(DatasetError, match=message):
-        plan_run(config.with_flags(feature_subset=("strong", "weak")))
+        create_run(config.with_flags(feature_subset=("strong", "weak")))
     assert {task.features for task in tasks(config)} == {("strong",)}
+
+
+def test_a_run_is_shown_with_its_studies_tasks_and_folder(config):
+    run = create_run(config)
+    assert repr(run) == f"<Run of {SWEEP}: 4 tasks on 2 layers, in {run.path}>"
+
+
+def test_the_record_of_a_run_is_read_without_heavy_imports():
+    heavy = ("torch", "scipy", "matplotlib", "sklearn", "transformers")
+    modules = ("sparse_probing.config", "sparse_probing.runs.planning.run", "sparse_probing.runs.tasks.results")
+    script = f"import sys, {', '.join(modules)}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""What a study is given: one feature at one layer, split into training and test rows."""
+"""The data that a study gets: one feature at one layer, divided into training and test rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset import FeatureKind
+from sparse_probing.probes.l2.logistic import LogisticFit
 from sparse_probing.probes.rankings import top_neurons
 from sparse_probing.probes.scaling import Standardiser
 from sparse_probing.probes.validation import Floats, Integers
-from sparse_probing.results import FittedProbe
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.variants import NEURONS, Variant
 
 MetricTable = dict[str, NDArray]
 Metrics = Callable[[NDArray, NDArray], MetricTable]
@@ -22,12 +24,12 @@ Metrics = Callable[[NDArray, NDArray], MetricTable]
 
 
 def random_numbers(seed: tuple[int, ...], *purposes: str) -> np.random.Generator:
-    """Return random numbers that another seed or purpose does not share."""
+    """Return a generator of random numbers that no other seed or purpose shares."""
     return np.random.default_rng([*seed, *(crc32(purpose.encode()) for purpose in purposes)])
 
 
 class LinearProbe(Protocol):
-    """What every fit of one linear function says of itself."""
+    """What every fit of one linear function reports."""
 
     @property
     def coef(self) -> Floats:
@@ -41,7 +43,7 @@ class LinearProbe(Protocol):
 
     @property
     def objective(self) -> float:
-        """Reached."""
+        """Value at the solution."""
         ...
 
     @property
@@ -51,7 +53,7 @@ class LinearProbe(Protocol):
 
     @property
     def converged(self) -> bool:
-        """Whether the objective is near enough to its optimum."""
+        """Whether the objective is close enough to its optimum."""
         ...
 
     @property
@@ -61,8 +63,8 @@ class LinearProbe(Protocol):
 
 
 @dataclass(frozen=True)
-class Side:
-    """Training or test rows of a problem."""
+class SplitRows:
+    """The training rows, or the test rows, of a feature."""
 
     row: Integers
     """(n,) rows of the layer, increasing."""
@@ -75,27 +77,28 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One feature, or a control of it, at one layer.
+class FeatureData:
+    """Data of one feature, or of a control of it, at one layer.
 
-    The layer is shared by all problems of a task; a problem copies the neurons it needs,
-    on the rows it needs.
+    All features of a task share the layer. A feature copies only the neurons and rows that it needs.
     """
 
     feature: str
     kind: FeatureKind
     layer: NDArray
-    """(N, width) activations in the precision they are stored in."""
-    train: Side
-    test: Side
+    """(N, width) activations in the precision in which they are stored."""
+    train: SplitRows
+    test: SplitRows
     standardise: bool = False
     """Whether probes are fitted to neurons of mean 0 and deviation 1 on the training rows."""
     seed: tuple[int, ...] = (0,)
     """Entropy of the random choices."""
+    fold: int = 0
+    """Number of the fold that the test rows are."""
+    variant: Variant = NEURONS
+    """The basis of the layer, or the control."""
     scores: Mapping[str, Floats] = field(default_factory=dict)
     """(width,) score of every neuron, by ranking; learned on the training rows."""
-    ranking_override: str = ""
-    """The ranking that a control puts in place of every other."""
 
     @property
     def width(self) -> int:
@@ -103,30 +106,30 @@ class Problem:
         return self.layer.shape[1]
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """Return the random numbers of this problem for a purpose, from their beginning."""
+        """Return the random numbers of this feature for a purpose; every call starts the same sequence."""
         return random_numbers(self.seed, purpose)
 
     def top(self, ranking: str, k: int) -> Integers:
         """Return the ``k`` best neurons by a ranking (all of them when there are fewer), best first."""
-        return top_neurons(self.scores[self.ranking_override or ranking], min(k, self.width))
+        return top_neurons(self.scores[self.variant.ranking or ranking], min(k, self.width))
 
-    def columns(self, neurons: Integers | None = None) -> Columns:
-        """Return some neurons, in this order, or all of them, on the rows of the problem."""
-        chosen = np.arange(self.width) if neurons is None else np.asarray(neurons)
-        values = self.layer if neurons is None else self.layer[:, chosen]
+    def select(self, neurons: Integers | None = None) -> SelectedNeurons:
+        """Return these neurons, in this order, or all neurons, on the training and test rows."""
+        indices = np.arange(self.width) if neurons is None else np.asarray(neurons)
+        values = self.layer if neurons is None else self.layer[:, indices]
         x_train, x_test = values[self.train.row], values[self.test.row]
         scale = Standardiser.of(x_train) if self.standardise else None
         if scale is not None:
             x_train, x_test = scale.apply(x_train), scale.apply(x_test)
-        return Columns(chosen, x_train, self.train.label, x_test, self.test.label, scale)
+        return SelectedNeurons(indices, x_train, self.train.label, x_test, self.test.label, scale)
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Some neurons of a problem, as probes are fitted to them."""
+class SelectedNeurons:
+    """Neurons of one feature's data, scaled as probes are fitted to them."""
 
-    neurons: Integers
-    """(p,)"""
+    indices: Integers
+    """(p,) their numbers in the layer."""
     x_train: NDArray
     """(n_train, p)"""
     y_train: Floats
@@ -136,6 +139,7 @@ class Columns:
     y_test: Floats
     """(n_test,)"""
     scale: Standardiser | None = None
+    """How the stored activations were scaled; None when they were not."""
 
     def metrics(
         self, score: Callable[[NDArray], Floats], measure: Metrics, measure_train: Metrics | None = None
@@ -149,7 +153,7 @@ class Columns:
         measure : callable
             From labels and decision values to metrics.
         measure_train : callable, optional
-            The same for training rows, where less is wanted of them.
+            The same for training rows, where fewer metrics are needed.
         """
         train = (measure_train or measure)(self.y_train, score(self.x_train))
         test = measure(self.y_test, score(self.x_test))
@@ -166,16 +170,16 @@ class Columns:
         rank: int = 0,
         **further: Any,
     ) -> FittedProbe:
-        """Return a fitted probe, its coefficients brought back to the scale on which activations are stored.
+        """Return a fitted probe with its coefficients on the scale of the stored activations.
 
         Parameters
         ----------
         name : str
             Kind of probe.
         within : (k,) indices or slice
-            The columns of the probe among these.
+            Positions of the probe's neurons among these.
         fit : LinearProbe
-            What was fitted to them.
+            The fit to them.
         metrics : mapping
             ``train_`` and ``test_`` metrics.
         ranking, rank
@@ -185,10 +189,10 @@ class Columns:
         """
         coef, intercept = fit.coef, fit.intercept
         if self.scale is not None:
-            coef, intercept = self.scale.undo(np.arange(len(self.neurons))[within], coef, intercept)
+            coef, intercept = self.scale.undo(np.arange(len(self.indices))[within], coef, intercept)
         return FittedProbe(
             probe=name,
-            support=self.neurons[within],
+            support=self.indices[within],
             coef=coef,
             intercept=float(intercept),
             objective=float(fit.objective),
@@ -200,3 +204,13 @@ class Columns:
             metrics=metrics,
             further=further,
         )
+
+    def logistic_probe(
+        self, within: Any, fit: LogisticFit, metrics: Mapping[str, float], ranking: str = "", **further: Any
+    ) -> FittedProbe:
+        """Return the probe of a logistic fit; the arguments are those of :meth:`probe`.
+
+        A probe of one ranked neuron is the first of its ranking.
+        """
+        rank = 1 if ranking and len(fit.coef) == 1 else 0
+        return self.probe("logistic", within, fit, metrics, ranking, rank, newton_decrement=fit.decrement, **further)

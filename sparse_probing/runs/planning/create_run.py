@@ -1,0 +1,72 @@
+"""Create a run: cut one configuration of stage 2 into tasks that are named by what decides their results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.foundation.errors import DatasetError, StoreError
+from sparse_probing.config import ProbingConfig, StudyName
+from sparse_probing.runs.planning.inputs import open_inputs
+from sparse_probing.runs.planning.run import Run, Task, name_run, record_run
+from sparse_probing.studies import STUDIES, check_studies
+
+
+def create_run(config: ProbingConfig) -> Run:
+    """Check the inputs of a configuration, cut it into tasks and record the run.
+
+    Raises
+    ------
+    StoreError
+        When there is no complete store; the message contains the command that makes it.
+    DatasetError
+        When the data set or a feature does not exist, or the store was made from another version of it.
+    """
+    run = build_run(config)
+    record_run(run)
+    return run
+
+
+def build_run(config: ProbingConfig) -> Run:
+    """Return the run that `create_run` would record; nothing is written.
+
+    Raises
+    ------
+    StoreError, DatasetError
+        As `create_run`.
+    """
+    inputs = open_inputs(config)
+    stored = inputs.store.plan.layers
+    missing = sorted(set(config.layers) - set(stored))
+    if missing:
+        layers = ", ".join(map(str, stored))
+        raise StoreError(f"The store in {inputs.store.path} has no layer {missing[0]}; it holds layers {layers}.")
+    layers = tuple(sorted(set(config.layers))) or stored
+    return name_run(config, cut_tasks(config, layers, inputs.dataset), inputs.digest)
+
+
+def cut_tasks(config: ProbingConfig, layers: Iterable[int], dataset: FeatureDataset) -> list[Task]:
+    """Return the tasks of a configuration on these layers."""
+    check_studies(config)
+    tasks = []
+    for study in config.experiment_type:
+        features = _features_of(study, config.feature_subset, dataset)
+        size = len(features) if config.save_features_together else config.features_per_task
+        groups = [features[i : i + size] for i in range(0, len(features), size)]
+        tasks += [Task(study, layer, group) for layer in layers for group in groups]
+    return tasks
+
+
+def _features_of(study: StudyName, subset: tuple[str, ...], dataset: FeatureDataset) -> tuple[str, ...]:
+    """Return the features of the kinds that a study takes; every feature that the user names must be one."""
+    dataset.check_features(subset)
+    kinds = {feature: dataset.description.features[feature].kind for feature in subset or dataset.features}
+    accepted = ("binary", "multiclass") if STUDIES[study].kind == "binary" else (STUDIES[study].kind,)
+    features = tuple(sorted(feature for feature, kind in kinds.items() if kind in accepted))
+    others = sorted(set(kinds) - set(features))
+    if others and (subset or not features):
+        raise DatasetError(
+            f"{study} takes {' and '.join(accepted)} features, and {', '.join(others)} of {dataset.name} are not. "
+            "Choose others with --feature_subset, or another --experiment_type."
+        )
+    return features

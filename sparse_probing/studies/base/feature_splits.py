@@ -1,0 +1,95 @@
+"""Split the rows of features into training and test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from probing_datasets.feature_dataset import FeatureKind
+from probing_datasets.feature_dataset.probed_rows import FeatureRows
+from probing_datasets.foundation.errors import SplitError
+from sparse_probing.config import SplitConfig
+from sparse_probing.probes.splits.grouped_folds import grouped_folds
+from sparse_probing.probes.splits.grouped_split import (
+    Split,
+    grouped_multiclass_split,
+    grouped_split,
+    grouped_stratified_split,
+)
+
+
+@dataclass(frozen=True)
+class FeatureSplit:
+    """A feature with one division of its rows."""
+
+    feature: str
+    kind: FeatureKind
+    rows: FeatureRows
+    fold: int
+    """Number of the fold that is tested; 0 where there is one test set."""
+    split: Split
+
+
+def split_features(
+    features: Mapping[str, tuple[FeatureKind, FeatureRows]], kind: FeatureKind, config: SplitConfig, seed: int
+) -> tuple[list[FeatureSplit], dict[str, str]]:
+    """Split the rows of every feature: once, or once for every test fold; groups stay whole.
+
+    Parameters
+    ----------
+    features : mapping
+        Kind and rows of each feature.
+    kind : {'binary', 'multiclass', 'regression'}
+        The kind that the study takes. A multiclass feature becomes one binary feature per class for a
+        study of binary features.
+    config : SplitConfig
+    seed : int
+
+    Returns
+    -------
+    splits : list of FeatureSplit
+        Feature by feature, and fold by fold.
+    failures : dict
+        Why other features cannot be split, by feature.
+    """
+    splits: list[FeatureSplit] = []
+    failures: dict[str, str] = {}
+    for feature, (feature_kind, feature_rows) in features.items():
+        by_class = (feature_kind, kind) == ("multiclass", "binary")
+        for name, rows in (one_vs_rest(feature, feature_rows) if by_class else {feature: feature_rows}).items():
+            try:
+                splits += split_rows(name, kind, rows, config, seed)
+            except SplitError as error:
+                failures[name] = str(error)
+    return splits, failures
+
+
+def split_rows(
+    feature: str, kind: FeatureKind, rows: FeatureRows, config: SplitConfig, seed: int
+) -> list[FeatureSplit]:
+    """Return the splits of one feature.
+
+    Raises
+    ------
+    SplitError
+        When there are too few groups, of a class or in all, for the requested split.
+    """
+    if config.test_folds:
+        classes = None if kind == "regression" else rows.label
+        splits = grouped_folds(classes, rows.group, config.test_folds, seed)
+    elif kind == "regression":
+        splits = [grouped_split(rows.group, config.test_set_frac, seed)]
+    elif kind == "multiclass":
+        splits = [grouped_multiclass_split(rows.label, rows.group, config.test_set_frac, seed)]
+    else:
+        splits = [grouped_stratified_split(rows.label, rows.group, config.test_set_frac, seed)]
+    return [FeatureSplit(feature, kind, rows, fold, split) for fold, split in enumerate(splits)]
+
+
+def one_vs_rest(feature: str, rows: FeatureRows) -> dict[str, FeatureRows]:
+    """Return one binary feature ``<feature>=<class>`` for each class of a multiclass feature."""
+    return {
+        f"{feature}={int(c)}": replace(rows, label=np.where(rows.label == c, 1.0, -1.0)) for c in np.unique(rows.label)
+    }

@@ -1,0 +1,57 @@
+"""The row of a fitted probe in a table of results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparse_probing.config import ProbingConfig, StudyName
+from sparse_probing.config.locations import dataset_name
+from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.feature_data import FeatureData
+
+
+def probe_row(
+    config: ProbingConfig, study: StudyName, layer: int, data: FeatureData, probe: FittedProbe
+) -> dict[str, Any]:
+    """Return the columns of a probe: what was probed, how, and what the fit reports.
+
+    Parameters
+    ----------
+    config : ProbingConfig
+    study : str
+        Name of the study.
+    layer : int
+        Number of the layer.
+    data : FeatureData
+        What the probe was fitted to.
+    probe : FittedProbe
+        Its own columns replace those of the configuration, such as its regularization.
+    """
+    variant, train, test = data.variant, data.train.label, data.test.label
+    row = {
+        "experiment_name": config.experiment_name,
+        "study": study,
+        "model": config.activations.model,
+        "revision": config.activations.revision or "",
+        "random_init": config.activations.random_init or variant.random_init,
+        "dataset": dataset_name(config.activations),
+        "feature": data.feature,
+        "layer": layer,
+        "hook_point": config.activations.probe_location,
+        "aggregation": config.activations.activation_aggregation,
+        "control": variant.control or "",
+        "basis": variant.basis,
+        "trial": variant.trial,
+        "fold": data.fold,
+        "normalized": config.fit.normalize_activations,
+        "seed": config.activations.seed,
+        "regularization": config.fit.regularization,
+        "n_train": len(train),
+        "n_test": len(test),
+        "n_positive_train": int((train > 0).sum()) if data.kind == "binary" else None,
+        "n_positive_test": int((test > 0).sum()) if data.kind == "binary" else None,
+        **probe.as_row(),
+    }
+    if variant.ranking:  # the control's ranking replaced that of the study
+        row["ranking"] = variant.ranking
+    return row
