@@ -68,15 +68,15 @@ def test_verify_names_damage(command, make_store):
 @pytest.fixture
 def tables(tmp_path):
     folder = tmp_path / "tables"
-    result_folder.begin_folder(folder, {"algorithm_version": 1}, overwrite=False, resume=False)
+    result_folder.create_or_resume_folder(folder, {"algorithm_version": 1}, overwrite=False, resume=False)
     (folder / "layer_00.parquet").write_bytes(b"rows")
     config = HarvestConfig.from_flags(experiment_type="full_activation_histogram")
-    result_folder.finish_folder(folder, config, ["layer_00.parquet"], {})
+    result_folder.complete_folder(folder, config.record(), ["layer_00.parquet"], {})
     return folder
 
 
 def test_verify_tables(command, tables):
-    intact = f"{tables}: all 1 files of full_activation_histogram are there and intact.\n"
+    intact = f"{tables}: all 1 files of full_activation_histogram exist and are intact.\n"
     assert command("verify", tables) == (0, intact, "")
     (tables / "layer_00.parquet").write_bytes(b"r0ws")
     status, out, err = command("verify", tables)
@@ -89,7 +89,7 @@ def test_unfinished_tables_cannot_be_verified(command, tables):
     (tables / "description.json").unlink()
     status, _, err = command("verify", tables)
     assert status == 1
-    assert "holds unfinished tables" in err
+    assert "holds incomplete tables" in err
 
 
 @pytest.mark.parametrize("arguments", [["describe", None], ["convert", None, "x"], ["merge", None, "x"]])
@@ -134,7 +134,7 @@ def test_merge(command, make_store, tmp_path):
         (["describe", "nowhere"], "no activation store at nowhere"),
         (["describe", "foo://x"], "neither a folder nor a URL"),
         (["convert", "nowhere", "x"], "no activation store at nowhere"),
-        (["merge", "nowhere"], "merge takes the stores to join"),
+        (["merge", "nowhere"], "merge takes the stores to merge"),
         (["merge", "nowhere", "x"], "no activation store at nowhere"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import sparse_probing.activations.harvest as stage_one
 from probing_datasets.foundation.errors import ModelError
 from sparse_probing.activations.harvest import harvest, prepare_harvest, run_harvest
-from sparse_probing.activations.harvesting import harvest_plan as planning
+from sparse_probing.activations.harvesting import prepare as planning
 from sparse_probing.activations.harvesting.compute_parts import compute_parts
 from sparse_probing.activations.stores import open_store
 

@@ -109,7 +109,7 @@ def test_quantisation_says_what_it_needs(tiny_model_dir, quantization):
 
 
 def test_random_weights_are_not_spread(tiny_model_dir):
-    with pytest.raises(ModelError, match="Random weights are neither quantised nor spread"):
+    with pytest.raises(ModelError, match="Random weights can be neither quantised nor spread"):
         load_model(str(tiny_model_dir), random_init=True, device_map="auto")
 
 

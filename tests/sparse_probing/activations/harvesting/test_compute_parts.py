@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from probing_datasets.feature_dataset.probed_rows import token_rows
-from sparse_probing.activations.harvesting import harvest_plan as planning
+from sparse_probing.activations.harvesting import prepare as planning
 from sparse_probing.activations.harvesting.compute_parts import allocate_part, compute_parts, select_rows
-from sparse_probing.activations.harvesting.harvest_plan import prepare_harvest
+from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.model_pass.batches import part_batches
 
 HOOK = "mlp.hook_post"

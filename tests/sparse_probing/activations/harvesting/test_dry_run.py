@@ -9,7 +9,7 @@ from rich.console import Console
 from probing_datasets.feature_dataset.probed_rows import ProbedRows
 from probing_datasets.foundation.errors import ModelError
 from sparse_probing.activations.harvest import harvest
-from sparse_probing.activations.harvesting import harvest_plan as planning
+from sparse_probing.activations.harvesting import prepare as planning
 from sparse_probing.activations.harvesting.dry_run import dry_run
 
 
@@ -78,5 +78,5 @@ def test_a_store_that_would_be_refused_is_said(config):
     harvest(config.with_flags(further_locations=()))
     assert "ANOTHER STORE" not in printed(dry_run(config))
     found = dry_run(config.with_flags(output_precision="32"))
-    assert [store.other_stands for store in found.stores] == [True, False]
-    assert printed(found).count("ANOTHER STORE stands there") == 1
+    assert [store.has_other_store for store in found.stores] == [True, False]
+    assert printed(found).count("ANOTHER STORE exists there") == 1

@@ -11,7 +11,7 @@ import pytest
 import get_activations
 from probing_datasets.foundation.errors import SettingsError, StoreError, StoreFormatError
 from sparse_probing.activations.harvest import harvest, prepare_harvest
-from sparse_probing.activations.harvesting.existing_stores import other_stands, outcome
+from sparse_probing.activations.harvesting.existing_stores import has_other_store, outcome
 from sparse_probing.activations.stores import open_store, plan
 
 HOOK = "mlp.hook_post"
@@ -114,9 +114,9 @@ def test_an_array_with_gaps_needs_ranks(config, monkeypatch):
 def test_a_store_of_other_rows_is_another(config):
     job = prepare_harvest(config)
     harvest(config)
-    assert not other_stands(job, HOOK)
+    assert not has_other_store(job, HOOK)
     moved = dataclasses.replace(job.rows, position=job.rows.position + 1)
-    assert other_stands(dataclasses.replace(job, rows=moved), HOOK)
+    assert has_other_store(dataclasses.replace(job, rows=moved), HOOK)
 
 
 def test_a_damaged_row_index_is_no_reason_to_delete_a_store(config):

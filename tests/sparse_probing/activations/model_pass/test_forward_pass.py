@@ -6,7 +6,7 @@ import torch
 
 from probing_datasets.foundation.errors import ModelMemoryError
 from sparse_probing.activations.model_pass.batches import sequence_batches
-from sparse_probing.activations.model_pass.forward_pass import HostCopies, forward
+from sparse_probing.activations.model_pass.forward_pass import HostCopies, forward, torch_threads
 from sparse_probing.models import load_model
 
 HOOKS = ["mlp.hook_post", "hook_resid_post"]
@@ -98,3 +98,10 @@ def test_copies_of_host_tensors_have_nothing_to_wait_for():
     copies, values = HostCopies(), torch.arange(3)
     assert torch.equal(copies.start(values), values)
     assert copies.mark() == []
+
+
+def test_the_number_of_threads_is_restored():
+    before = torch.get_num_threads()
+    with torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before

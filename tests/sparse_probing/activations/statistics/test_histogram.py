@@ -12,14 +12,13 @@ import torch
 
 from probing_datasets.feature_dataset import build_feature_dataset
 from probing_datasets.foundation.errors import ActivationError, ModelError, ModelMemoryError, SettingsError, StoreError
-from sparse_probing.activations.statistics import counting, job
+from sparse_probing.activations.statistics import counting, prepare
 from sparse_probing.activations.statistics.histogram import (
     full_activation_histogram,
-    prepare_histogram,
     run_histogram,
     summary,
 )
-from sparse_probing.activations.statistics.job import NOT_BEGUN
+from sparse_probing.activations.statistics.prepare import NOT_STARTED, prepare_histogram
 from sparse_probing.models import LanguageModel
 
 HOOK = "mlp.hook_post"
@@ -89,7 +88,7 @@ def test_control_another_layer_differs(config, reference):
 def test_examples_show_their_token_in_its_text(config, tiny_dataset):
     table = layer_table(full_activation_histogram(config), 0)
     row = table.loc[3]
-    tokenizer = prepare_histogram(config).subject.model.tokenizer
+    tokenizer = prepare_histogram(config).inputs.model.tokenizer
     for sequence, position, token, context in zip(
         row["top_sequence"], row["top_position"], row["top_token"], row["top_context"], strict=True
     ):
@@ -190,10 +189,10 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch
     unbroken = full_activation_histogram(config.with_flags(results_dir=tmp_path / "unbroken"))
     counted = []
 
-    def stopping(job, shares, block, batch_size, count=counting._count_block):
+    def stopping(prepared, shares, block, batch_size, count=counting._count_block):
         if block == n_counted:
             raise KeyboardInterrupt
-        count(job, shares, block, batch_size)
+        count(prepared, shares, block, batch_size)
         counted.append(block)
 
     with monkeypatch.context() as patch:
@@ -212,7 +211,7 @@ def test_the_ranks_share_the_blocks_and_the_last_one_merges(config, tmp_path, or
     alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
     done = [run_histogram(prepare_histogram(config.with_flags(rank=rank, world_size=3))) for rank in order]
     assert done == [False, False, True]
-    folder = prepare_histogram(config).subject.folder(HOOK)
+    folder = prepare_histogram(config).inputs.folder(HOOK)
     check_same(folder, alone)
     assert not (folder / "checkpoints").exists()
 
@@ -273,7 +272,7 @@ def test_another_world_size_is_refused_while_checkpoints_stand(config):
     kept = prepare_histogram(config.with_flags(rank=0, world_size=3))
     for world_size in (1, 2):
         other = prepare_histogram(config.with_flags(world_size=world_size))
-        with pytest.raises(SettingsError, match=r"--world_size is \d. Go on with --world_size 3 .* --rank 0 to 2"):
+        with pytest.raises(SettingsError, match=r"--world_size is \d. Resume with --world_size 3 .* --rank 0 to 2"):
             run_histogram(other)
     assert kept.is_counted(HOOK, 2)
     folder = full_activation_histogram(config.with_flags(overwrite=True))
@@ -344,9 +343,9 @@ def test_summary_and_dry_run_touch_nothing(config):
 SCRIPT = """
 import sys
 from pathlib import Path
-from sparse_probing.activations.statistics import counting, histogram, job
+from sparse_probing.activations.statistics import counting, histogram, prepare
 from sparse_probing.config import HarvestConfig
-job.BLOCK_SEQUENCES = 10
+prepare.BLOCK_SEQUENCES = 10
 counting.CHECKPOINT_COST = 1e9
 model, root, results = sys.argv[1:]
 histogram.full_activation_histogram(HarvestConfig.from_flags(
@@ -358,18 +357,18 @@ histogram.full_activation_histogram(HarvestConfig.from_flags(
 
 @pytest.mark.slow
 def test_two_ranks_one_of_which_is_killed(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "BLOCK_SEQUENCES", 10)
+    monkeypatch.setattr(prepare, "BLOCK_SEQUENCES", 10)
     config = config.with_flags(batch_size=1)
     alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
     prepared = prepare_histogram(config.with_flags(rank=0, world_size=2))
     arguments = map(str, [tiny_model_dir, tiny_dataset_root, config.activations.results_dir])
     killed = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.PIPE)
-    while prepared.n_counted(HOOK, 0) == NOT_BEGUN:
+    while prepared.n_counted(HOOK, 0) == NOT_STARTED:
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.002)
     killed.kill()
     assert killed.wait() == -9
-    assert 0 < prepared.n_counted(HOOK, 0) < len(prepared.share(0)) == 14
+    assert 0 < prepared.n_counted(HOOK, 0) < len(prepared.blocks_of(0)) == 14
     assert not run_histogram(prepare_histogram(config.with_flags(rank=1, world_size=2)))
     assert run_histogram(prepared)
-    check_same(prepared.subject.folder(HOOK), alone)
+    check_same(prepared.inputs.folder(HOOK), alone)

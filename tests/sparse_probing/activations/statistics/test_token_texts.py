@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from probing_datasets.building.tokenization import load_tokenizer
-from sparse_probing.activations.statistics.token_texts import TokenTexts, _mark
+from sparse_probing.activations.statistics.token_texts import TokenTexts, mark_token
 
 
 @pytest.fixture
@@ -38,4 +38,4 @@ def test_no_token_gives_no_text(texts):
     ],
 )
 def test_a_part_of_a_character_adds_nothing_until_it_is_whole(pieces, marked):
-    assert _mark(*pieces) == marked
+    assert mark_token(*pieces) == marked

@@ -132,7 +132,7 @@ def test_unfinished_and_damaged_sources_are_refused(tmp_path, make_store):
 def test_a_store_is_not_converted_onto_itself_or_another(tmp_path, make_store):
     source = make_store(tmp_path / "source")
     before = {name: (source.path / name).read_bytes() for name in file_sizes(source.path)}
-    with pytest.raises(StoreError, match=r"Another store stands at .*converted_from"):
+    with pytest.raises(StoreError, match=r"Another store exists at .*converted_from"):
         convert(source, source.path, "zarr")
     with pytest.raises(StoreError, match="is a zarr store, not hdf5"):
         convert(source, source.path, "hdf5")

@@ -57,7 +57,7 @@ def test_a_lost_part_is_written_again(remote, make_store, values_of):
 
 
 def test_another_plan_is_refused(remote, make_store):
-    with pytest.raises(StoreError, match=r"Another store stands at s3://bucket/.*n_rows: 10 -> 11"):
+    with pytest.raises(StoreError, match=r"Another store exists at s3://bucket/.*n_rows: 10 -> 11"):
         make_store(remote.path, remote.kind, n_rows=11)
 
 

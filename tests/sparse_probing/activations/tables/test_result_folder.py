@@ -6,11 +6,11 @@ import pytest
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.tables.result_folder import (
-    begin_folder,
+    complete_folder,
+    create_or_resume_folder,
     damaged_files,
-    finish_folder,
     holds_tables,
-    is_finished,
+    is_complete,
 )
 from sparse_probing.config import HarvestConfig
 
@@ -18,7 +18,7 @@ PLAN = {"layers": [0, 1], "n_bin": 3}
 
 
 def begin(folder, plan=PLAN, overwrite=False, resume=False):
-    begin_folder(folder, plan, overwrite=overwrite, resume=resume)
+    create_or_resume_folder(folder, plan, overwrite=overwrite, resume=resume)
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def test_a_damaged_plan_is_no_plan(folder):
 
 
 def test_the_description_completes_the_folder(folder):
-    assert not is_finished(folder)
-    finish_folder(folder, HarvestConfig(), ["table.parquet"], {"edges": [0.0, 1.0]})
-    assert is_finished(folder)
+    assert not is_complete(folder)
+    complete_folder(folder, HarvestConfig().record(), ["table.parquet"], {"edges": [0.0, 1.0]})
+    assert is_complete(folder)
     description = json.loads((folder / "description.json").read_text())
     record = FileRecord(**description["files"]["table.parquet"])
     assert record.damage(folder / "table.parquet") is None
@@ -65,7 +65,7 @@ def test_the_description_completes_the_folder(folder):
 
 def finish(folder):
     (folder / "other.parquet").write_bytes(b"more")
-    finish_folder(folder, HarvestConfig(), ["table.parquet", "other.parquet"], {})
+    complete_folder(folder, HarvestConfig().record(), ["table.parquet", "other.parquet"], {})
 
 
 @pytest.mark.parametrize("left", ["table.parquet", "description.json"])
@@ -102,7 +102,7 @@ def test_a_kill_while_overwriting_leaves_nothing_under_the_name(folder, monkeypa
     assert not folder.exists()
     begin(folder, {"n_bin": 4}, resume=resume)
     assert [path.name for path in folder.iterdir()] == ["plan.json"]
-    assert not is_finished(folder)
+    assert not is_complete(folder)
 
 
 def test_a_description_of_another_plan_is_refused(folder):
@@ -119,7 +119,7 @@ def test_a_damaged_file_opens_the_folder_again(folder, resume, data):
     if data is not None:
         (folder / "table.parquet").write_bytes(data)
     begin(folder, resume=resume)
-    assert not is_finished(folder)
+    assert not is_complete(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["other.parquet", "plan.json"]
 
 
@@ -127,10 +127,10 @@ def test_a_damaged_file_opens_the_folder_again(folder, resume, data):
 def test_checksums_are_looked_at_when_asked(folder, resume, finished):
     finish(folder)
     begin(folder, resume=True)
-    assert is_finished(folder)
+    assert is_complete(folder)
     (folder / "table.parquet").write_bytes(b"r0ws")
     begin(folder, resume=resume)
-    assert is_finished(folder) == finished
+    assert is_complete(folder) == finished
 
 
 def test_all_checksums_are_looked_at_once_anything_is_damaged(folder):
@@ -149,7 +149,7 @@ def test_finishing_again_does_not_bless_damage(folder):
 
 
 def test_damage_is_named(folder):
-    with pytest.raises(StoreError, match="unfinished tables"):
+    with pytest.raises(StoreError, match="incomplete tables"):
         damaged_files(folder)
     finish(folder)
     assert damaged_files(folder) == {}

@@ -1,0 +1,1 @@
+"""Functions that build what several test modules need."""
