@@ -45,7 +45,7 @@ def one_line_error(err):
     return err.startswith("error: ") and err.count("\n") == 1
 
 
-def test_verify_says_what_is_there(command, make_store):
+def test_verify_reports_finished_and_missing_parts(command, make_store):
     store = make_store("a", [0, 1])
     status, out, err = command("verify", store.path)
     assert (status, err) == (0, "")
@@ -85,7 +85,7 @@ def test_verify_tables(command, tables):
     assert "--resume" in err
 
 
-def test_unfinished_tables_cannot_be_verified(command, tables):
+def test_incomplete_tables_cannot_be_verified(command, tables):
     (tables / "description.json").unlink()
     status, _, err = command("verify", tables)
     assert status == 1
@@ -93,7 +93,7 @@ def test_unfinished_tables_cannot_be_verified(command, tables):
 
 
 @pytest.mark.parametrize("arguments", [["describe", None], ["convert", None, "x"], ["merge", None, "x"]])
-def test_tables_are_no_store(command, tables, arguments):
+def test_tables_are_not_a_store(command, tables, arguments):
     status, _, err = command(*(tables if argument is None else argument for argument in arguments))
     assert status == 1
     assert "holds tables of experiment full_activation_histogram, not a store" in err

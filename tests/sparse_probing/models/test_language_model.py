@@ -1,3 +1,5 @@
+"""Activations at hook points equal those of plain PyTorch hooks; padding, memory, errors."""
+
 import resource
 from functools import partial
 
@@ -219,7 +221,7 @@ def test_an_unknown_hook_point_names_those_that_exist(tiny):
         tiny.run(tokens, torch.ones_like(tokens), {"blocks.7.mlp.hook_post": print})
 
 
-def test_a_hook_point_that_a_parallel_block_lacks_is_not_named(tiny):
+def test_a_hook_point_that_a_parallel_block_does_not_have_is_not_named(tiny):
     with pytest.raises(ModelError) as error:
         tiny.check_hook_point("hook_resid_mid")
     assert "hook_resid_mid" not in str(error.value).split("they have")[1]
@@ -254,3 +256,7 @@ def test_a_sentence_transformer_folder():
     for key, values in expected.items():
         torch.testing.assert_close(found[key], values, atol=2e-6, rtol=0)
     assert load_model(path, seed=1).weight_hash == model.weight_hash  # although the checkpoint has no head
+
+
+def test_the_repr_names_model_class_precision_and_device(tiny, tiny_model_dir):
+    assert repr(tiny) == f"LanguageModel('{tiny_model_dir}', GPTNeoXForCausalLM, float32 on cpu, 64 tokens)"

@@ -42,14 +42,14 @@ def test_two_processes_make_the_bytes_of_one(config, first):
     shares = {0: [0, 2], 1: [1]}
     store = harvest(process(config, first))
     assert store.open_parts() == shares[1 - first]
-    job = prepare_harvest(process(config, first))
-    assert outcome(job) == (
+    prepared = prepare_harvest(process(config, first))
+    assert outcome(prepared) == (
         f"process {first} of 2 has done its share; other processes have {len(shares[1 - first])} of 3 parts "
         f"to write: {config.store_folder()}"
     )
     harvest(process(config, 1 - first))
     assert contents(config.store_folder()) == whole
-    assert outcome(job) == f"complete: {config.store_folder()}"
+    assert outcome(prepared) == f"complete: {config.store_folder()}"
 
 
 def test_a_process_looks_at_its_own_parts_alone(config):
@@ -93,7 +93,7 @@ def test_the_share_comes_from_the_array_of_a_batch_system(config, monkeypatch):
 
 
 @pytest.mark.parametrize("rank", [-1, 2])
-def test_a_rank_that_is_none(config, rank):
+def test_a_rank_outside_the_range(config, rank):
     with pytest.raises(SettingsError, match="--rank must be from 0 to 1"):
         process(config, rank)
 
@@ -112,11 +112,11 @@ def test_an_array_with_gaps_needs_ranks(config, monkeypatch):
 
 
 def test_a_store_of_other_rows_is_another(config):
-    job = prepare_harvest(config)
+    prepared = prepare_harvest(config)
     harvest(config)
-    assert not has_other_store(job, HOOK)
-    moved = dataclasses.replace(job.rows, position=job.rows.position + 1)
-    assert has_other_store(dataclasses.replace(job, rows=moved), HOOK)
+    assert not has_other_store(prepared, HOOK)
+    moved = dataclasses.replace(prepared.rows, position=prepared.rows.position + 1)
+    assert has_other_store(dataclasses.replace(prepared, rows=moved), HOOK)
 
 
 def test_a_damaged_row_index_is_no_reason_to_delete_a_store(config):

@@ -1,3 +1,5 @@
+"""Writing parts in other threads: every part is written once, and errors reach the caller."""
+
 import threading
 import time
 
@@ -6,7 +8,7 @@ import pytest
 from sparse_probing.activations.harvesting.part_writer import PartWriter
 
 
-def test_every_part_is_written_once_from_what_was_put_into_its_buffers():
+def test_every_part_is_written_once_with_the_content_of_its_buffers():
     written, allocated = {}, []
 
     def allocate():

@@ -1,3 +1,5 @@
+"""Batches of sequences: which rows they fill, and their division into smaller ones."""
+
 import numpy as np
 import pytest
 

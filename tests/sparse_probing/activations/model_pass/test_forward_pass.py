@@ -1,3 +1,5 @@
+"""The forward pass over batches: what is kept, batches that do not fit into memory, and the number of threads."""
+
 import logging
 
 import numpy as np

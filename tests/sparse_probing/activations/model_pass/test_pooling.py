@@ -1,3 +1,5 @@
+"""Pooling over tokens equals a loop over sequences."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""The codes of values equal the bins of NumPy, also beside the edges."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Checkpoints: written and read again, merged, damaged, or of another plan."""
+
 import pytest
 import torch
 

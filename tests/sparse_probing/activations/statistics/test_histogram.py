@@ -1,3 +1,5 @@
+"""Histograms of a data set: their numbers, how they resume, and how processes share them."""
+
 import dataclasses
 import json
 import logging
@@ -20,8 +22,7 @@ from sparse_probing.activations.statistics.histogram import (
 )
 from sparse_probing.activations.statistics.prepare import NOT_STARTED, prepare_histogram
 from sparse_probing.models import LanguageModel
-
-HOOK = "mlp.hook_post"
+from tests.builders.harvests import HOOK, file_contents, modification_times
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ def layer_table(folder, layer):
 
 
 def tables(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.parquet"))}
+    return file_contents(folder, "*.parquet")
 
 
 def contents(folder):
-    """Everything that must not depend on how the work was cut, and mean and variance apart."""
+    """Return the columns that must not depend on the division of the work, and separately mean and variance."""
     frames = {name: pd.read_parquet(folder / name) for name in tables(folder)}
     exact = {name: frame.drop(columns=["mean", "variance"]) for name, frame in frames.items()}
     return exact, {name: frame[["mean", "variance"]] for name, frame in frames.items()}
@@ -67,7 +68,7 @@ def test_every_neuron_equals_plain_hooks_and_numpy(config, reference, tiny_datas
     places = [(s, p) for s, length in enumerate(tiny_dataset.lengths) for p in range(1, length)]
     for layer in (0, 1):
         table = layer_table(folder, layer)
-        rows = np.concatenate([activations[1:] for activations in reference[layer]])  # all but <|endoftext|>
+        rows = np.concatenate([activations[1:] for activations in reference[layer]])  # without <|endoftext|>
         assert table["neuron"].tolist() == list(range(48))
         for neuron, row in table.iterrows():
             check_statistics(row, rows[:, neuron], span=(-0.05, 0.1))
@@ -178,14 +179,14 @@ def test_description_holds_edges_settings_versions_and_checksums(config):
 
 def test_running_again_does_nothing(config, monkeypatch):
     folder = full_activation_histogram(config)
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    before = modification_times(folder)
     monkeypatch.setattr(LanguageModel, "run", None)
     full_activation_histogram(config)
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+    assert modification_times(folder) == before
 
 
 @pytest.mark.parametrize("n_counted", [0, 1, 3, 5])
-def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch, tmp_path, n_counted):
+def test_an_interrupted_run_resumes_and_gives_the_same_bytes(config, monkeypatch, tmp_path, n_counted):
     unbroken = full_activation_histogram(config.with_flags(results_dir=tmp_path / "unbroken"))
     counted = []
 
@@ -267,7 +268,7 @@ def test_what_is_not_finite_is_refused_with_its_place(config, monkeypatch, bad):
         run_histogram(prepared)
 
 
-def test_another_world_size_is_refused_while_checkpoints_stand(config):
+def test_another_world_size_is_refused_while_there_are_checkpoints(config):
     assert not run_histogram(prepare_histogram(config.with_flags(rank=2, world_size=3)))
     kept = prepare_histogram(config.with_flags(rank=0, world_size=3))
     for world_size in (1, 2):

@@ -1,3 +1,5 @@
+"""Streaming statistics of neurons equal those of NumPy, whatever the pieces."""
+
 import numpy as np
 import pytest
 import torch

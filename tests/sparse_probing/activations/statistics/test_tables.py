@@ -1,3 +1,5 @@
+"""The columns of the tables of a histogram."""
+
 import numpy as np
 import pyarrow.parquet as pq
 import torch

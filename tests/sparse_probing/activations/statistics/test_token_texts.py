@@ -1,3 +1,5 @@
+"""Strings and contexts of tokens."""
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ def texts(tiny_dataset, tiny_model_dir):
     return TokenTexts(tiny_dataset, load_tokenizer(str(tiny_model_dir)))
 
 
-def test_tokens_stand_in_their_context(texts, tiny_dataset, tiny_model_dir):
+def test_tokens_are_marked_in_their_context(texts, tiny_dataset, tiny_model_dir):
     tokenizer = load_tokenizer(str(tiny_model_dir))
     numbers = np.array([70, 3, 70, 200])
     tokens, contexts = texts.token_and_context(numbers)

@@ -522,7 +522,7 @@ def test_read_only_disk(store_class, small_disk):
         begin(store_class, small_disk / "another")
 
 
-def test_a_file_stands_where_the_folder_should(store_class, tmp_path):
+def test_a_file_with_the_name_of_the_folder(store_class, tmp_path):
     (tmp_path / "store").write_text("no folder")
     with pytest.raises(StoreError, match="Not a directory"):
         begin(store_class, tmp_path / "store" / "inner")

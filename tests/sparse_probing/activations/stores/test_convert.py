@@ -1,3 +1,5 @@
+"""Copying a store into another encoding or precision."""
+
 import dataclasses
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""An HDF5 store is read by h5py."""
+
 import time
 
 import h5py

@@ -1,3 +1,5 @@
+"""Merging stores that hold some of the parts each."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""A zarr store is read by zarr."""
+
 import numpy as np
 import pytest
 import zarr

@@ -1,3 +1,5 @@
+"""Activation subsets: their tables, how they resume, and how processes share them."""
+
 import json
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from sparse_probing.activations.subset import parts, prepare
 from sparse_probing.activations.subset.activation_subset import activation_subset, run_subset, summary
 from sparse_probing.activations.subset.prepare import prepare_subset
 from sparse_probing.models import LanguageModel
+from tests.builders.harvests import file_contents, modification_times
 
 NEURONS = ("1,47", "0,3", "1,0", "0,3")
 NAMES = ["L0.N3", "L1.N0", "L1.N47"]
@@ -40,7 +43,7 @@ def read(folder):
 
 
 def tables(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.parquet"))}
+    return file_contents(folder, "*.parquet")
 
 
 def test_every_token_has_the_activation_of_plain_hooks(config, reference, tiny_dataset):
@@ -103,7 +106,7 @@ def test_a_file_per_neuron_holds_its_column(config):
         pd.testing.assert_frame_equal(alone, expected)
 
 
-def test_further_tables_are_made_when_asked_for(config):
+def test_further_tables_are_made_when_requested(config):
     bare = config.with_flags(save_by_neuron=False, skip_computing_token_summary_df=True)
     folder = activation_subset(bare)
     parts_alone = tables(folder)
@@ -114,7 +117,7 @@ def test_further_tables_are_made_when_asked_for(config):
     assert set(files) == set(tables(folder))
 
 
-def test_further_locations_have_folders_of_their_own(config):
+def test_further_locations_have_their_own_folders(config):
     both = config.with_flags(further_locations=("mlp.hook_pre",))
     folder = activation_subset(both)
     before, after = read(folder.with_name("mlp.hook_pre")), read(folder)
@@ -125,17 +128,17 @@ def test_further_locations_have_folders_of_their_own(config):
 
 def test_running_again_does_nothing(config, monkeypatch):
     folder = activation_subset(config)
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    before = modification_times(folder)
     monkeypatch.setattr(LanguageModel, "run", None)
     activation_subset(config)
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+    assert modification_times(folder) == before
 
 
 @pytest.mark.parametrize("name", ["parts/part-000001.parquet", "token_summary.parquet", "by_neuron/L0.N3.parquet"])
 @pytest.mark.parametrize("damage", ["missing", "cut", "flipped"])
 def test_exactly_the_damaged_files_are_made_again(config, name, damage):
     folder = activation_subset(config)
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")}
+    before = modification_times(folder, "*.parquet")
     unbroken, path = tables(folder), folder / name
     data = path.read_bytes()
     path.unlink()
@@ -160,7 +163,7 @@ def test_a_part_that_cannot_be_read_is_named(config):
 
 
 @pytest.mark.parametrize("n_written", [0, 1, 2])
-def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch, n_written):
+def test_an_interrupted_run_resumes_and_gives_the_same_bytes(config, monkeypatch, n_written):
     unbroken = tables(activation_subset(config.with_flags(results_dir=config.activations.results_dir / "unbroken")))
     written = []
 
@@ -196,7 +199,7 @@ activation_subset(HarvestConfig.from_flags(
 
 
 @pytest.mark.slow
-def test_killed_and_gone_on_with_gives_the_same_bytes(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
+def test_killed_and_resumed_gives_the_same_bytes(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "PART_SEQUENCES", 10)
     config = config.with_flags(batch_size=1)
     unbroken = tables(activation_subset(config.with_flags(results_dir=tmp_path / "unbroken")))

@@ -1,3 +1,5 @@
+"""Selecting neurons by name and from a file of ranked neurons."""
+
 import functools
 
 import pandas as pd

@@ -1,3 +1,5 @@
+"""The inputs of tables: layers, widths, folders and fingerprints."""
+
 import pytest
 
 from probing_datasets.foundation.errors import ModelError, SettingsError
@@ -9,14 +11,14 @@ def config(tiny_harvest):
     return tiny_harvest.with_flags(experiment_type="activation_subset")
 
 
-def test_a_subject_knows_layers_widths_and_places(config):
-    subject = load_table_inputs(config.with_flags(layers=(1,), further_locations=("hook_resid_post",)))
-    assert subject.layers == (1,)
-    assert subject.widths == {"mlp.hook_post": 48, "hook_resid_post": 16}
+def test_layers_widths_and_folders(config):
+    inputs = load_table_inputs(config.with_flags(layers=(1,), further_locations=("hook_resid_post",)))
+    assert inputs.layers == (1,)
+    assert inputs.widths == {"mlp.hook_post": 48, "hook_resid_post": 16}
     expected = (
         config.activations.results_dir / "activation_subset" / "tiny" / "natural_lang_id.tiny.64.-1" / "hook_resid_post"
     )
-    assert subject.folder("hook_resid_post") == expected
+    assert inputs.folder("hook_resid_post") == expected
 
 
 def test_the_fingerprint_tells_weights_and_data_apart(config):

@@ -1,3 +1,5 @@
+"""Column blocks: their layout, their checksums, and reading some of them."""
+
 import tempfile
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Files of the HDF5 encoding are read by h5py, and have the offsets of their layout."""
+
 import io
 import subprocess
 import sys

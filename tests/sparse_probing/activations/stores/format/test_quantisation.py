@@ -1,3 +1,5 @@
+"""Quantisation to one byte: the error is at most half a step."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Shards of the zarr encoding are read by zarr."""
+
 import tempfile
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Records of files and sealed JSON detect every change."""
+
 import json
 
 import pytest

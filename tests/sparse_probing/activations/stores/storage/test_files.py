@@ -1,3 +1,5 @@
+"""Reading, writing, listing and removing files in a folder and on an S3 server."""
+
 import errno
 from pathlib import Path
 
