@@ -81,7 +81,7 @@ def model_under_bridge(bridge: TransformerBridge) -> PreTrainedModel:
     """Build the Hugging Face model of which a bridge was made; it shares the weights, and the bridge is not changed.
 
     A bridge replaces modules of its model by components with other names, and sets eager attention. Here
-    the architecture is built anew, with the attention that transformers chooses, and takes the tensors.
+    the architecture is built again, with the attention that transformers chooses, and takes the tensors.
 
     Raises
     ------

@@ -16,6 +16,12 @@ SMALL_PLAN = StorePlan(
 """Two layers of 33 neurons, ten rows in parts of four."""
 
 
+def random_bits(shape: tuple[int, ...], dtype: np.dtype, seed: int = 0) -> np.ndarray:
+    """Return an array in which every bit pattern may occur, NaN and infinities included."""
+    data = np.random.default_rng(seed).bytes(int(np.prod(shape)) * dtype.itemsize)
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
 def layer_values(plan: StorePlan, layer: int, seed: int = 0) -> np.ndarray:
     """Return the float32 activations of a layer, (rows, width): the same in every call."""
     shape = (plan.n_rows, plan.widths[plan.hook_points[0]])

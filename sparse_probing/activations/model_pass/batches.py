@@ -1,4 +1,4 @@
-"""Group sequences into batches, and say which of their activations become which rows."""
+"""Group sequences into batches, and map their activations to rows."""
 
 from __future__ import annotations
 

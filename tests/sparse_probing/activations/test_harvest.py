@@ -65,7 +65,7 @@ def test_the_store_knows_which_token_each_row_is(config, tiny_dataset):
         assert all(map(np.array_equal, store.rows, (rows.sequence, rows.position)))
 
 
-def test_chosen_layers_hold_what_they_hold_among_all(config, tmp_path):
+def test_chosen_layers_have_the_values_of_a_harvest_of_all_layers(config, tmp_path):
     whole = harvest(config)
     alone = harvest(config.with_flags(layers=(1,), results_dir=tmp_path / "alone"))
     assert alone.plan.layers == (1,)
@@ -79,7 +79,7 @@ def test_the_batch_size_changes_no_more_than_rounding(config, tmp_path):
     np.testing.assert_allclose(other.read(1), harvest(precise).read(1), atol=1e-6)
 
 
-def test_random_weights_have_a_store_of_their_own(config, tmp_path):
+def test_random_weights_have_another_store(config, tmp_path):
     control = config.with_flags(random_init=True, seed=1)
     trained, first = harvest(config), harvest(control)
     again = harvest(control.with_flags(results_dir=tmp_path / "again"))

@@ -57,7 +57,7 @@ def test_all_sequences_aggregated(all_tokens, reference, tiny_dataset):
     np.testing.assert_allclose(store.read(0), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_stores_of_labelled_and_of_all_tokens_have_places_of_their_own(all_tokens, tiny_harvest):
+def test_stores_of_labelled_and_of_all_tokens_have_different_folders(all_tokens, tiny_harvest):
     assert all_tokens.store_folder() != tiny_harvest.store_folder()
     assert all_tokens.store_folder().name == "mlp.hook_post.none.all"
 

@@ -46,7 +46,7 @@ def reference(plain, architecture, tokens, **inputs):
     return kept
 
 
-def test_hooks_give_what_plain_pytorch_hooks_give(model, plain, architecture):
+def test_hooks_give_the_activations_of_plain_pytorch_hooks(model, plain, architecture):
     tokens = some_tokens((3, 11))
     expected = reference(plain, architecture, tokens)
     found = hooked(model, tokens, torch.ones_like(tokens), architecture.places)
@@ -158,7 +158,7 @@ def test_the_forward_pass_stops_behind_the_last_hook(tiny):
     assert "lm_head" not in ran
 
 
-def test_hooks_are_gone_afterwards_even_when_one_fails(tiny):
+def test_hooks_are_removed_even_when_one_fails(tiny):
     tokens, seen = some_tokens((1, 4)), []
 
     def fail(activation):

@@ -38,7 +38,7 @@ def test_the_hash_names_the_weights(saved_models, tmp_path):
     assert load_model(str(folder)).weight_hash != before.weight_hash
 
 
-def test_the_hash_of_the_bundled_model_stays_what_it_was():
+def test_the_hash_of_the_bundled_model_does_not_change():
     assert load_model("demo").weight_hash == "bdd7d1155ba3ef73eb8704ad51d5f55c"
 
 
@@ -106,7 +106,7 @@ def test_a_device_map(last_layer, saved_models, load_once):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="quantisation may work here")
 @pytest.mark.parametrize("quantization", ["8bit", "4bit"])
-def test_quantisation_says_what_it_needs(tiny_model_dir, quantization):
+def test_quantisation_names_its_requirements(tiny_model_dir, quantization):
     with pytest.raises(ModelError, match=f"{quantization}: there is no .* Install bitsandbytes and run on a CUDA"):
         load_model(str(tiny_model_dir), quantization=quantization)
 

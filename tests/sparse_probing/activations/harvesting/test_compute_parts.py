@@ -50,7 +50,7 @@ def test_rows_are_those_of_advanced_indexing(tiny_dataset, dtype, every):
         assert not torch.equal(select_rows("none", dtype, batch, activation.flip(1)), expected)
 
 
-def test_memory_of_a_part_is_what_the_store_takes(tiny_harvest, small_parts):
+def test_the_memory_of_a_part_has_the_dtype_of_the_store(tiny_harvest, small_parts):
     for precision, dtype in {"8": np.float32, "16": np.float16, "32": np.float32, "bf16": np.uint16}.items():
         config = tiny_harvest.with_flags(output_precision=precision, layers=(1,))
         prepared = prepare_harvest(config.with_flags(further_locations=("hook_resid_post",)))

@@ -13,8 +13,7 @@ from probing_datasets.foundation.errors import SettingsError, StoreError, StoreF
 from sparse_probing.activations.harvest import harvest, prepare_harvest
 from sparse_probing.activations.harvesting.existing_stores import has_other_store, outcome
 from sparse_probing.activations.stores import open_store, plan
-
-HOOK = "mlp.hook_post"
+from tests.builders.harvests import HOOK, file_contents
 
 
 @pytest.fixture
@@ -26,13 +25,9 @@ def process(config, rank, **changes):
     return config.with_flags(rank=rank, world_size=2, **changes)
 
 
-def files(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def contents(folder):
-    """Bytes of all files but the record of who made them."""
-    return {name: data for name, data in files(folder).items() if name != "provenance.json"}
+    """Return the bytes of all files except the record of the settings and versions."""
+    return {name: data for name, data in file_contents(folder).items() if name != "provenance.json"}
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -52,7 +47,7 @@ def test_two_processes_make_the_bytes_of_one(config, first):
     assert outcome(prepared) == f"complete: {config.store_folder()}"
 
 
-def test_a_process_looks_at_its_own_parts_alone(config):
+def test_a_process_checks_only_its_parts(config):
     store = harvest(config)
     for part in (0, 1):
         shard = store.path / f"mlp.hook_post/layer_01/c.{part}.0"
@@ -119,7 +114,7 @@ def test_a_store_of_other_rows_is_another(config):
     assert has_other_store(dataclasses.replace(prepared, rows=moved), HOOK)
 
 
-def test_a_damaged_row_index_is_no_reason_to_delete_a_store(config):
+def test_a_store_with_a_damaged_row_index_is_not_deleted(config):
     store = harvest(config)
     part = store.path / "parts" / "000000.json"
     written = part.stat().st_mtime_ns

@@ -77,7 +77,7 @@ def test_an_error_of_the_last_part_is_raised_on_leaving():
         submit([1], failing)
 
 
-def test_an_error_of_the_caller_waits_for_what_is_being_written_and_is_not_hidden():
+def test_an_error_of_the_caller_waits_for_the_writer_and_is_not_hidden():
     written = []
 
     def write(part, buffers):

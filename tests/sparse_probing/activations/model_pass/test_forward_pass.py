@@ -47,7 +47,7 @@ def in_memory_for(n_sequences):
     return select
 
 
-def test_what_is_kept_is_that_of_plain_hooks(tiny_dataset, model, tiny_model_dir):
+def test_kept_activations_equal_those_of_plain_hooks(tiny_dataset, model, tiny_model_dir):
     from transformers import AutoModelForCausalLM
 
     plain, expected = AutoModelForCausalLM.from_pretrained(tiny_model_dir).eval(), []
@@ -80,7 +80,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_later_ones_stay_small(tiny_data
     assert len([r for r in caplog.records if "do not fit into memory" in r.message]) == {1: 3, 2: 2, 5: 1}[capacity]
 
 
-def test_a_sequence_that_does_not_fit_alone_is_an_error(tiny_dataset, model):
+def test_a_single_sequence_that_does_not_fit_is_an_error(tiny_dataset, model):
     with pytest.raises(ModelMemoryError):
         gather(tiny_dataset, model, 8, in_memory_for(0))
 

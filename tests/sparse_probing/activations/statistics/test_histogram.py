@@ -146,7 +146,7 @@ def test_batch_size_changes_no_more_than_rounding(config, tmp_path):
     np.testing.assert_allclose(np.stack(one["top_value"]), np.stack(other["top_value"]), atol=1e-6)
 
 
-def test_further_locations_equal_those_counted_alone(config, tmp_path):
+def test_further_locations_equal_those_counted_separately(config, tmp_path):
     both = config.with_flags(further_locations=("hook_resid_post",))
     beside = full_activation_histogram(both).with_name("hook_resid_post")
     alone = full_activation_histogram(
@@ -240,7 +240,7 @@ def test_a_batch_that_does_not_fit_is_counted_in_smaller_ones(config, monkeypatc
     assert "with 4" in caplog.text
 
 
-def test_halving_begins_at_what_a_batch_can_be(config, monkeypatch, caplog):
+def test_halving_starts_at_the_size_of_a_block(config, monkeypatch, caplog):
     sizes = []
 
     def scarce(model, tokens, mask, hooks, run=LanguageModel.run):
@@ -257,7 +257,7 @@ def test_halving_begins_at_what_a_batch_can_be(config, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("bad", [torch.nan, -torch.inf])
-def test_what_is_not_finite_is_refused_with_its_place(config, monkeypatch, bad):
+def test_activations_that_are_not_finite_are_refused_with_their_place(config, monkeypatch, bad):
     def broken(model, tokens, mask, hooks):
         for name, hook in hooks.items():
             hook(torch.full((*tokens.shape, model.widths([HOOK], (0,))[HOOK]), bad if "blocks.1" in name else 0.0))

@@ -74,7 +74,7 @@ def test_damage_is_named(remote):
     assert remote.damaged_sizes([0, 1]) == []
 
 
-def test_a_server_that_went_away_is_no_damage(remote):
+def test_an_unreachable_server_is_not_reported_as_damage(remote):
     config = {"retries": {"max_attempts": 0}, "connect_timeout": 1}
     away = UPath(
         str(remote.path), endpoint_url="http://127.0.0.1:9", key="testing", secret="testing", config_kwargs=config

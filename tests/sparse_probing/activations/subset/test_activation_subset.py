@@ -249,7 +249,7 @@ def test_bad_input(config, change, error, message):
     assert not config.activations.results_dir.exists()
 
 
-def test_what_is_not_finite_is_refused(config, monkeypatch):
+def test_activations_that_are_not_finite_are_refused(config, monkeypatch):
     def broken(model, tokens, mask, hooks):
         for hook in hooks.values():
             hook(torch.full((*tokens.shape, 48), torch.nan))

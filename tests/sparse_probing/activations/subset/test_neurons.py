@@ -46,7 +46,7 @@ def test_neurons_of_a_file_and_of_the_command_line_go_together(ranked):
     assert names(config.with_flags(layers=(1, 9))) == ["L1.N1", "L1.N2", "L9.N9"]
 
 
-def test_a_file_can_be_restricted_to_what_is_run(ranked):
+def test_a_file_can_be_restricted_to_the_model_and_data_of_the_harvest(ranked):
     config = SUBSET(neuron_subset_file=ranked, auto_restrict_neuron_subset_file=True)
     assert names(config) == ["L0.N30", "L2.N12"]
     assert names(config, "hook_mlp_out") == ["L3.N1"]

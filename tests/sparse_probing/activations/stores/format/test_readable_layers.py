@@ -47,7 +47,7 @@ def test_rows_of_a_feature_are_those_that_stage_2_probes(stores, tiny_dataset, s
     assert np.abs(other_layer - activations).max() > 0.01
 
 
-def test_what_does_not_exist_is_answered_with_what_exists(stores, tiny_dataset):
+def test_errors_list_the_existing_layers_hook_points_and_features(stores, tiny_dataset):
     store = stores(activation_aggregation="mean")
     with pytest.raises(DatasetError, match=r"has no feature Klingon; it has: .*French"):
         store.rows_of(tiny_dataset, "Klingon", layer=1)
@@ -65,7 +65,7 @@ def test_rows_of_another_data_set_are_refused(stores, tiny_dataset):
         stores(activation_aggregation="mean").rows_of(other, "French", layer=1)
 
 
-def test_the_repr_says_what_is_in_the_store(stores, tiny_model_dir):
+def test_the_repr_describes_the_store(stores, tiny_model_dir):
     store = stores(activation_aggregation="mean", layers=(1,))
     assert repr(store) == (
         f"ZarrStore('{store.path}', model='{tiny_model_dir}', dataset='natural_lang_id.tiny.64.-1', layers 1, "
