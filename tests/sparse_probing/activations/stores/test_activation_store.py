@@ -226,7 +226,7 @@ def test_reading_layers_rows_and_columns_that_do_not_exist(store_class, tmp_path
         store.read(7, HOOK)
     with pytest.raises(StoreError, match="does not hold hook_attn of layer 0"):
         store.read(0, "hook_attn")
-    with pytest.raises(StoreError, match="Say which hook point"):
+    with pytest.raises(StoreError, match="Pass the hook_point to read"):
         store.read(0)
     for rows in (slice(None, None, -1), np.array([3, 3]), np.array([4, 2]), np.array([10]), np.array([-1])):
         with pytest.raises(StoreError, match="slice or increasing integers from 0 to 9"):

@@ -77,7 +77,7 @@ def test_the_fingerprint_records_the_source(tmp_path, make_store):
     assert record["config"]["source"]["config"] == {"seed": 7}
 
 
-def test_an_interrupted_conversion_goes_on(tmp_path, make_store):
+def test_an_interrupted_conversion_resumes(tmp_path, make_store):
     source = make_store(tmp_path / "source")
     whole = convert(source, tmp_path / "whole", "hdf5", "16")
     store = convert(source, tmp_path / "copy", "hdf5", "16")
@@ -97,7 +97,7 @@ def test_values_out_of_range_of_the_precision_are_refused(tmp_path, make_store):
     values[1, 5] = 65520
     source.write_part(2, {(HOOK, 0): values / 2, (HOOK, 3): values})
     with pytest.raises(
-        ActivationError, match=r"layer 3, part 2: the values go up to 65520.*precision 16 does not hold"
+        ActivationError, match=r"layer 3, part 2: the values go up to 65520.*precision 16 cannot hold"
     ):
         convert(source, tmp_path / "half", "zarr", "16")
     assert open_store(tmp_path / "half").open_parts() == [2]
