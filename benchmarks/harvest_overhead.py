@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from benchmarks._language_models import EVERY_TOKEN, ModelSize, harvest_config
 from benchmarks._report import alternate, median_ratio, median_seconds, print_table
 from probing_datasets.feature_dataset import Aggregation
-from sparse_probing.activations.harvest import Harvest, prepare_harvest, run_harvest
+from sparse_probing.activations.harvest import PreparedHarvest, prepare_harvest, run_harvest
 from sparse_probing.activations.model_pass.batches import Batch, part_batches
 from sparse_probing.activations.model_pass.pooling import pool
 from sparse_probing.activations.stores import ActivationStore, open_store
@@ -87,7 +87,7 @@ def _compare_case(config: OverheadConfig, size: ModelSize, name: str, case: Case
     }
 
 
-def largest_difference(store: ActivationStore, peer: PreTrainedModel, job: Harvest) -> float:
+def largest_difference(store: ActivationStore, peer: PreTrainedModel, job: PreparedHarvest) -> float:
     """Return the largest distance of a stored value of the first part from the bare model's activation."""
     start, stop = job.plan.part_range(0)
     stored = [torch.from_numpy(store.read(layer, rows=slice(start, stop))) for layer in job.plan.layers]
@@ -119,12 +119,12 @@ def _mlp_activations(peer: PreTrainedModel, batch: Batch) -> list[torch.Tensor]:
     return kept
 
 
-def _batches(job: Harvest) -> Iterator[Batch]:
+def _batches(job: PreparedHarvest) -> Iterator[Batch]:
     for part in range(job.plan.n_parts):
         yield from part_batches(job.dataset, job.rows, *job.plan.part_range(part), job.config.forward_pass.batch_size)
 
 
-def bare_model(job: Harvest) -> PreTrainedModel:
+def bare_model(job: PreparedHarvest) -> PreTrainedModel:
     """Build the model of a harvest once more, with the same random weights."""
     torch.manual_seed(job.config.activations.seed)
     config = AutoConfig.from_pretrained(job.config.activations.model)
@@ -137,7 +137,7 @@ def _forward(peer: PreTrainedModel, batches: list[Batch]) -> None:
             peer.base_model(input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False)
 
 
-def _harvest_anew(job: Harvest) -> None:
+def _harvest_anew(job: PreparedHarvest) -> None:
     if job.config.store_folder().exists():
         remove_tree(job.config.store_folder())
     run_harvest(job)

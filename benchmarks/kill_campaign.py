@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -101,7 +101,7 @@ def make_kinds(folder: Path, n_sequences: int) -> Iterator[Kind]:
         name = f"harvest, {store}, {n_processes} process" + "es" * (n_processes - 1)
         yield Kind(name, partial(harvesting, base.with_flags(store=store, world_size=n_processes)))
     for store, other in (STORES, STORES[::-1]):
-        source = replace(base, store=store, results_dir=folder / store)
+        source = base.with_flags(store=store, results_dir=folder / store)
         stage_one.harvest(source)
         yield Kind(f"convert, {store} to {other}", partial(converting, Path(str(source.store_folder())), other))
 

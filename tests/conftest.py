@@ -8,18 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tokenizers import ByteLevelBPETokenizer
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
-from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from tests.builders import planted_runs
-
-END_OF_TEXT = "<|endoftext|>"
+from tests.builders.models import save_tiny_model
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,25 +38,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer GPT-NeoX with a byte-level BPE tokenizer of its own."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    bpe = ByteLevelBPETokenizer()
-    bpe.train([str(DEMO_TEXTS["natural_lang_id"])], vocab_size=600, special_tokens=[END_OF_TEXT])
-    PreTrainedTokenizerFast(
-        tokenizer_object=bpe._tokenizer, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, model_max_length=64
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = GPTNeoXConfig(
-        vocab_size=600,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=48,
-        max_position_embeddings=64,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    GPTNeoXForCausalLM(config).save_pretrained(folder)
-    return folder
+    return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,10 @@ import pytest
 import get_activations
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
+from sparse_probing.activations.commands import STORE_COMMANDS
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.config import HarvestConfig
+from tests.builders.harvests import file_contents, flip_bit
 
 SCRIPT = Path(get_activations.__file__)
 
@@ -44,7 +46,7 @@ def store_path(flags, tiny_harvest):
     return tiny_harvest.with_flags(activation_aggregation="mean").store_folder()
 
 
-def test_a_harvest_says_what_it_will_store_and_where_it_is(stage_one, flags, store_path):
+def test_a_harvest_shows_what_it_will_store_and_where(stage_one, flags, store_path):
     status, out, err = stage_one(*flags)
     assert status == 0
     assert out.startswith("270 rows, width mlp.hook_post 48, 2 layers, 1 parts: 0.001 GB needed")
@@ -78,8 +80,14 @@ def test_help_shows_the_values_in_force(monkeypatch, capsys):
         assert f"--{name.replace('_', '-')}" in text.replace("_", "-")
 
 
+def test_help_names_the_sub_commands(monkeypatch, capsys):
+    text = help_text(monkeypatch, capsys)
+    for name, command in STORE_COMMANDS.items():
+        assert f"{name} {command.__doc__.splitlines()[0]}" in text
+
+
 def test_verify_has_its_own_help(monkeypatch, capsys):
-    assert "against its checksum" in help_text(monkeypatch, capsys, "verify")
+    assert "with its checksum" in help_text(monkeypatch, capsys, "verify")
 
 
 @pytest.mark.parametrize(
@@ -110,15 +118,13 @@ def test_other_settings_are_refused_until_overwritten(stage_one, flags, store_pa
     assert ZarrStore.open(store_path).plan.precision == "bf16"
 
 
-def test_verify_names_a_flipped_byte_and_the_harvest_mends_it(stage_one, flags, store_path):
+def test_verify_names_a_flipped_byte_and_the_harvest_repairs_it(stage_one, flags, store_path):
     stage_one(*flags)
     status, out, _ = stage_one("verify", store_path)
     assert status == 0
     assert "1 of 1 parts are there and intact" in out
     shard = store_path / "mlp.hook_post" / "layer_01" / "c.0.0"
-    content = bytearray(shard.read_bytes())
-    content[1000] ^= 1
-    shard.write_bytes(content)
+    flip_bit(shard, 1000)
     status, out, err = stage_one("verify", store_path)
     assert status == 1
     assert "hook point mlp.hook_post, layer 1, part 0: " in out
@@ -150,10 +156,6 @@ def wait_for(path, process):
         time.sleep(0.002)
 
 
-def files(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 @pytest.mark.slow
 def test_killed_then_interrupted_then_finished_gives_the_bytes_of_an_unbroken_run(
     stage_one, tiny_model_dir, tmp_path, monkeypatch
@@ -165,7 +167,7 @@ def test_killed_then_interrupted_then_finished_gives_the_bytes_of_an_unbroken_ru
     arguments = ["--model", str(tiny_model_dir), "--feature_dataset", dataset, "--batch_size", "1"]
     path = HarvestConfig.from_flags(model=str(tiny_model_dir), feature_dataset=dataset).store_folder()
     assert stage_one(*arguments)[0] == 0
-    unbroken = files(path)
+    unbroken = file_contents(path)
     shutil.rmtree(path)
 
     killed = start(arguments)
@@ -187,4 +189,4 @@ def test_killed_then_interrupted_then_finished_gives_the_bytes_of_an_unbroken_ru
     assert ZarrStore.open(path).verify() == []
 
     assert stage_one(*arguments)[0] == 0
-    assert files(path) == unbroken
+    assert file_contents(path) == unbroken

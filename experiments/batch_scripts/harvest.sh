@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Stage 1: activations of every layer at the probed tokens, shared between the entries of the array by parts.
-# With --random_init: those of the model with random weights; with --experiment_type all_activations: all tokens.
+# Stage 1: activations of every layer at the probed tokens; the entries of the array share the parts of the store.
+# With --random_init: the model with random weights; with --experiment_type all_activations: all tokens.
 #
 #   sbatch --array=0-3 experiments/batch_scripts/harvest.sh
 #
-# Needs MODEL and FEATURE_DATASET; knows PROBE_LOCATION, AGGREGATION, BATCH_SIZE and DEVICE. Flags may follow.
+# Needs MODEL and FEATURE_DATASET; reads PROBE_LOCATION, AGGREGATION, BATCH_SIZE and DEVICE. Flags may follow.
 #SBATCH --job-name=harvest
 #SBATCH --output=%x-%A_%a.log
 #SBATCH --open-mode=append
@@ -14,7 +14,7 @@
 #SBATCH --mem=32G
 #SBATCH --time=04:00:00
 set -euo pipefail
-export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes rarely reach the hub: download the model beforehand
+export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes often have no network: download the model beforehand
 
 python get_activations.py \
     --experiment_type activation_probe_dataset \

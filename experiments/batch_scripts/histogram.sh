@@ -3,7 +3,7 @@
 #
 #   sbatch --array=0-3 experiments/batch_scripts/histogram.sh
 #
-# Needs MODEL and FEATURE_DATASET; knows PROBE_LOCATION, AGGREGATION, BATCH_SIZE and DEVICE. Flags may follow.
+# Needs MODEL and FEATURE_DATASET; reads PROBE_LOCATION, AGGREGATION, BATCH_SIZE and DEVICE. Flags may follow.
 #SBATCH --job-name=histogram
 #SBATCH --output=%x-%A_%a.log
 #SBATCH --open-mode=append
@@ -13,7 +13,7 @@
 #SBATCH --mem=32G
 #SBATCH --time=04:00:00
 set -euo pipefail
-export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes rarely reach the hub: download the model beforehand
+export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes often have no network: download the model beforehand
 
 python get_activations.py \
     --experiment_type full_activation_histogram \

@@ -1,4 +1,4 @@
-"""The experiment types of stage 1, as the script runs them: say what will be done, do it, say where it is."""
+"""The experiment types of stage 1 as commands: show what will be done, do it, show where the results are."""
 
 from __future__ import annotations
 
@@ -6,46 +6,51 @@ from collections.abc import Callable, Iterable
 
 from rich.console import RenderableType
 
-from sparse_probing.activations.harvest import prepare_harvest, run_harvest
+from sparse_probing.activations.harvest import run_harvest
 from sparse_probing.activations.harvesting.dry_run import dry_run
 from sparse_probing.activations.harvesting.existing_stores import outcome
+from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.statistics import histogram
+from sparse_probing.activations.statistics.prepare import prepare_histogram
 from sparse_probing.activations.subset import activation_subset
-from sparse_probing.activations.tables.subject import Subject
+from sparse_probing.activations.subset.prepare import prepare_subset
+from sparse_probing.activations.tables.inputs import TableInputs
 from sparse_probing.config import HarvestConfig, HarvestType
 
-Say = Callable[[RenderableType], object]
-"""Shows a person a line, or a table."""
+Show = Callable[[RenderableType], object]
+"""Prints text for a person."""
 
 
-def store_activations(config: HarvestConfig, say: Say) -> None:
+def store_activations(config: HarvestConfig, show: Show) -> None:
     """Harvest into activation stores; see `sparse_probing.activations.harvest.harvest`."""
     if config.dry_run:
-        say(dry_run(config))
+        show(dry_run(config))
         return
-    job = prepare_harvest(config)
-    say(job.summary())
-    run_harvest(job)
-    say(outcome(job))
+    prepared = prepare_harvest(config)
+    show(prepared.summary())
+    run_harvest(prepared)
+    show(outcome(prepared))
 
 
-def count_activations(config: HarvestConfig, say: Say) -> None:
+def count_activations(config: HarvestConfig, show: Show) -> None:
     """Make histograms; see `sparse_probing.activations.statistics.histogram.full_activation_histogram`."""
-    job = histogram.prepare_histogram(config)
-    say(histogram.summary(job))
+    prepared = prepare_histogram(config)
+    show(histogram.summary(prepared))
     if not config.dry_run:
-        _say_outcome(say, job.subject, job.subject.widths, histogram.run_histogram(job))
+        complete = histogram.run_histogram(prepared)
+        _show_outcome(show, prepared.inputs, prepared.inputs.widths, complete)
 
 
-def store_neurons(config: HarvestConfig, say: Say) -> None:
+def store_neurons(config: HarvestConfig, show: Show) -> None:
     """Store chosen neurons; see `sparse_probing.activations.subset.activation_subset.activation_subset`."""
-    job = activation_subset.prepare_subset(config)
-    say(activation_subset.summary(job))
+    prepared = prepare_subset(config)
+    show(activation_subset.summary(prepared))
     if not config.dry_run:
-        _say_outcome(say, job.subject, job.neurons, activation_subset.run_subset(job))
+        complete = activation_subset.run_subset(prepared)
+        _show_outcome(show, prepared.inputs, prepared.neurons, complete)
 
 
-EXPERIMENTS: dict[HarvestType, Callable[[HarvestConfig, Say], None]] = {
+EXPERIMENTS: dict[HarvestType, Callable[[HarvestConfig, Show], None]] = {
     "activation_probe_dataset": store_activations,
     "all_activations": store_activations,
     "full_activation_histogram": count_activations,
@@ -53,8 +58,8 @@ EXPERIMENTS: dict[HarvestType, Callable[[HarvestConfig, Say], None]] = {
 }
 
 
-def _say_outcome(say: Say, subject: Subject, hook_points: Iterable[str], complete: bool) -> None:
-    rank, world_size = subject.config.share.rank, subject.config.share.world_size
-    waiting = f"process {rank} of {world_size} has done its share; the last one completes the tables"
+def _show_outcome(show: Show, inputs: TableInputs, hook_points: Iterable[str], complete: bool) -> None:
+    share = inputs.config.share
+    incomplete = f"process {share.rank} of {share.world_size} has done its share; the last one completes the tables"
     for hook_point in hook_points:
-        say(f"{'complete' if complete else waiting}: {subject.folder(hook_point)}")
+        show(f"{'complete' if complete else incomplete}: {inputs.folder(hook_point)}")

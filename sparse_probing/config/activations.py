@@ -1,4 +1,4 @@
-"""Which activations: of which model, feature data set, hook point and rows. Both stages share this section."""
+"""Which activations: model, feature data set, hook point and rows. Both stages share this section."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from probing_datasets.foundation.settings import read_settings
 
 @dataclass(frozen=True)
 class ActivationsConfig:
-    """Which activations: the settings that name an activation store."""
+    """Which activations: the settings that identify an activation store."""
 
     model: str = "demo"
     """`demo`, a local model folder, a TransformerLens alias (`pythia-70m`) or a hub id."""
     revision: str | None = None
     """Revision of a model on the hub."""
     random_init: bool = False
-    """Use the model's architecture with random weights (drawn from --seed): the control that matters."""
+    """Use the model's architecture with random weights, drawn from --seed, as a control."""
     feature_dataset: str = "natural_lang_id.demo.256.-1"
     """Name or path of a feature data set."""
     probe_location: str = "mlp.hook_post"
@@ -27,9 +27,9 @@ class ActivationsConfig:
     activation_aggregation: Aggregation = "none"
     """One row per probed token (none), or per sequence: mean, max or last over its tokens."""
     probe_next_token_feature: bool = False
-    """Take the activation at the position before the labelled token: what the model knows of the next token."""
+    """Take the activation at the position before the labelled token: what the model knows about the next token."""
     seed: int = 0
-    """Of every random choice: splits, controls, random weights."""
+    """Seed of every random choice: splits, controls, random weights."""
     results_dir: Path = field(default_factory=lambda: read_settings().results_dir)
     """RESULTS_DIR: folder of activation stores and results."""
     feature_dataset_dir: Path = field(default_factory=lambda: read_settings().feature_dataset_dir)

@@ -35,7 +35,7 @@ EXPERIMENT_TYPES_OF_SETTINGS: dict[str, tuple[HarvestType, ...]] = {
     **dict.fromkeys(("neuron_subset", "neuron_subset_file", "auto_restrict_neuron_subset_file"), SUBSET),
     **dict.fromkeys(("skip_computing_token_summary_df", "save_by_neuron"), SUBSET),
 }
-"""The experiment types that a setting is for, where it is not for all; with the others it must keep its default."""
+"""The experiment types of settings that not all types have; with the other types a setting must have its default."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class ForwardPassConfig:
 
 @dataclass(frozen=True)
 class StorageConfig:
-    """How activations are stored, and what happens to results that exist."""
+    """How activations are stored, and what happens to existing results."""
 
     store: StoreKind = "zarr"
     """Format of the activation store."""
     output_precision: Precision = "16"
     """Precision in which activations are stored; 8: one byte, scaled per neuron and block of rows."""
     resume: bool = False
-    """Check the finished parts of an existing store against their checksums, and write damaged ones again. Missing
+    """Compare the finished parts of an existing store with their checksums, and write damaged ones again. Missing
     parts are always written."""
     overwrite: bool = False
     """Delete an existing store that was made with different settings. A store with the same settings is resumed."""
@@ -77,13 +77,13 @@ class StorageConfig:
 
 @dataclass(frozen=True)
 class TokensConfig:
-    """Which tokens are kept, where an experiment type does not follow the features."""
+    """Which tokens are stored, in experiment types that do not follow the features."""
 
     positions: tuple[int, ...] = ()
-    """Positions to keep (all_activations, activation_subset); none given: all. Negative ones count from the end of the
+    """Positions to store (all_activations, activation_subset); none given: all. Negative ones count from the end of the
     context."""
     flatten_and_ignore_padding: bool = False
-    """Leave out padding (all_activations), instead of one row per sequence and position."""
+    """Store no rows of padding (all_activations), instead of one row per sequence and position."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class HistogramConfig:
     """Statistics of every neuron (full_activation_histogram)."""
 
     top_k: int = 10
-    """Examples with the largest activations that are kept per neuron."""
+    """Examples with the largest activations that are stored per neuron."""
     n_bin: int = 100
     """Bins of a histogram, besides those for values below and above it."""
     hist_min: float = -1.0
@@ -117,14 +117,14 @@ class NeuronSubsetConfig:
     neuron_subset_file: Path | None = None
     """CSV of ranked neurons with columns `layer` and `neuron`."""
     auto_restrict_neuron_subset_file: bool = False
-    """Take only rows of that file whose model, data set and hook point are those of this harvest."""
+    """Take only rows of that file with the model, data set and hook point of this harvest."""
     skip_computing_token_summary_df: bool = False
     """Do not summarise the chosen neurons by token."""
     save_by_neuron: bool = False
     """Also write one file per chosen neuron."""
 
     def __post_init__(self) -> None:
-        """Raise SettingsError for settings that need one another."""
+        """Raise SettingsError for a setting that needs another one."""
         if self.auto_restrict_neuron_subset_file and self.neuron_subset_file is None:
             raise SettingsError("--auto_restrict_neuron_subset_file needs a file: --neuron_subset_file.")
 
@@ -136,7 +136,7 @@ class HarvestConfig(Configuration):
     experiment_name: str = "harvest"
     """Free name, recorded beside the results."""
     experiment_type: HarvestType = "activation_probe_dataset"
-    """What is kept: rows of the features; all tokens; statistics of every neuron; chosen neurons."""
+    """What is stored: rows of the features; all tokens; statistics of every neuron; chosen neurons."""
     layers: tuple[int, ...] = ()
     """Layers to harvest; none given: all."""
     further_locations: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class HarvestConfig(Configuration):
     subset: NeuronSubsetConfig = field(default_factory=NeuronSubsetConfig)
 
     def __post_init__(self) -> None:
-        """Raise SettingsError for settings that contradict one another or would do nothing."""
+        """Raise SettingsError for settings that contradict one another or have no effect."""
         if self.storage.overwrite and self.share.world_size > 1:
             raise SettingsError("--overwrite would delete what other processes write. Delete the store first.")
         flags = self.flags()

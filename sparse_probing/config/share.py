@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class ShareConfig:
-    """Which share of the work this process does; by default that of its entry of a Slurm array."""
+    """Which share of the work this process does; by default the share of its entry of a Slurm array."""
 
     rank: int = field(default_factory=lambda: read_settings().array_rank)
     """Number of this process, from 0. Default: from SLURM_ARRAY_TASK_ID."""

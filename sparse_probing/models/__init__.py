@@ -1,8 +1,8 @@
-"""Language models by name, and their activations at the hook points of TransformerLens."""
+"""Language models, by name or in memory, and their activations at the hook points of TransformerLens."""
 
 from sparse_probing.models.hooks import Hook
 from sparse_probing.models.hugging_face import Quantization
 from sparse_probing.models.language_model import LanguageModel
-from sparse_probing.models.loading import load_model
+from sparse_probing.models.loading import LoadedModel, load_model, wrap_model
 
-__all__ = ["Hook", "LanguageModel", "Quantization", "load_model"]
+__all__ = ["Hook", "LanguageModel", "LoadedModel", "Quantization", "load_model", "wrap_model"]

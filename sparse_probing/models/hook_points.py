@@ -1,11 +1,11 @@
-"""Where a model computes what TransformerLens calls a hook point: found on a twin without weights.
+"""Find where a model computes the hook points of TransformerLens, on a copy of the model without weights.
 
 TransformerLens' bridge knows for every architecture what its hook points mean, but it
-replaces modules of the model and computes attention eagerly. So it is asked once, about a
-twin of the model whose tensors have shapes and no numbers (PyTorch's fake tensors). In a
-forward pass of the twin every tensor that a module takes or returns is noted. The tensor at
-a hook point is one of those, or it is not; where it is, a hook on that module of the real
-model sees the same activation, and the model runs as it is.
+replaces modules of the model and computes attention eagerly. So the bridge is put once over a
+twin of the model whose tensors have shapes and no numbers (PyTorch's fake tensors). A forward
+pass of the twin records every tensor that a module takes or returns. Where the tensor at a hook
+point is one of those, a hook on that module of the real model sees the same activation, and the
+real model runs without a bridge.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from sparse_probing.models.hugging_face import random_model
 logger = logging.getLogger(__name__)
 
 TRACE_SHAPE = (2, 11)
-"""Sequences and tokens of the traced pass: numbers that heads, groups and widths are unlikely to share."""
+"""Sequences and tokens of the traced pass: sizes that heads, groups and widths are unlikely to have."""
 
 TRACE_DTYPE = torch.bfloat16
-"""Half precision, so that an activation that is only rounded on the way is not taken for the same."""
+"""Half precision, so that an activation and its conversion to float32 are different tensors."""
 
 TRACE_ERRORS = (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError)
-"""What a forward pass raises where it depends on numbers that are not there."""
+"""Raised by a forward pass that depends on the values of tensors."""
 
 BRIDGE_ERRORS = (ValueError, KeyError, AttributeError, NotImplementedError)
 
@@ -63,10 +63,10 @@ class Site:
 
 @dataclass(frozen=True)
 class HookPoint:
-    """What is known of a hook point of TransformerLens."""
+    """A hook point of TransformerLens: the shape of its activation, and where the model computes it."""
 
     shape: tuple[int, ...] | None
-    """Of its activation for `TRACE_SHAPE` tokens; None where the bridge does not run without numbers."""
+    """Shape of its activation for `TRACE_SHAPE` tokens; None where the bridge does not run without numbers."""
     site: Site | None
     """Where the Hugging Face model has the same activation; None when only the bridge computes it."""
 
@@ -79,7 +79,7 @@ class Sighting(NamedTuple):
     """The site, or the name of the hook point."""
     tensor: torch.Tensor
     version: int
-    """How often the tensor had been changed in place."""
+    """Number of times that the tensor had been changed in place."""
 
 
 def find_hook_points(config: PretrainedConfig) -> dict[str, HookPoint]:
@@ -90,23 +90,33 @@ def find_hook_points(config: PretrainedConfig) -> dict[str, HookPoint]:
     ModelError
         When TransformerLens does not know the architecture.
     """
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(False):  # which would not count changes
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(False):  # it counts no changes in place
         twin, bridged_twin = (random_model(deepcopy(config), 0, TRACE_DTYPE).eval() for _ in range(2))
         names: dict[torch.nn.Module, str] = {module: name for name, module in bridged_twin.named_modules()}
         bridge = build_bridge(bridged_twin)
         hooks = {name: hook for name, hook in bridge.hook_dict.items() if _is_enabled(bridge, name, hook)}
+        # A component that the bridge put into the place of a module gets the name of that module.
+        components = {m.original_component: m for m in bridge.modules() if hasattr(m, "original_component")}
         try:
             plain = _trace(twin, {module: name for name, module in twin.named_modules()}, {})
-            bridged = _trace(bridged_twin, _names_under_bridge(bridge, names), hooks)
+            bridged_names = {components.get(module, module): name for module, name in names.items()}
+            bridged = _trace(bridged_twin, bridged_names, hooks)
         except TRACE_ERRORS as error:
             logger.warning("%s runs under TransformerLens' bridge, which is slower: %s", type(twin).__name__, error)
             return dict.fromkeys(hooks, HookPoint(None, None))
-        shared = _shared_sites(plain, bridged)
-        return {s.place: _hook_point(s, shared) for s in bridged if isinstance(s.place, str)}
+        sites = _shared_sites(plain, bridged)
+        hook_points: dict[str, HookPoint] = {}
+        for seen in bridged:
+            if isinstance(seen.place, str):
+                same_tensor = sites.get(_memory(seen), [])
+                nearest = min(same_tensor, key=lambda s, order=seen.order: abs(s.order - order), default=None)
+                site = nearest.place if nearest and isinstance(nearest.place, Site) else None
+                hook_points[seen.place] = HookPoint(tuple(seen.tensor.shape), site)
+        return hook_points
 
 
 def _is_enabled(bridge: TransformerBridge, name: str, hook: LensHookPoint) -> bool:
-    """Whether the bridge computes a hook point without being told to split the input of the heads."""
+    """Whether the bridge computes a hook point in its default settings, which do not split the input of the heads."""
     try:
         bridge.check_hooks_to_add(hook, name, print)
     except ValueError:
@@ -115,7 +125,7 @@ def _is_enabled(bridge: TransformerBridge, name: str, hook: LensHookPoint) -> bo
 
 
 def build_bridge(model: PreTrainedModel) -> TransformerBridge:
-    """Put TransformerLens' bridge over a model, which it changes; attention becomes eager, so that patterns exist."""
+    """Put TransformerLens' bridge over a model; this changes the model, and makes its attention eager."""
     try:
         model.set_attn_implementation("eager")
         architecture = determine_architecture_from_hf_config(model.config)
@@ -125,14 +135,8 @@ def build_bridge(model: PreTrainedModel) -> TransformerBridge:
 
 
 def forward_options(model: PreTrainedModel) -> dict[str, bool]:
-    """Keep a causal model from filling a cache of keys and values that nobody reads."""
+    """Return the options with which a causal model does not fill a cache of keys and values."""
     return {"use_cache": False} if hasattr(model.config, "use_cache") else {}
-
-
-def _names_under_bridge(bridge: TransformerBridge, names: dict[torch.nn.Module, str]) -> dict[torch.nn.Module, str]:
-    """Give the name of a module to the component that the bridge put into its place."""
-    components = {m.original_component: m for m in bridge.modules() if hasattr(m, "original_component")}
-    return {components.get(module, module): name for module, name in names.items()}
 
 
 def _trace(
@@ -150,7 +154,7 @@ def _trace(
 def _watched(
     names: dict[torch.nn.Module, str], hooks: Mapping[str, LensHookPoint], seen: list[Sighting]
 ) -> Iterator[None]:
-    """Note in ``seen`` what passes the modules and the hook points."""
+    """Record in ``seen`` every tensor that passes the modules and the hook points."""
 
     def note(place: Site | str, value: Any) -> None:
         if isinstance(value, torch.Tensor):
@@ -177,7 +181,7 @@ def _watched(
 
 
 def _shared_sites(plain: list[Sighting], bridged: list[Sighting]) -> dict[Any, list[Sighting]]:
-    """Index, by their memory, the sites that both twins pass once and with the same shape."""
+    """Return, by their memory, the sites that both twins pass once and with the same shape."""
     expected, shared = _seen_once(plain), defaultdict(list)
     for site, seen in _seen_once(bridged).items():
         if site in expected and expected[site].tensor.shape == seen.tensor.shape:
@@ -190,14 +194,8 @@ def _seen_once(run: list[Sighting]) -> dict[Site, Sighting]:
     return {s.place: s for s in run if isinstance(s.place, Site) and count[s.place] == 1}
 
 
-def _hook_point(seen: Sighting, shared: dict[Any, list[Sighting]]) -> HookPoint:
-    nearest = min(shared.get(_memory(seen), []), key=lambda s: abs(s.order - seen.order), default=None)
-    site = nearest.place if nearest and isinstance(nearest.place, Site) else None
-    return HookPoint(tuple(seen.tensor.shape), site)
-
-
 def _memory(seen: Sighting) -> tuple[Any, ...]:
-    """Return what tensors share that hold the same numbers, one behind the other, whatever their axes."""
+    """Return a key that contiguous tensors share when they are views of the same numbers, whatever their axes."""
     tensor = seen.tensor
     if not tensor.is_contiguous():
         return (id(tensor),)

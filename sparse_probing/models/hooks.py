@@ -1,4 +1,4 @@
-"""Hooks that fire once in a forward pass, which stops behind the last of them."""
+"""Hooks that fire once in a forward pass, which stops after the last of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Hook = Callable[[torch.Tensor], None]
 """Takes an activation."""
 
 
-class LastHookFired(Exception):  # noqa: N818 (no error: it ends a forward pass)
-    """Nothing that the forward pass would still compute is asked for."""
+class LastHookFired(Exception):  # noqa: N818 (not an error: it ends a forward pass)
+    """All hooks have fired: what the forward pass would still compute is not needed."""
 
 
 class OneShotHooks:
@@ -24,7 +24,7 @@ class OneShotHooks:
         self.pending = set(hooks)
 
     def fire(self, name: str, activation: torch.Tensor) -> None:
-        """Hand an activation to its hook; raise LastHookFired when none is left."""
+        """Pass an activation to its hook; raise LastHookFired when no other hook has still to fire."""
         self.pending.discard(name)
         self.hooks[name](activation)
         if not self.pending:
@@ -32,7 +32,7 @@ class OneShotHooks:
 
 
 def hook_site(module: torch.nn.Module, site: Site, hook: Hook) -> torch.utils.hooks.RemovableHandle:
-    """Call a hook on what a module of a Hugging Face model takes or returns."""
+    """Call a hook on an input or output of a module of a Hugging Face model; return the handle that removes it."""
     if site.side == "input":
         return module.register_forward_pre_hook(
             lambda _module, inputs, keywords: hook(site.pick(inputs, keywords)), with_kwargs=True

@@ -1,14 +1,15 @@
-"""Hugging Face models: built with trained, random or no weights, and the hash of what they hold."""
+"""Build Hugging Face models with trained, random or no weights, and hash what they hold."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from accelerate.utils import align_module_device
+from transformer_lens.model_bridge import TransformerBridge
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -25,7 +26,7 @@ Quantization = Literal["8bit", "4bit"]
 
 
 def pretrained_model(path: str, revision: str | None, dtype: torch.dtype, placement: dict[str, Any]) -> PreTrainedModel:
-    """Load trained weights; those that the checkpoint lacks (the head of an encoder) are the same every time."""
+    """Load trained weights; those missing from the checkpoint (the head of an encoder) are the same every time."""
     auto = _auto_class(AutoConfig.from_pretrained(path, revision=revision))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -53,15 +54,15 @@ def _auto_class(config: PretrainedConfig) -> Any:
 def placement_options(
     device: str, device_map: str | dict[str, Any] | None, quantization: Quantization | None
 ) -> dict[str, Any]:
-    """Return the options that make ``from_pretrained`` spread or quantise the weights; none for a plain model."""
+    """Return the options that make ``from_pretrained`` spread or quantise the weights; none for a plain model.
+
+    Raises
+    ------
+    ModelError
+        When weights are to be quantised where bitsandbytes or a CUDA device is missing.
+    """
     if quantization is None:
         return {} if device_map is None else {"device_map": device_map}
-    _check_quantization(quantization)
-    config = BitsAndBytesConfig(load_in_8bit=quantization == "8bit", load_in_4bit=quantization == "4bit")
-    return {"device_map": device_map or {"": device}, "quantization_config": config}
-
-
-def _check_quantization(quantization: Quantization) -> None:
     installed = importlib.util.find_spec("bitsandbytes") is not None
     if not installed or not torch.cuda.is_available():
         raise ModelError(
@@ -69,17 +70,42 @@ def _check_quantization(quantization: Quantization) -> None:
             f"{'CUDA device' if installed else 'package bitsandbytes'} here. "
             "Install bitsandbytes and run on a CUDA device, or load the weights with --dtype bfloat16."
         )
+    config = BitsAndBytesConfig(load_in_8bit=quantization == "8bit", load_in_4bit=quantization == "4bit")
+    return {"device_map": device_map or {"": device}, "quantization_config": config}
+
+
+def model_under_bridge(bridge: TransformerBridge) -> PreTrainedModel:
+    """Build the Hugging Face model of which a bridge was made; it shares the weights, and the bridge is not changed.
+
+    A bridge replaces modules of its model by components with other names, and sets eager attention. Here
+    the architecture is built again, with the attention that transformers chooses, and takes the tensors.
+
+    Raises
+    ------
+    ModelError
+        When the bridge has processed the weights (compatibility mode): they are then not those of the model.
+    """
+    if bridge.compatibility_mode:
+        raise ModelError(
+            "This TransformerBridge is in compatibility mode, in which its weights are processed. "
+            "Boot it again and pass it before enable_compatibility_mode()."
+        )
+    bridged = cast(PreTrainedModel, bridge.original_model)
+    config = type(bridged.config).from_dict(bridged.config.to_dict())  # a dictionary leaves out the kind of attention
+    model = type(bridged)._from_config(config, dtype=bridged.dtype)
+    names = model.state_dict().keys()
+    tensors = {name.replace("._original_component", ""): tensor for name, tensor in bridged.state_dict().items()}
+    model.load_state_dict({name: tensor for name, tensor in tensors.items() if name in names}, assign=True)
+    model.tie_weights()
+    model.name_or_path = bridged.name_or_path
+    return model.to(bridged.device).eval()  # type: ignore[arg-type]
 
 
 def weight_hash(model: PreTrainedModel) -> str:
     """Return the checksum of all parameters, and of the configuration that they are run with."""
-    return checksum(chain([_architecture(model.config).encode()], _parameter_bytes(model)))
-
-
-def _architecture(config: PretrainedConfig) -> str:
-    """Return the digest of the configuration, without what does not decide the activations."""
-    aside = {"_name_or_path", "transformers_version", "dtype", "architectures"}
-    return digest_json({k: v for k, v in config.to_dict().items() if k not in aside})
+    no_effect = {"_name_or_path", "transformers_version", "dtype", "architectures"}  # on the activations
+    architecture = digest_json({k: v for k, v in model.config.to_dict().items() if k not in no_effect})
+    return checksum(chain([architecture.encode()], _parameter_bytes(model)))
 
 
 def _parameter_bytes(model: PreTrainedModel) -> Iterable[bytes | memoryview]:
@@ -87,6 +113,6 @@ def _parameter_bytes(model: PreTrainedModel) -> Iterable[bytes | memoryview]:
         owner, _, leaf = name.rpartition(".")
         module = model.get_submodule(owner)
         yield name.encode()
-        with align_module_device(module):  # weights that accelerate keeps on disk are there for this long
+        with align_module_device(module):  # loads weights that accelerate keeps on disk
             values = module.state_dict()[leaf].detach().cpu().contiguous()
         yield memoryview(values.flatten().view(torch.uint8).numpy())

@@ -1,4 +1,4 @@
-"""A language model that hands out its activations at named hook points."""
+"""A language model that calls a function on its activations at named hook points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
@@ -40,18 +40,24 @@ MAIN_HOOK_POINTS = (
 """Hook points named in error messages, where the model has them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LanguageModel:
     """A Hugging Face model with its tokenizer and the hook points that TransformerLens gives it."""
 
     name: str
+    """Name of the model in the paths of its results, and in error messages."""
     model: PreTrainedModel
-    """As transformers loads it; on the meta device when loaded without weights."""
+    """The model as transformers loads it; on the meta device when loaded without weights."""
     tokenizer: PreTrainedTokenizerFast
     weight_hash: str
     """Checksum of all parameters, and of the configuration that they are run with; empty without weights."""
     context_length: int
     """Longest sequence the model takes, in tokens."""
+
+    def __repr__(self) -> str:
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        weights = f"{dtype} on {self.device}" if self.weight_hash else "without weights"
+        return f"LanguageModel({self.name!r}, {type(self.model).__name__}, {weights}, {self.context_length} tokens)"
 
     @cached_property
     def hook_points(self) -> dict[str, HookPoint]:
@@ -65,32 +71,29 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the model takes its tokens."""
+        """The device that takes the tokens."""
         embeddings = self.model.get_input_embeddings()
         offloaded = getattr(getattr(embeddings, "_hf_hook", None), "execution_device", None)
         return self.model.device if offloaded is None else torch.device(offloaded)
 
     def check_layers(self, layers: Iterable[int]) -> tuple[int, ...]:
         """Return the layers in order, all of them when none is given; ModelError when one does not exist."""
-        chosen = tuple(sorted(set(layers))) or tuple(range(self.n_layers))
-        wrong = [layer for layer in chosen if not 0 <= layer < self.n_layers]
-        if wrong:
-            raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; there is no layer {wrong[0]}.")
-        return chosen
+        ordered = tuple(sorted(set(layers))) or tuple(range(self.n_layers))
+        unknown = [layer for layer in ordered if not 0 <= layer < self.n_layers]
+        if unknown:
+            raise ModelError(f"{self.name} has layers 0 to {self.n_layers - 1}; there is no layer {unknown[0]}.")
+        return ordered
 
     def check_hook_point(self, hook_point: str, layers: Sequence[int] = (0,)) -> None:
         """Raise ModelError, naming the usual ones, when a block has no such hook point."""
         for layer in layers:
             if f"blocks.{layer}.{hook_point}" not in self.hook_points:
-                self._refuse_hook_point(hook_point, layer)
-
-    def _refuse_hook_point(self, hook_point: str, layer: int) -> None:
-        exist = [h for h in MAIN_HOOK_POINTS if f"blocks.{layer}.{h}" in self.hook_points]
-        n = sum(name.startswith(f"blocks.{layer}.") for name in self.hook_points)
-        raise ModelError(
-            f"The blocks of {self.name} (block {layer}) have no hook point {hook_point!r}; they have "
-            f"{', '.join(exist)} and others ({n} in all)."
-        )
+                existing = [name for name in MAIN_HOOK_POINTS if f"blocks.{layer}.{name}" in self.hook_points]
+                n_existing = sum(name.startswith(f"blocks.{layer}.") for name in self.hook_points)
+                raise ModelError(
+                    f"The blocks of {self.name} (block {layer}) have no hook point {hook_point!r}; they have "
+                    f"{', '.join(existing)} and others ({n_existing} in all)."
+                )
 
     def width(self, hook_point: str) -> int:
         """Return the number of neurons at a hook point of the first layer."""
@@ -102,41 +105,38 @@ class LanguageModel:
         Raises
         ------
         ModelError
-            When a block lacks a hook point, when it has no single vector per position, or
-            when its width differs between the layers.
+            When a block does not have a hook point, when the hook point has no single vector per
+            position, or when its width differs between the layers.
         """
-        return {hook_point: self._common_width(hook_point, layers) for hook_point in hook_points}
-
-    def _common_width(self, hook_point: str, layers: Sequence[int]) -> int:
-        self.check_hook_point(hook_point, layers)
-        found = {layer: self._width(f"blocks.{layer}.{hook_point}") for layer in layers}
-        if len(set(found.values())) > 1:
-            raise ModelError(
-                f"{hook_point} of {self.name} has another width in other layers: {found}. "
-                "Harvest layers of one width at a time with --layers."
-            )
-        return found[layers[0]]
+        common_widths: dict[str, int] = {}
+        for hook_point in hook_points:
+            self.check_hook_point(hook_point, layers)
+            widths = {layer: self._width(f"blocks.{layer}.{hook_point}") for layer in layers}
+            if len(set(widths.values())) > 1:
+                raise ModelError(
+                    f"{hook_point} of {self.name} does not have the same width in all layers: {widths}. "
+                    "Harvest layers of one width at a time with --layers."
+                )
+            common_widths[hook_point] = widths[layers[0]]
+        return common_widths
 
     def _width(self, name: str) -> int:
         shape = self.hook_points[name].shape
-        if shape is None:
-            return self._measured_width(name)
-        self._check_shape(name, shape, TRACE_SHAPE)
-        return math.prod(shape[2:])
-
-    def _measured_width(self, name: str) -> int:
-        """Run one token where the shapes could not be found without weights."""
+        if shape is not None:
+            self._check_shape(name, shape, TRACE_SHAPE)
+            return math.prod(shape[2:])
+        # The shapes could not be found without weights: run one token.
         widths: list[int] = []
         token = torch.zeros((1, 1), dtype=torch.long)
         self.run(token, torch.ones_like(token), {name: lambda activation: widths.append(activation.shape[-1])})
         return widths[0]
 
     def run(self, tokens: torch.Tensor, mask: torch.Tensor, hooks: dict[str, Hook]) -> None:
-        """Run the model until the last of the named activations is there, and call a hook on each.
+        """Run the model until the last of the named activations is computed, and call a hook on each.
 
         Where every activation is an input or output of a module of the Hugging Face model,
-        this model runs with its own attention; where one is not (attention patterns),
-        TransformerLens' bridge runs over the same weights.
+        that model runs with its own attention. Where one is not (attention patterns),
+        TransformerLens' bridge runs on the same weights.
 
         Parameters
         ----------
@@ -145,21 +145,21 @@ class LanguageModel:
         mask : (batch, length) int64
             1 where there is a token, 0 where there is padding.
         hooks : dict
-            Full hook name to a function of the activation (batch, length, width), where axes
-            behind the second are flattened into one.
+            Full hook name to a function of the activation (batch, length, width); axes after the
+            second are flattened into one.
 
         Raises
         ------
         ModelMemoryError
-            When the batch does not fit into memory; a smaller one may. Nothing of the
-            batch is kept.
+            When the batch does not fit into memory; a smaller batch may fit. No activation of
+            the batch is kept.
         ModelError
             When a hook point does not exist, is not reached, or has no vector per position.
         """
         if not self.weight_hash:
             raise ModelError(f"{self.name} was loaded without weights and cannot run.")
         if not self._fits(tokens, mask, hooks):
-            # Raised outside of any `except`, so that no traceback holds the activations of this batch.
+            # Raised outside of `except`, so that no traceback holds the activations of this batch.
             raise ModelMemoryError(
                 f"A batch of {len(tokens)} sequences of {self.name} does not fit into the memory of {self.device}. "
                 "Lower --batch_size; finished parts are kept."
@@ -181,13 +181,17 @@ class LanguageModel:
         once = OneShotHooks(hooks)
         tokens, mask = tokens.to(self.device), mask.to(self.device)
         with torch.inference_mode(), self._attached(once, tokens.shape) as body, contextlib.suppress(LastHookFired):
-            body(input_ids=tokens, attention_mask=mask, **forward_options(self.model), **_position_ids(body, mask))
+            options: dict[str, Any] = forward_options(self.model)
+            if not bool(mask[:, 0].all()) and "position_ids" in inspect.signature(body.forward).parameters:
+                # Padding on the left: positions count from the first token.
+                options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+            body(input_ids=tokens, attention_mask=mask, **options)
         if once.pending:
             raise ModelError(f"A forward pass of {self.name} does not reach {', '.join(sorted(once.pending))}.")
 
     @contextlib.contextmanager
     def _attached(self, once: OneShotHooks, shape: torch.Size) -> Iterator[torch.nn.Module]:
-        """Attach hooks to the model, or to the bridge; yield the module to run, which has no unembedding."""
+        """Attach hooks to the model or to the bridge; yield the module to run, which has no unembedding."""
         sites = {name: site for name in once.hooks if (site := self.hook_points[name].site)}
         if len(sites) < len(once.hooks):
             taps = [(name, partial(self._tap_bridge, once, name, shape)) for name in once.hooks]
@@ -219,7 +223,7 @@ class LanguageModel:
 
     @cached_property
     def _bridge(self) -> TransformerBridge:
-        """The bridge over a copy of the modules that shares the weights, so that the model stays as it is."""
+        """The bridge over a copy of the modules that shares the weights; the model itself is not changed."""
         shared = {id(t): t for t in chain(self.model.parameters(), self.model.buffers())}
         return build_bridge(deepcopy(self.model, shared))
 
@@ -231,15 +235,8 @@ class LanguageModel:
             )
 
 
-def _position_ids(body: torch.nn.Module, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return position ids that count from the first token, where there is padding on its left."""
-    if bool(mask[:, 0].all()) or "position_ids" not in inspect.signature(body.forward).parameters:
-        return {}
-    return {"position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
-
-
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out: of a GPU, or (a bare RuntimeError) of the processor or an Apple GPU."""
+    """Whether an error means that memory ran out: of a GPU, or (a plain RuntimeError) of the CPU or an Apple GPU."""
     text = str(error)
     return (
         isinstance(error, torch.OutOfMemoryError | MemoryError)

@@ -1,18 +1,21 @@
-"""Models by name: hub id, TransformerLens alias, local folder, bundled demo; trained, random or without weights."""
+"""Load models by name, or take loaded ones: hub id, alias, local folder, demo; trained, random or without weights."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedModel
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
 from sparse_probing.models.hugging_face import (
     Quantization,
+    model_under_bridge,
     placement_options,
     pretrained_model,
     random_model,
@@ -22,7 +25,7 @@ from sparse_probing.models.hugging_face import (
 from sparse_probing.models.language_model import LanguageModel
 
 LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, AssertionError, ImportError, SafetensorError)
-"""What loading raises; torch asserts that it was compiled for the device."""
+"""Raised while loading; torch asserts that it was compiled for the device."""
 
 
 def load_model(
@@ -57,18 +60,18 @@ def load_model(
     quantization : {'8bit', '4bit'}, optional
         Quantise the weights with bitsandbytes; needs CUDA.
     weights : bool
-        Without weights the model has layers, hook points, widths and a context length, takes no
-        memory, and cannot run.
+        Whether to load weights. A model without weights has layers, hook points, widths and a
+        context length, takes no memory, and cannot run.
 
     Raises
     ------
     ModelError
-        When the model cannot be found, loaded or bridged, the device does not exist, or
-        quantisation cannot work.
+        When the model cannot be found or loaded, the device does not exist, or the weights
+        cannot be quantised.
     """
     placement = placement_options(device, device_map, quantization) if weights else {}
     if random_init and placement:
-        raise ModelError("Random weights are neither quantised nor spread over devices: leave out --random_init.")
+        raise ModelError("Random weights can be neither quantised nor spread over devices. Remove --random_init.")
     path = resolve_model_name(name)
     tokenizer = load_tokenizer(name, revision)
     try:
@@ -80,8 +83,55 @@ def load_model(
             f"The model {name!r} (looked for {path!r}) could not be loaded: {reason} "
             "Give `demo`, a local model folder, a TransformerLens alias or a hub id, and a device that exists."
         ) from error
-    context_length = getattr(model.config, "max_position_embeddings", 2**31)
-    return LanguageModel(name, model.eval(), tokenizer, weight_hash(model) if weights else "", context_length)
+    return LanguageModel(
+        name, model.eval(), tokenizer, weight_hash(model) if weights else "", _context_length(model.config)
+    )
+
+
+LoadedModel = LanguageModel | PreTrainedModel | TransformerBridge
+"""A model in memory."""
+
+
+def wrap_model(
+    model: LoadedModel, tokenizer: PreTrainedTokenizerFast | None = None, name: str | None = None
+) -> LanguageModel:
+    """Return a model in memory as a `LanguageModel`, equal to the one that `load_model` loads from the same weights.
+
+    The weights are not copied, and the given object is not changed.
+
+    Parameters
+    ----------
+    model : LanguageModel or transformers.PreTrainedModel or TransformerBridge
+        Loaded weights. Of a bridge, the Hugging Face model under it runs.
+    tokenizer : transformers.PreTrainedTokenizerFast, optional
+        Default: the tokenizer beside the model's ``name_or_path``, or that of the `LanguageModel`.
+    name : str, optional
+        Name of the model in the paths of its results. Default: its ``name_or_path``, or that of the `LanguageModel`.
+
+    Raises
+    ------
+    ModelError
+        When the model has no name, no tokenizer is given and none is found, or the weights of a bridge were processed.
+    """
+    if isinstance(model, LanguageModel):
+        if name in (None, model.name) and tokenizer is None:
+            return model
+        return replace(model, name=name or model.name, tokenizer=tokenizer or model.tokenizer)
+    if isinstance(model, TransformerBridge):
+        model = model_under_bridge(model)
+    name = name or model.name_or_path
+    if not name:
+        raise ModelError(f"This {type(model).__name__} has no name_or_path. Pass a name for its results with name=.")
+    if tokenizer is None:
+        try:
+            tokenizer = load_tokenizer(model.name_or_path or name)
+        except ModelError as error:
+            raise ModelError(f"The tokenizer of the model {name!r} is missing. Pass it with tokenizer=.") from error
+    return LanguageModel(name, model, tokenizer, weight_hash(model), _context_length(model.config))
+
+
+def _context_length(config: PretrainedConfig) -> int:
+    return getattr(config, "max_position_embeddings", 2**31)
 
 
 def _build(

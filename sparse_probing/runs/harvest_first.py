@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.activations.harvest import harvest
-from sparse_probing.activations.harvesting.harvest_plan import prepare_harvest
+from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.stores import open_store
 from sparse_probing.activations.stores.manifest.header import HEADER
 from sparse_probing.activations.stores.storage.files import file_exists

@@ -1,1 +1,1 @@
-"""Plan a harvest, resume an existing store, compute and write its parts."""
+"""Prepare a harvest, create or resume its stores, compute their parts and write them."""

@@ -1,4 +1,4 @@
-"""What a harvest would store, and whether there is room, found without weights and without writing anything."""
+"""Estimate what a harvest would store and whether there is room, without weights and without writing anything."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from sparse_probing.activations.harvesting.existing_stores import other_stands
-from sparse_probing.activations.harvesting.harvest_plan import Harvest, prepare_harvest
+from sparse_probing.activations.harvesting.existing_stores import has_other_store
+from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.stores import STORES
 from sparse_probing.activations.stores.manifest.disk import required_bytes
 from sparse_probing.activations.stores.plan import StorePlan
@@ -16,7 +16,7 @@ from sparse_probing.activations.stores.storage.locations import StorePath
 from sparse_probing.config import HarvestConfig
 from sparse_probing.config.locations import model_name
 
-OTHER = "  ANOTHER STORE stands there: refused, or with --overwrite deleted."
+OTHER_STORE = "  ANOTHER STORE exists there. It is refused, or deleted with --overwrite."
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class StoreEstimate:
     n_files: int
     needed: int
     """Bytes on the disk, a little more than will be used."""
-    other_stands: bool
-    """Whether a store of other settings stands there: it is refused, or with ``--overwrite`` deleted."""
+    has_other_store: bool
+    """Whether a store with other settings exists there: it is refused, or deleted with ``--overwrite``."""
 
     @property
     def layer_bytes(self) -> int:
@@ -45,7 +45,7 @@ class DryRun:
     model: str
     stores: tuple[StoreEstimate, ...]
     free: int | None
-    """Bytes that are free where the stores would lie; None behind a URL."""
+    """Bytes that are free where the stores would be; None behind a URL."""
 
     @property
     def needed(self) -> int:
@@ -59,41 +59,37 @@ class DryRun:
 
     def __rich__(self) -> Text:
         """Return what each store would be, and whether there is room."""
-        title = f"what a harvest of {self.model} would store"
-        lines = [title, *map(_lines, self.stores), f"{_room(self)} Nothing was written."]
+        lines = [f"what a harvest of {self.model} would store"]
+        for store in self.stores:
+            plan = store.plan
+            lines += [
+                f"{store.hook_point}: {store.path}",
+                f"  {plan.n_rows:,} rows, width {plan.widths[store.hook_point]:,}, {len(plan.layers)} layers",
+                f"  {plan.n_parts:,} parts, {store.n_files:,} files",
+                f"  {_gb(store.layer_bytes)} GB a layer, {_gb(store.needed)} GB needed",
+                *([OTHER_STORE] if store.has_other_store else []),
+            ]
+        free = "" if self.free is None else f", {_gb(self.free)} GB free"
+        too_little = "" if self.fits else ", which is TOO LITTLE"
+        lines.append(f"{_gb(self.needed)} GB needed{free}{too_little}. Nothing was written.")
         return Text("\n".join(lines), overflow="ignore")
 
 
 def dry_run(config: HarvestConfig) -> DryRun:
     """Plan a harvest; nothing is written, and the weights of the model are not loaded."""
-    job = prepare_harvest(config, weights=False)
-    stores = tuple(_estimate(job, hook_point, plan) for hook_point, plan in job.plans.items())
-    return DryRun(model_name(config.activations), stores, free_space(config.store_folder()))
-
-
-def _estimate(job: Harvest, hook_point: str, plan: StorePlan) -> StoreEstimate:
-    n_files = STORES[job.config.storage.store].n_files(plan)
-    path, other = job.path(hook_point), other_stands(job, hook_point)
-    return StoreEstimate(hook_point, path, plan, n_files, required_bytes(plan), other)
-
-
-def _lines(store: StoreEstimate) -> str:
-    plan = store.plan
-    lines = (
-        f"{store.hook_point}: {store.path}",
-        f"  {plan.n_rows:,} rows, width {plan.widths[store.hook_point]:,}, {len(plan.layers)} layers",
-        f"  {plan.n_parts:,} parts, {store.n_files:,} files",
-        f"  {_gb(store.layer_bytes)} GB a layer, {_gb(store.needed)} GB needed",
-        *([OTHER] if store.other_stands else []),
+    prepared = prepare_harvest(config, weights=False)
+    stores = tuple(
+        StoreEstimate(
+            hook_point,
+            prepared.path(hook_point),
+            plan,
+            STORES[config.storage.store].n_files(plan),
+            required_bytes(plan),
+            has_other_store(prepared, hook_point),
+        )
+        for hook_point, plan in prepared.plans.items()
     )
-    return "\n".join(lines)
-
-
-def _room(found: DryRun) -> str:
-    if found.free is None:
-        return f"{_gb(found.needed)} GB needed."
-    verdict = "" if found.fits else ", which is TOO LITTLE"
-    return f"{_gb(found.needed)} GB needed, {_gb(found.free)} GB free{verdict}."
+    return DryRun(model_name(config.activations), stores, free_space(config.store_folder()))
 
 
 def _gb(n_bytes: int) -> str:

@@ -1,14 +1,16 @@
-"""The stores of a harvest: begun, gone on with, checked, or replaced."""
+"""Create, resume, check or replace the stores of a harvest."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from probing_datasets.foundation.errors import CorruptStoreError
-from sparse_probing.activations.harvesting.harvest_plan import Harvest, standing_header
+from sparse_probing.activations.harvesting.prepare import PreparedHarvest, existing_header
 from sparse_probing.activations.stores import STORES, ActivationStore, open_store
 from sparse_probing.activations.stores.manifest.disk import check_free_space, required_bytes
-from sparse_probing.activations.stores.manifest.header import HEADER, Header
+from sparse_probing.activations.stores.manifest.header import HEADER
 from sparse_probing.activations.stores.manifest.provenance import write_provenance
 from sparse_probing.activations.stores.manifest.row_index import ROWS, encode_rows, read_rows
 from sparse_probing.activations.stores.repair import reopen_damaged_parts
@@ -19,80 +21,81 @@ Stores = dict[str, ActivationStore]
 """By hook point."""
 
 
-def begin_stores(job: Harvest) -> Stores:
-    """Begin the store of every hook point, or go on with the one that stands.
+def create_or_resume_stores(prepared: PreparedHarvest) -> Stores:
+    """Create the store of every hook point, or resume the existing one.
 
-    Of a store that stands, the finished parts of this process are looked at: those that lack a file
-    or have one of another size, with ``--resume`` also those with another checksum, are open again.
+    The finished parts of this process in existing stores are checked: a part with a file that is missing
+    or has another size, or with ``--resume`` another checksum, becomes unfinished.
 
     Raises
     ------
     StoreError
-        When another store stands and ``--overwrite`` is not given, or the disk is too full.
+        When a store with another plan exists and ``--overwrite`` is not given, or the disk is too full.
     CorruptStoreError
         When a damaged file belongs to no part.
     """
-    if job.config.storage.overwrite:
-        for hook_point in job.plans:
-            if other_stands(job, hook_point):
-                remove_tree(job.path(hook_point))
-    fresh = [hook_point for hook_point in job.plans if not file_exists(job.path(hook_point) / HEADER)]
-    _check_space(job, {hook_point: job.share(range(job.plans[hook_point].n_parts)) for hook_point in fresh})
-    stores = {hook_point: _begin(job, hook_point) for hook_point in job.plans}
-    for store in stores.values():
-        reopen_damaged_parts(store, job.share(range(store.plan.n_parts)), job.config.storage.resume)
-    _check_space(job, open_shares(job, stores))
+    config, rows = prepared.config, prepared.rows
+    if config.storage.overwrite:
+        for hook_point in prepared.plans:
+            if has_other_store(prepared, hook_point):
+                remove_tree(prepared.path(hook_point))
+    new = [hook_point for hook_point in prepared.plans if not file_exists(prepared.path(hook_point) / HEADER)]
+    _check_space(prepared, {hook_point: prepared.parts_of_process(hook_point) for hook_point in new})
+
+    stores: Stores = {}
+    for hook_point, plan in prepared.plans.items():
+        path = prepared.path(hook_point)
+        stores[hook_point] = STORES[config.storage.store].create(path, plan, rows.sequence, rows.position)
+        write_provenance(path, config.record())
+    for hook_point, store in stores.items():
+        reopen_damaged_parts(store, prepared.parts_of_process(hook_point), config.storage.resume)
+    _check_space(prepared, open_parts_of_process(prepared, stores))
     return stores
 
 
-def open_shares(job: Harvest, stores: Stores) -> dict[str, list[int]]:
+def open_parts_of_process(prepared: PreparedHarvest, stores: Stores) -> dict[str, list[int]]:
     """Return the parts that this process has still to write, by hook point."""
-    return {hook_point: job.share(store.open_parts()) for hook_point, store in stores.items()}
+    return {hook_point: store.open_parts(prepared.parts_of_process(hook_point)) for hook_point, store in stores.items()}
 
 
-def other_stands(job: Harvest, hook_point: str) -> bool:
-    """Whether a store stands that is not gone on with: of another plan, encoding or rows, or with no readable header.
+def has_other_store(prepared: PreparedHarvest, hook_point: str) -> bool:
+    """Whether there is a store that cannot be resumed: with another plan, encoding or rows, or no readable header.
 
-    StoreError when its place cannot be reached.
+    Raises
+    ------
+    StoreError
+        When its place cannot be reached.
     """
-    if not file_exists(job.path(hook_point) / HEADER):
+    path, rows = prepared.path(hook_point), (prepared.rows.sequence, prepared.rows.position)
+    if not file_exists(path / HEADER):
         return False
-    header = standing_header(job.path(hook_point))
-    if header is None or (header.kind, header.plan) != (job.config.storage.store, job.plans[hook_point]):
+    header = existing_header(path)
+    if header is None or (header.kind, header.plan) != (prepared.config.storage.store, prepared.plans[hook_point]):
         return True
-    return not _has_rows(job, hook_point, header)
-
-
-def outcome(job: Harvest) -> str:
-    """Say of every store whether it is complete, and where parts of other processes are missing."""
-    return "\n".join(_outcome(job, open_store(job.path(hook_point))) for hook_point in job.plans)
-
-
-def _outcome(job: Harvest, store: ActivationStore) -> str:
-    if store.is_complete:
-        return f"complete: {store.path}"
-    return (
-        f"process {job.config.share.rank} of {job.config.share.world_size} has done its share; other processes have "
-        f"{len(store.open_parts())} of {store.plan.n_parts} parts to write: {store.path}"
-    )
-
-
-def _begin(job: Harvest, hook_point: str) -> ActivationStore:
-    kind = STORES[job.config.storage.store]
-    store = kind.create(job.path(hook_point), job.plans[hook_point], job.rows.sequence, job.rows.position)
-    write_provenance(store.path, job.config.record())
-    return store
-
-
-def _has_rows(job: Harvest, hook_point: str, header: Header) -> bool:
-    path, wanted = job.path(hook_point) / ROWS, (job.rows.sequence, job.rows.position)
     try:
-        return all(map(np.array_equal, read_rows(path, header.files[ROWS]), wanted))
-    except CorruptStoreError:  # the row index is written anew where that gives the recorded bytes
-        return header.files[ROWS] == FileRecord.of(encode_rows(*wanted))
+        return not all(map(np.array_equal, read_rows(path / ROWS, header.files[ROWS]), rows))
+    except CorruptStoreError:  # a damaged row index is written again where that gives the recorded bytes
+        return header.files[ROWS] != FileRecord.of(encode_rows(*rows))
 
 
-def _check_space(job: Harvest, parts: dict[str, list[int]]) -> None:
-    needed = sum(required_bytes(job.plans[hook_point], len(some)) for hook_point, some in parts.items() if some)
+def outcome(prepared: PreparedHarvest) -> str:
+    """Return one line for every store: that it is complete, or how many parts other processes have still to write."""
+    lines = []
+    share = prepared.config.share
+    for hook_point in prepared.plans:
+        store = open_store(prepared.path(hook_point))
+        lines.append(
+            f"complete: {store.path}"
+            if store.is_complete
+            else f"process {share.rank} of {share.world_size} has done its share; other processes have "
+            f"{len(store.open_parts())} of {store.plan.n_parts} parts to write: {store.path}"
+        )
+    return "\n".join(lines)
+
+
+def _check_space(prepared: PreparedHarvest, parts: Mapping[str, Iterable[int]]) -> None:
+    """Raise StoreError unless there is room for parts, given by hook point."""
+    numbers = {hook_point: len(list(of_hook_point)) for hook_point, of_hook_point in parts.items()}
+    needed = sum(required_bytes(prepared.plans[hook_point], n) for hook_point, n in numbers.items() if n)
     if needed:
-        check_free_space(job.config.store_folder(), needed)
+        check_free_space(prepared.config.store_folder(), needed)

@@ -1,4 +1,4 @@
-"""Writing parts in other threads while the caller computes the next."""
+"""Write parts in other threads while the caller computes the next one."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 LARGEST_NUMBER_OF_BUFFERS = 2
-"""One is filled while the other is written: this bounds memory, and what a kill costs, however slow the disk."""
+"""One is filled while the other is written: this bounds memory, and the work that a kill loses, on any disk."""
 
 Buffers = TypeVar("Buffers")
 
 
 class PartWriter(Generic[Buffers]):
-    """Buffers that go round: filled by the caller, written in other threads, filled again.
+    """A pool of buffers: the caller fills one, another thread writes it, and it can be filled again.
 
-    Nothing is ever dropped: the caller waits when all buffers are still to be written, and on
-    leaving the context for those that are left. Buffers are used again because memory that is
-    fresh from the system costs more than filling it.
+    No part is dropped: the caller waits while all buffers are being written, and when it leaves the
+    context it waits for the last parts. Buffers are used again because new memory from the system
+    costs more time than filling it.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class PartWriter(Generic[Buffers]):
     write : callable
         Writes the part of this number from its buffers.
     n_threads : int
-        One is enough while it is faster than the model; two write both sets of buffers at once.
+        Threads that write. One is enough while it is faster than the model; two write both buffers at once.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class PartWriter(Generic[Buffers]):
             self.check()
 
     def buffers(self) -> Buffers:
-        """Return buffers to fill, as soon as some are free; raises what a writing thread raised."""
+        """Return buffers to fill, as soon as some are free; raise the error of a writing thread, if there is one."""
         self.check()
         if not self._free and self._n_buffers < LARGEST_NUMBER_OF_BUFFERS:
             self._n_buffers += 1
@@ -62,7 +62,7 @@ class PartWriter(Generic[Buffers]):
         return self._free.popleft()
 
     def submit(self, part: int, buffers: Buffers) -> None:
-        """Have a part written; its buffers are not the caller's any more."""
+        """Write a part in another thread; the caller must not use its buffers any more."""
         self._writing[self._threads.submit(self._write, part, buffers)] = buffers
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""Which sequences are run together, and which of their activations become which rows."""
+"""Group sequences into batches, and map their activations to rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probing_datasets.feature_dataset.probed_rows import ProbedRows, token_rows
 from probing_datasets.feature_dataset.spans import pooled_span
 
 NO_SEQUENCE = -1
-"""In place of the sequence of a row of padding."""
+"""Used as the sequence of a row of padding."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Batch:
     poolable: torch.Tensor
     """(batch, length) bool: tokens that are neither padding nor special."""
     pooled: torch.Tensor
-    """(batch, length) bool: those of them that are aggregated, all where the data set names no span."""
+    """(batch, length) bool: the poolable tokens that are aggregated; all of them where the data set has no spans."""
     members: np.ndarray
     """(batch,) int64: number of each sequence in the data set."""
     row: np.ndarray
-    """(m,) int64: rows within the part that this batch fills."""
+    """(m,) int64: the rows within the part that this batch fills."""
     sequence: torch.Tensor
     """(m,) int64: index into the batch of each row."""
     position: torch.Tensor
@@ -44,28 +44,40 @@ class Batch:
 
     def split(self, size: int) -> list[Batch]:
         """Return batches of at most ``size`` sequences, each with its own rows."""
-        return [self._sequences(start, start + size) for start in range(0, len(self.tokens), size)]
-
-    def _sequences(self, start: int, stop: int) -> Batch:
-        length = int(self.mask[start:stop].sum(1).max())
-        kept = (self.sequence >= start) & (self.sequence < stop)
-        return Batch(
-            tokens=self.tokens[start:stop, :length],
-            mask=self.mask[start:stop, :length],
-            poolable=self.poolable[start:stop, :length],
-            pooled=self.pooled[start:stop, :length],
-            members=self.members[start:stop],
-            row=self.row[kept.numpy()],
-            sequence=self.sequence[kept] - start,
-            position=self.position[kept],
-        )
+        pieces = []
+        for start in range(0, len(self.tokens), size):
+            stop = start + size
+            length = int(self.mask[start:stop].sum(1).max())
+            rows = (self.sequence >= start) & (self.sequence < stop)
+            piece = Batch(
+                tokens=self.tokens[start:stop, :length],
+                mask=self.mask[start:stop, :length],
+                poolable=self.poolable[start:stop, :length],
+                pooled=self.pooled[start:stop, :length],
+                members=self.members[start:stop],
+                row=self.row[rows.numpy()],
+                sequence=self.sequence[rows] - start,
+                position=self.position[rows],
+            )
+            pieces.append(piece)
+        return pieces
 
 
 def part_batches(dataset: FeatureDataset, rows: ProbedRows, start: int, stop: int, batch_size: int) -> Iterator[Batch]:
-    """Yield the batches that fill rows ``start`` to ``stop``; rows behind the end of a sequence are in none.
+    """Yield the batches that fill rows ``start`` to ``stop``; no batch fills rows after the end of a sequence.
 
-    Sequences are sorted by length, so that little padding is computed. The order depends on
-    the part alone: a part that is harvested again gets the same bytes.
+    Sequences are sorted by length, so that little padding is computed. The order depends only on
+    the part: a part that is harvested again gets the same bytes.
+
+    Parameters
+    ----------
+    dataset : FeatureDataset
+    rows : ProbedRows
+        The rows of the store.
+    start, stop : int
+        First row of the part, and the row after its last.
+    batch_size : int
+        Sequences of one batch.
     """
     sequence, position = rows.sequence[start:stop], rows.position[start:stop]
     sequence = np.where(position < dataset.lengths[sequence], sequence, NO_SEQUENCE)
@@ -77,7 +89,7 @@ def part_batches(dataset: FeatureDataset, rows: ProbedRows, start: int, stop: in
 
 
 def sequence_batches(dataset: FeatureDataset, sequences: np.ndarray, batch_size: int) -> Iterator[Batch]:
-    """Yield batches of whole sequences, with a row for every token of theirs, special tokens included.
+    """Yield batches of whole sequences, with a row for each of their tokens, special tokens included.
 
     Parameters
     ----------
@@ -100,7 +112,11 @@ def _make_batch(dataset: FeatureDataset, members: np.ndarray, sequence: np.ndarr
     stop = lengths - dataset.description.n_suffix
     poolable = (columns >= dataset.description.n_prefix) & (columns < stop[:, None])
     first, end = pooled_span(dataset, members).T
-    row, of_member = _rows_of(members, sequence)
+    # The rows that belong to members, increasing, and the index of the member of each.
+    sorter = np.argsort(members)
+    place = np.minimum(np.searchsorted(members, sequence, sorter=sorter), len(members) - 1)
+    row = np.flatnonzero(members[sorter[place]] == sequence)
+    member_of_row = sorter[place[row]]
     return Batch(
         tokens=torch.from_numpy(tokens),
         mask=torch.from_numpy((columns < lengths[:, None]).astype(np.int64)),
@@ -108,14 +124,6 @@ def _make_batch(dataset: FeatureDataset, members: np.ndarray, sequence: np.ndarr
         pooled=torch.from_numpy((columns >= first[:, None]) & (columns < end[:, None])),
         members=members,
         row=row,
-        sequence=torch.from_numpy(of_member),
+        sequence=torch.from_numpy(member_of_row),
         position=torch.from_numpy(position[row]),
     )
-
-
-def _rows_of(members: np.ndarray, sequence: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (increasing) that belong to the members, and the member of each."""
-    sorter = np.argsort(members)
-    at = np.minimum(np.searchsorted(members, sequence, sorter=sorter), len(members) - 1)
-    row = np.flatnonzero(members[sorter[at]] == sequence)
-    return row, sorter[at[row]]

@@ -1,10 +1,11 @@
-"""Run batches through a model, and bring what is kept of its activations to the host."""
+"""Run batches through a model, and copy selected activations to the host."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from sparse_probing.models import LanguageModel
 logger = logging.getLogger(__name__)
 
 Select = Callable[[Batch, torch.Tensor], torch.Tensor]
-"""Of a batch (on the device of the model) and an activation (batch, length, width), what is kept."""
+"""Takes a batch (on the device of the model) and an activation (batch, length, width); returns what is kept of it."""
 
 Kept = dict[tuple[str, int], torch.Tensor]
 """What is kept of a batch, by hook point and layer."""
@@ -32,9 +33,9 @@ def forward(
 ) -> Iterator[tuple[Batch, Kept]]:
     """Run every batch and yield what is kept of it, on the host.
 
-    On CUDA the copies go to pinned memory on a stream of their own, and a batch is yielded while
+    On CUDA the copies go to pinned memory on their own stream, and a batch is yielded while
     the next one runs. A batch that does not fit into the memory of the device is halved, and
-    later ones are no larger.
+    later batches are no larger.
 
     Parameters
     ----------
@@ -59,28 +60,41 @@ def forward(
         When a single sequence does not fit.
     """
     copies = HostCopies()
-    keys = [(hook_point, layer) for hook_point in hook_points for layer in layers]
-    ahead = 1 if model.device.type == "cuda" else 0
-    waiting: deque[tuple[Batch, Kept, list[torch.cuda.Event]]] = deque()
-    for batch, kept in _that_fit(batches, partial(_run, model, keys, select, copies)):
-        waiting.append((batch, kept, copies.mark()))
-        if len(waiting) > ahead:
-            yield _arrived(*waiting.popleft())
-    while waiting:
-        yield _arrived(*waiting.popleft())
+
+    def run(batch: Batch) -> Kept:
+        on_device, kept = batch.to(model.device), {}
+
+        def keep(key: tuple[str, int], activation: torch.Tensor) -> None:
+            kept[key] = copies.start(select(on_device, activation))
+
+        keys = [(hook_point, layer) for hook_point in hook_points for layer in layers]
+        hooks = {f"blocks.{layer}.{hook_point}": partial(keep, (hook_point, layer)) for hook_point, layer in keys}
+        model.run(on_device.tokens, on_device.mask, hooks)
+        return kept
+
+    n_ahead = 1 if model.device.type == "cuda" else 0
+    pending: deque[tuple[Batch, Kept, list[Any]]] = deque()
+    for batch, kept in _run_within_memory(batches, run):
+        pending.append((batch, kept, copies.mark()))
+        if len(pending) > n_ahead:
+            yield _wait_for_copies(*pending.popleft())
+    while pending:
+        yield _wait_for_copies(*pending.popleft())
 
 
 class HostCopies:
-    """Copies to the host; from CUDA devices to pinned memory, on one stream for each device."""
+    """Copies of tensors on the host; from CUDA devices to pinned memory, on one stream for each device."""
 
     def __init__(self) -> None:
         self._streams: dict[torch.device, torch.cuda.Stream] = {}
 
     def start(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the tensor on the host; from CUDA it has arrived when the next mark is passed."""
+        """Return the tensor on the host; from CUDA its values have arrived when the next mark is passed."""
         if tensor.device.type != "cuda":
             return tensor.cpu()
-        stream = self._stream(tensor.device)
+        if tensor.device not in self._streams:
+            self._streams[tensor.device] = torch.cuda.Stream(tensor.device)
+        stream = self._streams[tensor.device]
         stream.wait_stream(torch.cuda.current_stream(tensor.device))
         host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
         with torch.cuda.stream(stream):
@@ -92,27 +106,33 @@ class HostCopies:
         """Return events that are passed when all copies started until now have arrived."""
         return [stream.record_event() for stream in self._streams.values()]
 
-    def _stream(self, device: torch.device) -> torch.cuda.Stream:
-        if device not in self._streams:
-            self._streams[device] = torch.cuda.Stream(device)
-        return self._streams[device]
+
+@contextmanager
+def torch_threads(n_threads: int) -> Iterator[None]:
+    """Set the number of threads of PyTorch, and restore the previous number afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-def _arrived(batch: Batch, kept: Kept, events: list[Any]) -> tuple[Batch, Kept]:
+def _wait_for_copies(batch: Batch, kept: Kept, events: list[Any]) -> tuple[Batch, Kept]:
     for event in events:
         event.synchronize()
     return batch, kept
 
 
-def _that_fit(batches: Iterable[Batch], run: Callable[[Batch], Kept]) -> Iterator[tuple[Batch, Kept]]:
-    """Run batches, in halves from the first one on that does not fit into memory."""
+def _run_within_memory(batches: Iterable[Batch], run: Callable[[Batch], Kept]) -> Iterator[tuple[Batch, Kept]]:
+    """Run batches; from the first one that does not fit into memory on, run them in halves."""
     largest: int | None = None
     for whole in batches:
-        waiting = deque([whole])
-        while waiting:
-            batch = waiting.popleft()
+        pieces = deque([whole])
+        while pieces:
+            batch = pieces.popleft()
             if largest is not None and len(batch.tokens) > largest:
-                waiting.extendleft(reversed(batch.split(largest)))
+                pieces.extendleft(reversed(batch.split(largest)))
                 continue
             try:
                 kept = run(batch)
@@ -122,19 +142,6 @@ def _that_fit(batches: Iterable[Batch], run: Callable[[Batch], Kept]) -> Iterato
                     raise
                 largest = n_sequences // 2
                 logger.warning("%d sequences of %d tokens do not fit into memory: now %d", n_sequences, length, largest)
-                waiting.appendleft(batch)
+                pieces.appendleft(batch)
             else:
                 yield batch, kept
-
-
-def _run(
-    model: LanguageModel, keys: Sequence[tuple[str, int]], select: Select, copies: HostCopies, batch: Batch
-) -> Kept:
-    on_device, kept = batch.to(model.device), {}
-
-    def keep(key: tuple[str, int], activation: torch.Tensor) -> None:
-        kept[key] = copies.start(select(on_device, activation))
-
-    hooks = {f"blocks.{layer}.{hook_point}": partial(keep, (hook_point, layer)) for hook_point, layer in keys}
-    model.run(on_device.tokens, on_device.mask, hooks)
-    return kept

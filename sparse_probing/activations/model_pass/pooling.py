@@ -1,4 +1,4 @@
-"""One vector per sequence from one vector per position."""
+"""Aggregate the activations of a sequence: one vector per sequence from one vector per position."""
 
 from __future__ import annotations
 

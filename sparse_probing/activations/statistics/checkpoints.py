@@ -1,4 +1,4 @@
-"""What a process has counted so far, in one file that is always whole."""
+"""Checkpoints: what a process has counted so far, in one file that is always whole."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sparse_probing.activations.statistics.layer_statistics import LayerStatisti
 
 @dataclass
 class Share:
-    """The blocks of sequences of one process at one hook point, as far as it has counted them."""
+    """The statistics that one process has counted at one hook point, over the first of its blocks of sequences."""
 
     n_counted: int
-    """Blocks of the share that are counted, from its first."""
+    """Number of blocks of the process that are counted, from its first."""
     layers: dict[int, LayerStatistics]
 
     def merge(self, other: Share) -> None:
@@ -40,14 +40,14 @@ class Share:
         Raises
         ------
         FileNotFoundError
-            When there is none.
+            When there is no checkpoint.
         StoreError
             When the file is damaged or belongs to another plan.
         """
         by_layer: dict[int, dict] = {}
         n_counted = counted_blocks(path, digest)
         with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 (the file is no dictionary)
+            for name in file.keys():  # noqa: SIM118 (the file is not a dictionary)
                 layer, field = name.split("/")
                 by_layer.setdefault(int(layer), {})[field] = file.get_tensor(name)
         layers = {layer: LayerStatistics.from_tensors(by_layer[layer]) for layer in sorted(by_layer)}
@@ -55,14 +55,14 @@ class Share:
 
 
 def counted_blocks(path: Path, digest: str) -> int:
-    """Return how many blocks the share in a file has counted; errors as `Share.load`."""
+    """Return the number of blocks that are counted in a checkpoint; errors as `Share.load`."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise StoreError(
-            f"The checkpoint {path} is damaged ({error}). Delete it; its share is then counted anew."
+            f"The checkpoint {path} is damaged ({error}). Delete it; its share is then counted again."
         ) from error
     if metadata.get("plan") != digest:
-        raise StoreError(f"The checkpoint {path} belongs to another plan. Delete it, or start anew with --overwrite.")
+        raise StoreError(f"The checkpoint {path} belongs to another plan. Delete it, or start again with --overwrite.")
     return int(metadata["n_counted"])

@@ -6,14 +6,13 @@ import logging
 import shutil
 from pathlib import Path
 
-from sparse_probing.activations.statistics.checkpoints import Share
+from sparse_probing.activations.model_pass.forward_pass import torch_threads
 from sparse_probing.activations.statistics.counting import count_open_blocks
-from sparse_probing.activations.statistics.job import CHECKPOINTS, HistogramJob
+from sparse_probing.activations.statistics.prepare import CHECKPOINTS, PreparedHistogram, prepare_histogram
 from sparse_probing.activations.statistics.tables import write_classes, write_layer
 from sparse_probing.activations.statistics.token_classes import regression_features
 from sparse_probing.activations.statistics.token_texts import TokenTexts
-from sparse_probing.activations.tables.result_folder import begin_folder, finish_folder, is_finished
-from sparse_probing.activations.tables.subject import load_subject, torch_threads
+from sparse_probing.activations.tables.result_folder import complete_folder, create_or_resume_folder, is_complete
 from sparse_probing.config import HarvestConfig
 
 logger = logging.getLogger(__name__)
@@ -22,107 +21,97 @@ BYTES_PER_VALUE = 8
 
 
 def full_activation_histogram(config: HarvestConfig) -> Path:
-    """Count, or go on counting, the activations of every neuron over all tokens of a data set.
+    """Count the activations of every neuron over all tokens of a data set, or resume counting.
 
     Parameters
     ----------
     config : HarvestConfig
-        ``top_k``, ``n_bin``, ``hist_min``, ``hist_max`` and ``histogram_by_class`` decide what is kept.
+        ``top_k``, ``n_bin``, ``hist_min``, ``hist_max`` and ``histogram_by_class`` decide what is stored.
 
     Returns
     -------
     Path
-        Folder of ``config.activations.probe_location``, those of further locations are beside it. One parquet
-        table per layer, with a row per neuron, and with ``histogram_by_class`` one in ``classes/`` with a
-        row per feature, label and neuron. ``description.json``, written last, says that it is complete.
+        Folder of ``config.activations.probe_location``; the folders of further locations are beside it. One
+        parquet table per layer, with a row per neuron, and with ``histogram_by_class`` one in ``classes/`` with a
+        row per feature, label and neuron. ``description.json``, written last, marks the folder as complete.
 
     Raises
     ------
     DatasetError, ModelError, SettingsError
-        When data set, model, layer or hook point do not exist or do not fit, or checkpoints of another
-        ``world_size`` stand there.
+        When the data set, the model, a layer or a hook point does not exist, they do not fit, or there are
+        checkpoints of another ``world_size``.
     StoreError
-        When results of other settings stand there.
+        When results with other settings exist in the folder.
     ActivationError
         When an activation is NaN or infinite.
     """
-    job = prepare_histogram(config)
-    logger.info(summary(job))
-    run_histogram(job)
-    return job.subject.folder(config.activations.probe_location)
+    prepared = prepare_histogram(config)
+    logger.info(summary(prepared))
+    run_histogram(prepared)
+    return prepared.inputs.folder(config.activations.probe_location)
 
 
-def prepare_histogram(config: HarvestConfig) -> HistogramJob:
-    """Load the data set and the model, and plan."""
-    return HistogramJob.of(load_subject(config))
-
-
-def summary(job: HistogramJob) -> str:
-    """Say what is counted, how much memory it takes, and where it goes."""
-    subject, description = job.subject, job.subject.dataset.description
-    columns = len(subject.layers) * sum(subject.widths.values())
-    memory = columns * (job.bins.n_codes * (1 + len(job.classes)) + subject.config.histogram.top_k) * BYTES_PER_VALUE
-    width = ", ".join(f"{hook_point} {n:,}" for hook_point, n in subject.widths.items())
-    classes = f"and {len(job.classes)} classes, " if job.classes else ""
+def summary(prepared: PreparedHistogram) -> str:
+    """Return one line: what is counted, how much memory it takes, and the folder of the tables."""
+    inputs, description = prepared.inputs, prepared.inputs.dataset.description
+    n_neurons = len(inputs.layers) * sum(inputs.widths.values())
+    values_per_neuron = prepared.bins.n_codes * (1 + len(prepared.classes)) + inputs.config.histogram.top_k
+    memory = n_neurons * values_per_neuron * BYTES_PER_VALUE
+    width = ", ".join(f"{hook_point} {n:,}" for hook_point, n in inputs.widths.items())
+    classes = f"and {len(prepared.classes)} classes, " if prepared.classes else ""
     return (
         f"{description.n_sequences:,} sequences, {description.n_tokens:,} tokens, {classes}width {width}, "
-        f"{len(subject.layers)} layers: {memory / 1e9:.3f} GB of counts, "
-        f"in {subject.folder(subject.config.activations.probe_location)}"
+        f"{len(inputs.layers)} layers: {memory / 1e9:.3f} GB of counts, "
+        f"in {inputs.folder(inputs.config.activations.probe_location)}"
     )
 
 
-def run_histogram(job: HistogramJob) -> bool:
-    """Count the open blocks of this process; the process that ends last writes the tables.
+def run_histogram(prepared: PreparedHistogram) -> bool:
+    """Count the open blocks of this process; the process that finishes last writes the tables.
 
     Returns
     -------
     bool
-        Whether the tables of all hook points are there.
+        Whether the tables of all hook points are written.
     """
-    subject = job.subject
-    for hook_point in subject.widths:
-        folder, plan = subject.folder(hook_point), job.plan(hook_point)
-        begin_folder(folder, plan, overwrite=subject.config.storage.overwrite, resume=subject.config.storage.resume)
-    unfinished = [hook_point for hook_point in subject.widths if not is_finished(subject.folder(hook_point))]
-    for hook_point in unfinished:
-        job.check_world_size(hook_point)
-    with torch_threads(subject.config.forward_pass.n_threads):
-        count_open_blocks(job, unfinished)
-        return all([_publish(job, hook_point) for hook_point in unfinished])
+    inputs, storage = prepared.inputs, prepared.inputs.config.storage
+    for hook_point in inputs.widths:
+        create_or_resume_folder(
+            inputs.folder(hook_point), prepared.plan(hook_point), overwrite=storage.overwrite, resume=storage.resume
+        )
+    incomplete = [hook_point for hook_point in inputs.widths if not is_complete(inputs.folder(hook_point))]
+    for hook_point in incomplete:
+        prepared.check_world_size(hook_point)
+    with torch_threads(inputs.config.forward_pass.n_threads):
+        count_open_blocks(prepared, incomplete)
+        written = [_publish(prepared, hook_point) for hook_point in incomplete]
+    return all(written)
 
 
-def _publish(job: HistogramJob, hook_point: str) -> bool:
-    """Write the tables once all processes have counted; return whether they are there."""
-    folder = job.subject.folder(hook_point)
+def _publish(prepared: PreparedHistogram, hook_point: str) -> bool:
+    """Write the tables once all processes have counted; return whether the tables are written."""
+    inputs, folder = prepared.inputs, prepared.inputs.folder(hook_point)
+    ranks = range(inputs.config.share.world_size)
     try:
-        if not all(job.is_counted(hook_point, rank) for rank in range(job.subject.config.share.world_size)):
-            return is_finished(folder)
-        share = _merged(job, hook_point)
-    except FileNotFoundError:  # another process was faster: it has removed the checkpoints
-        return is_finished(folder)
-    _write(job, hook_point, share)
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return True
+        if not all(prepared.is_counted(hook_point, rank) for rank in ranks):
+            return is_complete(folder)
+        share = prepared.load(hook_point, 0)
+        for rank in ranks[1:]:
+            share.merge(prepared.load(hook_point, rank))
+    except FileNotFoundError:  # another process has written the tables and removed the checkpoints
+        return is_complete(folder)
 
-
-def _merged(job: HistogramJob, hook_point: str) -> Share:
-    share = job.load(hook_point, 0)
-    for rank in range(1, job.subject.config.share.world_size):
-        share.merge(job.load(hook_point, rank))
-    return share
-
-
-def _write(job: HistogramJob, hook_point: str, share: Share) -> None:
-    subject, folder = job.subject, job.subject.folder(hook_point)
-    texts = TokenTexts(subject.dataset, subject.model.tokenizer)
+    texts = TokenTexts(inputs.dataset, inputs.model.tokenizer)
     tables: list[str] = []
     for layer, statistics in share.layers.items():
         tables += write_layer(folder, layer, statistics, texts)
-        tables += write_classes(folder, layer, statistics, job.classes)
-    some_layer = next(iter(share.layers.values()))
+        tables += write_classes(folder, layer, statistics, prepared.classes)
+    first_layer = next(iter(share.layers.values()))
     content = {
-        "edges": job.bins.edges.tolist(),
-        "n_tokens": int(some_layer.all_tokens.n),
-        "features_without_classes": regression_features(subject.dataset),
+        "edges": prepared.bins.edges.tolist(),
+        "n_tokens": int(first_layer.all_tokens.n),
+        "features_without_classes": regression_features(inputs.dataset),
     }
-    finish_folder(folder, subject.config, tables, content)
+    complete_folder(folder, inputs.config.record(), tables, content)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return True

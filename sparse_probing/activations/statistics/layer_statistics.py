@@ -1,4 +1,4 @@
-"""All statistics of one layer: of all tokens, of the tokens of each class, and the top examples."""
+"""All statistics of one layer: over all tokens, over the tokens of each class, and the top examples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LayerStatistics:
 
     @classmethod
     def empty(cls, width: int, bins: Bins, k: int, n_classes: int) -> LayerStatistics:
-        """Return the statistics of no token."""
+        """Return statistics over no token."""
         by_class = [NeuronStatistics.empty(width, bins) for _ in range(n_classes)]
         return cls(NeuronStatistics.empty(width, bins), by_class, TopExamples.empty(width, k))
 
@@ -34,20 +34,23 @@ class LayerStatistics:
         Parameters
         ----------
         activation : (batch, length, d) float
-            Activations at every position; the state moves to their device.
+            Activations at every position; the statistics are moved to their device.
         tokens : CountedTokens
-            The positions that count.
+            The positions that are counted.
         bins : Bins
-            Those that the statistics were made with.
+            The bins of the statistics.
 
         Raises
         ------
         ActivationError
             When one of these activations is NaN or infinite.
         """
-        if activation.device.type == "mps":  # which has no float64
+        if activation.device.type == "mps":  # it has no float64
             activation = activation.cpu()
-        self._to(activation.device)
+        if self.top.keys.device != activation.device:
+            self.top.to(activation.device)
+            for group in self._groups:
+                group.to(activation.device)
         tokens = tokens.to(activation.device)
         rows = activation.flatten(0, 1)
         highest = self.all_tokens.update(rows, tokens.row, bins)
@@ -56,19 +59,19 @@ class LayerStatistics:
             statistics.update(rows, tokens.row[members], bins)
 
     def merge(self, other: LayerStatistics) -> None:
-        """Add what another has seen of other tokens."""
+        """Add the statistics over other tokens."""
         for mine, theirs in zip(self._groups, other._groups, strict=True):
             mine.merge(theirs)
         self.top.merge(other.top)
 
     def tensors(self) -> Tensors:
-        """Return all state, on the host, by name."""
+        """Return all tensors, on the host, by name."""
         named = {f"{i}.{name}": t for i, group in enumerate(self._groups) for name, t in group.tensors().items()}
         return {name: tensor.cpu() for name, tensor in {**named, TOP: self.top.keys}.items()}
 
     @classmethod
     def from_tensors(cls, tensors: Tensors) -> LayerStatistics:
-        """Return the statistics whose `tensors` these are."""
+        """Return the statistics of which `tensors` returned the tensors."""
         grouped: dict[int, Tensors] = {}
         for name in tensors.keys() - {TOP}:
             number, field = name.split(".")
@@ -79,9 +82,3 @@ class LayerStatistics:
     @property
     def _groups(self) -> list[NeuronStatistics]:
         return [self.all_tokens, *self.by_class]
-
-    def _to(self, device: torch.device) -> None:
-        if self.top.keys.device != device:
-            self.top.to(device)
-            for group in self._groups:
-                group.to(device)

@@ -11,9 +11,9 @@ from probing_datasets.foundation.errors import ActivationError
 from sparse_probing.activations.statistics.bins import Bins
 
 TILE_ROWS, TILE_COLUMNS = 1024, 128
-"""Values that the host works on at a time: the steps of a tile then run in its cache."""
+"""Rows and columns that the CPU works on at a time, so that the steps on a tile run in its cache."""
 ACCELERATOR_ROWS = 4096
-"""Rows at a time, of all columns, on an accelerator: few launches, bounded memory."""
+"""Rows that an accelerator works on at a time, in all columns: few kernel launches, bounded memory."""
 
 Tensors = dict[str, torch.Tensor]
 
@@ -22,8 +22,8 @@ Tensors = dict[str, torch.Tensor]
 class NeuronStatistics:
     """Statistics of the d neurons of a layer over the n tokens seen so far.
 
-    Updating in any order, and merging what others have seen, gives the same counts and extremes; mean and
-    variance are the same up to rounding in float64.
+    Updates in any order, and merging of statistics over other tokens, give the same counts and extremes; mean
+    and variance are the same up to rounding in float64.
 
     References
     ----------
@@ -47,7 +47,7 @@ class NeuronStatistics:
 
     @classmethod
     def empty(cls, width: int, bins: Bins) -> NeuronStatistics:
-        """Return the statistics of no token, on the host."""
+        """Return statistics over no token, on the host."""
         return cls(
             n=torch.zeros((), dtype=torch.int64),
             mean=torch.zeros(width, dtype=torch.float64),
@@ -59,11 +59,11 @@ class NeuronStatistics:
         )
 
     def tensors(self) -> Tensors:
-        """Return all state by name; ``NeuronStatistics(**tensors)`` is this object again."""
+        """Return all tensors by name; ``NeuronStatistics(**tensors)`` is equal to this object."""
         return dict(vars(self))
 
     def to(self, device: torch.device) -> None:
-        """Move all state to a device."""
+        """Move all tensors to a device."""
         vars(self).update({name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def update(self, activations: torch.Tensor, row: torch.Tensor, bins: Bins) -> torch.Tensor:
@@ -74,14 +74,14 @@ class NeuronStatistics:
         activations : (m, d) float
             Activations, on the device of the statistics.
         row : (n,) int64
-            Those of its rows that are added.
+            The rows of ``activations`` that are added.
         bins : Bins
-            Those that the statistics were made with.
+            The bins of the statistics.
 
         Returns
         -------
         (d,) float32
-            The maximum over these rows; minus infinity when there are none.
+            The maximum over these rows; minus infinity when there are no rows.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class NeuronStatistics:
         return highest
 
     def merge(self, other: NeuronStatistics) -> None:
-        """Add what another has seen of other tokens."""
+        """Add the statistics over other tokens."""
         self._merge_moments(self.n, other.n, other.mean, other.square, slice(None))
         self.n += other.n
         self.minimum = torch.minimum(self.minimum, other.minimum)
@@ -112,7 +112,7 @@ class NeuronStatistics:
     def _add_moments(self, tile: torch.Tensor, n_before: torch.Tensor, columns: slice) -> None:
         mean = tile.mean(0)
         residual = tile - mean
-        rest = residual.mean(0).double()  # what rounding left of the mean
+        rest = residual.mean(0).double()  # rounding error of the mean
         square = residual.square_().sum(0).double() - len(tile) * rest.square()
         n = torch.tensor(len(tile), device=tile.device)
         self._merge_moments(n_before, n, mean.double() + rest, square, columns)
@@ -136,7 +136,7 @@ class NeuronStatistics:
 
 
 def _tiles(n: int, activations: torch.Tensor) -> Iterator[tuple[slice, slice]]:
-    """Yield rows and columns of the pieces to work on; those of one column from the first row on."""
+    """Yield rows and columns of the pieces to work on; the pieces of a column are in the order of their rows."""
     d = activations.shape[1]
     n_rows, n_columns = (TILE_ROWS, TILE_COLUMNS) if activations.device.type == "cpu" else (ACCELERATOR_ROWS, d)
     for column in range(0, d, n_columns):

@@ -1,4 +1,4 @@
-"""The tables of a histogram run: one row per neuron, and one per class and neuron."""
+"""Write the tables of a histogram: one row per neuron, and one per class and neuron."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sparse_probing.activations.statistics.token_classes import TokenClass
 from sparse_probing.activations.statistics.token_texts import TokenTexts
 from sparse_probing.activations.statistics.top_examples import TopExamples
 
-Columns = dict[str, pa.Array]
+TableColumns = dict[str, pa.Array]
 
 
 def layer_file(layer: int) -> str:
-    """Return the name of the table of a layer."""
+    """Return the file name of the table of a layer."""
     return f"layer_{layer:02d}.parquet"
 
 
@@ -31,7 +31,7 @@ def write_layer(folder: Path, layer: int, statistics: LayerStatistics, texts: To
 
 
 def write_classes(folder: Path, layer: int, statistics: LayerStatistics, classes: Sequence[TokenClass]) -> list[str]:
-    """Write the table of the classes of one layer atomically, if there are any, and return its name."""
+    """Write the table of the classes of one layer atomically, if there are classes; return its name in a list."""
     tables = [
         pa.table({"feature": _repeat(c.feature, s), "label": _repeat(c.label, s), **statistics_columns(s)})
         for c, s in zip(classes, statistics.by_class, strict=True)
@@ -39,7 +39,7 @@ def write_classes(folder: Path, layer: int, statistics: LayerStatistics, classes
     return [_write(folder, f"classes/{layer_file(layer)}", pa.concat_tables(tables))] if tables else []
 
 
-def statistics_columns(s: NeuronStatistics) -> Columns:
+def statistics_columns(s: NeuronStatistics) -> TableColumns:
     """Return a column for each statistic; the variance is that of a population (divided by n)."""
     n = max(int(s.n), 1)
     counts = s.counts.cpu().numpy()
@@ -57,7 +57,7 @@ def statistics_columns(s: NeuronStatistics) -> Columns:
     }
 
 
-def example_columns(top: TopExamples, texts: TokenTexts) -> Columns:
+def example_columns(top: TopExamples, texts: TokenTexts) -> TableColumns:
     """Return list columns of the top examples: value, sequence, position, token string and context."""
     value, number, there = top.examples()
     sequence, position = texts.numbers.place(np.where(there, number, 0))
@@ -72,10 +72,12 @@ def example_columns(top: TopExamples, texts: TokenTexts) -> Columns:
 
 
 def _lists(values: np.ndarray, there: np.ndarray) -> pa.Array:
+    """Return a list of the existing values of each row."""
     return _nested(values[there], there)
 
 
 def _nested(flat: Sequence | np.ndarray, there: np.ndarray) -> pa.Array:
+    """Return the values of all rows, given one after the other, as a list for each row."""
     offsets = np.concatenate([[0], np.cumsum(there.sum(1))]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
 

@@ -1,4 +1,4 @@
-"""Which tokens of a data set are counted, and for which class of which feature."""
+"""Which tokens of a data set are counted, and in which classes of features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sparse_probing.activations.model_pass.batches import Batch
 
 @dataclass(frozen=True)
 class TokenNumbers:
-    """Numbers the tokens of a data set, sequence after sequence, special tokens counted."""
+    """Numbers of the tokens of a data set, sequence after sequence, special tokens included."""
 
     first: np.ndarray
     """(n_sequences,) int64: number of the first token of each sequence."""
@@ -36,7 +36,7 @@ class TokenNumbers:
 
 @dataclass(frozen=True)
 class TokenClass:
-    """The probed tokens of a feature that have one label."""
+    """The probed tokens of a feature with one label."""
 
     feature: str
     label: float
@@ -44,9 +44,9 @@ class TokenClass:
     """(m,) int64: numbers of the tokens, increasing."""
 
     def among(self, token: np.ndarray) -> np.ndarray:
-        """(n,) bool: which of the given tokens belong to the class."""
-        at = np.searchsorted(self.token, token)
-        return self.token[np.minimum(at, len(self.token) - 1)] == token
+        """Return which of the given tokens belong to the class: (n,) bool."""
+        place = np.searchsorted(self.token, token)
+        return self.token[np.minimum(place, len(self.token) - 1)] == token
 
 
 def token_classes(dataset: FeatureDataset) -> list[TokenClass]:
@@ -62,20 +62,20 @@ def token_classes(dataset: FeatureDataset) -> list[TokenClass]:
 
 
 def regression_features(dataset: FeatureDataset) -> list[str]:
-    """Return the names of features that have no classes."""
+    """Return the names of the features without classes."""
     return [name for name, info in dataset.description.features.items() if info.kind == "regression"]
 
 
 @dataclass(frozen=True)
 class CountedTokens:
-    """The tokens of a batch that are counted: neither padding nor special."""
+    """The tokens of a batch that are counted: neither padding nor special tokens."""
 
     row: torch.Tensor
-    """(n,) int64: where each one is among the batch x length positions of the batch."""
+    """(n,) int64: index of each token among the batch x length positions of the batch."""
     token: torch.Tensor
-    """(n,) int64: its number in the data set."""
+    """(n,) int64: number of each token in the data set."""
     members: list[torch.Tensor]
-    """For each class, (m,) int64: which of the n tokens belong to it."""
+    """For each class, (m,) int64: the indices of its tokens among the n tokens."""
 
     @classmethod
     def of(cls, batch: Batch, numbers: TokenNumbers, classes: Sequence[TokenClass]) -> CountedTokens:

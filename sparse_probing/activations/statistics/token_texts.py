@@ -1,9 +1,6 @@
-"""What the tokens of a data set look like in their text."""
+"""The strings of tokens of a data set, and the text around them."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
@@ -14,7 +11,7 @@ from sparse_probing.activations.statistics.token_classes import TokenNumbers
 
 TOKENS_BEFORE, TOKENS_AFTER = 12, 6
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-"""How bytes that are no whole character are decoded."""
+"""The decoding of bytes that are not a whole character."""
 
 
 class TokenTexts:
@@ -25,40 +22,44 @@ class TokenTexts:
         self._dataset = dataset
         self._tokenizer = tokenizer
         self._known: dict[int, tuple[str, str]] = {}
+        self._vocabulary: list[str] | None = None
 
     def token_and_context(self, numbers: np.ndarray) -> tuple[list[str], list[str]]:
-        """Return the string of each token, and a piece of text in which the token stands between « and »."""
+        """Return the string of each token, and the text around it with the token between « and »."""
         new = np.array(sorted(set(numbers.tolist()) - self._known.keys()), dtype=np.int64)
         self._known.update(zip(new.tolist(), self._decode(new), strict=True))
         pairs = [self._known[number] for number in numbers.tolist()]
         return [token for token, _ in pairs], [context for _, context in pairs]
 
-    @cached_property
-    def _vocabulary(self) -> list[str]:
-        return decoded_vocabulary(self._tokenizer)
-
     def _decode(self, numbers: np.ndarray) -> list[tuple[str, str]]:
+        """Return the string and the context of each token."""
+        if self._vocabulary is None:
+            self._vocabulary = decoded_vocabulary(self._tokenizer)
         sequence, position = self.numbers.place(numbers)
         distinct, inverse = np.unique(sequence, return_inverse=True)
-        tokens = self._dataset.tokens(distinct)
-        windows = [_window(tokens[i], p) for i, p in zip(inverse, position.tolist(), strict=True)]
-        pieces = [self._texts([part[i] for part in windows]) for i in range(3)]
-        strings = [self._vocabulary[tokens[i][p]] for i, p in zip(inverse, position.tolist(), strict=True)]
-        return list(zip(strings, map(_mark, *pieces), strict=True))
+        tokens_of = self._dataset.tokens(distinct)
 
-    def _texts(self, ids: Sequence[list[int]]) -> list[str]:
-        return [str(self._tokenizer.decode(some, clean_up_tokenization_spaces=False)) for some in ids]
-
-
-def _window(tokens: np.ndarray, position: int) -> tuple[list[int], list[int], list[int]]:
-    """Ids before a token, up to it, and up to the end of its context, each from the start of the context."""
-    start = max(position - TOKENS_BEFORE, 0)
-    stops = (position, position + 1, position + 1 + TOKENS_AFTER)
-    before, through, whole = (tokens[start:stop].tolist() for stop in stops)
-    return before, through, whole
+        decoded = []
+        for index, place in zip(inverse, position.tolist(), strict=True):
+            tokens = tokens_of[index]
+            # The ids before the token, up to it, and up to the end of its context, each from the start of the context.
+            start = max(place - TOKENS_BEFORE, 0)
+            stops = (place, place + 1, place + 1 + TOKENS_AFTER)
+            before, through, whole = (
+                str(self._tokenizer.decode(tokens[start:stop].tolist(), clean_up_tokenization_spaces=False))
+                for stop in stops
+            )
+            decoded.append((self._vocabulary[tokens[place]], mark_token(before, through, whole)))
+        return decoded
 
 
-def _mark(before: str, through: str, whole: str) -> str:
-    """Mark what the token adds to the text; a part of a character adds nothing until it is whole."""
+def mark_token(before: str, through: str, whole: str) -> str:
+    """Put « and » around what a token adds to a text; bytes of an incomplete character add nothing.
+
+    Parameters
+    ----------
+    before, through, whole : str
+        The text before the token, up to its end, and up to the end of its context.
+    """
     start, stop = (len(text.rstrip(INCOMPLETE)) for text in (before, through))
     return f"{whole[:start]}«{whole[start:stop]}»{whole[stop:]}"

@@ -1,4 +1,4 @@
-"""The tokens at which each neuron is largest, found in one pass."""
+"""The tokens with the largest activations of each neuron, found in one pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EMPTY = torch.iinfo(torch.int64).min
 
 
 class Examples(NamedTuple):
-    """Examples of d neurons, the largest of each first; those that are missing are at the end."""
+    """Examples of d neurons, the largest of each neuron first; missing examples are at the end."""
 
     value: np.ndarray
     """(d, k) float32."""
@@ -28,13 +28,13 @@ class Examples(NamedTuple):
 class TopExamples:
     """The k largest activations of each of d neurons, and the tokens they belong to.
 
-    An example is one integer: the value, in a form that sorts as it does, in the upper 32 bits, and in
-    the lower ones the token, counted from the last. So of equal values the earlier token is larger, no two
-    examples are equal, and what is kept depends on the set of tokens alone, not on their order.
+    An example is one integer: the value, in a form with the same order, in the upper 32 bits, and the number
+    of the token, counted from the last, in the lower 32 bits. So of equal values the earlier token is larger, no
+    two examples are equal, and the result depends only on the set of tokens, not on their order.
     """
 
     keys: torch.Tensor
-    """(d, k) int64, falling; `EMPTY` where fewer than k tokens were seen."""
+    """(d, k) int64, decreasing; `EMPTY` where fewer than k tokens were seen."""
 
     @classmethod
     def empty(cls, width: int, k: int) -> TopExamples:
@@ -53,7 +53,7 @@ class TopExamples:
         activations : (m, d) float
             Activations.
         row : (n,) int64
-            Those of its rows that are added.
+            The rows of ``activations`` that are added.
         token : (n,) int64
             Number of each token in the data set, less than `MAX_TOKENS`; no token is added twice.
         highest : (d,) float32
@@ -61,31 +61,31 @@ class TopExamples:
         """
         if not len(row):
             return
-        # Soon most neurons have nothing in a batch that beats what they have: only the others are looked at.
+        # After some batches most neurons have no value in a batch that is among their k largest; they are skipped.
         columns = (_keys(highest, token.min()) > self.keys[:, -1]).nonzero()[:, 0]
-        if len(columns):
-            self._insert(columns, activations.index_select(1, columns).index_select(0, row).float(), token)
+        if not len(columns):
+            return
+        values, k = activations.index_select(1, columns).index_select(0, row).float(), self.keys.shape[1]
+
+        # A bound for each column: smaller values cannot be among the k largest.
+        last = self.keys[columns, -1]
+        if len(values) < k or (last != EMPTY).all():
+            bound = torch.where(last == EMPTY, -torch.inf, _values(last))
+        else:
+            bound = values.topk(k, dim=0).values[-1]
+        row_of, column_of = (values >= bound).nonzero(as_tuple=True)
+        keys = _keys(values[row_of, column_of], token[row_of])
+        candidates = _by_column(keys, column_of, len(columns), k)
+        self.keys[columns] = _largest(torch.cat([self.keys[columns], candidates], 1), k)
 
     def merge(self, other: TopExamples) -> None:
-        """Add what another has kept of other tokens."""
+        """Add the examples of other tokens."""
         self.keys = _largest(torch.cat([self.keys, other.keys], 1), self.keys.shape[1])
 
     def examples(self) -> Examples:
         """Return the values and tokens."""
         keys = self.keys.cpu().numpy()
         return Examples(_values(self.keys).cpu().numpy(), MAX_TOKENS - 1 - keys % MAX_TOKENS, keys != EMPTY)
-
-    def _insert(self, columns: torch.Tensor, values: torch.Tensor, token: torch.Tensor) -> None:
-        row, column = (values >= self._least_useful(columns, values)).nonzero(as_tuple=True)
-        candidates = _by_column(_keys(values[row, column], token[row]), column, *self.keys[columns].shape)
-        self.keys[columns] = _largest(torch.cat([self.keys[columns], candidates], 1), self.keys.shape[1])
-
-    def _least_useful(self, columns: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """(c,) float32: values below it cannot be among the k largest."""
-        last = self.keys[columns, -1]
-        if len(values) < self.keys.shape[1] or (last != EMPTY).all():
-            return torch.where(last == EMPTY, -torch.inf, _values(last))
-        return values.topk(self.keys.shape[1], dim=0).values[-1]
 
 
 def _by_column(keys: torch.Tensor, column: torch.Tensor, n_columns: int, k: int) -> torch.Tensor:
@@ -115,5 +115,5 @@ def _values(keys: torch.Tensor) -> torch.Tensor:
 
 
 def _flip_negative(bits: torch.Tensor) -> torch.Tensor:
-    """Map the bits of floats to integers that sort as the floats do; the same map leads back."""
+    """Map the bits of floats to integers with the same order; the map is its own inverse."""
     return torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)

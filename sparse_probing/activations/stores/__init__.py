@@ -1,4 +1,4 @@
-"""Where activations are kept: one class per encoding, all with the interface of ``ActivationStore``."""
+"""Activation stores: one class per encoding, all with the interface of ``ActivationStore``."""
 
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores.activation_store import ActivationStore
@@ -12,12 +12,12 @@ STORES: dict[str, type[ActivationStore]] = {"zarr": ZarrStore, "hdf5": HDF5Store
 
 
 def open_store(path: StorePath) -> ActivationStore:
-    """Open a store, finished or not, as the encoding that it has.
+    """Open a store, finished or not, with the class of its encoding.
 
     Raises
     ------
     StoreError
-        When there is none, or its encoding is unknown.
+        When there is no store at ``path``, or its encoding is unknown.
     CorruptStoreError
         When the plan or the row index was edited or damaged.
     """

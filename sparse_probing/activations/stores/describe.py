@@ -1,14 +1,13 @@
-"""What is in a store, from what it was made, and how complete it is."""
+"""Describe a store: what is in it, what it was made from, and how complete it is."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from typing import Any
 
 from sparse_probing.activations.stores import open_store
+from sparse_probing.activations.stores.number_ranges import number_ranges, show_ranges
 from sparse_probing.activations.stores.storage.files import file_sizes
 from sparse_probing.activations.stores.storage.locations import StorePath
 
@@ -18,13 +17,13 @@ PartRange = tuple[int, int]
 
 @dataclass(frozen=True)
 class Description:
-    """A store, as a person or a script wants to know it."""
+    """The content and state of a store, for a person (as text) or a script (as JSON)."""
 
     path: str
     kind: str
     """The encoding: a key of ``STORES``."""
     fingerprint: dict[str, Any]
-    """What decided the numbers: model, revision, weight hash, data set, aggregation."""
+    """What decides the numbers: model, revision, weight hash, data set, aggregation."""
     layers: tuple[int, ...]
     widths: dict[str, int]
     """Columns (neurons) of each hook point."""
@@ -33,10 +32,10 @@ class Description:
     n_parts: int
     n_finished: int
     missing: tuple[PartRange, ...]
-    """Parts without a valid record, as ranges with both ends."""
+    """Parts without a valid record, as ranges that include both ends."""
     n_files: int
     nbytes: int
-    """Bytes of all files, those of unfinished parts and other leftovers included."""
+    """Bytes of all files, including those of unfinished parts and temporary files."""
 
     @property
     def is_complete(self) -> bool:
@@ -48,12 +47,11 @@ class Description:
         return json.dumps(asdict(self), indent=1)
 
     def __str__(self) -> str:
-        layers = f"{len(self.layers)} ({show_ranges(number_ranges(self.layers))})"
         lines = {
             "store": f"{self.path} ({self.kind})",
             **{name: "-" if value is None else str(value) for name, value in self.fingerprint.items()},
             "hook points": ", ".join(f"{hook_point} ({width:,} wide)" for hook_point, width in self.widths.items()),
-            "layers": layers,
+            "layers": f"{len(self.layers)} ({show_ranges(number_ranges(self.layers))})",
             "rows": f"{self.n_rows:,}",
             "precision": self.precision,
             "parts": f"{self.n_finished:,} of {self.n_parts:,}",
@@ -65,7 +63,7 @@ class Description:
 
 
 def describe(path: StorePath) -> Description:
-    """Describe the store at ``path``, reading only its plan and its records; StoreError when there is none."""
+    """Describe the store at ``path`` from its plan and its records; StoreError when there is no store."""
     store = open_store(path)
     plan, sizes, missing = store.plan, file_sizes(path), store.open_parts()
     return Description(
@@ -82,26 +80,3 @@ def describe(path: StorePath) -> Description:
         n_files=len(sizes),
         nbytes=sum(sizes.values()),
     )
-
-
-def number_ranges(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
-    """Return increasing numbers as ranges with both ends.
-
-    Examples
-    --------
-    >>> number_ranges([0, 1, 2, 5, 7, 8])
-    ((0, 2), (5, 5), (7, 8))
-    """
-    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
-    return tuple((run[0], run[-1]) for run in runs)
-
-
-def show_ranges(ranges: Iterable[tuple[int, int]]) -> str:
-    """Return ranges as text.
-
-    Examples
-    --------
-    >>> show_ranges([(0, 2), (5, 5)])
-    '0-2, 5'
-    """
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)

@@ -1,7 +1,7 @@
-"""The HDF5 encoding: one file per hook point, layer and part, and one that shows them as whole layers.
+"""The HDF5 encoding: one file per hook point, layer and part, and one file that shows them as whole layers.
 
 ``activations.h5`` holds the virtual data sets ``<hook_point>/layer_03``, ``(n_rows, width)``, which
-any reader of HDF5 1.10 or later opens. Rows of unfinished parts read as NaN there.
+any reader of HDF5 1.10 or later opens. Rows of unfinished parts are NaN there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ METADATA = "activations.h5"
 
 
 class HDF5Store(ActivationStore):
-    """Activations as uncompressed, checksummed HDF5 files, joined by virtual data sets."""
+    """Activations as uncompressed HDF5 files with checksums, joined by virtual data sets."""
 
     kind = "hdf5"
 

@@ -20,13 +20,13 @@ STORED_DTYPES: dict[Precision, np.dtype] = {
     "32": np.dtype("<f4"),
     "bf16": np.dtype("<u2"),
 }
-"""How each precision lies on the disk; NumPy has no bfloat16, so its bits are kept as uint16."""
+"""The dtype of each precision on the disk; NumPy has no bfloat16, so its bits are stored as uint16."""
 
 SCALE_DTYPE = np.dtype("<f4")
-"""How scale and offset of precision 8 lie on the disk."""
+"""The dtype of scale and offset of precision 8 on the disk."""
 
 QUANTISED_ROWS = 256
-"""Largest number of rows that share a scale and an offset: more, and the error of outlying neurons grows."""
+"""Largest number of rows that share a scale and an offset; with more rows the error of neurons with outliers grows."""
 
 SMALLEST_PART, LARGEST_PART = 64, 4096
 TARGET_PART_BYTES = 128 * 2**20
@@ -42,7 +42,7 @@ class StorePlan:
     """
 
     fingerprint: dict[str, Any]
-    """JSON that decides the numbers: model, revision, data set, aggregation, code version."""
+    """JSON values that decide the numbers: model, revision, data set, aggregation, algorithm version."""
     layers: tuple[int, ...]
     hook_points: tuple[str, ...]
     """For example ``("mlp.hook_post",)``."""
@@ -73,7 +73,7 @@ class StorePlan:
 
     @property
     def buffer_dtype(self) -> np.dtype:
-        """The dtype of the arrays that are handed to the store: float32 for precision 8, which it quantises."""
+        """The dtype of the arrays that the store takes: float32 for precision 8, which the store quantises."""
         return STORED_DTYPES["32"] if self.is_quantised else self.stored_dtype
 
     @property
@@ -127,14 +127,14 @@ class StorePlan:
         Raises
         ------
         StoreFormatError
-            When another version of the format wrote it.
+            When the plan has another version of the format.
         """
         fields = dict(value)
         version = fields.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise StoreFormatError(
                 f"The store has format version {version}, this code reads version {FORMAT_VERSION}. "
-                "Use the release that wrote the store, or harvest it anew."
+                "Use the release that wrote the store, or harvest it again."
             )
         fields["layers"], fields["hook_points"] = tuple(fields["layers"]), tuple(fields["hook_points"])
         return cls(**fields)
@@ -143,8 +143,8 @@ class StorePlan:
 def choose_part_rows(n_rows: int, bytes_per_row: int, target: int = TARGET_PART_BYTES) -> int:
     """Return how many rows a part should have.
 
-    The largest power of two between 64 and 4096 whose part has at most ``target`` bytes; a
-    store with fewer rows than that is one part.
+    This is the largest power of two between 64 and 4096 whose part has at most ``target`` bytes. A
+    store with fewer rows is one part.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def choose_part_rows(n_rows: int, bytes_per_row: int, target: int = TARGET_PART_
     bytes_per_row : int
         Bytes of one row across all layers and hook points.
     target : int
-        Bytes that one part should not exceed (a wide model may, at 64 rows).
+        Bytes that one part should not exceed (64 rows of a wide model may exceed it).
 
     Examples
     --------

@@ -1,9 +1,10 @@
-"""Opening damaged parts again, so that whoever makes the store writes them anew."""
+"""Discard damaged parts, so that the process that makes the store writes them again."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from tqdm import tqdm
@@ -19,7 +20,7 @@ VERIFICATION_STEPS = 100
 
 
 def reopen_damaged_parts(store: ActivationStore, parts: Sequence[int], checksums: bool) -> None:
-    """Discard those of the finished ones among ``parts`` that lack a file or have one of another size.
+    """Discard the finished parts among ``parts`` with a file that is missing or has another size.
 
     Parameters
     ----------
@@ -27,14 +28,17 @@ def reopen_damaged_parts(store: ActivationStore, parts: Sequence[int], checksums
     parts : Sequence[int]
         The parts to look at.
     checksums : bool
-        Also read every file, and discard parts that have one with another checksum.
+        Also read every file, and discard parts with a file whose checksum differs.
 
     Raises
     ------
     CorruptStoreError
         When a damaged file belongs to no part.
     """
-    for damage in _damages(store, parts, checksums):
+    damages: Iterator[Damage] = iter(store.damaged_sizes(parts))
+    if checksums and parts:
+        damages = chain(damages, _damaged_checksums(store, parts))
+    for damage in damages:
         if damage.part is None:
             raise CorruptStoreError(f"{damage.path}: {damage.reason}. Delete this file and run the same command again.")
         logger.warning("part %d is written again: %s: %s", damage.part, damage.path, damage.reason)
@@ -42,14 +46,12 @@ def reopen_damaged_parts(store: ActivationStore, parts: Sequence[int], checksums
 
 
 def reopen_damaged_copies(store: ActivationStore) -> None:
-    """Discard all finished parts of a store, made of others, that are not as they were written."""
-    still_open = set(store.open_parts())
-    reopen_damaged_parts(store, [part for part in range(store.plan.n_parts) if part not in still_open], checksums=True)
+    """Discard all damaged finished parts of a store that is copied from other stores."""
+    open_parts = set(store.open_parts())
+    reopen_damaged_parts(store, [part for part in range(store.plan.n_parts) if part not in open_parts], checksums=True)
 
 
-def _damages(store: ActivationStore, parts: Sequence[int], checksums: bool) -> Iterator[Damage]:
-    yield from store.damaged_sizes(parts)
-    if checksums and parts:
-        steps = np.array_split(parts, min(len(parts), VERIFICATION_STEPS))
-        for some in tqdm(steps, desc="verify", unit=" steps", disable=None):
-            yield from store.verify(some.tolist())
+def _damaged_checksums(store: ActivationStore, parts: Sequence[int]) -> Iterator[Damage]:
+    steps = np.array_split(parts, min(len(parts), VERIFICATION_STEPS))
+    for parts_of_step in tqdm(steps, desc="verify", unit=" steps", disable=None):
+        yield from store.verify(parts_of_step.tolist())

@@ -1,7 +1,7 @@
 """The zarr v3 encoding: one array per hook point and layer, one shard per part.
 
 The folder is a zarr group that any zarr v3 reader opens; the array of layer 3 is
-``<hook_point>/layer_03``, ``(n_rows, width)``. Rows of unfinished parts read as NaN there.
+``<hook_point>/layer_03``, ``(n_rows, width)``. Rows of unfinished parts are NaN there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ METADATA = "zarr.json"
 
 
 class ZarrStore(ActivationStore):
-    """Activations as a zarr v3 group of uncompressed, checksummed shards."""
+    """Activations as a zarr v3 group of uncompressed shards with checksums."""
 
     kind = "zarr"
 

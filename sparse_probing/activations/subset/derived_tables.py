@@ -1,8 +1,8 @@
-"""Tables made of the parts of an activation subset: summaries by token, and one file per neuron."""
+"""Tables made from the parts of an activation subset: a summary by token, and one file per neuron."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from probing_datasets.foundation.atomic_files import atomic_file
 from sparse_probing.activations.subset.neurons import Neuron
 from sparse_probing.activations.subset.parts import part_file, read_columns
 from sparse_probing.activations.subset.token_summary import token_summary
-from sparse_probing.activations.tables.result_folder import finish_folder, is_finished
-from sparse_probing.activations.tables.subject import Subject
+from sparse_probing.activations.tables.inputs import TableInputs
+from sparse_probing.activations.tables.result_folder import complete_folder, is_complete
 
 TOKEN_SUMMARY = "token_summary.parquet"
 
@@ -27,20 +27,20 @@ def neuron_file(neuron: Neuron) -> str:
     return f"by_neuron/{neuron}.parquet"
 
 
-def write_derived_tables(subject: Subject, hook_point: str, n_parts: int, neurons: Sequence[Neuron]) -> None:
-    """Write those tables that are asked for and missing, and then the description of the folder."""
-    folder, config = subject.folder(hook_point), subject.config
-    summarised = not config.subset.skip_computing_token_summary_df and not (folder / TOKEN_SUMMARY).exists()
-    split = [n for n in neurons if config.subset.save_by_neuron and not (folder / neuron_file(n)).exists()]
-    if is_finished(folder) and not summarised and not split:
+def write_derived_tables(inputs: TableInputs, hook_point: str, n_parts: int, neurons: Sequence[Neuron]) -> None:
+    """Write the requested tables that are missing, and then the description of the folder."""
+    folder, config = inputs.folder(hook_point), inputs.config
+    needs_summary = not config.subset.skip_computing_token_summary_df and not (folder / TOKEN_SUMMARY).exists()
+    missing = [n for n in neurons if config.subset.save_by_neuron and not (folder / neuron_file(n)).exists()]
+    if is_complete(folder) and not needs_summary and not missing:
         return
-    if split:
-        _write_by_neuron(folder, n_parts, split)
-    if summarised:
-        _write_token_summary(folder, n_parts, neurons, decoded_vocabulary(subject.model.tokenizer))
+    if missing:
+        _write_by_neuron(folder, n_parts, missing)
+    if needs_summary:
+        _write_token_summary(folder, n_parts, neurons, decoded_vocabulary(inputs.model.tokenizer))
     possible = [*map(part_file, range(n_parts)), TOKEN_SUMMARY, *map(neuron_file, neurons)]
     tables = [name for name in possible if (folder / name).exists()]
-    finish_folder(folder, config, tables, {})
+    complete_folder(folder, config.record(), tables, {})
 
 
 def _write_by_neuron(folder: Path, n_parts: int, neurons: Sequence[Neuron]) -> None:
@@ -52,20 +52,19 @@ def _write_by_neuron(folder: Path, n_parts: int, neurons: Sequence[Neuron]) -> N
 
 
 def _write_token_summary(folder: Path, n_parts: int, neurons: Sequence[Neuron], vocabulary: Sequence[str]) -> None:
-    """Write one row group per neuron, so that no more than one neuron is in memory."""
+    """Write one row group per neuron, so that at most one neuron is in memory."""
     token = read_columns(folder, n_parts, ["token"])["token"]
-    tables = (
-        _summary_table(neuron, token, read_columns(folder, n_parts, [str(neuron)])[str(neuron)], vocabulary)
-        for neuron in neurons
-    )
-    first = next(tables)
+
+    def tables() -> Iterator[pa.Table]:
+        for neuron in neurons:
+            activation = read_columns(folder, n_parts, [str(neuron)])[str(neuron)]
+            summary: pd.DataFrame = token_summary(token, activation, vocabulary)
+            summary.insert(0, "layer", np.int32(neuron.layer))
+            summary.insert(1, "neuron", np.int32(neuron.index))
+            yield pa.Table.from_pandas(summary, preserve_index=False)
+
+    remaining = tables()
+    first = next(remaining)
     with atomic_file(folder / TOKEN_SUMMARY) as temporary, pq.ParquetWriter(temporary, first.schema) as writer:
-        for table in chain([first], tables):
+        for table in chain([first], remaining):
             writer.write_table(table)
-
-
-def _summary_table(neuron: Neuron, token: np.ndarray, activation: np.ndarray, vocabulary: Sequence[str]) -> pa.Table:
-    summary: pd.DataFrame = token_summary(token, activation, vocabulary)
-    summary.insert(0, "layer", np.int32(neuron.layer))
-    summary.insert(1, "neuron", np.int32(neuron.index))
-    return pa.Table.from_pandas(summary, preserve_index=False)

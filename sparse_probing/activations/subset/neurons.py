@@ -1,8 +1,8 @@
-"""Which neurons were chosen: on the command line, or in a file of ranked neurons."""
+"""Select neurons: from the command line, or from a file of ranked neurons."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from probing_datasets.foundation.errors import ModelError, SettingsError
 from probing_datasets.model_names import model_slug
-from sparse_probing.config import HarvestConfig
+from sparse_probing.config import ActivationsConfig, NeuronSubsetConfig
 from sparse_probing.config.locations import dataset_name
 
 SHOWN = 5
@@ -26,26 +26,38 @@ class Neuron(NamedTuple):
         return f"L{self.layer}.N{self.index}"
 
 
-def chosen_neurons(config: HarvestConfig, hook_point: str) -> tuple[Neuron, ...]:
-    """Return the neurons that a configuration chooses at a hook point, in order, each once.
+def select_neurons(
+    subset: NeuronSubsetConfig, activations: ActivationsConfig, layers: Sequence[int], hook_point: str
+) -> tuple[Neuron, ...]:
+    """Return the neurons that the settings select at a hook point, in order, each once.
 
-    ``--layers``, where given, leaves out those of other layers.
+    Parameters
+    ----------
+    subset : NeuronSubsetConfig
+        Neurons by layer and number, or a file of ranked neurons.
+    activations : ActivationsConfig
+        Model and data set, to which the rows of the file may be restricted.
+    layers : sequence of int
+        The layers of the neurons; none given: all.
+    hook_point : str
 
     Raises
     ------
     SettingsError
-        When none is chosen, one is not written as LAYER,NEURON, or the file has not the columns it needs.
+        When no neuron is selected, a neuron is not written as LAYER,NEURON, or the file cannot be read or does
+        not have the columns that are needed.
     """
-    neurons = {parse_neuron(text) for text in config.subset.neuron_subset}
-    if config.subset.neuron_subset_file is not None:
-        neurons |= set(_read_neurons(config, config.subset.neuron_subset_file, hook_point))
-    kept = tuple(sorted(n for n in neurons if not config.layers or n.layer in config.layers))
-    if not kept:
+    neurons = {parse_neuron(text) for text in subset.neuron_subset}
+    if subset.neuron_subset_file is not None:
+        restriction = activations if subset.auto_restrict_neuron_subset_file else None
+        neurons |= set(_read_neurons(subset.neuron_subset_file, restriction, hook_point))
+    selected = tuple(sorted(n for n in neurons if not layers or n.layer in layers))
+    if not selected:
         raise SettingsError(
-            f"No neuron of {hook_point} is chosen. Name some with --neuron_subset LAYER,NEURON ... or "
-            "--neuron_subset_file; --layers and --auto_restrict_neuron_subset_file leave out those that do not match."
+            f"No neuron of {hook_point} is selected. Name neurons with --neuron_subset LAYER,NEURON ... or "
+            "--neuron_subset_file; --layers and --auto_restrict_neuron_subset_file remove neurons that do not match."
         )
-    return kept
+    return selected
 
 
 def parse_neuron(text: str) -> Neuron:
@@ -63,7 +75,7 @@ def parse_neuron(text: str) -> Neuron:
 
 
 def check_neurons(neurons: Iterable[Neuron], model: str, n_layers: int, hook_point: str, width: int) -> None:
-    """Raise ModelError, naming them, when a model lacks some of the neurons."""
+    """Raise ModelError that names the neurons that a model does not have, if there are any."""
     missing = [str(n) for n in neurons if n.layer >= n_layers or n.index >= width]
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
@@ -73,27 +85,22 @@ def check_neurons(neurons: Iterable[Neuron], model: str, n_layers: int, hook_poi
         )
 
 
-def _read_neurons(config: HarvestConfig, path: Path, hook_point: str) -> Iterable[Neuron]:
-    restrict = config.subset.auto_restrict_neuron_subset_file
-    table = _read_table(path, ["layer", "neuron", *(["model", "dataset", "hook_loc"] if restrict else [])])
-    if restrict:
-        model = table["model"].astype(str).map(model_slug) == model_slug(config.activations.model)
-        table = table[
-            model & (table["dataset"] == dataset_name(config.activations)) & (table["hook_loc"] == hook_point)
-        ]
-    numbers = table[["layer", "neuron"]].apply(pd.to_numeric, errors="coerce")
-    wrong = table[numbers.isna().any(axis=1) | (numbers < 0).any(axis=1) | (numbers % 1 != 0).any(axis=1)]
-    if len(wrong):
-        raise SettingsError(f"{path}: row {int(wrong.index[0]) + 2} has no layer and neuron that are whole numbers.")
-    return map(Neuron._make, numbers.astype(int).itertuples(index=False, name=None))
-
-
-def _read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+def _read_neurons(path: Path, restriction: ActivationsConfig | None, hook_point: str) -> Iterable[Neuron]:
+    """Return the neurons of a file; with a restriction, of the rows with its model and data set and the hook point."""
+    columns = ["layer", "neuron", *(["model", "dataset", "hook_loc"] if restriction else [])]
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:  # a malformed or empty file raises subclasses of ValueError
         raise SettingsError(f"--neuron_subset_file {path} cannot be read as CSV: {error}") from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise SettingsError(f"--neuron_subset_file {path} lacks the columns {', '.join(missing)}; see SCHEMA.md.")
-    return table
+        raise SettingsError(f"--neuron_subset_file {path} has no columns {', '.join(missing)}; see SCHEMA.md.")
+    if restriction:
+        same_model = table["model"].astype(str).map(model_slug) == model_slug(restriction.model)
+        same_dataset = table["dataset"] == dataset_name(restriction)
+        table = table[same_model & same_dataset & (table["hook_loc"] == hook_point)]
+    numbers = table[["layer", "neuron"]].apply(pd.to_numeric, errors="coerce")
+    invalid = table[numbers.isna().any(axis=1) | (numbers < 0).any(axis=1) | (numbers % 1 != 0).any(axis=1)]
+    if len(invalid):
+        raise SettingsError(f"{path}: layer and neuron of row {int(invalid.index[0]) + 2} are not whole numbers.")
+    return map(Neuron._make, numbers.astype(int).itertuples(index=False, name=None))

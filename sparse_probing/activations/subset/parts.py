@@ -1,4 +1,4 @@
-"""The parts of an activation subset: parquet files, each of the tokens of some sequences."""
+"""Compute, write and read the parts of an activation subset: parquet files, each with the tokens of some sequences."""
 
 from __future__ import annotations
 
@@ -16,46 +16,54 @@ from probing_datasets.foundation.errors import ActivationError, CorruptStoreErro
 from sparse_probing.activations.model_pass.batches import Batch, part_batches
 from sparse_probing.activations.model_pass.forward_pass import forward
 from sparse_probing.activations.subset.neurons import Neuron
-from sparse_probing.activations.tables.subject import Subject
+from sparse_probing.activations.tables.inputs import TableInputs
 
 PARTS = "parts"
 
 Values = dict[Neuron, np.ndarray]
-"""Of each neuron, (n,) float32."""
+"""(n,) float32 by neuron."""
 
 
 def part_file(part: int) -> str:
-    """Return the name of a part."""
+    """Return the file name of a part."""
     return f"{PARTS}/part-{part:06d}.parquet"
 
 
 def compute_part(
-    subject: Subject, rows: ProbedRows, start: int, stop: int, neurons: dict[str, tuple[Neuron, ...]]
+    inputs: TableInputs, rows: ProbedRows, start: int, stop: int, neurons: dict[str, tuple[Neuron, ...]]
 ) -> dict[str, Values]:
     """Return the activations at rows ``start`` to ``stop``, by hook point and neuron.
 
     Raises
     ------
     ActivationError
-        When one of them is NaN or infinite.
+        When an activation is NaN or infinite.
     """
-    values = {hook: {n: np.empty(stop - start, np.float32) for n in some} for hook, some in neurons.items()}
-    everywhere = sorted(set().union(*neurons.values()))
-    layers = sorted({neuron.layer for neuron in everywhere})
-    columns = torch.tensor(sorted({neuron.index for neuron in everywhere}))
-    batches = part_batches(subject.dataset, rows, start, stop, subject.config.forward_pass.batch_size)
+    values = {hook: {n: np.empty(stop - start, np.float32) for n in selected} for hook, selected in neurons.items()}
+    all_neurons = sorted(set().union(*neurons.values()))
+    layers = sorted({neuron.layer for neuron in all_neurons})
+    columns = torch.tensor(sorted({neuron.index for neuron in all_neurons}))
+    batches = part_batches(inputs.dataset, rows, start, stop, inputs.config.forward_pass.batch_size)
 
     def select(batch: Batch, activation: torch.Tensor) -> torch.Tensor:
         row = batch.sequence * activation.shape[1] + batch.position
-        there = columns[columns < activation.shape[2]].to(activation.device)
-        return activation.flatten(0, 1).index_select(1, there).index_select(0, row.to(activation.device)).float()
+        existing = columns[columns < activation.shape[2]].to(activation.device)
+        return activation.flatten(0, 1).index_select(1, existing).index_select(0, row.to(activation.device)).float()
 
     place = {int(column): i for i, column in enumerate(columns)}
-    for batch, kept in forward(subject.model, batches, list(neurons), layers, select):
+    for batch, kept in forward(inputs.model, batches, list(neurons), layers, select):
         for hook, of_hook in values.items():
             for neuron, target in of_hook.items():
                 target[batch.row] = kept[hook, neuron.layer][:, place[neuron.index]].numpy()
-    _check_finite(values)
+
+    for hook, of_hook in values.items():
+        for neuron, array in of_hook.items():
+            n_not_finite = int((~np.isfinite(array)).sum())
+            if n_not_finite:
+                raise ActivationError(
+                    f"{hook}, {neuron}: {n_not_finite} activations of a part are NaN or infinite. "
+                    "The model itself computes them: run it in --dtype float32, or check its weights."
+                )
     return values
 
 
@@ -72,7 +80,7 @@ def write_part(path: Path, rows: ProbedRows, start: int, stop: int, token: np.nd
 
 
 def read_columns(folder: Path, n_parts: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read columns of all parts, one part after the other; CorruptStoreError when one cannot be read."""
+    """Read columns of all parts, one part after the other; CorruptStoreError when a part cannot be read."""
     tables = [_read_part(folder / part_file(part), names) for part in range(n_parts)]
     table = pa.concat_tables(tables)
     return {name: table.column(name).to_numpy() for name in names}
@@ -83,15 +91,5 @@ def _read_part(path: Path, names: Sequence[str]) -> pa.Table:
         return pq.read_table(path, columns=list(names))
     except (pa.ArrowException, OSError) as error:
         raise CorruptStoreError(
-            f"{path} is damaged ({error}). Delete it and run the same command again: it is then computed anew."
+            f"{path} is damaged ({error}). Delete it and run the same command again, which computes it again."
         ) from error
-
-
-def _check_finite(values: dict[str, Values]) -> None:
-    for hook, of_hook in values.items():
-        for neuron, array in of_hook.items():
-            if not np.isfinite(array).all():
-                raise ActivationError(
-                    f"{hook}, {neuron}: {int((~np.isfinite(array)).sum())} activations of a part are NaN or infinite. "
-                    "The model itself computes them: run it in --dtype float32, or check its weights."
-                )

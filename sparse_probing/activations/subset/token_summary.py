@@ -1,4 +1,4 @@
-"""What a neuron does at each token string."""
+"""Summarise the activations of a neuron by token."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def token_summary(token: np.ndarray, activation: np.ndarray, vocabulary: Sequenc
     Returns
     -------
     pandas.DataFrame
-        One row per token id that occurs, falling by ``mean``: ``token_id``, ``token`` (its string),
+        One row per token id that occurs, by decreasing ``mean``: ``token_id``, ``token`` (its string),
         ``count``, ``mean``, ``std`` (divided by count - 1; missing when the token occurs once), ``min``, ``q05``,
         ``q25``, ``q50``, ``q75``, ``q95`` (interpolated linearly), ``max``.
     """

@@ -45,7 +45,7 @@ def one_line_error(err):
     return err.startswith("error: ") and err.count("\n") == 1
 
 
-def test_verify_says_what_is_there(command, make_store):
+def test_verify_reports_finished_and_missing_parts(command, make_store):
     store = make_store("a", [0, 1])
     status, out, err = command("verify", store.path)
     assert (status, err) == (0, "")
@@ -68,15 +68,15 @@ def test_verify_names_damage(command, make_store):
 @pytest.fixture
 def tables(tmp_path):
     folder = tmp_path / "tables"
-    result_folder.begin_folder(folder, {"algorithm_version": 1}, overwrite=False, resume=False)
+    result_folder.create_or_resume_folder(folder, {"algorithm_version": 1}, overwrite=False, resume=False)
     (folder / "layer_00.parquet").write_bytes(b"rows")
     config = HarvestConfig.from_flags(experiment_type="full_activation_histogram")
-    result_folder.finish_folder(folder, config, ["layer_00.parquet"], {})
+    result_folder.complete_folder(folder, config.record(), ["layer_00.parquet"], {})
     return folder
 
 
 def test_verify_tables(command, tables):
-    intact = f"{tables}: all 1 files of full_activation_histogram are there and intact.\n"
+    intact = f"{tables}: all 1 files of full_activation_histogram exist and are intact.\n"
     assert command("verify", tables) == (0, intact, "")
     (tables / "layer_00.parquet").write_bytes(b"r0ws")
     status, out, err = command("verify", tables)
@@ -85,15 +85,15 @@ def test_verify_tables(command, tables):
     assert "--resume" in err
 
 
-def test_unfinished_tables_cannot_be_verified(command, tables):
+def test_incomplete_tables_cannot_be_verified(command, tables):
     (tables / "description.json").unlink()
     status, _, err = command("verify", tables)
     assert status == 1
-    assert "holds unfinished tables" in err
+    assert "holds incomplete tables" in err
 
 
 @pytest.mark.parametrize("arguments", [["describe", None], ["convert", None, "x"], ["merge", None, "x"]])
-def test_tables_are_no_store(command, tables, arguments):
+def test_tables_are_not_a_store(command, tables, arguments):
     status, _, err = command(*(tables if argument is None else argument for argument in arguments))
     assert status == 1
     assert "holds tables of experiment full_activation_histogram, not a store" in err
@@ -134,7 +134,7 @@ def test_merge(command, make_store, tmp_path):
         (["describe", "nowhere"], "no activation store at nowhere"),
         (["describe", "foo://x"], "neither a folder nor a URL"),
         (["convert", "nowhere", "x"], "no activation store at nowhere"),
-        (["merge", "nowhere"], "merge takes the stores to join"),
+        (["merge", "nowhere"], "merge takes the stores to merge"),
         (["merge", "nowhere", "x"], "no activation store at nowhere"),
     ],
 )

@@ -1,24 +1,25 @@
+"""Every experiment type as a command: what it shows, and its dry run."""
+
 from typing import get_args
 
 import pytest
 
 from sparse_probing.activations.experiment_types import EXPERIMENTS
 from sparse_probing.config import HarvestConfig, HarvestType
-from sparse_probing.config.locations import dataset_name, model_name
-
-HOOK = "mlp.hook_post"
+from sparse_probing.config.locations import tables_folder
+from tests.builders.harvests import HOOK
 
 
 @pytest.fixture
 def run(tiny_harvest):
-    """A function that runs an experiment type and returns the settings and all that it says."""
+    """A function that runs an experiment type and returns the settings and the lines that it shows."""
 
     def run_type(experiment_type, **change):
-        said = []
+        shown = []
         neurons = ("1,2",) if experiment_type == "activation_subset" else ()
         config = tiny_harvest.with_flags(experiment_type=experiment_type, neuron_subset=neurons, **change)
-        EXPERIMENTS[experiment_type](config, said.append)
-        return config, said
+        EXPERIMENTS[experiment_type](config, shown.append)
+        return config, shown
 
     return run_type
 
@@ -26,13 +27,7 @@ def run(tiny_harvest):
 def place(config: HarvestConfig):
     if config.experiment_type in ("activation_probe_dataset", "all_activations"):
         return config.store_folder()
-    return (
-        config.activations.results_dir
-        / config.experiment_type
-        / model_name(config.activations)
-        / dataset_name(config.activations)
-        / HOOK
-    )
+    return tables_folder(config.activations, config.experiment_type, HOOK)
 
 
 def test_every_type_has_an_entry():
@@ -40,23 +35,23 @@ def test_every_type_has_an_entry():
 
 
 @pytest.mark.parametrize("experiment_type", get_args(HarvestType))
-def test_each_says_what_it_will_do_and_where_it_is(run, experiment_type):
-    config, said = run(experiment_type)
-    assert str(place(config)) in said[0]
-    assert said[-1] == f"complete: {place(config)}"
+def test_each_shows_what_it_will_do_and_where_the_results_are(run, experiment_type):
+    config, shown = run(experiment_type)
+    assert str(place(config)) in shown[0]
+    assert shown[-1] == f"complete: {place(config)}"
     assert place(config).is_dir()
 
 
 @pytest.mark.parametrize("experiment_type", get_args(HarvestType))
 def test_a_dry_run_writes_nothing(run, experiment_type):
-    config, said = run(experiment_type, dry_run=True)
-    assert len(said) == 1
+    config, shown = run(experiment_type, dry_run=True)
+    assert len(shown) == 1
     assert not config.activations.results_dir.exists()
 
 
 @pytest.mark.parametrize("experiment_type", ["full_activation_histogram", "activation_subset"])
-def test_a_rank_says_that_others_are_not_done(run, experiment_type):
-    _, said = run(experiment_type, rank=1, world_size=2)
-    assert said[-1].startswith("process 1 of 2 has done its share")
-    config, said = run(experiment_type, rank=0, world_size=2)
-    assert said[-1] == f"complete: {place(config)}"
+def test_a_rank_reports_that_others_are_not_done(run, experiment_type):
+    _, shown = run(experiment_type, rank=1, world_size=2)
+    assert shown[-1].startswith("process 1 of 2 has done its share")
+    config, shown = run(experiment_type, rank=0, world_size=2)
+    assert shown[-1] == f"complete: {place(config)}"

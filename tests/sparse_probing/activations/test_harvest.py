@@ -1,3 +1,5 @@
+"""Harvests of the rows of features: their values, resuming, repairing, overwriting, memory."""
+
 import functools
 import gc
 import logging
@@ -15,9 +17,8 @@ from sparse_probing.activations.harvest import harvest, prepare_harvest, run_har
 from sparse_probing.activations.harvesting.compute_parts import allocate_part, compute_parts
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.activations.stores.manifest.provenance import read_provenance
+from tests.builders.harvests import HOOK, PART_ROWS, file_contents, flip_bit, modification_times, truncate
 
-HOOK = "mlp.hook_post"
-PART_ROWS = 100
 REDUCE = {"mean": lambda rows: rows.mean(0), "max": lambda rows: rows.max(0), "last": lambda rows: rows[-1]}
 TOLERANCE = {"32": 1e-6, "16": 2**-11, "bf16": 2**-8}
 
@@ -64,7 +65,7 @@ def test_the_store_knows_which_token_each_row_is(config, tiny_dataset):
         assert all(map(np.array_equal, store.rows, (rows.sequence, rows.position)))
 
 
-def test_chosen_layers_hold_what_they_hold_among_all(config, tmp_path):
+def test_chosen_layers_have_the_values_of_a_harvest_of_all_layers(config, tmp_path):
     whole = harvest(config)
     alone = harvest(config.with_flags(layers=(1,), results_dir=tmp_path / "alone"))
     assert alone.plan.layers == (1,)
@@ -78,7 +79,7 @@ def test_the_batch_size_changes_no_more_than_rounding(config, tmp_path):
     np.testing.assert_allclose(other.read(1), harvest(precise).read(1), atol=1e-6)
 
 
-def test_random_weights_have_a_store_of_their_own(config, tmp_path):
+def test_random_weights_have_another_store(config, tmp_path):
     control = config.with_flags(random_init=True, seed=1)
     trained, first = harvest(config), harvest(control)
     again = harvest(control.with_flags(results_dir=tmp_path / "again"))
@@ -89,9 +90,9 @@ def test_random_weights_have_a_store_of_their_own(config, tmp_path):
 
 def test_every_part_is_independent_of_the_others(config):
     store = harvest(config)
-    job = prepare_harvest(config)
-    allocate = functools.partial(allocate_part, job, [HOOK])
-    for part, buffers in compute_parts(job, [HOOK], [2, 0], allocate, lambda n_rows: None):
+    prepared = prepare_harvest(config)
+    allocate = functools.partial(allocate_part, prepared, [HOOK])
+    for part, buffers in compute_parts(prepared, [HOOK], [2, 0], allocate, lambda n_rows: None):
         start, stop = store.plan.part_range(part)
         for layer in (0, 1):
             found = buffers[HOOK, layer][: stop - start].astype(np.float32)
@@ -101,8 +102,8 @@ def test_every_part_is_independent_of_the_others(config):
 def test_no_more_than_three_parts_are_in_memory(tiny_harvest, small_parts, monkeypatch):
     allocated = []
 
-    def watched(job, hook_points):
-        buffers = allocate_part(job, hook_points)
+    def watched(prepared, hook_points):
+        buffers = allocate_part(prepared, hook_points)
         allocated.append([weakref.ref(array) for array in buffers.values()])
         assert {array.shape for array in buffers.values()} == {(PART_ROWS, 48)}
         return buffers
@@ -120,7 +121,7 @@ def test_summary_names_rows_width_layers_and_space(config):
     assert " GB free, in " in summary
 
 
-def test_the_settings_and_versions_stand_beside_the_store(config):
+def test_the_settings_and_versions_are_recorded_beside_the_store(config):
     store = harvest(config)
     record = read_provenance(store.path)
     assert record is not None
@@ -129,14 +130,10 @@ def test_the_settings_and_versions_stand_beside_the_store(config):
     assert record["versions"]["torch"] == torch.__version__
 
 
-def files(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 @pytest.fixture
 def unbroken(config):
     """Bytes of all files of an unbroken harvest; the place is then free again."""
-    content = files(harvest(config).path)
+    content = file_contents(harvest(config).path)
     shutil.rmtree(config.store_folder())
     return content
 
@@ -158,9 +155,9 @@ def test_resuming_gives_the_bytes_of_an_unbroken_harvest(config, unbroken, monke
         with pytest.raises(error, match="stop"):
             harvest(config)
     assert ZarrStore.open(config.store_folder()).open_parts() == list(range(part, 3))
-    assert files(config.store_folder()).keys() < unbroken.keys()
+    assert file_contents(config.store_folder()).keys() < unbroken.keys()
     harvest(config)
-    assert files(config.store_folder()) == unbroken
+    assert file_contents(config.store_folder()) == unbroken
 
 
 def test_a_failure_to_write_keeps_finished_parts(config, unbroken, monkeypatch):
@@ -175,25 +172,15 @@ def test_a_failure_to_write_keeps_finished_parts(config, unbroken, monkeypatch):
             harvest(config)
     assert 0 not in ZarrStore.open(config.store_folder()).open_parts()
     harvest(config)
-    assert files(config.store_folder()) == unbroken
+    assert file_contents(config.store_folder()) == unbroken
 
 
 def test_harvesting_again_does_nothing(config, monkeypatch):
     path = harvest(config).path
-    before = {p: p.stat().st_mtime_ns for p in path.rglob("*")}
+    before = modification_times(path)
     monkeypatch.setattr(stage_one, "compute_parts", None)
     harvest(config)
-    assert {p: p.stat().st_mtime_ns for p in path.rglob("*")} == before
-
-
-def flip_byte(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-100])
+    assert modification_times(path) == before
 
 
 def remove(path):
@@ -209,26 +196,26 @@ SHARD = "mlp.hook_post/layer_01/c.1.0"
         (SHARD, truncate, False),
         (SHARD, remove, False),
         (SHARD, truncate, True),
-        (SHARD, flip_byte, True),
+        (SHARD, flip_bit, True),
         ("parts/000001.json", truncate, False),
-        ("rows.parquet", flip_byte, False),
+        ("rows.parquet", flip_bit, False),
     ],
 )
-def test_damage_is_mended(config, name, damage, resume, caplog):
+def test_damage_is_repaired(config, name, damage, resume, caplog):
     store = harvest(config)
-    before = files(store.path)
+    before = file_contents(store.path)
     damage(store.path / name)
     with caplog.at_level(logging.WARNING):
         harvest(config.with_flags(resume=resume))
-    assert files(store.path) == before
+    assert file_contents(store.path) == before
     if name == SHARD:
         assert "part 1 is written again" in caplog.text
         assert "layer_01/c.1.0" in caplog.text
 
 
-def test_checksums_are_verified_only_when_asked_for(config):
+def test_checksums_are_compared_only_with_resume(config):
     store = harvest(config)
-    flip_byte(store.path / SHARD)
+    flip_bit(store.path / SHARD)
     harvest(config)
     assert [damage.part for damage in store.verify()] == [1]
     assert harvest(config.with_flags(resume=True)).verify() == []
@@ -236,7 +223,7 @@ def test_checksums_are_verified_only_when_asked_for(config):
 
 def test_damage_that_belongs_to_no_part_is_named(config):
     record = harvest(config).path / "provenance.json"
-    flip_byte(record)
+    flip_bit(record)
     resumed = config.with_flags(resume=True)
     with pytest.raises(CorruptStoreError, match=r"provenance.json: .*Delete this file and run the same command again"):
         harvest(resumed)
@@ -247,7 +234,7 @@ def test_damage_that_belongs_to_no_part_is_named(config):
 def test_an_edited_plan_is_refused(config):
     plan = harvest(config).path / "plan.json"
     plan.write_text(plan.read_text().replace('"dtype": "float32"', '"dtype": "float16"'))
-    with pytest.raises(CorruptStoreError, match=r"plan.json was edited or damaged .* anew with --overwrite"):
+    with pytest.raises(CorruptStoreError, match=r"plan.json was edited or damaged .* again with --overwrite"):
         harvest(config)
     assert harvest(config.with_flags(overwrite=True)).verify() == []
 
@@ -262,13 +249,13 @@ def test_an_edited_plan_is_refused(config):
 )
 def test_other_settings_do_not_touch_the_store(config, change, difference):
     store = harvest(config)
-    before = files(store.path)
+    before = file_contents(store.path)
     with pytest.raises(StoreError, match=f"{difference}.*--overwrite"):
         harvest(config.with_flags(**change))
-    assert files(store.path) == before
+    assert file_contents(store.path) == before
 
 
-def test_overwrite_makes_the_store_anew(config, tmp_path):
+def test_overwrite_replaces_the_store(config, tmp_path):
     harvest(config)
     changed = config.with_flags(output_precision="32", overwrite=True)
     store = harvest(changed)
@@ -283,18 +270,18 @@ def test_overwrite_resumes_a_store_of_the_same_settings(config, monkeypatch):
     assert harvest(config.with_flags(overwrite=True)).is_complete
 
 
-def test_a_job_runs_without_the_summary(config):
+def test_a_prepared_harvest_runs_without_its_summary(config):
     assert run_harvest(prepare_harvest(config)).is_complete
 
 
 @pytest.fixture
 def before_each_batch():
-    """A function that has another one called with the keywords of every forward pass of a job."""
+    """A function that registers another one, to be called with the keywords of every forward pass of a harvest."""
     handles = []
 
-    def register(job, function):
+    def register(prepared, function):
         hook = lambda _module, _positional, keywords: function(keywords)  # noqa: E731
-        handles.append(job.model.model.base_model.register_forward_pre_hook(hook, with_kwargs=True))
+        handles.append(prepared.model.model.base_model.register_forward_pre_hook(hook, with_kwargs=True))
 
     yield register
     for handle in handles:
@@ -303,9 +290,9 @@ def before_each_batch():
 
 def test_a_notebook_keeps_its_number_of_threads(config, before_each_batch):
     before, seen = torch.get_num_threads(), []
-    job = prepare_harvest(config.with_flags(n_threads=before + 1))
-    before_each_batch(job, lambda _: seen.append(torch.get_num_threads()))
-    run_harvest(job)
+    prepared = prepare_harvest(config.with_flags(n_threads=before + 1))
+    before_each_batch(prepared, lambda _: seen.append(torch.get_num_threads()))
+    run_harvest(prepared)
     assert set(seen) == {before + 1}
     assert torch.get_num_threads() == before
 
@@ -316,10 +303,10 @@ def test_batches_that_do_not_fit_into_memory_are_halved(config, before_each_batc
             raise torch.OutOfMemoryError("out of memory")
 
     whole = harvest(config.with_flags(results_dir=tmp_path / "whole"))
-    job = prepare_harvest(config)
-    before_each_batch(job, refuse)
+    prepared = prepare_harvest(config)
+    before_each_batch(prepared, refuse)
     with caplog.at_level(logging.WARNING):
-        halved = run_harvest(job)
+        halved = run_harvest(prepared)
     assert "32 sequences of 64 tokens do not fit into memory: now 16" in caplog.text
     assert "16 sequences of 64 tokens do not fit into memory: now 8" in caplog.text
     np.testing.assert_allclose(halved.read(1), whole.read(1), rtol=2**-10, atol=1e-6)

@@ -1,4 +1,4 @@
-"""What stage 1 refuses: each error names the place and the remedy, and leaves finished work alone."""
+"""What stage 1 refuses: each error names the place and the remedy, and finished work is kept."""
 
 import json
 import resource
@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from probing_datasets.foundation.errors import ActivationError, DatasetError, ModelError, StoreError
 from sparse_probing.activations.harvest import harvest
-from sparse_probing.activations.harvesting import existing_stores as standing
+from sparse_probing.activations.harvesting import existing_stores
 from sparse_probing.activations.stores import ZarrStore
 
 
@@ -25,7 +25,7 @@ def config(tiny_harvest, small_parts):
 
 @pytest.fixture
 def model_copy(tiny_model_dir, tmp_path):
-    """A copy of the tiny model under the same name, to be spoiled."""
+    """A copy of the tiny model under the same name, to be changed."""
     return shutil.copytree(tiny_model_dir, tmp_path / "copy" / "tiny")
 
 
@@ -42,10 +42,10 @@ def change_weights(folder, change):
 )
 def test_weights_that_are_not_numbers(config, model_copy, aggregation, value):
     change_weights(model_copy, lambda matrix: matrix.bias[5].fill_(float(value)))
-    spoiled = config.with_flags(model=str(model_copy), activation_aggregation=aggregation)
+    changed = config.with_flags(model=str(model_copy), activation_aggregation=aggregation)
     with pytest.raises(ActivationError, match=r"layer 1, mlp.hook_post of .* NaN or infinite.*check its weights"):
-        harvest(spoiled)
-    assert ZarrStore.open(spoiled.store_folder()).open_parts()[0] == 0
+        harvest(changed)
+    assert ZarrStore.open(changed.store_folder()).open_parts()[0] == 0
 
 
 def test_activations_too_large_for_the_precision(config, model_copy):
@@ -103,7 +103,7 @@ def test_a_data_set_whose_content_was_edited(config, tiny_dataset_root, tmp_path
         harvest(config.with_flags(feature_dataset_dir=root))
 
 
-def test_a_data_set_that_was_made_anew(config, tiny_dataset_root, tmp_path):
+def test_a_data_set_that_was_made_again(config, tiny_dataset_root, tmp_path):
     from probing_datasets.make import make_dataset
     from probing_datasets.make_config import MakeConfig
 
@@ -186,12 +186,12 @@ def test_a_small_disk_is_refused_and_a_larger_one_is_enough(config, mounted, mon
     small = config.with_flags(results_dir=mounted("size=512k"))
     with pytest.raises(StoreError, match="GB are free there"):
         harvest(small)
-    monkeypatch.setattr(standing, "check_free_space", lambda path, needed: None)
+    monkeypatch.setattr(existing_stores, "check_free_space", lambda path, needed: None)
     assert harvest(small).verify() == []
 
 
 def test_a_disk_that_is_really_full(config, mounted, monkeypatch):
-    monkeypatch.setattr(standing, "check_free_space", lambda path, needed: None)
+    monkeypatch.setattr(existing_stores, "check_free_space", lambda path, needed: None)
     full = config.with_flags(results_dir=mounted("size=80k"))
     with pytest.raises(
         StoreError, match="Cannot write .*: No space left on device.*Finished parts of the store are kept"

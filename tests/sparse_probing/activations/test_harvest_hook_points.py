@@ -6,7 +6,7 @@ import pytest
 import sparse_probing.activations.harvest as stage_one
 from probing_datasets.foundation.errors import ModelError
 from sparse_probing.activations.harvest import harvest, prepare_harvest, run_harvest
-from sparse_probing.activations.harvesting import harvest_plan as planning
+from sparse_probing.activations.harvesting import prepare as planning
 from sparse_probing.activations.harvesting.compute_parts import compute_parts
 from sparse_probing.activations.stores import open_store
 
@@ -23,33 +23,33 @@ def passes(monkeypatch):
     """Hook points and parts of every pass through the model."""
     seen = []
 
-    def watched(job, hook_points, parts, *rest):
+    def watched(prepared, hook_points, parts, *rest):
         seen.append((hook_points, parts))
-        return compute_parts(job, hook_points, parts, *rest)
+        return compute_parts(prepared, hook_points, parts, *rest)
 
     monkeypatch.setattr(stage_one, "compute_parts", watched)
     return seen
 
 
-def alone(config, hook_point, tmp_path):
+def harvest_alone(config, hook_point, tmp_path):
     return harvest(
         config.with_flags(probe_location=hook_point, further_locations=(), results_dir=tmp_path / hook_point)
     )
 
 
-def test_every_hook_point_gets_what_it_gets_alone(config, passes, tmp_path):
+def test_several_hook_points_get_the_values_of_separate_harvests(config, passes, tmp_path):
     first = harvest(config)
     assert passes == [((POST, RESIDUAL, PRE), [0, 1, 2])]
     assert first.path == config.store_folder()
     for hook_point in (POST, RESIDUAL):
-        store, other = open_store(config.store_folder(hook_point)), alone(config, hook_point, tmp_path)
+        store, other = open_store(config.store_folder(hook_point)), harvest_alone(config, hook_point, tmp_path)
         assert store.digest == other.digest
         assert store.plan.hook_points == (hook_point,)
         assert np.array_equal(store.read(1), other.read(1))
     assert open_store(config.store_folder(RESIDUAL)).plan.widths == {RESIDUAL: 16}
 
 
-def test_a_hook_point_is_added_without_doing_the_others_again(config, passes):
+def test_a_hook_point_is_added_without_computing_the_others_again(config, passes):
     harvest(config.with_flags(further_locations=()))
     before = config.store_folder().stat().st_mtime_ns
     harvest(config)
@@ -57,7 +57,7 @@ def test_a_hook_point_is_added_without_doing_the_others_again(config, passes):
     assert config.store_folder().stat().st_mtime_ns == before
 
 
-def test_each_store_is_gone_on_with_from_where_it_was(config, passes):
+def test_each_store_resumes_with_its_own_missing_parts(config, passes):
     harvest(config)
     stores = {hook_point: open_store(config.store_folder(hook_point)) for hook_point in (POST, RESIDUAL, PRE)}
     digests = {hook_point: store.digest for hook_point, store in stores.items()}
@@ -69,7 +69,7 @@ def test_each_store_is_gone_on_with_from_where_it_was(config, passes):
     assert {hook_point: open_store(config.store_folder(hook_point)).digest for hook_point in stores} == digests
 
 
-def test_stores_that_are_cut_otherwise_are_gone_on_with(config, passes, monkeypatch):
+def test_stores_with_other_parts_are_resumed(config, passes, monkeypatch):
     monkeypatch.setattr(planning, "choose_part_rows", lambda n_rows, row_bytes: 80)
     store = harvest(config.with_flags(further_locations=()))
     store.discard_part(3)
@@ -81,11 +81,11 @@ def test_stores_that_are_cut_otherwise_are_gone_on_with(config, passes, monkeypa
 
 
 def test_parts_are_chosen_for_all_hook_points_together(tiny_harvest, monkeypatch):
-    asked = []
-    monkeypatch.setattr(planning, "choose_part_rows", lambda n_rows, row_bytes: asked.append(row_bytes) or 100)
+    row_sizes = []
+    monkeypatch.setattr(planning, "choose_part_rows", lambda n_rows, row_bytes: row_sizes.append(row_bytes) or 100)
     prepare_harvest(tiny_harvest.with_flags(further_locations=(RESIDUAL,)))
     prepare_harvest(tiny_harvest.with_flags(output_precision="8", layers=(1,)))
-    assert asked == [2 * (48 + 16) * 2, 48 * 4]
+    assert row_sizes == [2 * (48 + 16) * 2, 48 * 4]
 
 
 def test_a_hook_point_that_does_not_exist_stops_all(config):

@@ -6,8 +6,8 @@ import pytest
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_rows
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.activations.harvest import harvest, prepare_harvest
-from sparse_probing.activations.harvesting import harvest_plan as planning
-from sparse_probing.activations.harvesting.existing_stores import other_stands
+from sparse_probing.activations.harvesting import prepare as planning
+from sparse_probing.activations.harvesting.existing_stores import has_other_store
 from sparse_probing.config import ProbingConfig
 
 CONTEXT = 64
@@ -57,7 +57,7 @@ def test_all_sequences_aggregated(all_tokens, reference, tiny_dataset):
     np.testing.assert_allclose(store.read(0), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_stores_of_labelled_and_of_all_tokens_have_places_of_their_own(all_tokens, tiny_harvest):
+def test_stores_of_labelled_and_of_all_tokens_have_different_folders(all_tokens, tiny_harvest):
     assert all_tokens.store_folder() != tiny_harvest.store_folder()
     assert all_tokens.store_folder().name == "mlp.hook_post.none.all"
 
@@ -76,7 +76,7 @@ def test_other_positions_are_overwritten_and_the_same_are_not(all_tokens, refere
     others = all_tokens.with_flags(positions=(0, 1, 2), overwrite=True)
     store = harvest(others)
     np.testing.assert_allclose(store.read(1)[:3], reference[1][0][:3], rtol=1e-5, atol=1e-6)
-    assert not other_stands(prepare_harvest(others.with_flags(positions=(2, 1, 0, 0))), "mlp.hook_post")
+    assert not has_other_store(prepare_harvest(others.with_flags(positions=(2, 1, 0, 0))), "mlp.hook_post")
 
 
 @pytest.mark.parametrize("position", [CONTEXT, -CONTEXT - 1])

@@ -1,123 +1,13 @@
-"""Tiny random models of several architectures, and where Hugging Face keeps what their hook points name."""
+"""Fixtures of models: one for each architecture, as we load it and as Hugging Face loads it."""
 
 import functools
 import shutil
-from typing import Any, NamedTuple
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    BertConfig,
-    Gemma2Config,
-    GemmaConfig,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    OPTConfig,
-    PretrainedConfig,
-    Qwen3Config,
-)
 
 from sparse_probing.models import load_model
-
-
-class Architecture(NamedTuple):
-    """A tiny configuration, and its modules: `name<` is the input of one in a block, `name>` its output."""
-
-    config: PretrainedConfig
-    blocks: str
-    places: dict[str, str]
-    auto: Any = AutoModelForCausalLM
-
-
-# Weights far larger than usual, so that activations are of order one and 1e-5 means something.
-WIDTHS: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-SHARED: dict[str, Any] = {"vocab_size": 600, "max_position_embeddings": 64, "initializer_range": 0.3}
-HEADS: dict[str, Any] = {"head_dim": 8, "num_key_value_heads": 1}
-GPT2 = GPT2Config(n_embd=16, n_inner=48, n_layer=2, n_head=2, n_positions=64, vocab_size=600, initializer_range=0.3)
-OPT = OPTConfig(
-    **{k: v for k, v in WIDTHS.items() if k != "intermediate_size"},
-    ffn_dim=48,
-    word_embed_proj_dim=16,
-    init_std=0.3,
-    vocab_size=600,
-    max_position_embeddings=64,
-)
-BLOCK = {"hook_resid_pre": "<", "hook_resid_post": ">"}
-LLAMA = BLOCK | {
-    "mlp.hook_post": "mlp.down_proj<",
-    "mlp.hook_pre": "mlp.gate_proj>",
-    "attn.hook_z": "self_attn.o_proj<",
-    "hook_resid_mid": "post_attention_layernorm<",
-    "hook_attn_out": "self_attn.o_proj>",
-    "hook_mlp_out": "mlp.down_proj>",
-}
-ARCHITECTURES = {
-    "gpt2": Architecture(
-        GPT2,
-        "transformer.h",
-        BLOCK
-        | {
-            "mlp.hook_post": "mlp.c_proj<",
-            "mlp.hook_pre": "mlp.c_fc>",
-            "attn.hook_z": "attn.c_proj<",
-            "hook_resid_mid": "ln_2<",
-            "hook_attn_out": "attn.c_proj>",
-            "hook_mlp_out": "mlp.c_proj>",
-        },
-    ),
-    "gpt_neox": Architecture(
-        GPTNeoXConfig(**WIDTHS, **SHARED),
-        "gpt_neox.layers",
-        BLOCK
-        | {
-            "mlp.hook_post": "mlp.dense_4h_to_h<",
-            "mlp.hook_pre": "mlp.dense_h_to_4h>",
-            "attn.hook_z": "attention.dense<",
-            "hook_attn_out": "attention.dense>",
-            "hook_mlp_out": "mlp.dense_4h_to_h>",
-        },
-    ),
-    "llama": Architecture(LlamaConfig(**WIDTHS, **SHARED), "model.layers", LLAMA),
-    "gemma": Architecture(GemmaConfig(**WIDTHS, **SHARED, **HEADS), "model.layers", LLAMA),
-    "gemma2": Architecture(
-        Gemma2Config(**WIDTHS, **SHARED, **HEADS),
-        "model.layers",
-        LLAMA
-        | {
-            "hook_resid_mid": "pre_feedforward_layernorm<",
-            "hook_attn_out": "post_attention_layernorm>",
-            "hook_mlp_out": "post_feedforward_layernorm>",
-        },
-    ),
-    "qwen3": Architecture(Qwen3Config(**WIDTHS, **SHARED, **HEADS), "model.layers", LLAMA),
-    "opt": Architecture(
-        OPT,
-        "model.decoder.layers",
-        BLOCK
-        | {
-            "mlp.hook_post": "fc2<",
-            "mlp.hook_pre": "fc1>",
-            "attn.hook_z": "self_attn.out_proj<",
-            "hook_resid_mid": "final_layer_norm<",
-            "hook_attn_out": "self_attn.out_proj>",
-            "hook_mlp_out": "fc2>",
-        },
-    ),
-    "bert": Architecture(
-        BertConfig(**WIDTHS, **SHARED),
-        "bert.encoder.layer",
-        BLOCK
-        | {
-            "mlp.hook_post": "output.dense<",
-            "mlp.hook_pre": "intermediate.dense>",
-            "attn.hook_z": "attention.output.dense<",
-        },
-        AutoModelForMaskedLM,
-    ),
-}
+from tests.builders.models import ARCHITECTURES
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+"""Where models compute hook points: equal to TransformerLens' bridge."""
+
 import math
 
 import pytest

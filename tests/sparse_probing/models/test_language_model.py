@@ -1,3 +1,5 @@
+"""Activations at hook points equal those of plain PyTorch hooks; padding, memory, errors."""
+
 import resource
 from functools import partial
 
@@ -44,7 +46,7 @@ def reference(plain, architecture, tokens, **inputs):
     return kept
 
 
-def test_hooks_give_what_plain_pytorch_hooks_give(model, plain, architecture):
+def test_hooks_give_the_activations_of_plain_pytorch_hooks(model, plain, architecture):
     tokens = some_tokens((3, 11))
     expected = reference(plain, architecture, tokens)
     found = hooked(model, tokens, torch.ones_like(tokens), architecture.places)
@@ -156,7 +158,7 @@ def test_the_forward_pass_stops_behind_the_last_hook(tiny):
     assert "lm_head" not in ran
 
 
-def test_hooks_are_gone_afterwards_even_when_one_fails(tiny):
+def test_hooks_are_removed_even_when_one_fails(tiny):
     tokens, seen = some_tokens((1, 4)), []
 
     def fail(activation):
@@ -219,7 +221,7 @@ def test_an_unknown_hook_point_names_those_that_exist(tiny):
         tiny.run(tokens, torch.ones_like(tokens), {"blocks.7.mlp.hook_post": print})
 
 
-def test_a_hook_point_that_a_parallel_block_lacks_is_not_named(tiny):
+def test_a_hook_point_that_a_parallel_block_does_not_have_is_not_named(tiny):
     with pytest.raises(ModelError) as error:
         tiny.check_hook_point("hook_resid_mid")
     assert "hook_resid_mid" not in str(error.value).split("they have")[1]
@@ -254,3 +256,7 @@ def test_a_sentence_transformer_folder():
     for key, values in expected.items():
         torch.testing.assert_close(found[key], values, atol=2e-6, rtol=0)
     assert load_model(path, seed=1).weight_hash == model.weight_hash  # although the checkpoint has no head
+
+
+def test_the_repr_names_model_class_precision_and_device(tiny, tiny_model_dir):
+    assert repr(tiny) == f"LanguageModel('{tiny_model_dir}', GPTNeoXForCausalLM, float32 on cpu, 64 tokens)"

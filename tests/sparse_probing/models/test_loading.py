@@ -1,6 +1,8 @@
+"""Loading models by name, and taking models in memory."""
+
+import copy
 import json
 import shutil
-import time
 
 import pytest
 import torch
@@ -8,7 +10,8 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
-from sparse_probing.models import load_model
+from sparse_probing.models import load_model, wrap_model
+from sparse_probing.models.hook_points import build_bridge
 
 
 def activations(model):
@@ -25,28 +28,28 @@ def test_random_weights_are_drawn_from_the_seed(name, saved_models):
 
 
 def test_the_hash_names_the_weights(saved_models, tmp_path):
-    copy = shutil.copytree(saved_models / "gpt_neox", tmp_path / "copy")
+    folder = shutil.copytree(saved_models / "gpt_neox", tmp_path / "copy")
     before = load_model(str(saved_models / "gpt_neox"))
-    assert load_model(str(copy)).weight_hash == before.weight_hash
-    changed = AutoModelForCausalLM.from_pretrained(copy)
+    assert load_model(str(folder)).weight_hash == before.weight_hash
+    changed = AutoModelForCausalLM.from_pretrained(folder)
     with torch.no_grad():
         changed.get_parameter("gpt_neox.layers.1.mlp.dense_h_to_4h.bias")[3] += 1e-3
-    changed.save_pretrained(copy)
-    assert load_model(str(copy)).weight_hash != before.weight_hash
+    changed.save_pretrained(folder)
+    assert load_model(str(folder)).weight_hash != before.weight_hash
 
 
-def test_the_hash_of_the_bundled_model_stays_what_it_was():
+def test_the_hash_of_the_bundled_model_does_not_change():
     assert load_model("demo").weight_hash == "bdd7d1155ba3ef73eb8704ad51d5f55c"
 
 
 def test_another_configuration_over_the_same_weights_is_another_model(tiny_model_dir, tmp_path):
-    copy = tmp_path / "tiny"
-    shutil.copytree(tiny_model_dir, copy)
-    assert load_model(str(copy)).weight_hash == load_model(str(tiny_model_dir)).weight_hash
-    config = json.loads((copy / "config.json").read_text())
+    folder = tmp_path / "tiny"
+    shutil.copytree(tiny_model_dir, folder)
+    assert load_model(str(folder)).weight_hash == load_model(str(tiny_model_dir)).weight_hash
+    config = json.loads((folder / "config.json").read_text())
     assert config["hidden_act"] == "gelu"
-    (copy / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
-    assert load_model(str(copy)).weight_hash != load_model(str(tiny_model_dir)).weight_hash
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_act": "relu"}))
+    assert load_model(str(folder)).weight_hash != load_model(str(tiny_model_dir)).weight_hash
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +76,13 @@ def resident_bytes():
 
 
 def test_a_large_model_is_described_without_its_weights(config_of_pythia_7b):
-    start, before = time.perf_counter(), resident_bytes()
+    before = resident_bytes()
     model = load_model(config_of_pythia_7b, weights=False)
     assert (model.n_layers, model.context_length, model.weight_hash) == (32, 2048, "")
     model.check_hook_point("hook_attn_out", model.check_layers([]))
     widths = model.widths(["mlp.hook_post", "hook_resid_post"], range(32))
     assert widths == {"mlp.hook_post": 16_384, "hook_resid_post": 4096}
-    assert time.perf_counter() - start < 60
+    assert {tensor.device.type for tensor in model.model.parameters()} == {"meta"}  # nothing is allocated or drawn
     assert resident_bytes() - before < 2**29  # the weights would take 27 GB
 
 
@@ -103,13 +106,13 @@ def test_a_device_map(last_layer, saved_models, load_once):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="quantisation may work here")
 @pytest.mark.parametrize("quantization", ["8bit", "4bit"])
-def test_quantisation_says_what_it_needs(tiny_model_dir, quantization):
+def test_quantisation_names_its_requirements(tiny_model_dir, quantization):
     with pytest.raises(ModelError, match=f"{quantization}: there is no .* Install bitsandbytes and run on a CUDA"):
         load_model(str(tiny_model_dir), quantization=quantization)
 
 
 def test_random_weights_are_not_spread(tiny_model_dir):
-    with pytest.raises(ModelError, match="Random weights are neither quantised nor spread"):
+    with pytest.raises(ModelError, match="Random weights can be neither quantised nor spread"):
         load_model(str(tiny_model_dir), random_init=True, device_map="auto")
 
 
@@ -130,18 +133,18 @@ def test_a_model_that_cannot_be_found_offline(name, monkeypatch, tmp_path):
 
 
 def test_a_folder_without_weights(tiny_model_dir, tmp_path):
-    copy = shutil.copytree(tiny_model_dir, tmp_path / "weightless")
-    (copy / "model.safetensors").unlink()
+    folder = shutil.copytree(tiny_model_dir, tmp_path / "weightless")
+    (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"'.*weightless' .* could not be loaded"):
-        load_model(str(copy))
+        load_model(str(folder))
 
 
 def test_truncated_weights(tiny_model_dir, tmp_path):
-    copy = shutil.copytree(tiny_model_dir, tmp_path / "truncated")
-    weights = (copy / "model.safetensors").read_bytes()
-    (copy / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    folder = shutil.copytree(tiny_model_dir, tmp_path / "truncated")
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[: len(weights) // 2])
     with pytest.raises(ModelError, match=r"'.*truncated' .* could not be loaded"):
-        load_model(str(copy))
+        load_model(str(folder))
 
 
 def test_a_device_that_does_not_exist(tiny_model_dir):
@@ -150,6 +153,29 @@ def test_a_device_that_does_not_exist(tiny_model_dir):
 
 
 def test_a_folder_without_a_tokenizer(tiny_model_dir, tmp_path):
-    copy = shutil.copytree(tiny_model_dir, tmp_path / "mute", ignore=shutil.ignore_patterns("tokenizer*"))
+    folder = shutil.copytree(tiny_model_dir, tmp_path / "mute", ignore=shutil.ignore_patterns("tokenizer*"))
     with pytest.raises(ModelError, match="has no tokenizer. Save one in this folder"):
-        load_model(str(copy))
+        load_model(str(folder))
+
+
+def test_a_model_in_memory_equals_the_one_of_its_name(name, model, plain, saved_models):
+    for given in (plain, build_bridge(copy.deepcopy(plain))):
+        wrapped = wrap_model(given)
+        assert wrapped.name == str(saved_models / name)
+        assert (wrapped.weight_hash, wrapped.context_length) == (model.weight_hash, model.context_length)
+        assert wrapped.model.config._attn_implementation == model.model.config._attn_implementation
+        assert activations(wrapped).equal(activations(model))
+
+
+def test_the_weights_of_a_model_in_memory_are_not_copied(tiny_model_dir):
+    plain = AutoModelForCausalLM.from_pretrained(tiny_model_dir)
+    assert wrap_model(plain).model is plain
+    memory = {tensor.data_ptr() for tensor in plain.parameters()}
+    under_bridge = wrap_model(build_bridge(plain)).model
+    assert {tensor.data_ptr() for tensor in under_bridge.parameters()} == memory
+
+
+def test_a_wrapped_language_model_is_itself_or_has_another_name(tiny):
+    assert wrap_model(tiny) is tiny
+    assert wrap_model(tiny, name="other").name == "other"
+    assert wrap_model(tiny, name="other").model is tiny.model

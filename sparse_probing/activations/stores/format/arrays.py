@@ -1,4 +1,4 @@
-"""The arrays of a store, and checks of what is written to them and asked of them."""
+"""The arrays of a store, and checks of what is written to them and read from them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Activations = Mapping[ArrayKey, np.ndarray]
 """One array ``(rows of the part, width)`` in ``plan.buffer_dtype`` for every hook point and layer."""
 
 Component = Literal["values", "scale", "offset"]
-"""What an array holds: activations (or their codes), or what turns the codes of precision 8 into them."""
+"""What an array holds: activations (or their codes), or the scale or offset that decodes the codes of precision 8."""
 
 FILL_VALUES: dict[str, float | int] = {"float16": np.nan, "float32": np.nan, "uint16": 0x7FC0, "uint8": 0}
-"""What unfinished parts read as: NaN, or the bits of a bfloat16 NaN; codes have NaN as their scale."""
+"""The values of unfinished parts: NaN, or the bits of a bfloat16 NaN; codes have NaN as their scale."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,17 @@ class StoredArray:
 
     @property
     def attributes(self) -> dict[str, str | int]:
-        """What a reader must know of the array, as attributes beside it."""
-        known: dict[str, str | int] = {"hook_point": self.hook_point, "layer": self.layer}
+        """Attributes that a reader of the array needs."""
+        attributes: dict[str, str | int] = {"hook_point": self.hook_point, "layer": self.layer}
         if self.dtype == np.uint16:
-            known["bits_of"] = "bfloat16"
+            attributes["bits_of"] = "bfloat16"
         if self.dtype == np.uint8:
-            known |= {"value": "offset + scale * code", "block_rows": self.block_rows, "part_rows": self.part_rows}
-        return known
+            attributes |= {
+                "value": "offset + scale * code",
+                "block_rows": self.block_rows,
+                "part_rows": self.part_rows,
+            }
+        return attributes
 
 
 def array_keys(plan: StorePlan) -> list[ArrayKey]:
@@ -79,23 +83,23 @@ def stored_arrays(plan: StorePlan) -> list[StoredArray]:
 
 
 def check_activations(plan: StorePlan, part: int, activations: Activations) -> None:
-    """Raise StoreError unless all arrays of a part are there, in their shape and dtype."""
+    """Raise StoreError unless all arrays of a part are given, with their shape and dtype."""
     start, stop = plan.part_range(part)
     for hook_point, layer in array_keys(plan):
         array = activations.get((hook_point, layer))
-        found = None if array is None else (array.shape, array.dtype)
+        given = None if array is None else (array.shape, array.dtype)
         expected = ((stop - start, plan.widths[hook_point]), plan.buffer_dtype)
-        if found != expected:
+        if given != expected:
             raise StoreError(
                 f"Part {part}, {hook_point}, layer {layer}: expected shape and dtype {expected}, "
-                f"got {found}. Give every array of the plan in its buffer_dtype."
+                f"got {given}. Give every array of the plan in its buffer_dtype."
             )
 
 
 def find_array(root: StorePath, plan: StorePlan, layer: int, hook_point: str | None) -> ArrayKey:
-    """Return ``(hook point, layer)``, or raise StoreError saying which ones the store holds."""
+    """Return ``(hook point, layer)``, or raise StoreError that lists those that the store holds."""
     if hook_point is None and len(plan.hook_points) > 1:
-        raise StoreError(f"{root} holds {', '.join(plan.hook_points)}. Say which hook point to read.")
+        raise StoreError(f"{root} holds {', '.join(plan.hook_points)}. Pass the hook_point to read.")
     hook_point = next(iter(plan.hook_points)) if hook_point is None else hook_point
     if hook_point not in plan.hook_points or layer not in plan.layers:
         raise StoreError(
@@ -106,28 +110,29 @@ def find_array(root: StorePath, plan: StorePlan, layer: int, hook_point: str | N
 
 
 def check_rows(rows: slice | np.ndarray, n_rows: int) -> np.ndarray:
-    """Return rows as increasing integers, or raise StoreError when they are not, or one does not exist."""
-    chosen = np.arange(n_rows)[rows] if isinstance(rows, slice) else _integers(rows)
-    if chosen is None or np.any(chosen < 0) or np.any(chosen >= n_rows) or np.any(np.diff(chosen) <= 0):
+    """Return rows as increasing integers; raise StoreError when they are not increasing, or one does not exist."""
+    numbers = np.arange(n_rows)[rows] if isinstance(rows, slice) else _integers(rows)
+    if numbers is None or np.any(numbers < 0) or np.any(numbers >= n_rows) or np.any(np.diff(numbers) <= 0):
         raise StoreError(
             f"Rows must be a slice or increasing integers from 0 to {n_rows - 1}, not {_shown(rows)}. "
-            "Sort them, and take each once; then select from the result."
+            "Sort them, and pass each once; then select from the result."
         )
-    return chosen
+    return numbers
 
 
 def check_columns(columns: np.ndarray, width: int) -> np.ndarray:
-    """Return columns as one-dimensional integers, or raise StoreError when one does not exist."""
-    chosen = _integers(columns)
-    if chosen is None or np.any(chosen < 0) or np.any(chosen >= width):
+    """Return columns as one-dimensional integers; raise StoreError when one does not exist."""
+    numbers = _integers(columns)
+    if numbers is None or np.any(numbers < 0) or np.any(numbers >= width):
         raise StoreError(
             f"Columns must be a list of integers from 0 to {width - 1}, not {_shown(columns)}. "
             "Check the layer of these neurons."
         )
-    return chosen
+    return numbers
 
 
 def _integers(numbers: np.ndarray) -> np.ndarray | None:
+    """Return numbers as one-dimensional int64, or None when they are not integers of one dimension."""
     array = np.asarray(numbers)
     return array.astype(np.int64) if array.ndim == 1 and (array.dtype.kind in "iu" or array.size == 0) else None
 

@@ -1,8 +1,8 @@
-"""Column blocks: how the values of one part of an array lie in its file, whatever the format of the file.
+"""Column blocks: the layout of the values of one part of an array in its file, in both encodings.
 
 A block holds all rows of a few neighbouring columns, row-major, uncompressed, and has a CRC-32C.
-Both encodings frame the same blocks, at known offsets, so that reading one is asking for a range
-of bytes: of a mapped file, or of an object behind a URL.
+Both encodings put the same blocks at known offsets, so that a block is read as a range of bytes of a
+mapped file, or of an object behind a URL.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ REPAIR = (
     "Run get_activations.py with the settings of the store and --resume, or, where convert or merge made it, "
     "that command again: it writes the damaged parts again."
 )
-"""What to do about a damaged file of a part."""
+"""The remedy for a damaged file of a part, for error messages."""
 
 
 @cache
 def choose_block_columns(width: int) -> int:
     """Return the columns of a block: the smallest divisor of ``width`` that gives large enough blocks.
 
-    At least 16 columns and at most 128 blocks keep both whole-layer and few-column reads
+    At least 16 columns and at most 128 blocks keep the reading of whole layers and of a few columns
     fast. A width without such a divisor (a prime) becomes a single block.
 
     Examples
@@ -47,7 +47,7 @@ def choose_block_columns(width: int) -> int:
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """Where the blocks of ``(rows, width)`` values, and their checksums, lie in a file."""
+    """Offsets of the blocks of ``(rows, width)`` values, and of their checksums, in a file."""
 
     rows: int
     width: int
@@ -55,7 +55,7 @@ class BlockLayout:
     start: int
     """First byte of the first block."""
     stride: int
-    """Bytes from the beginning of a block to that of the next."""
+    """Bytes from the beginning of a block to the beginning of the next."""
     crc_start: int
     """First byte of the checksum (CRC-32C, little-endian) of the first block."""
     crc_stride: int
@@ -99,12 +99,12 @@ class BlockLayout:
 
 
 def pack_blocks(layout: BlockLayout, values: np.ndarray) -> np.ndarray:
-    """Return the bytes of a file with its blocks and checksums; all other bytes are left to the format.
+    """Return the bytes of a file with its blocks and checksums; the encoding sets all other bytes.
 
     Parameters
     ----------
     layout : BlockLayout
-        Where they lie.
+        Offsets of the blocks.
     values : np.ndarray
         ``(n, width)`` of the layout's dtype with ``n <= layout.rows``; missing rows become zeros.
 
@@ -130,9 +130,9 @@ def read_blocks(
     Parameters
     ----------
     path : StorePath
-        The file; when it is local it is mapped and nothing is copied.
+        The file; a local file is mapped and not copied.
     layout : BlockLayout
-        Where the blocks lie in it.
+        Offsets of the blocks in the file.
     blocks : Sequence[int]
         Numbers of the blocks.
     rows : slice
@@ -152,26 +152,22 @@ def read_blocks(
     """
     checked = blocks if check else []
     spans = [*map(layout.checksum_span, checked), *(layout.span(block, rows) for block in blocks)]
-    pieces = _read(path, spans)
-    checksums = [next(pieces) for _ in checked]
-    for place, (block, piece) in enumerate(zip(blocks, pieces, strict=True)):
-        if check and crc32c(piece) != checksums[place].tobytes():
-            raise damaged(path, f"the checksum of column block {block} differs")
-        yield piece.view(layout.dtype).reshape(-1, layout.block_columns)
+    try:
+        pieces = read_ranges(path, spans)
+        checksums = [next(pieces) for _ in checked]
+        for place, (block, piece) in enumerate(zip(blocks, pieces, strict=True)):
+            if check and crc32c(piece) != checksums[place].tobytes():
+                raise damaged(path, f"the checksum of column block {block} differs")
+            yield piece.view(layout.dtype).reshape(-1, layout.block_columns)
+    except FileNotFoundError as error:
+        raise damaged(path, "the file is missing") from error
 
 
 def crc32c(data: np.ndarray) -> bytes:
-    """Return the CRC-32C of the bytes of an array as it lies in a file."""
+    """Return the CRC-32C of the bytes of an array, in the byte order of the files."""
     return google_crc32c.value(cast(bytes, data)).to_bytes(CRC_BYTES, "little")
 
 
 def damaged(path: StorePath, what: str) -> CorruptStoreError:
     """Return the error for a damaged file of a part."""
     return CorruptStoreError(f"{path} is damaged: {what}. {REPAIR}")
-
-
-def _read(path: StorePath, spans: Sequence[Span]) -> Iterator[np.ndarray]:
-    try:
-        yield from read_ranges(path, spans)
-    except FileNotFoundError as error:
-        raise damaged(path, "the file is missing") from error

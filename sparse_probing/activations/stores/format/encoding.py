@@ -1,4 +1,4 @@
-"""What an encoding of a store is: which files there are, how one is laid out, and its bytes."""
+"""The encoding of a store: names, layout and bytes of its files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EncodedFile = tuple[str, memoryview]
 
 
 class Encoding(ABC):
-    """Files of a store: every part of every array is one, beside those that describe the arrays."""
+    """Files of a store: one for every part of every array, and files that describe the arrays."""
 
     kind: ClassVar[str]
     plan: StorePlan
@@ -45,7 +45,7 @@ class Encoding(ABC):
     @staticmethod
     @abstractmethod
     def _layout(array: StoredArray) -> BlockLayout:
-        """Return where everything lies in the files of an array."""
+        """Return the offsets of blocks and checksums in the files of an array."""
 
     @staticmethod
     @abstractmethod
@@ -53,30 +53,32 @@ class Encoding(ABC):
         """Return the bytes of a file with ``(n, width)`` values, ``n <= layout.rows``."""
 
     def _part_files(self, part: int) -> dict[str, ArrayKey]:
-        """Return the name of every file of a part with the hook point and layer that it holds."""
+        """Return the hook point and layer that each file of a part holds, by the name of the file."""
         arrays = stored_arrays(self.plan)
         return {self._file_name(array, part): (array.hook_point, array.layer) for array in arrays}
 
     def _layer_files(self, key: ArrayKey, part: int) -> list[tuple[str, BlockLayout]]:
-        """Return name and layout of the files with one part of a layer: values, then scale and offset if there are."""
+        """Return name and layout of the files of one part of a layer: values, then scale and offset if quantised."""
         return [(self._file_name(array, part), self._layout(array)) for array in arrays_of(self.plan, key)]
 
     def _encode_part(self, part: int, activations: Activations) -> Iterator[EncodedFile]:
         """Yield all files of a part; while one is written, a thread encodes the next, so two are in memory."""
-        files = (file for key in array_keys(self.plan) for file in self._encode_layer(key, part, activations[key]))
+
+        def encode() -> Iterator[EncodedFile]:
+            for hook_point, layer in array_keys(self.plan):
+                components: tuple[np.ndarray, ...] = (activations[hook_point, layer],)
+                if self.plan.is_quantised:
+                    try:
+                        components = quantise(components[0], self.plan.block_rows)
+                    except StoreError as error:
+                        raise StoreError(f"Part {part}, {hook_point}, layer {layer}: {error}") from error
+                files = self._layer_files((hook_point, layer), part)
+                for (name, layout), component in zip(files, components, strict=True):
+                    yield name, self._encode(layout, component).data
+
+        files = encode()
         with ThreadPoolExecutor(1) as encoder:
-            coming = encoder.submit(next, files, None)
-            while (file := coming.result()) is not None:
-                coming = encoder.submit(next, files, None)
+            next_file = encoder.submit(next, files, None)
+            while (file := next_file.result()) is not None:
+                next_file = encoder.submit(next, files, None)
                 yield file
-
-    def _encode_layer(self, key: ArrayKey, part: int, values: np.ndarray) -> Iterator[EncodedFile]:
-        components = self._quantise(key, part, values) if self.plan.is_quantised else (values,)
-        for (name, layout), component in zip(self._layer_files(key, part), components, strict=True):
-            yield name, self._encode(layout, component).data
-
-    def _quantise(self, key: ArrayKey, part: int, values: np.ndarray) -> tuple[np.ndarray, ...]:
-        try:
-            return quantise(values, self.plan.block_rows)
-        except StoreError as error:
-            raise StoreError(f"Part {part}, {key[0]}, layer {key[1]}: {error}") from error

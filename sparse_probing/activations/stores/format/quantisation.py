@@ -1,4 +1,4 @@
-"""One byte per value: every column of every block of rows has a scale and an offset of its own."""
+"""Quantise to one byte per value: every column of every block of rows has its own scale and offset."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Quantised(NamedTuple):
 def quantise(values: np.ndarray, block_rows: int) -> Quantised:
     """Return values as 256 equal steps from the smallest to the largest of each column of each block.
 
-    No value moves by more than half a step, beside the rounding of float32. The smallest step is the
+    No value changes by more than half a step, besides the rounding of float32. The smallest step is the
     smallest normal float32, so that a constant column is exact and nothing divides by zero.
 
     Parameters
@@ -80,7 +80,7 @@ def dequantise(codes: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, r
 
 
 def runs_of(rows: np.ndarray, block_rows: int) -> list[Run]:
-    """Return which of the increasing ``rows`` belong to which block, leaving out blocks without any.
+    """Return which of the increasing ``rows`` belong to which block; blocks without rows are not listed.
 
     Examples
     --------
@@ -94,16 +94,16 @@ def runs_of(rows: np.ndarray, block_rows: int) -> list[Run]:
 
 
 def _fit(values: np.ndarray, first_row: int, first_column: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return scale and offset of every column, or raise StoreError naming the first that has none."""
+    """Return scale and offset of every column; raise StoreError that names the first column without them."""
     with np.errstate(over="ignore", invalid="ignore"):
         offset, largest = values.min(0), values.max(0)
         scale = np.maximum((largest - offset) / np.float32(LARGEST_CODE), np.finfo(np.float32).tiny)
-        refused = np.flatnonzero(~np.isfinite(offset + scale * LARGEST_CODE))
-    if refused.size:
-        column = refused[0]
+        without = np.flatnonzero(~np.isfinite(offset + scale * LARGEST_CODE))
+    if without.size:
+        column = without[0]
         raise StoreError(
             f"Column {first_column + column}, rows {first_row} to {first_row + len(values) - 1}: values from "
-            f"{offset[column]:g} to {largest[column]:g} cannot be quantised, only finite ones whose span float32 "
-            "holds. Use --output_precision 32, or check the weights of the model."
+            f"{offset[column]:g} to {largest[column]:g} cannot be quantised. They must be finite, and float32 must "
+            "hold their span. Use --output_precision 32, or check the weights of the model."
         )
     return scale, offset

@@ -1,4 +1,4 @@
-"""Reading a piece of a layer: some rows, some columns, in a chosen dtype and memory order."""
+"""Read a piece of a layer: some rows, some columns, in any dtype and memory order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import DTypeLike
 
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores.format.blocks import BlockLayout, read_blocks
-from sparse_probing.activations.stores.format.quantisation import Run, dequantise, runs_of
+from sparse_probing.activations.stores.format.quantisation import dequantise, runs_of
 from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.activations.stores.storage.locations import StorePath
 from sparse_probing.config import Precision
 
 Order = Literal["C", "F"]
-"""``C``: the columns of a row are neighbours; ``F``: the rows of a column are."""
+"""``C``: the columns of a row are contiguous; ``F``: the rows of a column are."""
 
 TENSOR_DTYPES: dict[Precision, torch.dtype] = {
     "8": torch.float32,
@@ -35,7 +35,7 @@ NUMPY_DTYPES: dict[np.dtype, torch.dtype] = {
 }
 
 Pieces = dict[int, list[tuple[slice | int, slice | int]]]
-"""Block -> columns within the block, and their place in the result."""
+"""Block -> columns within the block, and where they go in the result."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ class PartRows:
     inside: np.ndarray
     """Rows within the part, increasing."""
     outside: slice
-    """Their place in the result."""
+    """Where they go in the result."""
     is_whole: bool
     """Whether these are all rows of the part."""
 
     def span(self, layout: BlockLayout) -> slice:
-        """Return the rows of the file to read: all of a whole part, its padding included, as its checksums are."""
+        """Return the rows of the file to read: for a whole part all, with padding, which the checksums cover too."""
         return slice(0, layout.rows) if self.is_whole else slice(int(self.inside[0]), int(self.inside[-1]) + 1)
 
     def take(self, block: np.ndarray, first: int) -> np.ndarray:
-        """Return these rows of a block that begins with row ``first``; a view when they are neighbours."""
+        """Return these rows of a block that begins with row ``first``; a view when they are contiguous."""
         rows = self.inside - first
         if rows[-1] - rows[0] + 1 == len(rows):
             return block[rows[0] : rows[-1] + 1]
@@ -72,7 +72,7 @@ def parts_of(plan: StorePlan, rows: np.ndarray) -> Iterator[PartRows]:
 
 
 def tensor_dtype(dtype: DTypeLike | None, precision: Precision) -> torch.dtype:
-    """Return the dtype to read into: the asked one, or for None the stored one (float32 where NumPy has none)."""
+    """Return the dtype to read into: the given one, or for None the stored one (float32 where NumPy has none)."""
     if dtype is None:
         return torch.float16 if precision == "16" else torch.float32
     if np.dtype(dtype) not in NUMPY_DTYPES:
@@ -81,12 +81,12 @@ def tensor_dtype(dtype: DTypeLike | None, precision: Precision) -> torch.dtype:
 
 
 def empty(n_rows: int, n_columns: int, dtype: torch.dtype, order: Order) -> torch.Tensor:
-    """Return room for ``(n_rows, n_columns)`` values in a memory order.
+    """Return an uninitialised tensor ``(n_rows, n_columns)`` in a memory order.
 
-    NumPy allocates it, because it asks the system for large pages, which halves the time of a read.
+    NumPy allocates it, because NumPy requests large pages from the system, which halves the time of a read.
     """
-    room = np.empty((n_rows, n_columns), f"u{dtype.itemsize}", order=order)
-    return torch.from_numpy(room).view(dtype)
+    memory = np.empty((n_rows, n_columns), f"u{dtype.itemsize}", order=order)
+    return torch.from_numpy(memory).view(dtype)
 
 
 def read_part(
@@ -105,7 +105,7 @@ def read_part(
     files : Sequence[tuple[StorePath, BlockLayout]]
         The files of the values and, where they are quantised, of their scale and offset.
     rows : PartRows
-        The rows; blocks of a whole part, and scales always, are compared with their checksums.
+        The rows. Blocks of a whole part, and all scales, are compared with their checksums.
     columns : np.ndarray or None
         Columns in the order of ``out``; None means all.
     block_rows : int
@@ -122,12 +122,17 @@ def read_part(
     pieces, span = column_pieces(layout, columns), rows.span(layout)
     values = read_blocks(path, layout, list(pieces), span, rows.is_whole)
     runs = runs_of(rows.inside, block_rows)
-    scales = [read_blocks(p, known, list(pieces), slice(0, known.rows), True) for p, known in scale_files]
-    for places, block, *found in zip(pieces.values(), values, *scales, strict=True):
-        stored, steps = _tensor(rows.take(block, span.start)), [_tensor(scale) for scale in found]
-        for source, target in places:
-            steps_here = [scale[:, source] for scale in steps]
-            out[:, target].copy_(_decode(stored[:, source], steps_here, runs))
+    scales = [read_blocks(p, shape, list(pieces), slice(0, shape.rows), True) for p, shape in scale_files]
+    for copies, block, *scale_blocks in zip(pieces.values(), values, *scales, strict=True):
+        stored, steps = _tensor(rows.take(block, span.start)), [_tensor(scale) for scale in scale_blocks]
+        for source, target in copies:
+            decoded = stored[:, source]
+            if steps:
+                scale, offset = (step[:, source] for step in steps)
+                decoded = dequantise(decoded, scale, offset, runs)
+            elif decoded.dtype == torch.uint16:
+                decoded = decoded.view(torch.bfloat16)
+            out[:, target].copy_(decoded)
 
 
 def column_pieces(layout: BlockLayout, columns: np.ndarray | None) -> Pieces:
@@ -142,13 +147,6 @@ def column_pieces(layout: BlockLayout, columns: np.ndarray | None) -> Pieces:
     return pieces
 
 
-def _decode(stored: torch.Tensor, scales: Sequence[torch.Tensor], runs: Sequence[Run]) -> torch.Tensor:
-    if scales:
-        scale, offset = scales
-        return dequantise(stored, scale, offset, runs)
-    return stored.view(torch.bfloat16) if stored.dtype == torch.uint16 else stored
-
-
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    """View an array as a tensor; what was fetched from afar is read-only, which PyTorch cannot share."""
+    """View an array as a tensor; bytes fetched from a URL are read-only, which PyTorch cannot share, and are copied."""
     return torch.from_numpy(array if array.flags.writeable else array.copy())

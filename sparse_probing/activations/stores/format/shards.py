@@ -1,8 +1,8 @@
 """Zarr v3 shards: one part of one array as one uncompressed file.
 
-A shard holds all columns of a range of rows. Inside, column blocks lie one after the other,
-each followed by its CRC-32C; an index of offsets and lengths closes the file. Plain zarr
-readers understand it.
+A shard holds all columns of a range of rows: column blocks one after the other, each followed
+by its CRC-32C, and at the end of the file an index of offsets and lengths. Any zarr v3 reader
+can read it.
 
 References
 ----------
@@ -25,7 +25,7 @@ INDEX_ENTRY_BYTES = 16
 
 
 def shard_layout(rows: int, width: int, dtype: np.dtype) -> BlockLayout:
-    """Return where everything lies in a shard of ``(rows, width)`` values."""
+    """Return the offsets of blocks and checksums in a shard of ``(rows, width)`` values."""
     block_columns = choose_block_columns(width)
     n_blocks, nbytes = width // block_columns, rows * block_columns * dtype.itemsize
     return BlockLayout(
@@ -46,7 +46,7 @@ def encode_shard(layout: BlockLayout, values: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     layout : BlockLayout
-        What :func:`shard_layout` gives.
+        From :func:`shard_layout`.
     values : np.ndarray
         ``(n, width)`` of the layout's dtype with ``n <= layout.rows``; missing rows become zeros.
     """

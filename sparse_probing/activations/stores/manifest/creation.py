@@ -1,4 +1,4 @@
-"""Beginning a store, and resuming the one that stands."""
+"""Create a store, or resume an existing one with the same plan and rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 REMEDY = "Choose another RESULTS_DIR, or replace the store with --overwrite."
 
 
-def begin_or_resume(root: StorePath, kind: str, plan: StorePlan, files: dict[str, bytes]) -> None:
-    """Write the metadata files and then the header, or check the header that stands.
+def create_or_resume(root: StorePath, kind: str, plan: StorePlan, files: dict[str, bytes]) -> None:
+    """Write the metadata files and then the header of a store, or check the header of the existing one.
 
     Parameters
     ----------
@@ -31,51 +31,43 @@ def begin_or_resume(root: StorePath, kind: str, plan: StorePlan, files: dict[str
     kind : str
         The encoding.
     plan : StorePlan
-        The plan asked for.
+        The plan of the store.
     files : dict[str, bytes]
-        Row index and metadata by name, those in deeper folders first.
+        Row index and metadata by name, files in deeper folders first.
 
     Raises
     ------
     StoreError
-        When another plan stands, naming what differs, or on a failure to write.
+        When the existing store has another plan (the message names what differs), or a file cannot be written.
     """
     if file_exists(root / HEADER):
-        standing = Header.read(root, kind)
-        check_same_plan(root, standing.plan, plan)
-        _mend(root, standing, files)
+        existing = Header.read(root, kind)
+        check_same_plan(root, existing.plan, plan)
+        for name, data in files.items():
+            record = FileRecord.of(data)
+            if record == existing.files.get(name) and record.damage(root / name):
+                logger.warning("Writing %s again: it was damaged", root / name)
+                _write(root, name, data)
     else:
+        with storage_errors(root, root / PARTS):
+            if is_local(root):  # an object store has no folders
+                (root / PARTS).mkdir(parents=True, exist_ok=True)
         header = Header(kind, plan, {name: FileRecord.of(data) for name, data in files.items()})
-        _begin(root, {**files, HEADER: seal(header.to_json())})
+        for name, data in {**files, HEADER: seal(header.to_json())}.items():
+            _write(root, name, data)
     remove_stale_leftovers(root)
 
 
-def check_same_plan(root: StorePath, standing: StorePlan, wanted: StorePlan) -> None:
-    """Raise StoreError, naming what differs, when the store at ``root`` was planned otherwise."""
-    if differences := plan_differences(standing, wanted):
-        raise StoreError(f"Another store stands at {root}: {'; '.join(differences)} (stored -> asked for). {REMEDY}")
+def check_same_plan(root: StorePath, existing: StorePlan, requested: StorePlan) -> None:
+    """Raise StoreError, naming what differs, when the store at ``root`` has another plan than the requested one."""
+    if differences := plan_differences(existing, requested):
+        raise StoreError(f"Another store exists at {root}: {'; '.join(differences)} (stored -> requested). {REMEDY}")
 
 
-def check_same_rows(root: StorePath, standing: RowIndex, wanted: RowIndex) -> None:
-    """Raise StoreError when the rows of the store at ``root`` are other tokens."""
-    if not all(map(np.array_equal, standing, wanted)):
-        raise StoreError(f"The rows of the store at {root} are other tokens than those asked for. {REMEDY}")
-
-
-def _begin(root: StorePath, files: dict[str, bytes]) -> None:
-    with storage_errors(root, root / PARTS):
-        if is_local(root):  # an object store has no folders
-            (root / PARTS).mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        _write(root, name, data)
-
-
-def _mend(root: StorePath, header: Header, files: dict[str, bytes]) -> None:
-    for name, data in files.items():
-        record = FileRecord.of(data)
-        if record == header.files.get(name) and record.damage(root / name):
-            logger.warning("Writing %s again: it was damaged", root / name)
-            _write(root, name, data)
+def check_same_rows(root: StorePath, existing: RowIndex, requested: RowIndex) -> None:
+    """Raise StoreError when the rows of the store at ``root`` are other tokens than the requested ones."""
+    if not all(map(np.array_equal, existing, requested)):
+        raise StoreError(f"The rows of the store at {root} are other tokens than the requested ones. {REMEDY}")
 
 
 def _write(root: StorePath, name: str, data: bytes) -> None:

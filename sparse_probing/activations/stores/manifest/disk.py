@@ -1,4 +1,4 @@
-"""Room on the disk, failures to write, and what killed processes left behind."""
+"""Free space on the disk, failures to write, and temporary files that killed processes left."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def required_bytes(plan: StorePlan, n_parts: int | None = None) -> int:
 
 
 def check_free_space(path: StorePath, needed: int) -> None:
-    """Raise StoreError unless the disk that ``path`` will lie on has ``needed`` bytes free; a URL has no disk."""
+    """Raise StoreError unless the disk of ``path`` has ``needed`` bytes free; behind a URL there is no such limit."""
     free = free_space(path)
     if free is not None and free < needed:
         raise StoreError(
@@ -44,26 +44,26 @@ def storage_errors(root: StorePath, path: StorePath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        finished = sum(name[0].isdigit() for name in file_sizes(root / PARTS))
+        n_finished = sum(name[0].isdigit() for name in file_sizes(root / PARTS))
         raise StoreError(
             f"Cannot write {path}: {error.strerror or error}. Finished parts of the store are kept "
-            f"({finished} so far). Free space or mend the cause, and run the same command again."
+            f"({n_finished} so far). Free space or fix the cause, and run the same command again."
         ) from error
 
 
 def leftovers(root: StorePath) -> dict[StorePath, list[Path]]:
-    """Return the temporary files below a local ``root``, grouped by the file that they were to become."""
-    found: dict[StorePath, list[Path]] = {}
+    """Return the temporary files below a local ``root``, by the file that each was to become."""
+    by_destination: dict[StorePath, list[Path]] = {}
     if (folder := local_path(root)) is None:
-        return found
+        return by_destination
     for temporary in folder.rglob(f"{TEMPORARY_PREFIX}*"):
         name = temporary.name.removeprefix(TEMPORARY_PREFIX).rsplit("-", 2)[0]
-        found.setdefault(temporary.with_name(name), []).append(temporary)
-    return found
+        by_destination.setdefault(temporary.with_name(name), []).append(temporary)
+    return by_destination
 
 
 def remove_stale_leftovers(root: StorePath) -> None:
-    """Remove temporary files older than an hour: a younger one may belong to a live process."""
+    """Remove temporary files older than an hour; a younger one may belong to a running process."""
     oldest_live = time.time() - STALE_SECONDS
     for temporary in [path for paths in leftovers(root).values() for path in paths]:
         try:

@@ -1,4 +1,4 @@
-"""The head of a store: ``plan.json``, the plan and the checksums of the metadata files."""
+"""The header of a store, ``plan.json``: its plan and the checksums of its metadata files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Header:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the header; every record of a part carries it."""
+        """SHA-256 of the header; every record of a part contains it."""
         return digest_json(self.to_json())
 
     @classmethod
@@ -43,28 +43,24 @@ class Header:
         Raises
         ------
         StoreError
-            When there is no store, or it has another encoding or version.
+            When there is no store, or it has another encoding or format version.
         CorruptStoreError
-            When the file is not as it was written.
+            When the file has changed since it was written.
         """
-        content = _read_sealed(root)
-        found = content["store"]
-        if kind not in (None, found):
-            raise StoreError(f"{root} is a {found} store, not {kind}. Open it as what it is.")
+        try:
+            content = unseal(read_file(root / HEADER))
+        except OSError as error:
+            raise StoreError(
+                f"There is no activation store at {root} ({HEADER}: {error.strerror}). "
+                "Make it with get_activations.py, or correct RESULTS_DIR."
+            ) from error
+        except ValueError as error:
+            raise CorruptStoreError(
+                f"{root / HEADER} was edited or damaged ({error}). "
+                "Restore it from a copy, or make the store again with --overwrite."
+            ) from error
+        existing_kind = content["store"]
+        if kind not in (None, existing_kind):
+            raise StoreError(f"{root} is a {existing_kind} store, not {kind}. Open it with open_store().")
         files = {name: FileRecord(**record) for name, record in content["files"].items()}
-        return cls(found, StorePlan.from_json(content["plan"]), files)
-
-
-def _read_sealed(root: StorePath) -> dict[str, Any]:
-    try:
-        return unseal(read_file(root / HEADER))
-    except OSError as error:
-        raise StoreError(
-            f"There is no activation store at {root} ({HEADER}: {error.strerror}). "
-            "Make it with get_activations.py, or correct RESULTS_DIR."
-        ) from error
-    except ValueError as error:
-        raise CorruptStoreError(
-            f"{root / HEADER} was edited or damaged ({error}). "
-            "Restore it from a copy, or make the store anew with --overwrite."
-        ) from error
+        return cls(existing_kind, StorePlan.from_json(content["plan"]), files)

@@ -1,4 +1,4 @@
-"""Which parts of a store are finished: one sealed record per part."""
+"""Records of the finished parts of a store: one sealed file per part."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PartRecord = dict[str, FileRecord]
 
 
 class PartLedger:
-    """The records in ``parts/``; a part without a valid one is not finished.
+    """The records in ``parts/``; a part without a valid record is not finished.
 
     Parameters
     ----------
     root : StorePath
         Folder of the store.
     plan_digest : str
-        Digest of the store's header; a record with another one is not valid.
+        Digest of the store's header; a record with another digest is not valid.
     names_of : Callable[[int], Collection[str]]
         The files that a part must have.
     """
@@ -37,29 +37,30 @@ class PartLedger:
         self._known: dict[int, PartRecord] = {}
 
     def path(self, part: int) -> StorePath:
-        """Return the file of a record."""
+        """Return the file of the record of a part."""
         return self._root / PARTS / f"{part:06d}.json"
 
     def get(self, part: int) -> PartRecord | None:
-        """Return the valid record of a part, or None; a record once read is remembered."""
+        """Return the valid record of a part, or None; a record that was read once is not read again."""
         self._load([part])
         return self._known.get(part)
 
     def missing(self, parts: Iterable[int]) -> list[int]:
-        """Return those of the parts that have no valid record."""
+        """Return the given parts that have no valid record."""
         parts = list(parts)
         self._load(parts)
         return [part for part in parts if part not in self._known]
 
     def read(self, part: int) -> PartRecord | None:
-        """Return the record of a part as it is on the disk now, or None when missing or not valid."""
+        """Read the record of a part from the disk again; None when it is missing or not valid."""
         return self._decode(part, *read_files([self.path(part)]))
 
     def _load(self, parts: Iterable[int]) -> None:
         unknown = [part for part in parts if part not in self._known]
-        found = zip(unknown, read_files([self.path(part) for part in unknown]), strict=True)
-        records = {part: self._decode(part, data) for part, data in found}
-        self._known |= {part: record for part, record in records.items() if record is not None}
+        for part, data in zip(unknown, read_files([self.path(part) for part in unknown]), strict=True):
+            record = self._decode(part, data)
+            if record is not None:
+                self._known[part] = record
 
     def _decode(self, part: int, data: bytes | None) -> PartRecord | None:
         try:
@@ -72,7 +73,7 @@ class PartLedger:
         return {name: FileRecord(**record) for name, record in files.items()}
 
     def digest(self, n_parts: int) -> str:
-        """Return the SHA-256 over the plan and the records of all parts."""
+        """Return the SHA-256 of the plan and the records of all parts."""
         self._load(range(n_parts))
         records = [_to_json(self.get(part) or {}) for part in range(n_parts)]
         return digest_json([self._plan_digest, records])

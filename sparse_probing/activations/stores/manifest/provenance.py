@@ -1,4 +1,4 @@
-"""Who made a store, with which settings and versions: for people, nothing is decided by it."""
+"""The settings and versions with which a store was made: a record for people, which nothing depends on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROVENANCE = "provenance.json"
 
 
 def write_provenance(root: StorePath, config: dict[str, Any]) -> None:
-    """Record the settings and the versions in force beside a store, unless that was done before."""
+    """Record the settings and the versions of packages beside a store, unless a record exists."""
     if not file_exists(root / PROVENANCE):
         write_file(root / PROVENANCE, seal({"config": config, "versions": provenance()}))
 
@@ -25,7 +25,7 @@ def read_provenance(root: StorePath) -> dict[str, Any] | None:
     Raises
     ------
     CorruptStoreError
-        When the record is not as it was written.
+        When the record has changed since it was written.
     """
     try:
         return unseal(read_file(root / PROVENANCE))
@@ -33,12 +33,12 @@ def read_provenance(root: StorePath) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise CorruptStoreError(
-            f"{root / PROVENANCE} was edited or damaged ({error}). Delete it: nothing is decided by it."
+            f"{root / PROVENANCE} was edited or damaged ({error}). Delete it: nothing depends on it."
         ) from error
 
 
-def provenance_stands(root: StorePath) -> bool:
-    """Whether the record of a store, if there is one, is as it was written."""
+def provenance_is_intact(root: StorePath) -> bool:
+    """Whether the record of a store has not changed since it was written, or does not exist."""
     try:
         read_provenance(root)
     except (OSError, CorruptStoreError):

@@ -1,4 +1,4 @@
-"""The row index of a store: which token of which sequence each row is."""
+"""The row index of a store: the sequence and position of the token of each row."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def encode_rows(sequence: np.ndarray, position: np.ndarray) -> bytes:
 
 
 def read_rows(path: StorePath, record: FileRecord) -> RowIndex:
-    """Read a row index; CorruptStoreError when the file is not as recorded."""
+    """Read a row index; CorruptStoreError when the file differs from its record."""
     if reason := record.damage(path):
         raise CorruptStoreError(
             f"The row index {path} is damaged ({reason}). "
-            "Run the stage-1 command that made the store again to write it anew."
+            "Run the stage-1 command that made the store again: it writes the row index again."
         )
     table = pq.read_table(pa.BufferReader(read_file(path)))
     return table["sequence"].to_numpy(), table["position"].to_numpy()

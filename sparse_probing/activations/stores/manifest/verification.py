@@ -1,4 +1,4 @@
-"""Looking at the files of a store again, to name what is damaged."""
+"""Compare the files of a store with their records, to name the damaged ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores.manifest.header import HEADER, Header
 from sparse_probing.activations.stores.manifest.part_records import PartLedger
-from sparse_probing.activations.stores.manifest.provenance import PROVENANCE, provenance_stands
+from sparse_probing.activations.stores.manifest.provenance import PROVENANCE, provenance_is_intact
 from sparse_probing.activations.stores.storage.checksums import Reason
 from sparse_probing.activations.stores.storage.files import file_exists, file_sizes
 from sparse_probing.activations.stores.storage.locations import StorePath
@@ -40,10 +40,14 @@ class Damage:
 
 
 def damaged_metadata(root: StorePath, header: Header) -> Iterator[Damage]:
-    """Yield the files outside the parts that are not as they were written."""
-    if not _stands(root, header):
+    """Yield the files outside the parts that are missing or have changed."""
+    try:
+        header_is_intact = Header.read(root, header.kind) == header
+    except StoreError:
+        header_is_intact = False
+    if not header_is_intact:
         yield Damage(None, None, None, root / HEADER, "unreadable record")
-    if not provenance_stands(root):
+    if not provenance_is_intact(root):
         yield Damage(None, None, None, root / PROVENANCE, "unreadable record")
     for name, record in header.files.items():
         if reason := record.damage(root / name):
@@ -51,7 +55,7 @@ def damaged_metadata(root: StorePath, header: Header) -> Iterator[Damage]:
 
 
 def damaged_part(root: StorePath, part: int, ledger: PartLedger, places: Mapping[str, Place]) -> Iterator[Damage]:
-    """Yield the files of a finished part that are not as they were written, or its record if that is not."""
+    """Yield the files of a finished part that are missing or have changed, or its record if that is damaged."""
     record = ledger.read(part)
     if record is None:
         if file_exists(ledger.path(part)):
@@ -63,9 +67,9 @@ def damaged_part(root: StorePath, part: int, ledger: PartLedger, places: Mapping
 
 
 def damaged_sizes(root: StorePath, parts: Iterable[int], ledger: PartLedger, places_of: PlacesOf) -> Iterator[Damage]:
-    """Yield the files of the finished ones among ``parts`` that are missing or of another size, without reading them.
+    """Yield the files of the finished parts among ``parts`` that are missing or have another size; none is read.
 
-    Behind a URL the store is listed once; on a disk each file is looked up.
+    A store behind a URL is listed once; on a disk each file is looked up.
     """
     records = {part: record for part in parts if (record := ledger.get(part)) is not None}
     sizes = file_sizes(root, {name for record in records.values() for name in record})
@@ -75,10 +79,3 @@ def damaged_sizes(root: StorePath, parts: Iterable[int], ledger: PartLedger, pla
                 yield Damage(hook_point, layer, part, root / name, "missing")
             elif sizes[name] != record[name].nbytes:
                 yield Damage(hook_point, layer, part, root / name, "wrong size")
-
-
-def _stands(root: StorePath, header: Header) -> bool:
-    try:
-        return Header.read(root, header.kind) == header
-    except StoreError:
-        return False

@@ -1,4 +1,4 @@
-"""What a store knows about its own files: checksums and sealed JSON."""
+"""Checksums of the files of a store, and JSON files that contain their own digest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Reason = Literal["missing", "wrong size", "checksum differs", "cannot be read", 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """Length and checksum of a file as it was written."""
+    """Length and checksum of a file when it was written."""
 
     nbytes: int
     xxh3_128: str
@@ -38,7 +38,7 @@ class FileRecord:
 
 
 def seal(content: dict[str, Any]) -> bytes:
-    """Return a JSON file that carries the SHA-256 of its content."""
+    """Return the bytes of a JSON file that contains the SHA-256 of its content."""
     value = {"content": content, "digest": digest_json(content)}
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 

@@ -1,7 +1,7 @@
-"""Files of a store, in a local folder or behind a URL that fsspec opens.
+"""Read and write the files of a store, in a local folder or behind a URL that fsspec opens.
 
 Locally every file is written under a temporary name, flushed and renamed; an object store makes
-a file visible when its upload is complete. Either way a file appears whole or not at all.
+a file visible when its upload is complete. So a file appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def write_file(path: StorePath, data: bytes | memoryview) -> None:
     Raises
     ------
     OSError
-        When a local disk refuses, or a bucket does not exist.
+        When a local file cannot be written, or a bucket does not exist.
     StoreError
         When a remote place cannot be reached or refuses.
     """
@@ -60,12 +60,31 @@ def read_file(path: StorePath) -> bytes:
 
 
 def read_files(paths: Sequence[StorePath]) -> list[bytes | None]:
-    """Return the bytes of many small files, None for those that cannot be read; fetched at once when remote."""
+    """Return the bytes of many small files; None for files that cannot be read on a disk, or do not exist at a URL.
+
+    All files behind a URL are fetched at once.
+
+    Raises
+    ------
+    StoreError
+        When a remote place cannot be reached or refuses.
+    """
+    contents: list[bytes | None] = []
     if not paths or is_local(paths[0]):
-        return [_bytes_or_none(path) for path in paths]
+        for path in paths:
+            try:
+                contents.append(read_file(path))
+            except OSError:
+                contents.append(None)
+        return contents
     with remote_files(paths[0]) as (fs, _):
-        found = fs.cat([path.path for path in map(UPath, paths)], on_error="return", recursive=False)
-    return [_found_or_none(path, found.get(UPath(path).path)) for path in paths]
+        fetched = fs.cat([path.path for path in map(UPath, paths)], on_error="return", recursive=False)
+    for path in paths:
+        content = fetched.get(UPath(path).path)
+        if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+            raise unreachable(path, content) from content
+        contents.append(content if isinstance(content, bytes) else None)
+    return contents
 
 
 def read_ranges(path: StorePath, spans: Sequence[Span]) -> Iterator[np.ndarray]:
@@ -74,26 +93,30 @@ def read_ranges(path: StorePath, spans: Sequence[Span]) -> Iterator[np.ndarray]:
     Parameters
     ----------
     path : StorePath
-        A local file is mapped into memory and not copied; of a remote one, ranges of at most 64 MiB
-        together (or a single larger one) are fetched at a time.
+        A local file is mapped into memory and not copied. Of a remote file, ranges of together at most
+        64 MiB (or a single larger range) are fetched at a time.
     spans : Sequence[tuple[int, int]]
-        First byte, and the byte after the last, of every range; none may be empty.
+        First byte, and the byte after the last, of every range; no range may be empty.
 
     Raises
     ------
     FileNotFoundError
         When the file is missing.
     CorruptStoreError
-        When it ends before a range does.
+        When the file ends before a range does.
     StoreError
         When a remote place cannot be reached or refuses.
     """
     local = local_path(path)
-    return _map_ranges(local, spans) if local else _fetch_ranges(path, spans)
+    if local is None:
+        return _fetch_ranges(path, spans)
+    # Copy on write: never written to, but PyTorch cannot share arrays that are read-only.
+    data = np.asarray(np.memmap(local, np.uint8, "c")) if local.stat().st_size else np.empty(0, np.uint8)
+    return (_whole(path, span, data[slice(*span)]) for span in spans)
 
 
 def read_blocks(path: StorePath) -> Iterator[bytes | np.ndarray]:
-    """Yield the bytes of a file from its beginning to its end, a bounded number at a time."""
+    """Yield the bytes of a file from its beginning to its end, in blocks of bounded size."""
     if local := local_path(path):
         with local.open("rb") as file:
             while block := file.read(LOCAL_BLOCK_BYTES):
@@ -105,7 +128,7 @@ def read_blocks(path: StorePath) -> Iterator[bytes | np.ndarray]:
 
 
 def file_size(path: StorePath) -> int:
-    """Return the bytes of a file; FileNotFoundError when it is missing."""
+    """Return the number of bytes of a file; FileNotFoundError when it is missing."""
     if local := local_path(path):
         return local.stat().st_size
     with remote_files(path) as (fs, name):
@@ -116,7 +139,7 @@ def file_size(path: StorePath) -> int:
 
 
 def file_exists(path: StorePath) -> bool:
-    """Whether there is a file."""
+    """Whether a file exists."""
     try:
         return file_size(path) >= 0
     except (FileNotFoundError, NotADirectoryError):
@@ -124,23 +147,35 @@ def file_exists(path: StorePath) -> bool:
 
 
 def file_sizes(root: StorePath, names: Collection[str] | None = None) -> dict[str, int]:
-    """Return the bytes of the files below a folder by their name relative to it.
+    """Return the number of bytes of the files below a folder, by their name relative to it.
 
     Parameters
     ----------
     root : StorePath
-        A folder; it need not exist. Behind a URL it is listed once, whatever is asked for.
+        A folder; it need not exist. A folder behind a URL is always listed whole, once.
     names : Collection[str], optional
-        The files to look for; those that are missing are left out. Default all.
+        The files to look up; missing files are not in the result. Default all files.
     """
+    sizes: dict[str, int] = {}
     if local := local_path(root):
-        return _local_sizes(local, _local_names(local) if names is None else names)
-    found = _remote_sizes(root)
-    return found if names is None else {name: found[name] for name in names if name in found}
+        if names is None:
+            paths = (Path(folder, name) for folder, _, in_folder in os.walk(local) for name in in_folder)
+            names = [path.relative_to(local).as_posix() for path in paths]
+        for name in names:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                sizes[name] = (local / name).stat().st_size
+        return sizes
+    try:
+        with remote_files(root) as (fs, prefix):
+            listing = fs.find(prefix, detail=True)
+    except FileNotFoundError:  # not even the bucket exists
+        return {}
+    sizes = {key.removeprefix(prefix).lstrip("/"): info["size"] for key, info in listing.items()}
+    return sizes if names is None else {name: sizes[name] for name in names if name in sizes}
 
 
 def remove_file(path: StorePath) -> None:
-    """Remove a file, if it is there, durably."""
+    """Remove a file, if it exists, durably."""
     if not file_exists(path):
         return
     if local := local_path(path):
@@ -152,7 +187,7 @@ def remove_file(path: StorePath) -> None:
 
 
 def remove_tree(root: StorePath) -> None:
-    """Remove a folder and all in it."""
+    """Remove a folder and everything in it."""
     if local := local_path(root):
         shutil.rmtree(local)
     else:
@@ -161,30 +196,11 @@ def remove_tree(root: StorePath) -> None:
 
 
 def free_space(path: StorePath) -> int | None:
-    """Return the bytes free on the disk that ``path`` will lie on, or None where there is no such limit."""
+    """Return the free bytes of the disk of ``path``, which need not exist; None behind a URL, without such a limit."""
     if (local := local_path(path)) is None:
         return None
     existing = next(folder for folder in [local, *local.absolute().parents] if folder.exists())
     return shutil.disk_usage(existing).free
-
-
-def _bytes_or_none(path: StorePath) -> bytes | None:
-    try:
-        return read_file(path)
-    except OSError:
-        return None
-
-
-def _found_or_none(path: StorePath, found: bytes | Exception | None) -> bytes | None:
-    if isinstance(found, Exception) and not isinstance(found, FileNotFoundError):
-        raise unreachable(path, found) from found
-    return found if isinstance(found, bytes) else None
-
-
-def _map_ranges(path: Path, spans: Sequence[Span]) -> Iterator[np.ndarray]:
-    # Copy on write: never written to, but PyTorch does not share arrays that are read-only.
-    data = np.asarray(np.memmap(path, np.uint8, "c")) if path.stat().st_size else np.empty(0, np.uint8)
-    return (_whole(path, span, data[slice(*span)]) for span in spans)
 
 
 def _fetch_ranges(path: StorePath, spans: Sequence[Span]) -> Iterator[np.ndarray]:
@@ -199,7 +215,7 @@ def _fetch_group(path: StorePath, group: list[Span]) -> list[bytes]:
         with remote_files(path) as (fs, name):
             return fs.cat_ranges([name] * len(group), starts, stops, on_error="raise")
     except StoreError as error:
-        if file_size(path) < max(stops):  # object stores refuse a range that lies past the end
+        if file_size(path) < max(stops):  # object stores refuse a range beyond the end
             raise _too_short(path, max(stops)) from error
         raise
 
@@ -223,24 +239,3 @@ def _whole(path: StorePath, span: Span, piece: np.ndarray) -> np.ndarray:
 
 def _too_short(path: StorePath, stop: int) -> CorruptStoreError:
     return CorruptStoreError(f"{path} is damaged: it ends before byte {stop}. Run stage 1 again with --resume.")
-
-
-def _remote_sizes(root: StorePath) -> dict[str, int]:
-    try:
-        with remote_files(root) as (fs, name):
-            found = fs.find(name, detail=True)
-    except FileNotFoundError:  # not even the bucket
-        return {}
-    return {key.removeprefix(name).lstrip("/"): info["size"] for key, info in found.items()}
-
-
-def _local_names(root: Path) -> list[str]:
-    return [Path(folder, name).relative_to(root).as_posix() for folder, _, names in os.walk(root) for name in names]
-
-
-def _local_sizes(root: Path, names: Collection[str]) -> dict[str, int]:
-    sizes = {}
-    for name in names:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            sizes[name] = (root / name).stat().st_size
-    return sizes

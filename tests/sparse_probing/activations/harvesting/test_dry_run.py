@@ -1,3 +1,5 @@
+"""The dry run of a harvest: its estimates, its text, and that it writes nothing."""
+
 import dataclasses
 import io
 import json
@@ -9,7 +11,7 @@ from rich.console import Console
 from probing_datasets.feature_dataset.probed_rows import ProbedRows
 from probing_datasets.foundation.errors import ModelError
 from sparse_probing.activations.harvest import harvest
-from sparse_probing.activations.harvesting import harvest_plan as planning
+from sparse_probing.activations.harvesting import prepare as planning
 from sparse_probing.activations.harvesting.dry_run import dry_run
 
 
@@ -25,7 +27,7 @@ def config(tiny_harvest):
 
 
 @pytest.mark.parametrize(("store", "precision"), [("zarr", "16"), ("hdf5", "32"), ("zarr", "8"), ("hdf5", "8")])
-def test_it_says_what_the_harvest_then_does(config, store, precision):
+def test_it_estimates_what_the_harvest_then_writes(config, store, precision):
     config = config.with_flags(store=store, output_precision=precision)
     found = dry_run(config)
     assert not config.activations.results_dir.exists()
@@ -61,7 +63,7 @@ def test_pythia_6_9b_on_a_million_positions(config, tiny_model_dir, tmp_path, mo
         harvest(config.with_flags(model=str(large)))
 
 
-def test_too_little_room_is_said(config, monkeypatch):
+def test_too_little_space_is_reported(config, monkeypatch):
     found = dry_run(config)
     assert ", which is TOO LITTLE. Nothing was written." in printed(dataclasses.replace(found, free=1000))
     assert "TOO LITTLE" not in printed(found)
@@ -74,9 +76,9 @@ def test_names_and_numbers_are_whole_on_a_narrow_terminal(config):
     assert "270 rows" in printed(dry_run(config.with_flags(activation_aggregation="mean")), width=40)
 
 
-def test_a_store_that_would_be_refused_is_said(config):
+def test_a_store_that_would_be_refused_is_reported(config):
     harvest(config.with_flags(further_locations=()))
     assert "ANOTHER STORE" not in printed(dry_run(config))
     found = dry_run(config.with_flags(output_precision="32"))
-    assert [store.other_stands for store in found.stores] == [True, False]
-    assert printed(found).count("ANOTHER STORE stands there") == 1
+    assert [store.has_other_store for store in found.stores] == [True, False]
+    assert printed(found).count("ANOTHER STORE exists there") == 1

@@ -11,10 +11,9 @@ import pytest
 import get_activations
 from probing_datasets.foundation.errors import SettingsError, StoreError, StoreFormatError
 from sparse_probing.activations.harvest import harvest, prepare_harvest
-from sparse_probing.activations.harvesting.existing_stores import other_stands, outcome
+from sparse_probing.activations.harvesting.existing_stores import has_other_store, outcome
 from sparse_probing.activations.stores import open_store, plan
-
-HOOK = "mlp.hook_post"
+from tests.builders.harvests import HOOK, file_contents
 
 
 @pytest.fixture
@@ -26,13 +25,9 @@ def process(config, rank, **changes):
     return config.with_flags(rank=rank, world_size=2, **changes)
 
 
-def files(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
 def contents(folder):
-    """Bytes of all files but the record of who made them."""
-    return {name: data for name, data in files(folder).items() if name != "provenance.json"}
+    """Return the bytes of all files except the record of the settings and versions."""
+    return {name: data for name, data in file_contents(folder).items() if name != "provenance.json"}
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -42,17 +37,17 @@ def test_two_processes_make_the_bytes_of_one(config, first):
     shares = {0: [0, 2], 1: [1]}
     store = harvest(process(config, first))
     assert store.open_parts() == shares[1 - first]
-    job = prepare_harvest(process(config, first))
-    assert outcome(job) == (
+    prepared = prepare_harvest(process(config, first))
+    assert outcome(prepared) == (
         f"process {first} of 2 has done its share; other processes have {len(shares[1 - first])} of 3 parts "
         f"to write: {config.store_folder()}"
     )
     harvest(process(config, 1 - first))
     assert contents(config.store_folder()) == whole
-    assert outcome(job) == f"complete: {config.store_folder()}"
+    assert outcome(prepared) == f"complete: {config.store_folder()}"
 
 
-def test_a_process_looks_at_its_own_parts_alone(config):
+def test_a_process_checks_only_its_parts(config):
     store = harvest(config)
     for part in (0, 1):
         shard = store.path / f"mlp.hook_post/layer_01/c.{part}.0"
@@ -93,7 +88,7 @@ def test_the_share_comes_from_the_array_of_a_batch_system(config, monkeypatch):
 
 
 @pytest.mark.parametrize("rank", [-1, 2])
-def test_a_rank_that_is_none(config, rank):
+def test_a_rank_outside_the_range(config, rank):
     with pytest.raises(SettingsError, match="--rank must be from 0 to 1"):
         process(config, rank)
 
@@ -112,14 +107,14 @@ def test_an_array_with_gaps_needs_ranks(config, monkeypatch):
 
 
 def test_a_store_of_other_rows_is_another(config):
-    job = prepare_harvest(config)
+    prepared = prepare_harvest(config)
     harvest(config)
-    assert not other_stands(job, HOOK)
-    moved = dataclasses.replace(job.rows, position=job.rows.position + 1)
-    assert other_stands(dataclasses.replace(job, rows=moved), HOOK)
+    assert not has_other_store(prepared, HOOK)
+    moved = dataclasses.replace(prepared.rows, position=prepared.rows.position + 1)
+    assert has_other_store(dataclasses.replace(prepared, rows=moved), HOOK)
 
 
-def test_a_damaged_row_index_is_no_reason_to_delete_a_store(config):
+def test_a_store_with_a_damaged_row_index_is_not_deleted(config):
     store = harvest(config)
     part = store.path / "parts" / "000000.json"
     written = part.stat().st_mtime_ns

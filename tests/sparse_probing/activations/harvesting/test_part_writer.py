@@ -1,3 +1,5 @@
+"""Writing parts in other threads: every part is written once, and errors reach the caller."""
+
 import threading
 import time
 
@@ -6,7 +8,7 @@ import pytest
 from sparse_probing.activations.harvesting.part_writer import PartWriter
 
 
-def test_every_part_is_written_once_from_what_was_put_into_its_buffers():
+def test_every_part_is_written_once_with_the_content_of_its_buffers():
     written, allocated = {}, []
 
     def allocate():
@@ -75,7 +77,7 @@ def test_an_error_of_the_last_part_is_raised_on_leaving():
         submit([1], failing)
 
 
-def test_an_error_of_the_caller_waits_for_what_is_being_written_and_is_not_hidden():
+def test_an_error_of_the_caller_waits_for_the_writer_and_is_not_hidden():
     written = []
 
     def write(part, buffers):

@@ -1,3 +1,5 @@
+"""Batches of sequences: which rows they fill, and their division into smaller ones."""
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ def collect(dataset, rows, span, batch_size):
 
 @pytest.mark.parametrize("span", [(0, 1350), (100, 333), (7, 8)])
 @pytest.mark.parametrize("batch_size", [1, 5, 10_000])
-def test_every_row_is_filled_once_with_its_own_token(tiny_dataset, span, batch_size):
+def test_every_row_is_filled_once_with_its_token(tiny_dataset, span, batch_size):
     rows = probed_rows(tiny_dataset, "none")
     token, filled = collect(tiny_dataset, rows, span, batch_size)
     places = zip(rows.sequence[slice(*span)], rows.position[slice(*span)], strict=True)

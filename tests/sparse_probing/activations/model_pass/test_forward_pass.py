@@ -1,3 +1,5 @@
+"""The forward pass over batches: what is kept, batches that do not fit into memory, and the number of threads."""
+
 import logging
 
 import numpy as np
@@ -6,7 +8,7 @@ import torch
 
 from probing_datasets.foundation.errors import ModelMemoryError
 from sparse_probing.activations.model_pass.batches import sequence_batches
-from sparse_probing.activations.model_pass.forward_pass import HostCopies, forward
+from sparse_probing.activations.model_pass.forward_pass import HostCopies, forward, torch_threads
 from sparse_probing.models import load_model
 
 HOOKS = ["mlp.hook_post", "hook_resid_post"]
@@ -45,7 +47,7 @@ def in_memory_for(n_sequences):
     return select
 
 
-def test_what_is_kept_is_that_of_plain_hooks(tiny_dataset, model, tiny_model_dir):
+def test_kept_activations_equal_those_of_plain_hooks(tiny_dataset, model, tiny_model_dir):
     from transformers import AutoModelForCausalLM
 
     plain, expected = AutoModelForCausalLM.from_pretrained(tiny_model_dir).eval(), []
@@ -78,7 +80,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_later_ones_stay_small(tiny_data
     assert len([r for r in caplog.records if "do not fit into memory" in r.message]) == {1: 3, 2: 2, 5: 1}[capacity]
 
 
-def test_a_sequence_that_does_not_fit_alone_is_an_error(tiny_dataset, model):
+def test_a_single_sequence_that_does_not_fit_is_an_error(tiny_dataset, model):
     with pytest.raises(ModelMemoryError):
         gather(tiny_dataset, model, 8, in_memory_for(0))
 
@@ -98,3 +100,10 @@ def test_copies_of_host_tensors_have_nothing_to_wait_for():
     copies, values = HostCopies(), torch.arange(3)
     assert torch.equal(copies.start(values), values)
     assert copies.mark() == []
+
+
+def test_the_number_of_threads_is_restored():
+    before = torch.get_num_threads()
+    with torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before

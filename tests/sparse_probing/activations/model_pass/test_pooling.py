@@ -1,3 +1,5 @@
+"""Pooling over tokens equals a loop over sequences."""
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,7 @@ def test_equals_a_loop(batch, pooling):
 
 
 @given(batches(), st.sampled_from(POOLINGS), st.sampled_from([0, 1e30, -1e30, np.inf, np.nan]))
-def test_what_is_not_valid_never_matters(batch, pooling, garbage):
+def test_invalid_positions_have_no_effect(batch, pooling, garbage):
     activations, valid = batch
     spoiled = np.where(valid[..., None], activations, np.float32(garbage))
     assert np.array_equal(pool_arrays(spoiled, valid, pooling), pool_arrays(activations, valid, pooling))

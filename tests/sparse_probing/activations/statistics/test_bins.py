@@ -1,3 +1,5 @@
+"""The codes of values equal the bins of NumPy, also beside the edges."""
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,7 @@ def test_counts_are_those_of_numpy_for_any_values_and_range(x, low, width, n_bin
     assert found.sum() == len(x)
 
 
-def test_control_arithmetic_alone_errs_at_edges():
+def test_control_arithmetic_without_lookup_errs_at_edges():
     bins = Bins(100, -1.0, 8.0)
     x = awkward(bins)
     naive = np.floor((x + 1) * np.float32(100 / 9)).clip(-1, 100).astype(int) + 1

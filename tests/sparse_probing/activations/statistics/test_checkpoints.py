@@ -1,3 +1,5 @@
+"""Checkpoints: written and read again, merged, damaged, or of another plan."""
+
 import pytest
 import torch
 
@@ -38,6 +40,6 @@ def test_a_damaged_file_is_refused(share, tmp_path):
         counted_blocks(tmp_path / "share", "digest")
 
 
-def test_a_missing_file_is_no_checkpoint(tmp_path):
+def test_a_missing_file_is_not_a_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError):
         Share.load(tmp_path / "share", "digest")

@@ -1,3 +1,5 @@
+"""Histograms of a data set: their numbers, how they resume, and how processes share them."""
+
 import dataclasses
 import json
 import logging
@@ -12,17 +14,15 @@ import torch
 
 from probing_datasets.feature_dataset import build_feature_dataset
 from probing_datasets.foundation.errors import ActivationError, ModelError, ModelMemoryError, SettingsError, StoreError
-from sparse_probing.activations.statistics import counting, job
+from sparse_probing.activations.statistics import counting, prepare
 from sparse_probing.activations.statistics.histogram import (
     full_activation_histogram,
-    prepare_histogram,
     run_histogram,
     summary,
 )
-from sparse_probing.activations.statistics.job import NOT_BEGUN
+from sparse_probing.activations.statistics.prepare import NOT_STARTED, prepare_histogram
 from sparse_probing.models import LanguageModel
-
-HOOK = "mlp.hook_post"
+from tests.builders.harvests import HOOK, file_contents, modification_times
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def layer_table(folder, layer):
 
 
 def tables(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.parquet"))}
+    return file_contents(folder, "*.parquet")
 
 
 def contents(folder):
-    """Everything that must not depend on how the work was cut, and mean and variance apart."""
+    """Return the columns that must not depend on the division of the work, and separately mean and variance."""
     frames = {name: pd.read_parquet(folder / name) for name in tables(folder)}
     exact = {name: frame.drop(columns=["mean", "variance"]) for name, frame in frames.items()}
     return exact, {name: frame[["mean", "variance"]] for name, frame in frames.items()}
@@ -68,7 +68,7 @@ def test_every_neuron_equals_plain_hooks_and_numpy(config, reference, tiny_datas
     places = [(s, p) for s, length in enumerate(tiny_dataset.lengths) for p in range(1, length)]
     for layer in (0, 1):
         table = layer_table(folder, layer)
-        rows = np.concatenate([activations[1:] for activations in reference[layer]])  # all but <|endoftext|>
+        rows = np.concatenate([activations[1:] for activations in reference[layer]])  # without <|endoftext|>
         assert table["neuron"].tolist() == list(range(48))
         for neuron, row in table.iterrows():
             check_statistics(row, rows[:, neuron], span=(-0.05, 0.1))
@@ -89,7 +89,7 @@ def test_control_another_layer_differs(config, reference):
 def test_examples_show_their_token_in_its_text(config, tiny_dataset):
     table = layer_table(full_activation_histogram(config), 0)
     row = table.loc[3]
-    tokenizer = prepare_histogram(config).subject.model.tokenizer
+    tokenizer = prepare_histogram(config).inputs.model.tokenizer
     for sequence, position, token, context in zip(
         row["top_sequence"], row["top_position"], row["top_token"], row["top_context"], strict=True
     ):
@@ -146,7 +146,7 @@ def test_batch_size_changes_no_more_than_rounding(config, tmp_path):
     np.testing.assert_allclose(np.stack(one["top_value"]), np.stack(other["top_value"]), atol=1e-6)
 
 
-def test_further_locations_equal_those_counted_alone(config, tmp_path):
+def test_further_locations_equal_those_counted_separately(config, tmp_path):
     both = config.with_flags(further_locations=("hook_resid_post",))
     beside = full_activation_histogram(both).with_name("hook_resid_post")
     alone = full_activation_histogram(
@@ -179,21 +179,21 @@ def test_description_holds_edges_settings_versions_and_checksums(config):
 
 def test_running_again_does_nothing(config, monkeypatch):
     folder = full_activation_histogram(config)
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    before = modification_times(folder)
     monkeypatch.setattr(LanguageModel, "run", None)
     full_activation_histogram(config)
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+    assert modification_times(folder) == before
 
 
 @pytest.mark.parametrize("n_counted", [0, 1, 3, 5])
-def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch, tmp_path, n_counted):
+def test_an_interrupted_run_resumes_and_gives_the_same_bytes(config, monkeypatch, tmp_path, n_counted):
     unbroken = full_activation_histogram(config.with_flags(results_dir=tmp_path / "unbroken"))
     counted = []
 
-    def stopping(job, shares, block, batch_size, count=counting._count_block):
+    def stopping(prepared, shares, block, batch_size, count=counting._count_block):
         if block == n_counted:
             raise KeyboardInterrupt
-        count(job, shares, block, batch_size)
+        count(prepared, shares, block, batch_size)
         counted.append(block)
 
     with monkeypatch.context() as patch:
@@ -212,7 +212,7 @@ def test_the_ranks_share_the_blocks_and_the_last_one_merges(config, tmp_path, or
     alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
     done = [run_histogram(prepare_histogram(config.with_flags(rank=rank, world_size=3))) for rank in order]
     assert done == [False, False, True]
-    folder = prepare_histogram(config).subject.folder(HOOK)
+    folder = prepare_histogram(config).inputs.folder(HOOK)
     check_same(folder, alone)
     assert not (folder / "checkpoints").exists()
 
@@ -240,7 +240,7 @@ def test_a_batch_that_does_not_fit_is_counted_in_smaller_ones(config, monkeypatc
     assert "with 4" in caplog.text
 
 
-def test_halving_begins_at_what_a_batch_can_be(config, monkeypatch, caplog):
+def test_halving_starts_at_the_size_of_a_block(config, monkeypatch, caplog):
     sizes = []
 
     def scarce(model, tokens, mask, hooks, run=LanguageModel.run):
@@ -257,7 +257,7 @@ def test_halving_begins_at_what_a_batch_can_be(config, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("bad", [torch.nan, -torch.inf])
-def test_what_is_not_finite_is_refused_with_its_place(config, monkeypatch, bad):
+def test_activations_that_are_not_finite_are_refused_with_their_place(config, monkeypatch, bad):
     def broken(model, tokens, mask, hooks):
         for name, hook in hooks.items():
             hook(torch.full((*tokens.shape, model.widths([HOOK], (0,))[HOOK]), bad if "blocks.1" in name else 0.0))
@@ -268,12 +268,12 @@ def test_what_is_not_finite_is_refused_with_its_place(config, monkeypatch, bad):
         run_histogram(prepared)
 
 
-def test_another_world_size_is_refused_while_checkpoints_stand(config):
+def test_another_world_size_is_refused_while_there_are_checkpoints(config):
     assert not run_histogram(prepare_histogram(config.with_flags(rank=2, world_size=3)))
     kept = prepare_histogram(config.with_flags(rank=0, world_size=3))
     for world_size in (1, 2):
         other = prepare_histogram(config.with_flags(world_size=world_size))
-        with pytest.raises(SettingsError, match=r"--world_size is \d. Go on with --world_size 3 .* --rank 0 to 2"):
+        with pytest.raises(SettingsError, match=r"--world_size is \d. Resume with --world_size 3 .* --rank 0 to 2"):
             run_histogram(other)
     assert kept.is_counted(HOOK, 2)
     folder = full_activation_histogram(config.with_flags(overwrite=True))
@@ -344,9 +344,9 @@ def test_summary_and_dry_run_touch_nothing(config):
 SCRIPT = """
 import sys
 from pathlib import Path
-from sparse_probing.activations.statistics import counting, histogram, job
+from sparse_probing.activations.statistics import counting, histogram, prepare
 from sparse_probing.config import HarvestConfig
-job.BLOCK_SEQUENCES = 10
+prepare.BLOCK_SEQUENCES = 10
 counting.CHECKPOINT_COST = 1e9
 model, root, results = sys.argv[1:]
 histogram.full_activation_histogram(HarvestConfig.from_flags(
@@ -358,18 +358,18 @@ histogram.full_activation_histogram(HarvestConfig.from_flags(
 
 @pytest.mark.slow
 def test_two_ranks_one_of_which_is_killed(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "BLOCK_SEQUENCES", 10)
+    monkeypatch.setattr(prepare, "BLOCK_SEQUENCES", 10)
     config = config.with_flags(batch_size=1)
     alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
     prepared = prepare_histogram(config.with_flags(rank=0, world_size=2))
     arguments = map(str, [tiny_model_dir, tiny_dataset_root, config.activations.results_dir])
     killed = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.PIPE)
-    while prepared.n_counted(HOOK, 0) == NOT_BEGUN:
+    while prepared.n_counted(HOOK, 0) == NOT_STARTED:
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.002)
     killed.kill()
     assert killed.wait() == -9
-    assert 0 < prepared.n_counted(HOOK, 0) < len(prepared.share(0)) == 14
+    assert 0 < prepared.n_counted(HOOK, 0) < len(prepared.blocks_of(0)) == 14
     assert not run_histogram(prepare_histogram(config.with_flags(rank=1, world_size=2)))
     assert run_histogram(prepared)
-    check_same(prepared.subject.folder(HOOK), alone)
+    check_same(prepared.inputs.folder(HOOK), alone)

@@ -1,3 +1,5 @@
+"""Statistics of a layer: updates, merging, and their tensors."""
+
 import numpy as np
 import torch
 

@@ -1,3 +1,5 @@
+"""Streaming statistics of neurons equal those of NumPy, whatever the pieces."""
+
 import numpy as np
 import pytest
 import torch
@@ -99,7 +101,7 @@ def test_half_precision_counts_as_the_float32_numbers_it_holds(dtype):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused(bad):
+def test_activations_that_are_not_finite_are_refused(bad):
     x = activations(20, 3)
     x[7, 1] = bad
     with pytest.raises(ActivationError, match=r"NaN or infinite.*--dtype float32"):

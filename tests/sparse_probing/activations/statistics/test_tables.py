@@ -1,3 +1,5 @@
+"""The columns of the tables of a histogram."""
+
 import numpy as np
 import pyarrow.parquet as pq
 import torch
@@ -10,7 +12,7 @@ from sparse_probing.activations.statistics.token_classes import CountedTokens, T
 from sparse_probing.activations.statistics.token_texts import TokenTexts
 
 
-def test_lists_are_shorter_where_fewer_tokens_were_seen_than_asked_for(tiny_dataset, tiny_model_dir, tmp_path):
+def test_lists_are_shorter_where_fewer_than_k_tokens_were_seen(tiny_dataset, tiny_model_dir, tmp_path):
     statistics, bins = LayerStatistics.empty(2, Bins(4, 0, 1), 5, 2), Bins(4, 0, 1)
     activation = torch.tensor([[[9.0, 9.0], [0.5, -1.0], [0.25, 2.0]]])
     row = torch.tensor([1, 2])

@@ -1,3 +1,5 @@
+"""Numbers of tokens, and the classes of features at them."""
+
 import dataclasses
 
 import numpy as np

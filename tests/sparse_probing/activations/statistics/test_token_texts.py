@@ -1,8 +1,10 @@
+"""Strings and contexts of tokens."""
+
 import numpy as np
 import pytest
 
 from probing_datasets.building.tokenization import load_tokenizer
-from sparse_probing.activations.statistics.token_texts import TokenTexts, _mark
+from sparse_probing.activations.statistics.token_texts import TokenTexts, mark_token
 
 
 @pytest.fixture
@@ -10,7 +12,7 @@ def texts(tiny_dataset, tiny_model_dir):
     return TokenTexts(tiny_dataset, load_tokenizer(str(tiny_model_dir)))
 
 
-def test_tokens_stand_in_their_context(texts, tiny_dataset, tiny_model_dir):
+def test_tokens_are_marked_in_their_context(texts, tiny_dataset, tiny_model_dir):
     tokenizer = load_tokenizer(str(tiny_model_dir))
     numbers = np.array([70, 3, 70, 200])
     tokens, contexts = texts.token_and_context(numbers)
@@ -38,4 +40,4 @@ def test_no_token_gives_no_text(texts):
     ],
 )
 def test_a_part_of_a_character_adds_nothing_until_it_is_whole(pieces, marked):
-    assert _mark(*pieces) == marked
+    assert mark_token(*pieces) == marked

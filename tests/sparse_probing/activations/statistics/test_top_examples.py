@@ -1,3 +1,5 @@
+"""The k largest activations of neurons equal those of a sort."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,17 +1,12 @@
 """Small stores, and places to keep them: a folder, and a real S3 server on this machine."""
 
-import dataclasses
 import uuid
 
-import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 from upath import UPath
 
-from sparse_probing.activations.stores import STORES
-from sparse_probing.activations.stores.plan import StorePlan
-
-HOOK = "mlp.hook_post"
+from tests.builders.stores import SMALL_PLAN, layer_values, write_store
 
 
 @pytest.fixture(scope="session")
@@ -41,32 +36,16 @@ def place(request, tmp_path):
 @pytest.fixture
 def small_plan():
     """Two layers of 33 neurons, ten rows in parts of four."""
-    fingerprint = {"model": "pythia-70m", "dataset_hash": "abc"}
-    return StorePlan(fingerprint, (0, 3), (HOOK,), {HOOK: 33}, n_rows=10, part_rows=4, precision="32")
+    return SMALL_PLAN
 
 
 @pytest.fixture
 def values_of():
-    """A function that gives the float32 activations of a layer, ``(rows, width)``: the same every time."""
-
-    def values(plan, layer, seed=0):
-        shape = (plan.n_rows, plan.widths[HOOK])
-        return np.random.default_rng([seed, layer]).standard_normal(shape).astype(np.float32)
-
-    return values
+    """The function that returns the activations of a layer of a small store."""
+    return layer_values
 
 
 @pytest.fixture
-def make_store(small_plan, values_of):
-    """A function that makes a store and writes some of its parts (default all)."""
-
-    def make(path, kind="zarr", parts=None, seed=0, **changes):
-        plan = dataclasses.replace(small_plan, **changes)
-        store = STORES[kind].create(path, plan, np.arange(plan.n_rows) // 3, np.arange(plan.n_rows) % 3)
-        for part in range(plan.n_parts) if parts is None else parts:
-            rows = slice(*plan.part_range(part))
-            arrays = {layer: values_of(plan, layer, seed)[rows].astype(plan.buffer_dtype) for layer in plan.layers}
-            store.write_part(part, {(HOOK, layer): array for layer, array in arrays.items()})
-        return store
-
-    return make
+def make_store():
+    """The function that creates a small store and writes some of its parts."""
+    return write_store

@@ -23,9 +23,9 @@ from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores import STORES, open_store
 from sparse_probing.activations.stores.plan import STORED_DTYPES, StorePlan
 from sparse_probing.activations.stores.storage.checksums import seal, unseal
+from tests.builders.harvests import HOOK, file_contents, flip_bit
 
 REPOSITORY = Path(__file__).parents[4]
-HOOK = "mlp.hook_post"
 PLAN = StorePlan(
     fingerprint={"model": "pythia-70m", "dataset": "abc"},
     layers=(0, 3),
@@ -49,7 +49,7 @@ def plan(request):
 
 
 def layer_values(plan, hook_point, layer, seed=0):
-    """What a model gives at the precision of the plan, float32; for precision 8, what steps of 1 hold exactly."""
+    """Return float32 values that a store of the plan holds exactly; for precision 8 whole numbers."""
     generator = np.random.default_rng([seed, layer, len(hook_point)])
     shape = (plan.n_rows, plan.widths[hook_point])
     if plan.precision == "8":
@@ -76,7 +76,7 @@ def activations_of(plan, part, seed=0):
     return {key: stored(plan, layer_values(plan, *key, seed)[rows]) for key in keys}
 
 
-def begin(store_class, path, plan=PLAN):
+def create(store_class, path, plan=PLAN):
     return store_class.create(path, plan, np.arange(plan.n_rows) // 3, np.arange(plan.n_rows) % 3)
 
 
@@ -86,23 +86,19 @@ def fill(store, seed=0):
     return store
 
 
-def files_of(root):
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-
 @pytest.fixture
 def finished(store_class, tmp_path):
-    return fill(begin(store_class, tmp_path / "store"))
+    return fill(create(store_class, tmp_path / "store"))
 
 
 @pytest.fixture
 def finished_in_every_precision(store_class, plan, tmp_path):
-    return fill(begin(store_class, tmp_path / "store", plan))
+    return fill(create(store_class, tmp_path / "store", plan))
 
 
 def test_layers_come_back_bit_for_bit(store_class, plan, tmp_path):
     plan = dataclasses.replace(TWO_HOOKS, precision=plan.precision)
-    fill(begin(store_class, tmp_path, plan))
+    fill(create(store_class, tmp_path, plan))
     store = store_class.open(tmp_path)
     for hook_point in plan.hook_points:
         for layer in plan.layers:
@@ -125,7 +121,7 @@ def test_reads_equal_slices_of_the_whole(name, data, n_rows, part_rows, width):
     columns = np.array(data.draw(st.lists(st.integers(0, width - 1), max_size=8)), np.int32)
     order = data.draw(st.sampled_from(["C", "F"]))
     with tempfile.TemporaryDirectory() as folder:
-        store = fill(begin(STORES[name], Path(folder), plan))
+        store = fill(create(STORES[name], Path(folder), plan))
         whole = layer_values(plan, HOOK, 5)
         assert np.array_equal(store.read(5, rows=rows, order=order), whole[rows])
         assert np.array_equal(store.read(5, rows=rows, columns=columns, order=order), whole[rows][:, columns])
@@ -173,12 +169,12 @@ def test_open_store_finds_the_encoding(finished_in_every_precision, tmp_path):
 
 def test_a_store_behind_a_url(store_class, plan):
     with_memory = UPath(f"memory://{store_class.kind}-{plan.precision}")
-    store = fill(begin(store_class, with_memory, plan))
+    store = fill(create(store_class, with_memory, plan))
     whole, rows = layer_values(plan, HOOK, 3), np.array([1, 2, 5, 8])
     assert np.array_equal(open_store(with_memory).read(3), whole)
     assert np.array_equal(store.read(3, rows=rows, columns=np.array([32, 0])), whole[rows][:, [32, 0]])
     name = next(iter(store._part_files(1)))
-    flip(with_memory / name, store._layer_files((HOOK, 0), 1)[0][1].start + 9)
+    flip_bit(with_memory / name, store._layer_files((HOOK, 0), 1)[0][1].start + 9)
     with pytest.raises(CorruptStoreError, match="Layer 0, part 1: .*checksum of column block 0 differs"):
         store.read(0)
     (with_memory / name).unlink()
@@ -186,9 +182,9 @@ def test_a_store_behind_a_url(store_class, plan):
         store.read(0)
 
 
-def test_what_cannot_be_quantised_is_refused(store_class, tmp_path):
+def test_values_that_cannot_be_quantised_are_refused(store_class, tmp_path):
     plan = dataclasses.replace(PLAN, precision="8")
-    store = begin(store_class, tmp_path, plan)
+    store = create(store_class, tmp_path, plan)
     for wrong in (np.nan, np.inf, -np.inf):
         activations = activations_of(plan, 1)
         activations[HOOK, 3][2, 30] = wrong
@@ -197,7 +193,7 @@ def test_what_cannot_be_quantised_is_refused(store_class, tmp_path):
     assert store.open_parts() == [0, 1, 2]
 
 
-def test_rows_say_which_token_each_is(finished, tmp_path):
+def test_rows_hold_sequence_and_position(finished, tmp_path):
     sequence, position = finished.rows
     assert sequence.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
     assert position.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
@@ -212,7 +208,7 @@ def test_number_of_rows_must_agree(store_class, tmp_path):
 
 
 def test_unfinished_store_is_not_read(store_class, tmp_path):
-    store = begin(store_class, tmp_path)
+    store = create(store_class, tmp_path)
     store.write_part(1, activations_of(PLAN, 1))
     assert store.open_parts() == [0, 2]
     assert not store.is_complete
@@ -224,13 +220,13 @@ def test_unfinished_store_is_not_read(store_class, tmp_path):
     assert store.read(0).shape == (10, 33)
 
 
-def test_reading_what_is_not_there(store_class, tmp_path):
-    store = fill(begin(store_class, tmp_path, TWO_HOOKS))
+def test_reading_layers_rows_and_columns_that_do_not_exist(store_class, tmp_path):
+    store = fill(create(store_class, tmp_path, TWO_HOOKS))
     with pytest.raises(StoreError, match="layer 7: it holds mlp.hook_post, hook_resid_post of layers 0, 3"):
         store.read(7, HOOK)
     with pytest.raises(StoreError, match="does not hold hook_attn of layer 0"):
         store.read(0, "hook_attn")
-    with pytest.raises(StoreError, match="Say which hook point"):
+    with pytest.raises(StoreError, match="Pass the hook_point to read"):
         store.read(0)
     for rows in (slice(None, None, -1), np.array([3, 3]), np.array([4, 2]), np.array([10]), np.array([-1])):
         with pytest.raises(StoreError, match="slice or increasing integers from 0 to 9"):
@@ -241,7 +237,7 @@ def test_reading_what_is_not_there(store_class, tmp_path):
 
 
 def test_wrong_arrays_are_refused(store_class, tmp_path):
-    store = begin(store_class, tmp_path)
+    store = create(store_class, tmp_path)
     right = activations_of(PLAN, 2)
     too_few = {**right, (HOOK, 3): right[HOOK, 3][:1]}
     other_dtype = {**right, (HOOK, 3): right[HOOK, 3].astype(np.float32)}
@@ -252,10 +248,10 @@ def test_wrong_arrays_are_refused(store_class, tmp_path):
 
 
 def test_digest_names_plan_and_content(store_class, tmp_path):
-    first, again = (fill(begin(store_class, tmp_path / name)) for name in ("a", "b"))
+    first, again = (fill(create(store_class, tmp_path / name)) for name in ("a", "b"))
     assert first.digest == again.digest
-    other_values = fill(begin(store_class, tmp_path / "c"), seed=1)
-    other_plan = fill(begin(store_class, tmp_path / "d", dataclasses.replace(PLAN, fingerprint={})))
+    other_values = fill(create(store_class, tmp_path / "c"), seed=1)
+    other_plan = fill(create(store_class, tmp_path / "d", dataclasses.replace(PLAN, fingerprint={})))
     assert len({first.digest, other_values.digest, other_plan.digest}) == 3
 
 
@@ -266,14 +262,14 @@ def test_absent_store(store_class, tmp_path):
 
 def test_another_plan_is_refused(finished, store_class):
     other = dataclasses.replace(PLAN, layers=(0, 4), fingerprint={"model": "gpt2", "dataset": "abc"})
-    before = files_of(finished.path)
+    before = file_contents(finished.path)
     with pytest.raises(StoreError) as caught:
-        begin(store_class, finished.path, other)
+        create(store_class, finished.path, other)
     message = str(caught.value)
     assert 'fingerprint.model: "pythia-70m" -> "gpt2"; layers: [0, 3] -> [0, 4]' in message
     assert "--overwrite" in message
     assert "dataset" not in message
-    assert files_of(finished.path) == before
+    assert file_contents(finished.path) == before
 
 
 def test_other_rows_are_refused(finished, store_class):
@@ -303,7 +299,7 @@ def snapshots_at_every_flush(monkeypatch, store_class, plan, root, folder):
 
     with monkeypatch.context() as patch:
         patch.setattr(atomic_files, "fsync_path", copy_and_flush)
-        fill(begin(store_class, root, plan))
+        fill(create(store_class, root, plan))
     return kept
 
 
@@ -311,39 +307,39 @@ def snapshots_at_every_flush(monkeypatch, store_class, plan, root, folder):
 def test_resume_after_any_kill_gives_the_same_bytes(monkeypatch, store_class, precision, tmp_path):
     root, plan = tmp_path / "whole", dataclasses.replace(PLAN, precision=precision, layers=(3,))
     snapshots = snapshots_at_every_flush(monkeypatch, store_class, plan, root, tmp_path)
-    whole = files_of(root)
-    assert sum(any(".tmp-" in name for name in files_of(s)) for s in snapshots) >= len(snapshots) // 2
+    whole = file_contents(root)
+    assert sum(any(".tmp-" in name for name in file_contents(s)) for s in snapshots) >= len(snapshots) // 2
     for snapshot in snapshots:
         for path in snapshot.rglob(".tmp-*"):
             path.write_bytes(path.read_bytes()[:7])
             os.utime(path, (0, 0))
-        fill(begin(store_class, snapshot, plan))
-        assert files_of(snapshot) == whole
+        fill(create(store_class, snapshot, plan))
+        assert file_contents(snapshot) == whole
 
 
 def test_finished_parts_are_not_written_again(finished, store_class):
-    resumed = begin(store_class, finished.path)
+    resumed = create(store_class, finished.path)
     assert resumed.open_parts() == []
     resumed.discard_part(1)
     assert store_class.open(finished.path).open_parts() == [1]
 
 
 def test_several_writers_give_the_same_bytes(finished, store_class, tmp_path):
-    writers = [begin(store_class, tmp_path / "shared") for _ in range(2)]
+    writers = [create(store_class, tmp_path / "shared") for _ in range(2)]
     for part in (1, 2, 0):
         writers[part % 2].write_part(part, activations_of(PLAN, part))
     assert all(writer.is_complete for writer in writers)
-    assert files_of(tmp_path / "shared") == files_of(finished.path)
+    assert file_contents(tmp_path / "shared") == file_contents(finished.path)
 
 
 def test_leftovers_of_a_part_go_and_those_of_living_writers_stay(store_class, tmp_path):
-    store = begin(store_class, tmp_path)
+    store = create(store_class, tmp_path)
     names = {part: next(iter(store._part_files(part))) for part in (0, 1)}
     temporaries = {part: atomic_files.temporary_sibling(tmp_path / name) for part, name in names.items()}
     for temporary in temporaries.values():
         temporary.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(b"half")
-    begin(store_class, tmp_path).write_part(0, activations_of(PLAN, 0))
+    create(store_class, tmp_path).write_part(0, activations_of(PLAN, 0))
     assert not temporaries[0].exists()
     assert temporaries[1].exists()
 
@@ -351,14 +347,8 @@ def test_leftovers_of_a_part_go_and_those_of_living_writers_stay(store_class, tm
 # ---------------------------------------------------------------- damage
 
 
-def flip(path, offset):
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 1
-    path.write_bytes(bytes(data))
-
-
 def found(store_class, path):
-    """What verify() names, or the file that open() refuses."""
+    """Return the files that verify() names, or the file that open() refuses."""
     try:
         return [damage.path for damage in store_class.open(path).verify()]
     except CorruptStoreError as error:
@@ -368,15 +358,15 @@ def found(store_class, path):
 @pytest.mark.parametrize("precision", ["16", "8"])
 def test_a_flipped_bit_in_any_file_is_named(store_class, precision, tmp_path):
     root = tmp_path / "store"
-    fill(begin(store_class, root, dataclasses.replace(PLAN, precision=precision)))
+    fill(create(store_class, root, dataclasses.replace(PLAN, precision=precision)))
     assert found(store_class, root) == []
     generator = np.random.default_rng(0)
-    for name, data in files_of(root).items():
+    for name, data in file_contents(root).items():
         offsets = {0, len(data) - 1, *generator.integers(0, len(data), 8).tolist()}
         for offset in offsets:
-            flip(root / name, offset)
+            flip_bit(root / name, offset)
             assert found(store_class, root) == [root / name], (name, offset)
-            flip(root / name, offset)
+            flip_bit(root / name, offset)
     assert found(store_class, root) == []
 
 
@@ -402,7 +392,7 @@ def test_discard_and_rerun_repair(finished_in_every_precision, store_class, file
     """Of precision 8, the first file holds codes and the last one offsets."""
     finished = finished_in_every_precision
     digest, name = finished.digest, list(finished._part_files(1))[file]
-    flip(finished.path / name, finished._layer_files((HOOK, 0), 1)[file][1].start + 9)
+    flip_bit(finished.path / name, finished._layer_files((HOOK, 0), 1)[file][1].start + 9)
     (damage,) = finished.verify()
     assert damage.reason == "checksum differs"
     with pytest.raises(
@@ -411,20 +401,20 @@ def test_discard_and_rerun_repair(finished_in_every_precision, store_class, file
         finished.read(damage.layer)
     finished.discard_part(damage.part)
     assert finished.open_parts() == [1]
-    repaired = fill(begin(store_class, finished.path, finished.plan))
+    repaired = fill(create(store_class, finished.path, finished.plan))
     assert repaired.verify() == []
     assert repaired.digest == digest
 
 
-def test_rerun_mends_metadata_and_rows(finished, store_class):
-    whole = files_of(finished.path)
-    flip(finished.path / "rows.parquet", 30)
+def test_creating_again_repairs_metadata_and_rows(finished, store_class):
+    whole = file_contents(finished.path)
+    flip_bit(finished.path / "rows.parquet", 30)
     for name in finished._metadata(PLAN):
-        flip(finished.path / name, 3)
+        flip_bit(finished.path / name, 3)
     with pytest.raises(CorruptStoreError, match="rows.parquet is damaged"):
         store_class.open(finished.path)
-    begin(store_class, finished.path)
-    assert files_of(finished.path) == whole
+    create(store_class, finished.path)
+    assert file_contents(finished.path) == whole
 
 
 def test_record_of_another_part_or_store_does_not_count(finished, store_class, tmp_path):
@@ -433,7 +423,7 @@ def test_record_of_another_part_or_store_does_not_count(finished, store_class, t
     reopened = store_class.open(finished.path)
     assert reopened.open_parts() == [1]
     assert [(damage.part, damage.reason) for damage in reopened.verify()] == [(1, "unreadable record")]
-    other = fill(begin(store_class, tmp_path / "other", dataclasses.replace(PLAN, fingerprint={})))
+    other = fill(create(store_class, tmp_path / "other", dataclasses.replace(PLAN, fingerprint={})))
     shutil.copy(other.path / "parts/000001.json", parts / "000001.json")
     assert store_class.open(finished.path).open_parts() == [1]
 
@@ -449,7 +439,7 @@ def test_edited_plan_is_refused_by_create(finished, store_class):
     value = json.loads(path.read_text())
     value["content"]["plan"]["n_rows"] = 9
     path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    for reopen in (begin, lambda cls, root: cls.open(root)):
+    for reopen in (create, lambda cls, root: cls.open(root)):
         with pytest.raises(CorruptStoreError, match="plan.json was edited or damaged"):
             reopen(store_class, finished.path)
 
@@ -498,7 +488,7 @@ WIDE = dataclasses.replace(PLAN, layers=(0,), widths={HOOK: 8192})
 
 
 def test_full_disk_keeps_finished_parts(store_class, small_disk):
-    store = begin(store_class, small_disk / "store", WIDE)
+    store = create(store_class, small_disk / "store", WIDE)
     filler = small_disk / "filler"
     filler.write_bytes(bytes(64 * 1024))
     store.write_part(0, activations_of(WIDE, 0))
@@ -506,26 +496,26 @@ def test_full_disk_keeps_finished_parts(store_class, small_disk):
         fill(store)
     assert not list(small_disk.rglob(".tmp-*"))
     filler.unlink()
-    resumed = begin(store_class, small_disk / "store", WIDE)
+    resumed = create(store_class, small_disk / "store", WIDE)
     assert resumed.open_parts() == [2]
     assert np.array_equal(fill(resumed).read(0), layer_values(WIDE, HOOK, 0))
 
 
 def test_read_only_disk(store_class, small_disk):
-    store = begin(store_class, small_disk / "store")
+    store = create(store_class, small_disk / "store")
     store.write_part(0, activations_of(PLAN, 0))
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for write in (lambda: fill(store), lambda: store.discard_part(0)):
         with pytest.raises(StoreError, match=r"Read-only file system\. .*kept \(1 so far\)"):
             write()
     with pytest.raises(StoreError, match="Cannot write .*Read-only file system"):
-        begin(store_class, small_disk / "another")
+        create(store_class, small_disk / "another")
 
 
-def test_a_file_stands_where_the_folder_should(store_class, tmp_path):
+def test_a_file_with_the_name_of_the_folder(store_class, tmp_path):
     (tmp_path / "store").write_text("no folder")
     with pytest.raises(StoreError, match="Not a directory"):
-        begin(store_class, tmp_path / "store" / "inner")
+        create(store_class, tmp_path / "store" / "inner")
 
 
 def test_killed_process_leaves_a_store_that_resumes(store_class, tmp_path):

@@ -1,3 +1,5 @@
+"""Copying a store into another encoding or precision."""
+
 import dataclasses
 
 import numpy as np
@@ -8,8 +10,8 @@ from sparse_probing.activations.stores import STORES, open_store
 from sparse_probing.activations.stores.convert import convert
 from sparse_probing.activations.stores.manifest.provenance import read_provenance, write_provenance
 from sparse_probing.activations.stores.storage.files import file_sizes
+from tests.builders.harvests import HOOK
 
-HOOK = "mlp.hook_post"
 PRECISIONS = ("8", "16", "32", "bf16")
 
 
@@ -56,7 +58,7 @@ def test_wider_precision_is_exact(tmp_path, make_store):
     assert np.array_equal(wide.read(3, dtype=np.float32), half.read(3, dtype=np.float32))
 
 
-def test_the_fingerprint_says_where_it_came_from(tmp_path, make_store):
+def test_the_fingerprint_records_the_source(tmp_path, make_store):
     source = make_store(tmp_path / "source")
     write_provenance(source.path, {"seed": 7})
     half = convert(source, tmp_path / "half", "zarr", "16")
@@ -75,7 +77,7 @@ def test_the_fingerprint_says_where_it_came_from(tmp_path, make_store):
     assert record["config"]["source"]["config"] == {"seed": 7}
 
 
-def test_an_interrupted_conversion_goes_on(tmp_path, make_store):
+def test_an_interrupted_conversion_resumes(tmp_path, make_store):
     source = make_store(tmp_path / "source")
     whole = convert(source, tmp_path / "whole", "hdf5", "16")
     store = convert(source, tmp_path / "copy", "hdf5", "16")
@@ -89,14 +91,12 @@ def test_an_interrupted_conversion_goes_on(tmp_path, make_store):
         assert np.array_equal(resumed.read(layer), whole.read(layer))
 
 
-def test_what_the_precision_does_not_hold_is_refused(tmp_path, make_store):
+def test_values_out_of_range_of_the_precision_are_refused(tmp_path, make_store):
     source = make_store(tmp_path / "source", parts=[0, 1])
     values = np.ones((2, 33), np.float32)
     values[1, 5] = 65520
     source.write_part(2, {(HOOK, 0): values / 2, (HOOK, 3): values})
-    with pytest.raises(
-        ActivationError, match=r"layer 3, part 2: the values go up to 65520.*precision 16 does not hold"
-    ):
+    with pytest.raises(ActivationError, match=r"layer 3, part 2: the values go up to 65520.*precision 16 cannot hold"):
         convert(source, tmp_path / "half", "zarr", "16")
     assert open_store(tmp_path / "half").open_parts() == [2]
     assert convert(source, tmp_path / "bf16", "zarr", "bf16").read(3)[9, 5] == 65536
@@ -132,7 +132,7 @@ def test_unfinished_and_damaged_sources_are_refused(tmp_path, make_store):
 def test_a_store_is_not_converted_onto_itself_or_another(tmp_path, make_store):
     source = make_store(tmp_path / "source")
     before = {name: (source.path / name).read_bytes() for name in file_sizes(source.path)}
-    with pytest.raises(StoreError, match=r"Another store stands at .*converted_from"):
+    with pytest.raises(StoreError, match=r"Another store exists at .*converted_from"):
         convert(source, source.path, "zarr")
     with pytest.raises(StoreError, match="is a zarr store, not hdf5"):
         convert(source, source.path, "hdf5")
@@ -153,7 +153,7 @@ def test_to_an_object_store_and_back(tmp_path, make_store, s3_place):
 
 @pytest.mark.parametrize("damage", ["flipped", "short", "missing"])
 @pytest.mark.parametrize("kind", STORES)
-def test_damage_is_mended_by_converting_again(tmp_path, make_store, kind, damage):
+def test_damage_is_repaired_by_converting_again(tmp_path, make_store, kind, damage):
     source = make_store(tmp_path / "source")
     copy = convert(source, tmp_path / "copy", kind, "16")
     path = copy.path / next(iter(copy._part_files(1)))

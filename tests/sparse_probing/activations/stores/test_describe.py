@@ -1,13 +1,13 @@
+"""The description of a store, as numbers, as text and as JSON."""
+
 import dataclasses
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores import STORES
-from sparse_probing.activations.stores.describe import describe, number_ranges, show_ranges
+from sparse_probing.activations.stores.describe import describe
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -42,15 +42,3 @@ def test_absent_store(tmp_path, s3_place):
     for place in (tmp_path / "nothing", s3_place / "nothing"):
         with pytest.raises(StoreError, match=rf"no activation store at {place}"):
             describe(place)
-
-
-@given(st.sets(st.integers(0, 60)))
-def test_ranges_hold_the_numbers(numbers):
-    ranges = number_ranges(sorted(numbers))
-    assert {number for first, last in ranges for number in range(first, last + 1)} == numbers
-    assert all(stop + 1 < start for (_, stop), (start, _) in zip(ranges, ranges[1:], strict=False))
-
-
-def test_ranges_as_text():
-    assert show_ranges(number_ranges([0, 1, 2, 5, 7, 8])) == "0-2, 5, 7-8"
-    assert show_ranges([]) == ""

@@ -1,3 +1,5 @@
+"""An HDF5 store is read by h5py."""
+
 import time
 
 import h5py
@@ -6,8 +8,7 @@ import pytest
 
 from sparse_probing.activations.stores import HDF5Store
 from sparse_probing.activations.stores.plan import StorePlan
-
-HOOK = "mlp.hook_post"
+from tests.builders.harvests import HOOK
 
 
 def make(path, precision, width=40, parts=(0, 1, 2)):

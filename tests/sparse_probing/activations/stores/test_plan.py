@@ -1,3 +1,5 @@
+"""The plan of a store: sizes, parts, JSON, and differences between plans."""
+
 import dataclasses
 import json
 

@@ -16,7 +16,7 @@ def remote(tiny_harvest, small_parts, s3_endpoint, s3_place, monkeypatch):
     return tiny_harvest.with_flags(activation_aggregation="mean", layers=(1,), activations_dir=url)
 
 
-def test_a_remote_store_is_begun_gone_on_with_verified_and_replaced(remote, tmp_path):
+def test_a_remote_store_is_created_resumed_verified_and_replaced(remote, tmp_path):
     local = harvest(remote.with_flags(activations_dir=str(tmp_path / "local")))
     store = harvest(remote)
     assert str(store.path).startswith("s3://bucket/")

@@ -57,7 +57,7 @@ def test_a_lost_part_is_written_again(remote, make_store, values_of):
 
 
 def test_another_plan_is_refused(remote, make_store):
-    with pytest.raises(StoreError, match=r"Another store stands at s3://bucket/.*n_rows: 10 -> 11"):
+    with pytest.raises(StoreError, match=r"Another store exists at s3://bucket/.*n_rows: 10 -> 11"):
         make_store(remote.path, remote.kind, n_rows=11)
 
 
@@ -74,7 +74,7 @@ def test_damage_is_named(remote):
     assert remote.damaged_sizes([0, 1]) == []
 
 
-def test_a_server_that_went_away_is_no_damage(remote):
+def test_an_unreachable_server_is_not_reported_as_damage(remote):
     config = {"retries": {"max_attempts": 0}, "connect_timeout": 1}
     away = UPath(
         str(remote.path), endpoint_url="http://127.0.0.1:9", key="testing", secret="testing", config_kwargs=config

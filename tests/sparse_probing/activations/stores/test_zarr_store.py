@@ -1,11 +1,12 @@
+"""A zarr store is read by zarr."""
+
 import numpy as np
 import pytest
 import zarr
 
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.activations.stores.plan import StorePlan
-
-HOOK = "mlp.hook_post"
+from tests.builders.harvests import HOOK
 
 
 def make(path, precision, width=509, parts=(0, 1, 2)):

@@ -1,4 +1,5 @@
-import functools
+"""Activation subsets: their tables, how they resume, and how processes share them."""
+
 import json
 import subprocess
 import sys
@@ -17,22 +18,21 @@ from probing_datasets.foundation.errors import (
     SettingsError,
     StoreError,
 )
-from sparse_probing.activations.harvesting import harvest_plan as planning
 from sparse_probing.activations.subset import activation_subset as module
-from sparse_probing.activations.subset import parts
-from sparse_probing.activations.subset.activation_subset import activation_subset, prepare_subset, run_subset, summary
+from sparse_probing.activations.subset import parts, prepare
+from sparse_probing.activations.subset.activation_subset import activation_subset, run_subset, summary
+from sparse_probing.activations.subset.prepare import prepare_subset
 from sparse_probing.models import LanguageModel
+from tests.builders.harvests import file_contents, modification_times
 
-LOAD_ONCE = functools.cache(planning.load_model)
 NEURONS = ("1,47", "0,3", "1,0", "0,3")
 NAMES = ["L0.N3", "L1.N0", "L1.N47"]
 
 
 @pytest.fixture
-def config(tiny_harvest, monkeypatch):
+def config(tiny_harvest, models_loaded_once, monkeypatch):
     """Parts of 100 of the 270 sequences."""
-    monkeypatch.setattr(planning, "load_model", LOAD_ONCE)
-    monkeypatch.setattr(module, "PART_SEQUENCES", 100)
+    monkeypatch.setattr(prepare, "PART_SEQUENCES", 100)
     return tiny_harvest.with_flags(
         experiment_type="activation_subset", neuron_subset=NEURONS, n_threads=1, save_by_neuron=True
     )
@@ -43,7 +43,7 @@ def read(folder):
 
 
 def tables(folder):
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*.parquet"))}
+    return file_contents(folder, "*.parquet")
 
 
 def test_every_token_has_the_activation_of_plain_hooks(config, reference, tiny_dataset):
@@ -68,7 +68,7 @@ def test_positions(config, tiny_dataset):
 
 
 def test_a_part_may_have_no_token(config, tiny_dataset, monkeypatch):
-    monkeypatch.setattr(module, "PART_SEQUENCES", 1)
+    monkeypatch.setattr(prepare, "PART_SEQUENCES", 1)
     longest = int(tiny_dataset.lengths.max())
     shorter = np.flatnonzero(tiny_dataset.lengths < longest)
     assert len(shorter)
@@ -76,7 +76,7 @@ def test_a_part_may_have_no_token(config, tiny_dataset, monkeypatch):
     sizes = np.diff(prepared.bounds)
     assert (sizes[shorter] == 0).all()
     assert len(prepared.tokens(0, 0)) == 0
-    values = parts.compute_part(prepared.subject, prepared.rows, 0, 0, prepared.neurons)
+    values = parts.compute_part(prepared.inputs, prepared.rows, 0, 0, prepared.neurons)
     assert [len(v) for v in values["mlp.hook_post"].values()] == [0, 0, 0]
 
 
@@ -106,7 +106,7 @@ def test_a_file_per_neuron_holds_its_column(config):
         pd.testing.assert_frame_equal(alone, expected)
 
 
-def test_further_tables_are_made_when_asked_for(config):
+def test_further_tables_are_made_when_requested(config):
     bare = config.with_flags(save_by_neuron=False, skip_computing_token_summary_df=True)
     folder = activation_subset(bare)
     parts_alone = tables(folder)
@@ -117,7 +117,7 @@ def test_further_tables_are_made_when_asked_for(config):
     assert set(files) == set(tables(folder))
 
 
-def test_further_locations_have_folders_of_their_own(config):
+def test_further_locations_have_their_own_folders(config):
     both = config.with_flags(further_locations=("mlp.hook_pre",))
     folder = activation_subset(both)
     before, after = read(folder.with_name("mlp.hook_pre")), read(folder)
@@ -128,17 +128,17 @@ def test_further_locations_have_folders_of_their_own(config):
 
 def test_running_again_does_nothing(config, monkeypatch):
     folder = activation_subset(config)
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    before = modification_times(folder)
     monkeypatch.setattr(LanguageModel, "run", None)
     activation_subset(config)
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+    assert modification_times(folder) == before
 
 
 @pytest.mark.parametrize("name", ["parts/part-000001.parquet", "token_summary.parquet", "by_neuron/L0.N3.parquet"])
 @pytest.mark.parametrize("damage", ["missing", "cut", "flipped"])
 def test_exactly_the_damaged_files_are_made_again(config, name, damage):
     folder = activation_subset(config)
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")}
+    before = modification_times(folder, "*.parquet")
     unbroken, path = tables(folder), folder / name
     data = path.read_bytes()
     path.unlink()
@@ -163,7 +163,7 @@ def test_a_part_that_cannot_be_read_is_named(config):
 
 
 @pytest.mark.parametrize("n_written", [0, 1, 2])
-def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch, n_written):
+def test_an_interrupted_run_resumes_and_gives_the_same_bytes(config, monkeypatch, n_written):
     unbroken = tables(activation_subset(config.with_flags(results_dir=config.activations.results_dir / "unbroken")))
     written = []
 
@@ -177,7 +177,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch
         patch.setattr(module, "write_part", stopping)
         with pytest.raises(KeyboardInterrupt):
             activation_subset(config)
-    folder = prepare_subset(config).subject.folder("mlp.hook_post")
+    folder = prepare_subset(config).inputs.folder("mlp.hook_post")
     assert sorted(tables(folder)) == [f"parts/{name}" for name in written]
     assert not (folder / "description.json").exists()
     assert tables(activation_subset(config)) == unbroken
@@ -186,11 +186,12 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(config, monkeypatch
 SCRIPT = """
 import sys
 from pathlib import Path
-from sparse_probing.activations.subset import activation_subset as module
+from sparse_probing.activations.subset import prepare
+from sparse_probing.activations.subset.activation_subset import activation_subset
 from sparse_probing.config import HarvestConfig
-module.PART_SEQUENCES = 10
+prepare.PART_SEQUENCES = 10
 model, root, results = sys.argv[1:]
-module.activation_subset(HarvestConfig.from_flags(
+activation_subset(HarvestConfig.from_flags(
     experiment_type="activation_subset", model=model, feature_dataset="natural_lang_id.tiny.64.-1", n_threads=1,
     feature_dataset_dir=Path(root), results_dir=Path(results), neuron_subset=("1,47", "0,3", "1,0"), batch_size=1,
 ))
@@ -198,13 +199,13 @@ module.activation_subset(HarvestConfig.from_flags(
 
 
 @pytest.mark.slow
-def test_killed_and_gone_on_with_gives_the_same_bytes(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PART_SEQUENCES", 10)
+def test_killed_and_resumed_gives_the_same_bytes(config, tiny_model_dir, tiny_dataset_root, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "PART_SEQUENCES", 10)
     config = config.with_flags(batch_size=1)
     unbroken = tables(activation_subset(config.with_flags(results_dir=tmp_path / "unbroken")))
     arguments = map(str, [tiny_model_dir, tiny_dataset_root, config.activations.results_dir])
     killed = subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], stderr=subprocess.PIPE)
-    folder = prepare_subset(config).subject.folder("mlp.hook_post")
+    folder = prepare_subset(config).inputs.folder("mlp.hook_post")
     while not (folder / "parts" / "part-000001.parquet").exists():
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.002)
@@ -219,7 +220,7 @@ def test_ranks_share_the_parts_and_the_last_one_completes_the_tables(config, ord
     alone = tables(activation_subset(config.with_flags(results_dir=config.activations.results_dir / "alone")))
     done = [run_subset(prepare_subset(config.with_flags(rank=rank, world_size=2))) for rank in order]
     assert done == [False, True]
-    assert tables(prepare_subset(config).subject.folder("mlp.hook_post")) == alone
+    assert tables(prepare_subset(config).inputs.folder("mlp.hook_post")) == alone
 
 
 def test_other_neurons_are_refused_until_overwritten(config):
@@ -236,8 +237,8 @@ def test_other_neurons_are_refused_until_overwritten(config):
     ("change", "error", "message"),
     [
         ({"neuron_subset": ("0,3", "0,48", "7,1")}, ModelError, "has no neuron L0.N48, L7.N1: it has layers 0 to 1"),
-        ({"neuron_subset": ()}, SettingsError, "No neuron of mlp.hook_post is chosen"),
-        ({"layers": (0,), "neuron_subset": ("1,1",)}, SettingsError, "No neuron of mlp.hook_post is chosen"),
+        ({"neuron_subset": ()}, SettingsError, "No neuron of mlp.hook_post is selected"),
+        ({"layers": (0,), "neuron_subset": ("1,1",)}, SettingsError, "No neuron of mlp.hook_post is selected"),
         ({"positions": (64,)}, DatasetError, "there is no position 64"),
         ({"activation_aggregation": "mean"}, SettingsError, "single tokens"),
     ],
@@ -248,7 +249,7 @@ def test_bad_input(config, change, error, message):
     assert not config.activations.results_dir.exists()
 
 
-def test_what_is_not_finite_is_refused(config, monkeypatch):
+def test_activations_that_are_not_finite_are_refused(config, monkeypatch):
     def broken(model, tokens, mask, hooks):
         for hook in hooks.values():
             hook(torch.full((*tokens.shape, 48), torch.nan))

@@ -1,10 +1,12 @@
+"""Selecting neurons by name and from a file of ranked neurons."""
+
 import functools
 
 import pandas as pd
 import pytest
 
 from probing_datasets.foundation.errors import ModelError, SettingsError
-from sparse_probing.activations.subset.neurons import Neuron, check_neurons, chosen_neurons, parse_neuron
+from sparse_probing.activations.subset.neurons import Neuron, check_neurons, parse_neuron, select_neurons
 from sparse_probing.config import HarvestConfig
 
 SUBSET = functools.partial(HarvestConfig.from_flags, experiment_type="activation_subset")
@@ -26,8 +28,12 @@ def ranked(tmp_path):
     return path
 
 
+def selected(config, hook_point=HOOK):
+    return select_neurons(config.subset, config.activations, config.layers, hook_point)
+
+
 def names(config, hook_point=HOOK):
-    return [str(neuron) for neuron in chosen_neurons(config, hook_point)]
+    return [str(neuron) for neuron in selected(config, hook_point)]
 
 
 def test_neurons_of_the_command_line_are_sorted_and_each_is_there_once():
@@ -40,11 +46,11 @@ def test_neurons_of_a_file_and_of_the_command_line_go_together(ranked):
     assert names(config.with_flags(layers=(1, 9))) == ["L1.N1", "L1.N2", "L9.N9"]
 
 
-def test_a_file_can_be_restricted_to_what_is_run(ranked):
+def test_a_file_can_be_restricted_to_the_model_and_data_of_the_harvest(ranked):
     config = SUBSET(neuron_subset_file=ranked, auto_restrict_neuron_subset_file=True)
     assert names(config) == ["L0.N30", "L2.N12"]
     assert names(config, "hook_mlp_out") == ["L3.N1"]
-    with pytest.raises(SettingsError, match=r"No neuron of mlp.hook_post is chosen.*leave out"):
+    with pytest.raises(SettingsError, match=r"No neuron of mlp.hook_post is selected.*remove neurons"):
         names(config.with_flags(model="pythia-70m"))
 
 
@@ -57,10 +63,10 @@ def test_a_neuron_that_is_not_written_as_one(text):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("layer\n1\n", "lacks the columns neuron"),
-        ("layer,neuron\n1,2\n1,x\n", "row 3 has no layer and neuron"),
-        ("layer,neuron\n1,2\n\n-1,2\n", "has no layer and neuron"),
-        ("layer,neuron\n1.5,2\n", "row 2 has no layer and neuron"),
+        ("layer\n1\n", "has no columns neuron"),
+        ("layer,neuron\n1,2\n1,x\n", "layer and neuron of row 3"),
+        ("layer,neuron\n1,2\n\n-1,2\n", "are not whole numbers"),
+        ("layer,neuron\n1.5,2\n", "layer and neuron of row 2"),
         ("", "cannot be read as CSV"),
         ("layer,neuron\n", "No neuron of"),
     ],
@@ -68,16 +74,16 @@ def test_a_neuron_that_is_not_written_as_one(text):
 def test_a_bad_file(tmp_path, content, message):
     (tmp_path / "bad.csv").write_text(content)
     with pytest.raises(SettingsError, match=message):
-        chosen_neurons(SUBSET(neuron_subset_file=tmp_path / "bad.csv"), HOOK)
+        selected(SUBSET(neuron_subset_file=tmp_path / "bad.csv"), HOOK)
 
 
 def test_a_missing_file_and_missing_columns_for_the_restriction(tmp_path):
     config = SUBSET(neuron_subset_file=tmp_path / "none.csv", auto_restrict_neuron_subset_file=True)
     with pytest.raises(SettingsError, match="none.csv cannot be read"):
-        chosen_neurons(config, HOOK)
+        selected(config)
     (tmp_path / "none.csv").write_text("layer,neuron\n1,2\n")
-    with pytest.raises(SettingsError, match="lacks the columns model, dataset, hook_loc"):
-        chosen_neurons(config, HOOK)
+    with pytest.raises(SettingsError, match="has no columns model, dataset, hook_loc"):
+        selected(config)
 
 
 def test_missing_layers_and_neurons_are_named():

@@ -1,3 +1,5 @@
+"""The summary of activations by token equals that of pandas."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Folders of tables: created, resumed, refused, repaired, completed."""
+
 import json
 import shutil
 
@@ -6,54 +8,54 @@ import pytest
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.tables.result_folder import (
-    begin_folder,
+    complete_folder,
+    create_or_resume_folder,
     damaged_files,
-    finish_folder,
     holds_tables,
-    is_finished,
+    is_complete,
 )
 from sparse_probing.config import HarvestConfig
 
 PLAN = {"layers": [0, 1], "n_bin": 3}
 
 
-def begin(folder, plan=PLAN, overwrite=False, resume=False):
-    begin_folder(folder, plan, overwrite=overwrite, resume=resume)
+def create(folder, plan=PLAN, overwrite=False, resume=False):
+    create_or_resume_folder(folder, plan, overwrite=overwrite, resume=resume)
 
 
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "results" / "hook"
-    begin(folder)
+    create(folder)
     (folder / "table.parquet").write_bytes(b"rows")
     return folder
 
 
-def test_the_same_plan_goes_on(folder):
+def test_the_same_plan_resumes(folder):
     for overwrite in (False, True):
-        begin(folder, overwrite=overwrite)
+        create(folder, overwrite=overwrite)
         assert (folder / "table.parquet").read_bytes() == b"rows"
 
 
-def test_another_plan_is_refused_and_replaced_when_asked(folder):
+def test_another_plan_is_refused_and_replaced_with_overwrite(folder):
     other = {"layers": [1], "top_k": 4}
     with pytest.raises(StoreError, match=r"layers: \[0, 1\] -> \[1\]; n_bin: 3 -> None; top_k: None -> 4 \(there"):
-        begin(folder, other)
-    begin(folder, other, overwrite=True)
+        create(folder, other)
+    create(folder, other, overwrite=True)
     assert not (folder / "table.parquet").exists()
     assert json.loads((folder / "plan.json").read_text()) == other
 
 
-def test_a_damaged_plan_is_no_plan(folder):
+def test_a_damaged_plan_is_an_error(folder):
     (folder / "plan.json").write_text('{"layers": [0')
     with pytest.raises(StoreError, match=r"plan.json is damaged .* Delete the folder"):
-        begin(folder)
+        create(folder)
 
 
 def test_the_description_completes_the_folder(folder):
-    assert not is_finished(folder)
-    finish_folder(folder, HarvestConfig(), ["table.parquet"], {"edges": [0.0, 1.0]})
-    assert is_finished(folder)
+    assert not is_complete(folder)
+    complete_folder(folder, HarvestConfig().record(), ["table.parquet"], {"edges": [0.0, 1.0]})
+    assert is_complete(folder)
     description = json.loads((folder / "description.json").read_text())
     record = FileRecord(**description["files"]["table.parquet"])
     assert record.damage(folder / "table.parquet") is None
@@ -63,33 +65,33 @@ def test_the_description_completes_the_folder(folder):
     assert description["config"]["model"] == "demo"
 
 
-def finish(folder):
+def complete(folder):
     (folder / "other.parquet").write_bytes(b"more")
-    finish_folder(folder, HarvestConfig(), ["table.parquet", "other.parquet"], {})
+    complete_folder(folder, HarvestConfig().record(), ["table.parquet", "other.parquet"], {})
 
 
 @pytest.mark.parametrize("left", ["table.parquet", "description.json"])
-def test_results_without_a_plan_are_refused_and_replaced_when_asked(folder, left):
-    finish(folder)
+def test_results_without_a_plan_are_refused_and_replaced_with_overwrite(folder, left):
+    complete(folder)
     for path in folder.iterdir():
         if path.name != left:
             path.unlink()
     with pytest.raises(StoreError, match=r"plan.json: missing -> .*--overwrite"):
-        begin(folder)
-    begin(folder, overwrite=True)
+        create(folder)
+    create(folder, overwrite=True)
     assert [path.name for path in folder.iterdir()] == ["plan.json"]
 
 
-def test_a_plan_that_another_process_is_writing_is_no_content(tmp_path):
+def test_a_plan_that_another_process_is_writing_is_not_content(tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / ".tmp-plan.json-1-0").touch()
-    begin(tmp_path / "new")
+    create(tmp_path / "new")
     assert json.loads((tmp_path / "new" / "plan.json").read_text()) == PLAN
 
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_kill_while_overwriting_leaves_nothing_under_the_name(folder, monkeypatch, resume):
-    finish(folder)
+    complete(folder)
 
     def killed(path):
         (path / "plan.json").unlink()
@@ -98,60 +100,60 @@ def test_a_kill_while_overwriting_leaves_nothing_under_the_name(folder, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
-            begin(folder, {"n_bin": 4}, overwrite=True)
+            create(folder, {"n_bin": 4}, overwrite=True)
     assert not folder.exists()
-    begin(folder, {"n_bin": 4}, resume=resume)
+    create(folder, {"n_bin": 4}, resume=resume)
     assert [path.name for path in folder.iterdir()] == ["plan.json"]
-    assert not is_finished(folder)
+    assert not is_complete(folder)
 
 
 def test_a_description_of_another_plan_is_refused(folder):
-    finish(folder)
+    complete(folder)
     (folder / "plan.json").write_text('{"n_bin": 4}')
     with pytest.raises(StoreError, match=r"description.json: of another plan -> of plan.json"):
-        begin(folder, {"n_bin": 4})
+        create(folder, {"n_bin": 4})
 
 
 @pytest.mark.parametrize(("resume", "data"), [(False, None), (False, b"row"), (True, None), (True, b"r0ws")])
-def test_a_damaged_file_opens_the_folder_again(folder, resume, data):
-    finish(folder)
+def test_a_damaged_file_makes_the_folder_incomplete(folder, resume, data):
+    complete(folder)
     (folder / "table.parquet").unlink()
     if data is not None:
         (folder / "table.parquet").write_bytes(data)
-    begin(folder, resume=resume)
-    assert not is_finished(folder)
+    create(folder, resume=resume)
+    assert not is_complete(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["other.parquet", "plan.json"]
 
 
-@pytest.mark.parametrize(("resume", "finished"), [(False, True), (True, False)])
-def test_checksums_are_looked_at_when_asked(folder, resume, finished):
-    finish(folder)
-    begin(folder, resume=True)
-    assert is_finished(folder)
+@pytest.mark.parametrize(("resume", "completed"), [(False, True), (True, False)])
+def test_checksums_are_compared_with_resume(folder, resume, completed):
+    complete(folder)
+    create(folder, resume=True)
+    assert is_complete(folder)
     (folder / "table.parquet").write_bytes(b"r0ws")
-    begin(folder, resume=resume)
-    assert is_finished(folder) == finished
+    create(folder, resume=resume)
+    assert is_complete(folder) == completed
 
 
-def test_all_checksums_are_looked_at_once_anything_is_damaged(folder):
-    finish(folder)
+def test_all_checksums_are_compared_once_a_file_is_damaged(folder):
+    complete(folder)
     (folder / "table.parquet").write_bytes(b"r0ws")
     (folder / "other.parquet").unlink()
-    begin(folder)
+    create(folder)
     assert [path.name for path in folder.iterdir()] == ["plan.json"]
 
 
-def test_finishing_again_does_not_bless_damage(folder):
-    finish(folder)
+def test_completing_again_does_not_record_damage(folder):
+    complete(folder)
     (folder / "table.parquet").write_bytes(b"r0ws")
-    finish(folder)
+    complete(folder)
     assert damaged_files(folder) == {"table.parquet": "checksum differs"}
 
 
-def test_damage_is_named(folder):
-    with pytest.raises(StoreError, match="unfinished tables"):
+def test_damaged_files_are_named(folder):
+    with pytest.raises(StoreError, match="incomplete tables"):
         damaged_files(folder)
-    finish(folder)
+    complete(folder)
     assert damaged_files(folder) == {}
     (folder / "table.parquet").write_bytes(b"row")
     (folder / "other.parquet").unlink()
@@ -165,8 +167,8 @@ def test_damage_is_named(folder):
 
 def test_tables_are_told_from_stores(folder, tmp_path):
     assert not holds_tables(folder)
-    begin(tmp_path / "begun", {"algorithm_version": 1})
-    assert holds_tables(tmp_path / "begun")
-    finish(folder)
+    create(tmp_path / "started", {"algorithm_version": 1})
+    assert holds_tables(tmp_path / "started")
+    complete(folder)
     assert holds_tables(folder)
     assert not holds_tables(tmp_path / "nowhere")

@@ -1,3 +1,5 @@
+"""Column blocks: their layout, their checksums, and reading some of them."""
+
 import tempfile
 from pathlib import Path
 
@@ -11,15 +13,10 @@ from probing_datasets.foundation.errors import CorruptStoreError
 from sparse_probing.activations.stores.format.blocks import choose_block_columns, pack_blocks, read_blocks
 from sparse_probing.activations.stores.format.hdf5_parts import hdf5_layout
 from sparse_probing.activations.stores.format.shards import shard_layout
+from tests.builders.stores import random_bits
 
 LAYOUTS = {"zarr": shard_layout, "hdf5": hdf5_layout}
 DTYPES = st.sampled_from([np.dtype("u1"), np.dtype("<f2"), np.dtype("<f4"), np.dtype("<u2")])
-
-
-def random_bits(shape, dtype, seed=0):
-    """Every bit pattern may occur, NaN and infinities included."""
-    data = np.random.default_rng(seed).bytes(int(np.prod(shape)) * dtype.itemsize)
-    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def read(path, layout, blocks, rows, check=False):

@@ -1,3 +1,5 @@
+"""Files of the HDF5 encoding are read by h5py, and have the offsets of their layout."""
+
 import io
 import subprocess
 import sys
@@ -13,15 +15,10 @@ from hypothesis import strategies as st
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores.format import hdf5_parts
 from sparse_probing.activations.stores.format.hdf5_parts import encode_hdf5, hdf5_layout
+from tests.builders.stores import random_bits
 
 REPOSITORY = Path(__file__).parents[5]
 DTYPES = st.sampled_from([np.dtype("u1"), np.dtype("<f2"), np.dtype("<f4"), np.dtype("<u2")])
-
-
-def random_bits(shape, dtype, seed=0):
-    """Every bit pattern may occur, NaN and infinities included."""
-    data = np.random.default_rng(seed).bytes(int(np.prod(shape)) * dtype.itemsize)
-    return np.frombuffer(data, dtype).reshape(shape)
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,3 +1,5 @@
+"""Quantisation to one byte: the error is at most half a step."""
+
 import numpy as np
 import pytest
 import torch
@@ -57,7 +59,7 @@ def test_smallest_and_zero_are_exact_after_an_activation_function():
     assert (values == 0).sum() > 1000
 
 
-def test_an_outlier_spoils_its_own_block_alone():
+def test_an_outlier_affects_only_its_block():
     values = np.random.default_rng(0).standard_normal((512, 3)).astype(np.float32)
     values[0, 1] = 1000
     moved = np.abs(decode(quantise(values, 256), 512, 256) - values).max(0)
@@ -85,7 +87,7 @@ def test_some_rows_and_one_column():
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused(wrong):
+def test_activations_that_are_not_finite_are_refused(wrong):
     values = np.zeros((300, 600), np.float32)
     values[270, 555] = wrong
     with pytest.raises(StoreError, match="Column 555, rows 256 to 299: .*output_precision 32"):

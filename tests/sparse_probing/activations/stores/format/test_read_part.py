@@ -1,3 +1,5 @@
+"""Reading rows and columns of a part equals indexing of the whole."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Shards of the zarr encoding are read by zarr."""
+
 import tempfile
 from pathlib import Path
 
@@ -9,14 +11,9 @@ from hypothesis import strategies as st
 from zarr.codecs import Crc32cCodec
 
 from sparse_probing.activations.stores.format.shards import encode_shard, shard_layout
+from tests.builders.stores import random_bits
 
 DTYPES = st.sampled_from([np.dtype("u1"), np.dtype("<f2"), np.dtype("<f4"), np.dtype("<u2")])
-
-
-def random_bits(shape, dtype, seed=0):
-    """Every bit pattern may occur, NaN and infinities included."""
-    data = np.random.default_rng(seed).bytes(int(np.prod(shape)) * dtype.itemsize)
-    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def zarr_shard(folder, layout):

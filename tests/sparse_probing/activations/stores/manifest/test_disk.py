@@ -1,3 +1,5 @@
+"""Required and free space, and temporary files that killed processes left."""
+
 import shutil
 from collections import namedtuple
 

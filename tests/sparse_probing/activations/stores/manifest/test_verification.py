@@ -81,7 +81,7 @@ def open_store_finished(store, name):
     return name in ("plan.json", "rows.parquet") or open_store(store.path).is_complete
 
 
-def test_each_process_looks_at_its_own_parts(store):
+def test_each_process_checks_only_its_parts(store):
     for part in (0, 2):
         name = next(iter(store._part_files(part)))
         (store.path / name).write_bytes(b"")
@@ -92,7 +92,7 @@ def test_each_process_looks_at_its_own_parts(store):
         assert look([1]) == []
 
 
-def test_sizes_alone_do_not_show_a_flipped_byte(store):
+def test_sizes_do_not_show_a_flipped_byte(store):
     name = next(iter(store._part_files(1)))
     whole = (store.path / name).read_bytes()
     (store.path / name).write_bytes(bytes([whole[0] ^ 1]) + whole[1:])

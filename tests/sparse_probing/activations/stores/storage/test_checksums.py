@@ -1,3 +1,5 @@
+"""Records of files and sealed JSON detect every change."""
+
 import json
 
 import pytest
@@ -28,7 +30,7 @@ def test_any_changed_byte_breaks_the_seal(content, data):
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"content": 1, "digest": ""}'])
-def test_what_was_never_sealed(data):
+def test_a_file_without_a_seal(data):
     with pytest.raises(ValueError, match="sealed|Expecting"):
         unseal(data)
 

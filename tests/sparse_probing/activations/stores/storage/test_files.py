@@ -1,3 +1,5 @@
+"""Reading, writing, listing and removing files in a folder and on an S3 server."""
+
 import errno
 from pathlib import Path
 
@@ -27,7 +29,7 @@ DATA = bytes(range(256)) * 5
 SPANS = [(0, 3), (700, 1280), (5, 6), (2, 900)]
 
 
-def test_what_is_written_is_read(place):
+def test_bytes_are_read_as_written(place):
     path = place / "deep" / "file"
     assert not file_exists(path)
     write_file(path, memoryview(DATA))

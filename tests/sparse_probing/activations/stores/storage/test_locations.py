@@ -1,3 +1,5 @@
+"""Places of stores: folders and URLs."""
+
 import pytest
 from upath import UPath
 

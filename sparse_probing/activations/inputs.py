@@ -1,0 +1,90 @@
+"""The data set and the model of stage 1: loaded, checked to fit each other, and identified by a fingerprint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from probing_datasets.building.tokenization import tokenizer_hash
+from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
+from probing_datasets.foundation.errors import ModelError
+from probing_datasets.model_names import model_identity
+from sparse_probing.config import ActivationsConfig, ForwardPassConfig
+from sparse_probing.models import LanguageModel, load_model
+
+
+def load_inputs(
+    activations: ActivationsConfig,
+    forward_pass: ForwardPassConfig,
+    weights: bool = True,
+    model: LanguageModel | None = None,
+) -> tuple[FeatureDataset, LanguageModel]:
+    """Load a data set and a model, and check that they fit.
+
+    Parameters
+    ----------
+    activations : ActivationsConfig
+        Names the model and the data set.
+    forward_pass : ForwardPassConfig
+        Device and precision of the model.
+    weights : bool
+        Whether to load weights. A model without weights loads in seconds and cannot run.
+    model : LanguageModel, optional
+        The model, when it is in memory already.
+
+    Raises
+    ------
+    DatasetError, ModelError
+        When the data set or the model does not exist, or they do not fit.
+    """
+    dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
+    if model is None:
+        model = load_model(
+            activations.model,
+            activations.revision,
+            activations.random_init,
+            activations.seed,
+            forward_pass.device,
+            forward_pass.dtype,
+            device_map=forward_pass.device_map,
+            quantization=forward_pass.quantization,
+            weights=weights,
+        )
+    check_fit(dataset, model)
+    return dataset, model
+
+
+def check_fit(dataset: FeatureDataset, model: LanguageModel) -> None:
+    """Raise ModelError when the data set was made with another tokenizer, or its sequences are too long."""
+    d = dataset.description
+    if tokenizer_hash(model.tokenizer) != d.tokenizer_hash:
+        raise ModelError(
+            f"{d.name} was tokenized with {d.tokenizer!r}, whose tokenizer differs from that of {model.name!r}. "
+            f"Make the data set again with --tokenizer {model.name}."
+        )
+    longest = int(dataset.lengths.max())
+    if longest > model.context_length:
+        raise ModelError(
+            f"{d.name} has sequences of {longest} tokens, and {model.name!r} takes {model.context_length}. "
+            f"Make the data set again with --context_length {model.context_length}."
+        )
+
+
+def fingerprint(
+    activations: ActivationsConfig, forward_pass: ForwardPassConfig, dataset: FeatureDataset, model: LanguageModel
+) -> dict[str, Any]:
+    """Return what decides the activations of every hook point and layer, as JSON.
+
+    Stores and tables record it; results with another fingerprint are not resumed.
+    """
+    return {
+        "model": model_identity(activations.model),
+        "revision": activations.revision,
+        "random_init": activations.seed if activations.random_init else None,
+        "weight_hash": model.weight_hash,
+        "tokenizer_hash": dataset.description.tokenizer_hash,
+        "dataset": dataset.name,
+        "dataset_hash": dataset.description.content_hash,
+        "dtype": forward_pass.dtype,
+        "quantization": forward_pass.quantization,
+        "device": forward_pass.device_map or forward_pass.device.split(":")[0],
+    }
