@@ -14,7 +14,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z -]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
 demo: $(INSTALLED) ## Run both stages on the bundled model and data, offline
-	$(BIN)/python -m sparse_probing.demo
+	$(BIN)/python -m sparse_probing.commands.demo
 
 test check: lint ## All that CI demands: format, lint, types, floors, docstrings, tests
 	$(BIN)/pytest

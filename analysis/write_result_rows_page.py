@@ -7,7 +7,7 @@
 
 from pathlib import Path
 
-from sparse_probing.result_rows import COLUMNS
+from sparse_probing.studies.base.result_rows import COLUMNS
 
 PAGE = Path(__file__).parents[1] / "docs" / "result_rows.md"
 

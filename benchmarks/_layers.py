@@ -11,11 +11,11 @@ from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.feature_dataset.probed_rows import FeatureRows, ProbedRows, feature_rows
 from sparse_probing.activations.stores import open_store
 from sparse_probing.config import ProbingConfig, SplitConfig
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.feature_splits import split_rows
 from sparse_probing.studies.base.rank_neurons import ranked
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.variant_data import feature_data
 from sparse_probing.studies.base.variants import NEURONS
 

@@ -12,8 +12,8 @@ import pytest
 import get_activations
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
-from sparse_probing.activations.commands import STORE_COMMANDS
 from sparse_probing.activations.stores import ZarrStore
+from sparse_probing.commands.stores import STORE_COMMANDS
 from sparse_probing.config import HarvestConfig
 from tests.builders.harvests import file_contents, flip_bit
 

@@ -17,7 +17,7 @@ INSTEAD = {
     r"\b(nobody is|is|are|was|being) at it\b": "is running, is not running",
     r"\bmend(s|ed|ing)?\b": "fix",
     r"\blook(s|ed|ing)? after\b": "manage, monitor",
-    r"(?<!there )\b(is|are|was|were) no (?!longer|more|less|larger|smaller|worse|better|wider|shorter|faster|slower|two\b)": "is not a",
+    r"(?<!there )\b(is|are|was|were) no (?!longer|more|less|larger|smaller|worse|better|two\b)": "is not a",
     r"\ball but\b": "all except",
     r"\black(s|ed|ing)?\b": "miss, missing, because of too little",
     r"\b(for want of|wanting)\b": "because of too little",

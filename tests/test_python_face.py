@@ -33,7 +33,13 @@ def test_a_table_of_neurons_needs_no_torch():
 
 @pytest.mark.parametrize("script", ["get_activations.py", "probing_experiment.py"])
 def test_help_needs_nothing_heavy(script):
-    program = f"import sys, runpy\nsys.argv = ['{script}', '--help']\ntry: runpy.run_path('{script}', run_name='__main__')\nexcept SystemExit: pass"
+    program = f"""
+import runpy, sys
+sys.argv = ['{script}', '--help']
+try:
+    runpy.run_path('{script}', run_name='__main__')
+except SystemExit:
+    pass"""
     done = subprocess.run(
         [sys.executable, "-c", f"{program}\nprint('LOADED', *sorted(set(sys.modules) & {HEAVY!r}))"],
         capture_output=True,

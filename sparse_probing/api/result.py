@@ -26,7 +26,7 @@ class Result:
     Attributes
     ----------
     rows : pandas.DataFrame
-        One row per probe; `sparse_probing.result_rows.COLUMNS` says what each column means.
+        One row per probe; `sparse_probing.studies.base.result_rows.COLUMNS` says what each column means.
     run : Run or None
         The run that the rows are from; None for probes of arrays.
     failures : dict

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probing_datasets.foundation.errors import TaskError
-from sparse_probing.result_rows import LOGS, read_rows
 from sparse_probing.runs.planning.run import RUN_RECORD, Run, load_run
 from sparse_probing.runs.tasks.results import ROWS, finished_tasks, task_folder
+from sparse_probing.studies.base.result_rows import LOGS, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,7 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        One row per probe; `sparse_probing.result_rows.COLUMNS` describes each column. The logs of proofs are not
+        One row per probe; `sparse_probing.studies.base.result_rows.COLUMNS` describes each column. The logs of proofs are not
         loaded, because each can be megabytes long: `probing_experiment.py verify` reads them.
 
     Raises

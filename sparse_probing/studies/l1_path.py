@@ -5,9 +5,9 @@ from __future__ import annotations
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.l1.l1_path import fit_l1_path, fit_lasso_path
 from sparse_probing.probes.l1.path_following import SparsePath
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData, Metrics, SelectedNeurons
 from sparse_probing.studies.base.metrics import classification, regression
+from sparse_probing.studies.base.result_rows import FittedProbe
 
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:

@@ -7,9 +7,9 @@ import numpy as np
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.l2.logistic import fit_nested_top_k, nested_scores
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import classification
+from sparse_probing.studies.base.result_rows import FittedProbe
 
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:

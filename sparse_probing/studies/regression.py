@@ -5,9 +5,9 @@ from __future__ import annotations
 from sparse_probing.config import ProbingConfig, RankingName
 from sparse_probing.probes.l2.logistic import nested_scores
 from sparse_probing.probes.l2.ridge import fit_nested_top_k_regression, fit_ridge_path
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import regression
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 RANKING: RankingName = "f_stat"

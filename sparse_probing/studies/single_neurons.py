@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.l2.single_neuron import SingleNeuronFit, fit_single_neurons
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.metrics import classification
+from sparse_probing.studies.base.result_rows import FittedProbe
 
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:

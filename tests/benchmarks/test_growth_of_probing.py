@@ -10,10 +10,10 @@ import pytest
 from benchmarks._memory import resident_memory
 from benchmarks.growth_of_probing import MEASURED, GrowthConfig, Size, compare_time, save_planted, settings
 from sparse_probing.activations.stores import open_store
-from sparse_probing.result_rows import read_rows
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks.results import ROWS, task_folder
 from sparse_probing.runs.tasks.run_task import run_task
+from sparse_probing.studies.base.result_rows import read_rows
 
 
 def test_every_dimension_is_doubled_twice() -> None:

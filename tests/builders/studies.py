@@ -12,9 +12,9 @@ from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows
 from sparse_probing.config import ProbingConfig
 from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows
 from sparse_probing.studies.base.rank_neurons import ranked
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.study import Study
 
 WIDTH, PLANTED, N_ROWS, N_TRAIN = 30, 11, 400, 300

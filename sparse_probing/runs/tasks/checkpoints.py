@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from probing_datasets.foundation.atomic_files import atomic_file
-from sparse_probing.result_rows import SCHEMA, write_rows
+from sparse_probing.studies.base.result_rows import SCHEMA, write_rows
 
 PARTIAL = "partial"
 """Folder of a run that holds them, by task."""

@@ -55,7 +55,7 @@ def publish(run_path: Path, key: str, rows: list[dict[str, Any]], record: dict[s
 
     A damaged result of the task is moved to ``damaged/``.
     """
-    from sparse_probing.result_rows import write_rows  # here: the status of a run needs no parquet
+    from sparse_probing.studies.base.result_rows import write_rows  # here: the status of a run needs no parquet
 
     folder = task_folder(run_path, key)
     # In this order: a result that existed before it was read and found damaged was not published meanwhile.

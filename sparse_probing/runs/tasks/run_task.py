@@ -12,14 +12,14 @@ from typing import Any
 
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.foundation.settings import read_settings
-from sparse_probing.interruption import deliver, interrupted, signals_noted
 from sparse_probing.runs.planning.run import Run, load_run
 from sparse_probing.runs.tasks.checkpoints import INTERRUPTED, Checkpoints
 from sparse_probing.runs.tasks.results import publish, read_record
 from sparse_probing.runs.tasks.task_data import task_data
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.fit_variant import add_failures, fit_variant
-from sparse_probing.studies.base.rows import probe_row
+from sparse_probing.studies.base.interruption import deliver, interrupted, signals_noted
+from sparse_probing.studies.base.probe_row import probe_row
 
 logger = logging.getLogger(__name__)
 

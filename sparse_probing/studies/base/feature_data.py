@@ -15,7 +15,7 @@ from sparse_probing.probes.l2.logistic import LogisticFit
 from sparse_probing.probes.rankings import top_neurons
 from sparse_probing.probes.scaling import Standardiser
 from sparse_probing.probes.validation import Floats, Integers
-from sparse_probing.result_rows import FittedProbe
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.variants import NEURONS, Variant
 
 MetricTable = dict[str, NDArray]

@@ -9,9 +9,9 @@ import numpy as np
 
 from probing_datasets.foundation.errors import DatasetError, ProbeError, SplitError
 from sparse_probing.config import ProbingConfig
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.rank_neurons import ranked
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.study import Study
 
 FAILURES_OF_A_FEATURE = (SplitError, ProbeError, DatasetError, np.linalg.LinAlgError)

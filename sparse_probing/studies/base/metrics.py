@@ -8,8 +8,8 @@ from sparse_probing.probes.metrics.calibration import calibration_metrics, log_p
 from sparse_probing.probes.metrics.classification import classification_metrics
 from sparse_probing.probes.metrics.regression import regression_metrics
 from sparse_probing.probes.validation import Floats
-from sparse_probing.result_rows import CALIBRATION, METRICS, REGRESSION_METRICS
 from sparse_probing.studies.base.feature_data import Metrics, MetricTable
+from sparse_probing.studies.base.result_rows import CALIBRATION, METRICS, REGRESSION_METRICS
 
 AREAS = ("roc_auc", "average_precision")
 THRESHOLD_METRICS = tuple(name for name in METRICS if name not in AREAS)

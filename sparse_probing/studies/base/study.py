@@ -8,8 +8,8 @@ from typing import get_args
 
 from probing_datasets.feature_dataset import FeatureKind
 from sparse_probing.config import ControlName, ProbingConfig, RankingName
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.variants import Variant, control_in_basis, the_chosen_basis
 
 Fit = Callable[[ProbingConfig, FeatureData], list[FittedProbe]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sparse_probing.config import ProbingConfig
-from sparse_probing.interruption import interrupted
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData
+from sparse_probing.studies.base.interruption import interrupted
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.optimal.candidates import Candidates
 from sparse_probing.studies.optimal.rows import probes_of
 from sparse_probing.studies.optimal.sweep import growing

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from sparse_probing.config import ProbingConfig
-from sparse_probing.interruption import interrupted
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData
+from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.metrics import classification
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.optimal.candidates import candidates
 from sparse_probing.studies.optimal.rows import probes_of
 

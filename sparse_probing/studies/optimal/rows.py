@@ -15,9 +15,9 @@ from sparse_probing.probes.l2.logistic import fit_nested_top_k, nested_scores
 from sparse_probing.probes.optimal.problem import DEVIATIONS
 from sparse_probing.probes.optimal.result import MARGIN, SENTENCES, OptimalFit
 from sparse_probing.probes.validation import Floats
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import classification, classification_without_probabilities, regression
+from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.optimal.candidates import Candidates
 
 RESAMPLES = 500

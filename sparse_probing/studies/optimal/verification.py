@@ -28,7 +28,7 @@ def verify_row(config: ProbingConfig, data: FeatureData, row: Mapping[str, Any])
     data : FeatureData
         What the row's probe was fitted to.
     row : mapping
-        Columns of :data:`sparse_probing.result_rows.COLUMNS`, with a proof.
+        Columns of :data:`sparse_probing.studies.base.result_rows.COLUMNS`, with a proof.
     """
     listed = row["candidates"]
     neurons = data.select(None if listed is None else np.asarray(listed, np.int64))

@@ -17,7 +17,7 @@ def modules_after(statement: str) -> set[str]:
     return set(subprocess.run(command, check=True, capture_output=True, text=True, cwd=REPOSITORY).stdout.split())
 
 
-@pytest.mark.parametrize("module", ["sparse_probing.config", "sparse_probing.activations.commands", "get_activations"])
+@pytest.mark.parametrize("module", ["sparse_probing.config", "sparse_probing.commands.stores", "get_activations"])
 def test_no_heavy_library_is_imported(module):
     # The settings name the aggregations of a feature data set; what that package imports is not theirs.
     of_feature_dataset = modules_after("from probing_datasets.feature_dataset import Aggregation")

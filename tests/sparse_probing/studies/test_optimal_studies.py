@@ -12,10 +12,10 @@ from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import ProbingConfig
-from sparse_probing.interruption import deliver, interrupted, signals_noted
 from sparse_probing.probes.optimal.problem import class_weights, ridge_of, scaled_columns
 from sparse_probing.probes.optimal.support_fit import fit_support
 from sparse_probing.studies import STUDIES
+from sparse_probing.studies.base.interruption import deliver, interrupted, signals_noted
 from sparse_probing.studies.optimal.candidates import Candidates
 from sparse_probing.studies.optimal.verification import verify_row
 from tests.builders.studies import planted_data, rank_and_fit

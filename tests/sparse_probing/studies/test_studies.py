@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from sparse_probing.config import ProbingConfig, StudyName
-from sparse_probing.result_rows import COLUMNS, METRICS
 from sparse_probing.studies import STUDIES
+from sparse_probing.studies.base.result_rows import COLUMNS, METRICS
 from tests.builders.studies import PLANTED, WIDTH, planted_data, rank_and_fit
 
 BINARY = [name for name, study in STUDIES.items() if study.kind == "binary"]

@@ -6,10 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import probing_experiment
-from sparse_probing.result_rows import SCHEMA
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.tasks.check_proofs import check_proofs
 from sparse_probing.runs.tasks.results import ROWS, publish, read_record, task_folder
+from sparse_probing.studies.base.result_rows import SCHEMA
 
 
 @pytest.fixture

@@ -62,9 +62,9 @@ worker.run_task({path!r}, {key!r})
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interrupted_task_keeps_finished_features_and_the_supports_found_so_far(name, plant):
-    from sparse_probing.result_rows import read_rows
     from sparse_probing.runs.planning.create_run import create_run
     from sparse_probing.runs.tasks.run_task import run_task
+    from sparse_probing.studies.base.result_rows import read_rows
 
     config = plant()
     config = config.with_flags(experiment_type=("optimal_sparse_probing",), osp_upto_k=2, controls=(), layers=(1,))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from sparse_probing.result_rows import read_rows
 from sparse_probing.runs.tasks import results
 from sparse_probing.runs.tasks.results import (
     CHECKED,
@@ -18,6 +17,7 @@ from sparse_probing.runs.tasks.results import (
     read_record,
     task_folder,
 )
+from sparse_probing.studies.base.result_rows import read_rows
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The whole pipeline, offline, on the bundled model and texts: ``python -m sparse_probing.demo``.
+"""The whole pipeline, offline, on the bundled model and texts: ``python -m sparse_probing.commands.demo``.
 
 It does the same as the printed commands, for natural and for programming languages, and once more
 for the same model with random weights: the control that matters most.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sparse_probing.demo import DemoConfig, demo
+from sparse_probing.commands.demo import DemoConfig, demo
 from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS, best_neurons
 from sparse_probing.runs.load_results import load_results
 

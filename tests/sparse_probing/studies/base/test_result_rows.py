@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sparse_probing.result_rows import COLUMNS, METRICS, SCHEMA, FittedProbe, read_rows, write_rows
+from sparse_probing.studies.base.result_rows import COLUMNS, METRICS, SCHEMA, FittedProbe, read_rows, write_rows
 
 PROBE = FittedProbe(
     probe="logistic",

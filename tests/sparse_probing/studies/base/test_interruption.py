@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sparse_probing.interruption import SIGNALS, deliver, interrupted, signals_noted
+from sparse_probing.studies.base.interruption import SIGNALS, deliver, interrupted, signals_noted
 
 
 @pytest.fixture(autouse=True)

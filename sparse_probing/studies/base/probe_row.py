@@ -6,8 +6,8 @@ from typing import Any
 
 from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.config.locations import dataset_name
-from sparse_probing.result_rows import FittedProbe
 from sparse_probing.studies.base.feature_data import FeatureData
+from sparse_probing.studies.base.result_rows import FittedProbe
 
 
 def probe_row(
