@@ -29,7 +29,7 @@ lint: $(INSTALLED) ## Format, lint, types, import floors and docstrings, without
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/numpydoc lint $$(find $(PACKAGES) $(SCRIPTS) -name '*.py')
 
-format: $(INSTALLED) ## Format the code and mend what can be mended
+format: $(INSTALLED) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

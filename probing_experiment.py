@@ -1,4 +1,4 @@
-"""Stage 2 in a clone: ``python probing_experiment.py --help``. Installed, the same command is ``probing-experiment``."""
+"""Stage 2 in a clone: ``python probing_experiment.py --help``; installed, the same is ``probing-experiment``."""
 
 import sys
 

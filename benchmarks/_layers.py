@@ -28,7 +28,7 @@ def rows_in_all(n_train: int) -> int:
 
 
 def synthetic_data(n_train: int, width: int, n_features: int, seed: int = 0) -> list[FeatureData]:
-    """Return the features of :func:`planted_layer`, every row a group of its own; each is split by its own labels."""
+    """Return the features of :func:`planted_layer`, every row is a group; each feature is split by its labels."""
     layer, labels = planted_layer(rows_in_all(n_train), width, n_features, seed)
     each = np.arange(len(layer))
     return [

@@ -37,7 +37,7 @@ def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random two-layer GPT-NeoX with a byte-level BPE tokenizer of its own."""
+    """A random two-layer GPT-NeoX with its byte-level BPE tokenizer."""
     return save_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 

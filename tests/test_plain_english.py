@@ -26,6 +26,8 @@ INSTEAD = {
     r"\bof (its|their|your|our|his) own\b": "its own",
     r"\bthat which\b": "what",
     r"\bwhoever\b": "everybody who",
+    r"\b(is|are|was|were) (told|asked|said)\b": "gets, is requested, is reported",
+    r"\bfor lack of\b": "because of too little",
     r"\bgive(s|n)? away\b": "reveal",
 }
 """What to write instead."""

@@ -50,7 +50,7 @@ def probe(
     Parameters
     ----------
     activations : ActivationStore, path, or (n, d) array or tensor
-        A store that `harvest` returned, its folder or URL, or activations of your own: a row per example, a column
+        A store that `harvest` returned, its folder or URL, or your own activations: a row per example, a column
         per neuron.
     labels : FeatureDataset, str, or (n,) array
         The data set of the store or its name; or a label for each row: 0/1, booleans, -1/+1 or two strings,
@@ -99,7 +99,7 @@ def probe(
         if groups is not None:
             raise SettingsError("The groups of a store are those of its data set. Leave out `groups`.")
         return _probe_store(activations, labels, study, settings)
-    from sparse_probing.studies.probe_arrays import probe_arrays  # here: it imports all studies
+    from sparse_probing.api.probe_arrays import probe_arrays  # here: it imports all studies
 
     rows, failures = probe_arrays(activations, labels, groups, study=study, **settings)
     if rows.empty:

@@ -34,8 +34,6 @@ class Configuration:
         >>> from sparse_probing.config import ProbingConfig
         >>> ProbingConfig.from_flags(max_k=50).search.max_k
         50
-
-
         """
         known = section_of(cls)
         for name in flags:

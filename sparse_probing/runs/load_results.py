@@ -29,8 +29,8 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.Data
     Returns
     -------
     pandas.DataFrame
-        One row per probe; `sparse_probing.studies.base.result_rows.COLUMNS` describes each column. The logs of proofs are not
-        loaded, because each can be megabytes long: `probing_experiment.py verify` reads them.
+        One row per probe; `sparse_probing.studies.base.result_rows.COLUMNS` describes each column. The logs of
+        proofs are not loaded, because each can be megabytes long: `probing_experiment.py verify` reads them.
 
     Raises
     ------

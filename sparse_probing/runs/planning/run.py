@@ -114,7 +114,7 @@ def load_run(path: Path) -> Run:
 
 
 def find_run(folder: Path) -> Run | None:
-    """Return the newest run in a folder of settings, or the run of its own folder; None when there is none."""
+    """Return the newest run in a folder of settings, or the run in this folder; None when there is none."""
     records = [folder / RUN_RECORD] if (folder / RUN_RECORD).exists() else list(folder.glob(f"*/{RUN_RECORD}"))
     if not records:
         return None

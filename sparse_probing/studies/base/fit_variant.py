@@ -51,7 +51,7 @@ def add_failures(failures: dict[str, str], further: dict[str, str]) -> None:
 
 
 def _with_own_rows_only(data: FeatureData) -> FeatureData:
-    """Return the data on a copy of its own rows, so that no other row can be at fault."""
+    """Return the data on a copy of its rows only, so that no other row can be at fault."""
     train, n_train = data.train, len(data.train.row)
     rows = np.concatenate([train.row, data.test.row])
     return replace(

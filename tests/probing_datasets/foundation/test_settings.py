@@ -66,7 +66,7 @@ def test_cpus_of_a_slurm_task(monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["0", "-2", "two", "1.5", "", "²"])
-def test_cpus_that_are_no_number(monkeypatch, value):
+def test_cpus_that_are_not_a_number(monkeypatch, value):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", value)
     with pytest.raises(SettingsError, match=f"SLURM_CPUS_PER_TASK is '{value}', not a positive whole number"):
         read_settings()

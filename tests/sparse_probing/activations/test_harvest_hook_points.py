@@ -1,4 +1,4 @@
-"""Several hook points in one pass, each with a store of its own."""
+"""Several hook points in one pass, each into its own store."""
 
 import numpy as np
 import pytest

@@ -95,7 +95,7 @@ def test_every_control_of_every_study_changes_something(name, control, layer):
 
 
 @pytest.mark.parametrize("name", ["dense_probe", "all_neurons", "l1_path", "lasso_path", "telescopic_sparsity_sweep"])
-def test_random_neurons_are_no_control_where_they_would_change_nothing(name):
+def test_random_neurons_are_not_a_control_where_they_would_change_nothing(name):
     assert "random_neurons" not in STUDIES[name].controls
 
 

@@ -25,7 +25,7 @@ def test_any_changed_byte_breaks_the_seal(content, data):
     sealed = bytearray(seal(content))
     offset = data.draw(st.integers(0, len(sealed) - 1))
     sealed[offset] ^= data.draw(st.integers(1, 255))
-    with pytest.raises(ValueError):  # noqa: PT011 (json and unicode errors have messages of their own)
+    with pytest.raises(ValueError):  # noqa: PT011 (json and unicode errors have their own messages)
         unseal(bytes(sealed))
 
 
