@@ -31,8 +31,8 @@ from probing_datasets.feature_dataset import Description, Probes, build_feature_
 from sparse_probing.activations import harvest as stage_one
 from sparse_probing.activations.harvesting.compute_parts import PartBuffers, compute_parts
 from sparse_probing.activations.harvesting.part_writer import LARGEST_NUMBER_OF_BUFFERS
+from sparse_probing.activations.store_operations.convert import convert
 from sparse_probing.activations.stores import open_store
-from sparse_probing.activations.stores.convert import convert
 from sparse_probing.config import HarvestConfig, StoreKind
 
 CONTEXT_LENGTH = 128

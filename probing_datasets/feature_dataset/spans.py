@@ -45,7 +45,7 @@ def read_span(dataset: FeatureDataset, name: str, sequences: np.ndarray) -> np.n
 
 
 def pooled_span(dataset: FeatureDataset, sequences: np.ndarray) -> np.ndarray:
-    """Return the span of the given sequences that is aggregated, by default all tokens except special ones: (n, 2) int64."""
+    """Return the aggregated span of sequences, (n, 2) int64; by default all tokens except special ones."""
     if f"{POOLED}_start" in dataset.sequences.column_names:
         return read_span(dataset, POOLED, sequences)
     stop = dataset.lengths[sequences] - dataset.description.n_suffix

@@ -57,7 +57,7 @@ def describe_command(store: Positional[str], json: bool = False) -> None:
     json : bool
         Print all fields as JSON.
     """
-    from sparse_probing.activations.stores.describe import describe
+    from sparse_probing.activations.store_operations.describe import describe
 
     description = describe(_place_of_store(store))
     _print(description.to_json() if json else str(description))
@@ -82,8 +82,8 @@ def convert_command(
     output_precision : {"8", "16", "32", "bf16"}, optional
         Precision of the new store. Default: that of the source.
     """
+    from sparse_probing.activations.store_operations.convert import convert
     from sparse_probing.activations.stores import open_store
-    from sparse_probing.activations.stores.convert import convert
     from sparse_probing.activations.stores.storage.locations import parse_place
 
     convert(open_store(_place_of_store(source)), parse_place(destination), store, output_precision)
@@ -98,8 +98,8 @@ def merge_command(stores: Positional[tuple[str, ...]]) -> None:
     stores : tuple[str, ...]
         Folders or URLs: the sources, and last the merged store.
     """
+    from sparse_probing.activations.store_operations.merge import merge
     from sparse_probing.activations.stores import open_store
-    from sparse_probing.activations.stores.merge import merge
     from sparse_probing.activations.stores.storage.locations import parse_place
 
     if len(stores) < 2:

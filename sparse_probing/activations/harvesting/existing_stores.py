@@ -8,12 +8,12 @@ import numpy as np
 
 from probing_datasets.foundation.errors import CorruptStoreError
 from sparse_probing.activations.harvesting.prepare import PreparedHarvest, existing_header
+from sparse_probing.activations.store_operations.repair import reopen_damaged_parts
 from sparse_probing.activations.stores import STORES, ActivationStore, open_store
 from sparse_probing.activations.stores.manifest.disk import check_free_space, required_bytes
 from sparse_probing.activations.stores.manifest.header import HEADER
 from sparse_probing.activations.stores.manifest.provenance import write_provenance
 from sparse_probing.activations.stores.manifest.row_index import ROWS, encode_rows, read_rows
-from sparse_probing.activations.stores.repair import reopen_damaged_parts
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import file_exists, remove_tree
 

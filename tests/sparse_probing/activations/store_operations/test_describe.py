@@ -6,8 +6,8 @@ import json
 import pytest
 
 from probing_datasets.foundation.errors import StoreError
+from sparse_probing.activations.store_operations.describe import describe
 from sparse_probing.activations.stores import STORES
-from sparse_probing.activations.stores.describe import describe
 
 
 @pytest.mark.parametrize("kind", STORES)

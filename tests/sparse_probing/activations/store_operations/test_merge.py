@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from sparse_probing.activations.store_operations.merge import merge
 from sparse_probing.activations.stores import STORES, open_store
 from sparse_probing.activations.stores.manifest.provenance import read_provenance
-from sparse_probing.activations.stores.merge import merge
 from sparse_probing.activations.stores.storage.files import file_sizes
 
 WRITTEN_BY_MERGE = {"provenance.json"}

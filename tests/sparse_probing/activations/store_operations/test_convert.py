@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from probing_datasets.foundation.errors import ActivationError, StoreError
+from sparse_probing.activations.store_operations.convert import convert
 from sparse_probing.activations.stores import STORES, open_store
-from sparse_probing.activations.stores.convert import convert
 from sparse_probing.activations.stores.manifest.provenance import read_provenance, write_provenance
 from sparse_probing.activations.stores.storage.files import file_sizes
 from tests.builders.harvests import HOOK

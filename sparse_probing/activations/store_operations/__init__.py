@@ -1,0 +1,1 @@
+"""Operations on whole stores: describe, convert, merge, and repair of damaged parts."""
