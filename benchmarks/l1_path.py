@@ -28,11 +28,11 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks._report import Seconds, alternate, median_ratio, median_seconds, print_table
 from benchmarks._synthetic import planted_layer
+from sparse_probing.probes.inputs.scaling import ScaledColumns
+from sparse_probing.probes.inputs.validation import class_weights
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.l1.losses import LogisticLoss
 from sparse_probing.probes.l1.proximal_newton import Penalty, SparsePoint, minimise
-from sparse_probing.probes.scaling import ScaledColumns
-from sparse_probing.probes.validation import class_weights
 
 FittedPath = list[np.ndarray]
 """Per C, the coefficients of standardised columns and the intercept (d + 1,)."""

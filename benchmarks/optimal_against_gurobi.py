@@ -23,12 +23,12 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks._report import print_table
 from benchmarks.optimal_probes import Feature, Solver, percent, planted_features, solve_in, warm_up
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.gurobi.solver import gurobi
 from sparse_probing.probes.optimal.problem import SparseProblem, as_support
 from sparse_probing.probes.optimal.result import Clock, Limits, OptimalFit, relative_gap
 from sparse_probing.probes.optimal.support_fit import FINAL_TOLERANCE, fit_support
-from sparse_probing.probes.validation import Floats
 
 FREE_VARIABLES = 200
 """Largest number of variables of a quadratic problem under the free licence."""

@@ -25,13 +25,13 @@ from threadpoolctl import threadpool_limits
 from benchmarks._layers import stored_data
 from benchmarks._report import print_table, seconds
 from benchmarks._synthetic import planted_layer
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import SparseProblem, class_weights, ridge_of, scaled_columns
 from sparse_probing.probes.optimal.result import Limits, OptimalFit
 from sparse_probing.probes.optimal.support_fit import fit_support
 from sparse_probing.probes.rankings import rank_neurons, top_neurons
-from sparse_probing.probes.validation import Floats
 
 FILTER = 50
 """Best-ranked neurons among which the paper sought the optimum."""

@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks._report import Seconds, alternate, median_ratio, median_seconds, print_table, seconds
 from benchmarks._synthetic import planted_layer
+from sparse_probing.probes.inputs.validation import LabelledRows
 from sparse_probing.probes.rankings import RANKINGS, rank_layer
-from sparse_probing.probes.validation import LabelledRows
 
 TRAINING_FRACTION = 0.7
 

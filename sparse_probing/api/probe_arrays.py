@@ -14,7 +14,7 @@ from probing_datasets.feature_dataset.probed_rows import FeatureRows
 from probing_datasets.foundation.errors import ProbeError, SettingsError
 from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.config.sections import nearest_first
-from sparse_probing.probes.validation import Floats, Integers, as_signed_labels
+from sparse_probing.probes.inputs.validation import Floats, Integers, as_signed_labels
 from sparse_probing.studies import STUDIES, check_studies
 from sparse_probing.studies.base.feature_splits import split_features
 from sparse_probing.studies.base.fit_variant import add_failures, fit_variant

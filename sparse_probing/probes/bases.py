@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sparse_probing.probes.validation import check_matrix
+from sparse_probing.probes.inputs.validation import check_matrix
 
 Basis = Callable[[ArrayLike, np.random.Generator], NDArray]
 """``basis(X (N, d), rng) -> X' (N, d)``; the same generator state gives the same directions."""

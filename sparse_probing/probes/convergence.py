@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, overload
 
-from sparse_probing.probes.validation import Booleans, Floats
+from sparse_probing.probes.inputs.validation import Booleans, Floats
 
 CONVERGED_BELOW = 1e-6
 """A fit is converged when its relative gap to the minimum (Newton decrement or duality gap) is at most this."""

@@ -13,8 +13,8 @@ from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.controls import exchangeable_units
 from sparse_probing.probes.inference.permutation_test import distance_from_chance, max_statistic_test
 from sparse_probing.probes.inference.roc_auc_interval import roc_inference
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
-from sparse_probing.probes.validation import Floats
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.metrics import classification, classification_without_areas
 from sparse_probing.studies.base.result_rows import FittedProbe

@@ -7,8 +7,8 @@ from functools import partial
 from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.l2.logistic import dense_scores, fit_dense
-from sparse_probing.probes.validation import Floats
 from sparse_probing.studies.base.choose_regularization import Scorer, choose_regularization
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import classification

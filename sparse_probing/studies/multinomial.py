@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig
+from sparse_probing.probes.inputs.validation import Floats, check_activations
 from sparse_probing.probes.l2.logistic import LogisticFit, fit_nested_top_k
 from sparse_probing.probes.l2.multinomial import fit_multinomial
 from sparse_probing.probes.metrics.multiclass import MulticlassMetrics, multiclass_metrics
-from sparse_probing.probes.validation import Floats, check_activations
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.sparsity_levels import sparsity_levels

@@ -12,9 +12,9 @@ from itertools import product
 import numpy as np
 
 from sparse_probing.config import ProbingConfig, SearchConfig
+from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
-from sparse_probing.probes.validation import Integers
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows
 from sparse_probing.studies.base.metrics import classification
 from sparse_probing.studies.base.result_rows import FittedProbe

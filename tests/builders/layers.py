@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
-from sparse_probing.probes.validation import LabelledRows
+from sparse_probing.probes.inputs.validation import LabelledRows
 
 PLANTED = 17
 """The neuron of :func:`planted_neuron` that encodes the label."""

@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.linear import DTYPES, LinearProbe
-from sparse_probing.probes.validation import ClassWeight, Floats, as_signed_labels
+from sparse_probing.probes.inputs.validation import ClassWeight, Floats, as_signed_labels
 
 
 class BinaryProbe(ClassifierMixin, LinearProbe):

@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sparse_probing.probes.inputs.scaling import Standardiser
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.l1.path_following import SparseFit
 from sparse_probing.probes.l2.logistic import LogisticFit
 from sparse_probing.probes.l2.ridge import RidgeFit
-from sparse_probing.probes.scaling import Standardiser
-from sparse_probing.probes.validation import Floats, Integers
 
 DTYPES = (np.float64, np.float32)
 """Activations of other dtypes are converted to the first."""

@@ -11,10 +11,10 @@ from sklearn.utils.validation import validate_data
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.linear import DTYPES, LinearProbe
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.l2.ridge import fit_nested_top_k_regression, forward_selection
 from sparse_probing.probes.rankings import top_neurons
 from sparse_probing.probes.rankings.regression_and_multiclass import absolute_correlation
-from sparse_probing.probes.validation import Floats, Integers
 
 
 def most_correlated(X: ArrayLike, y: ArrayLike, k: int) -> Integers:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.validation import Floats, Integers
+from sparse_probing.probes.inputs.validation import Floats, Integers
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.blocks import column_blocks
 from sparse_probing.probes.controls import shuffled_labels
-from sparse_probing.probes.validation import Floats, check_activations, check_labels
+from sparse_probing.probes.inputs.blocks import column_blocks
+from sparse_probing.probes.inputs.validation import Floats, check_activations, check_labels
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from scipy.sparse import csr_array
 from scipy.special import expit, gammaln, logit, ndtr, ndtri
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.blocks import column_blocks
-from sparse_probing.probes.validation import Booleans, Floats, Integers, check_rows
+from sparse_probing.probes.inputs.blocks import column_blocks
+from sparse_probing.probes.inputs.validation import Booleans, Floats, Integers, check_rows
 
 Scale = Literal["logit", "linear"]
 

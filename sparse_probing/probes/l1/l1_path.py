@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.inputs.scaling import ScaledColumns
+from sparse_probing.probes.inputs.validation import ClassWeight, Floats, check_rows, check_targets, class_weights
 from sparse_probing.probes.l1.losses import LogisticLoss, Loss, SquaredLoss
 from sparse_probing.probes.l1.path_following import SparsePath, follow_path
 from sparse_probing.probes.l1.proximal_newton import Penalty, null_correlation
-from sparse_probing.probes.scaling import ScaledColumns
-from sparse_probing.probes.validation import ClassWeight, Floats, check_rows, check_targets, class_weights
 
 RANGE = 100.0
 """Ratio of the last strength of a default path to that of the null model."""

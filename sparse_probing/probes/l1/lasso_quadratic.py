@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from sparse_probing.probes.validation import Floats
+from sparse_probing.probes.inputs.validation import Floats
 
 LARGEST_VIOLATION = 1e-9
 """Distance of zero from the subdifferential, in units of the penalty, at which a minimum is accepted."""

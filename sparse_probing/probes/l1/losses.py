@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import entr, expit
 
-from sparse_probing.probes.validation import Floats
+from sparse_probing.probes.inputs.validation import Floats
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.convergence import is_converged, status_of
+from sparse_probing.probes.inputs.scaling import ScaledColumns
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.l1.losses import LogisticLoss, Loss
 from sparse_probing.probes.l1.proximal_newton import Penalty, minimise, null_point
-from sparse_probing.probes.scaling import ScaledColumns
-from sparse_probing.probes.validation import Floats, Integers
 
 STRIDE = 10.0
 """Largest ratio of two strengths of a step; longer steps are divided, because a distant start may stall."""

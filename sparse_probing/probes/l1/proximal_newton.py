@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparse_probing.probes.inputs.scaling import ScaledColumns
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.l1.lasso_quadratic import minimise_lasso_quadratic
 from sparse_probing.probes.l1.losses import Loss
-from sparse_probing.probes.scaling import ScaledColumns
-from sparse_probing.probes.validation import Floats, Integers
 
 FEWEST_ENTERING = 10
 """Columns that join the support in a working set; as many as the support has, if more than this violate optimality."""

@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr
 
 from sparse_probing.probes.convergence import TOLERANCE, LinearFit, is_converged, status_of
+from sparse_probing.probes.inputs.scaling import centred_columns, undo_scaling
+from sparse_probing.probes.inputs.validation import ClassWeight, Floats, check_ks, check_rows, row_weights
 from sparse_probing.probes.l2.newton import Descent, minimise_nested
-from sparse_probing.probes.scaling import centred_columns, undo_scaling
-from sparse_probing.probes.validation import ClassWeight, Floats, check_ks, check_rows, row_weights
 
 
 @dataclass(frozen=True)

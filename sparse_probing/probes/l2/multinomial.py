@@ -16,9 +16,9 @@ from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import softmax
 
 from sparse_probing.probes.convergence import is_converged, status_of
+from sparse_probing.probes.inputs.scaling import centred_columns, undo_scaling
+from sparse_probing.probes.inputs.validation import ClassWeight, Floats, check_C, check_classes, class_weights
 from sparse_probing.probes.l2.softmax import SoftmaxObjective, Whitening
-from sparse_probing.probes.scaling import centred_columns, undo_scaling
-from sparse_probing.probes.validation import ClassWeight, Floats, check_C, check_classes, class_weights
 
 TOLERANCE = 1e-9
 """Relative duality gap at which a fit stops."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
 
-from sparse_probing.probes.validation import Floats
+from sparse_probing.probes.inputs.validation import Floats
 
 LARGEST_EXPONENT = 700.0
 """exp() of more would overflow; above it, log(1 + exp(u)) is u."""

@@ -16,8 +16,8 @@ from scipy.linalg import LinAlgError, cholesky, eigh, solve_triangular
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.convergence import is_converged, status_of
-from sparse_probing.probes.scaling import ScaledColumns, centred_columns, undo_scaling
-from sparse_probing.probes.validation import Floats, Integers, check_ks, check_targets
+from sparse_probing.probes.inputs.scaling import ScaledColumns, centred_columns, undo_scaling
+from sparse_probing.probes.inputs.validation import Floats, Integers, check_ks, check_targets
 
 ILL_CONDITIONED = "The system is too ill-conditioned for its alpha; raise alpha or standardise the activations."
 
@@ -144,7 +144,7 @@ def forward_selection(X: ArrayLike, y: ArrayLike, k: int) -> Integers:
     Raises
     ------
     ProbeError
-        If ``X`` or ``y`` is refused by :func:`sparse_probing.probes.validation.check_targets`, if all
+        If ``X`` or ``y`` is refused by :func:`sparse_probing.probes.inputs.validation.check_targets`, if all
         columns are constant, or if k is not between 1 and d.
 
     Notes

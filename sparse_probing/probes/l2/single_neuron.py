@@ -13,12 +13,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from sparse_probing.probes.blocks import BLOCK_ELEMENTS, column_blocks
 from sparse_probing.probes.convergence import TOLERANCE, is_converged, status_of
-from sparse_probing.probes.l2.logistic import LogisticFit
-from sparse_probing.probes.l2.newton import Iterate, evaluate, line_search
-from sparse_probing.probes.scaling import centre_rows
-from sparse_probing.probes.validation import (
+from sparse_probing.probes.inputs.blocks import BLOCK_ELEMENTS, column_blocks
+from sparse_probing.probes.inputs.scaling import centre_rows
+from sparse_probing.probes.inputs.validation import (
     Booleans,
     ClassWeight,
     Floats,
@@ -28,6 +26,8 @@ from sparse_probing.probes.validation import (
     check_labelled_rows,
     row_weights,
 )
+from sparse_probing.probes.l2.logistic import LogisticFit
+from sparse_probing.probes.l2.newton import Iterate, evaluate, line_search
 
 N_BINS, WIDEST = 64, 4.0
 """Bins of the histogram of a class, and the largest distance from the mean, in standard deviations, that they cover."""

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import log_softmax, softmax
 
-from sparse_probing.probes.validation import Floats, Integers
+from sparse_probing.probes.inputs.validation import Floats, Integers
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.blocks import column_blocks
-from sparse_probing.probes.validation import check_labels, check_rows
+from sparse_probing.probes.inputs.blocks import column_blocks
+from sparse_probing.probes.inputs.validation import check_labels, check_rows
 
 
 def log_prior_odds(y_train: ArrayLike) -> float:
@@ -31,7 +31,7 @@ def log_prior_odds(y_train: ArrayLike) -> float:
     Raises
     ------
     ProbeError
-        If :func:`sparse_probing.probes.validation.check_labels` refuses ``y_train``.
+        If :func:`sparse_probing.probes.inputs.validation.check_labels` refuses ``y_train``.
 
     References
     ----------

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.validation import Booleans, Floats, Integers, check_rows
+from sparse_probing.probes.inputs.validation import Booleans, Floats, Integers, check_rows
 
 AREA_METRICS = ("roc_auc", "average_precision")
 """Metrics of the order of the scores, which require a sort."""

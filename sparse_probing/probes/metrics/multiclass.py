@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.metrics.classification import ratio_or_zero
-from sparse_probing.probes.validation import Floats, Integers
 
 
 @dataclass(frozen=True)

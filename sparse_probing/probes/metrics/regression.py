@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.blocks import column_blocks
-from sparse_probing.probes.validation import Floats
+from sparse_probing.probes.inputs.blocks import column_blocks
+from sparse_probing.probes.inputs.validation import Floats
 
 
 def regression_metrics(y: ArrayLike, predictions: ArrayLike) -> dict[str, NDArray]:

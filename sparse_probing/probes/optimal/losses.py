@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparse_probing.probes.validation import Floats
+from sparse_probing.probes.inputs.validation import Floats
 
 LossName = Literal["hinge", "logistic", "squared"]
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.inputs.scaling import Standardiser
+from sparse_probing.probes.inputs.validation import Floats, Integers, check_activations
 from sparse_probing.probes.optimal.losses import CODES, LossName
-from sparse_probing.probes.scaling import Standardiser
-from sparse_probing.probes.validation import Floats, Integers, check_activations
 
 Support = tuple[int, ...]
 """The neurons of a probe, in increasing order."""

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.optimal.problem import Support
-from sparse_probing.probes.validation import Floats
 
 Status = Literal["proved", "gap", "interrupted"]
 

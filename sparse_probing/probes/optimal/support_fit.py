@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.optimal.losses import HINGE, SQUARED, all_points, balance, balanced, dual_point, point
 from sparse_probing.probes.optimal.problem import SparseProblem
-from sparse_probing.probes.validation import Floats, Integers
 
 TOLERANCE = 1e-6
 """Relative gap between objective and bound to which supports are fitted during a search."""

@@ -12,11 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.rankings.chance import random_order
-from sparse_probing.probes.rankings.class_means import f_statistic, mean_difference, standardised_mean_difference
-from sparse_probing.probes.rankings.linear_models import l1_logistic, linear_svm
-from sparse_probing.probes.rankings.order_statistics import area_under_roc, mutual_information
-from sparse_probing.probes.validation import (
+from sparse_probing.probes.inputs.validation import (
     Floats,
     Integers,
     LabelledRows,
@@ -24,6 +20,10 @@ from sparse_probing.probes.validation import (
     check_labelled_rows,
     check_rows,
 )
+from sparse_probing.probes.rankings.chance import random_order
+from sparse_probing.probes.rankings.class_means import f_statistic, mean_difference, standardised_mean_difference
+from sparse_probing.probes.rankings.linear_models import l1_logistic, linear_svm
+from sparse_probing.probes.rankings.order_statistics import area_under_roc, mutual_information
 
 LayerRanking = Callable[[NDArray, Sequence[LabelledRows], Sequence[np.random.Generator]], Floats]
 """``ranking(X (N, d), features, rngs) -> scores (n_features, d)``: larger is better."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_probing.probes.validation import Floats, LabelledRows
+from sparse_probing.probes.inputs.validation import Floats, LabelledRows
 
 
 def random_order(X: NDArray, _features: Sequence[LabelledRows], rngs: Sequence[np.random.Generator]) -> Floats:

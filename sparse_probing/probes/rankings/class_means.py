@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sparse_probing.probes.inputs.validation import Booleans, Floats, LabelledRows
 from sparse_probing.probes.rankings.sums import ratio_or_zero, sets_of_rows, sums_over_sets
-from sparse_probing.probes.validation import Booleans, Floats, LabelledRows
 
 Generators = Sequence[np.random.Generator]
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from sparse_probing.probes.blocks import tiles
+from sparse_probing.probes.inputs.blocks import tiles
+from sparse_probing.probes.inputs.validation import Floats, Integers, LabelledRows
 from sparse_probing.probes.rankings.sums import moments, product, sets_of_rows
-from sparse_probing.probes.validation import Floats, Integers, LabelledRows
 
 logger = logging.getLogger(__name__)
 

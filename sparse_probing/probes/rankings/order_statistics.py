@@ -12,8 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sparse_probing.probes.blocks import BLOCK_ELEMENTS
-from sparse_probing.probes.validation import Floats, Integers, LabelledRows
+from sparse_probing.probes.inputs.blocks import BLOCK_ELEMENTS
+from sparse_probing.probes.inputs.validation import Floats, Integers, LabelledRows
 
 N_BINS = 16
 """Bins of the mutual information."""

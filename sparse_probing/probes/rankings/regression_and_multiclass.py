@@ -10,11 +10,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sparse_probing.probes.blocks import column_blocks
+from sparse_probing.probes.inputs.blocks import column_blocks
+from sparse_probing.probes.inputs.scaling import centre_rows
+from sparse_probing.probes.inputs.validation import Floats, LabelledRows, check_classes, check_targets
 from sparse_probing.probes.rankings import constant_columns, rank_layer
 from sparse_probing.probes.rankings.sums import ratio_or_zero
-from sparse_probing.probes.scaling import centre_rows
-from sparse_probing.probes.validation import Floats, LabelledRows, check_classes, check_targets
 
 TargetRanking = Callable[[ArrayLike, ArrayLike], Floats]
 """``ranking(X (n, d), targets (n,)) -> scores (d,)``: larger is better."""
@@ -26,7 +26,7 @@ def absolute_correlation(X: ArrayLike, y: ArrayLike) -> Floats:
     Raises
     ------
     ProbeError
-        If :func:`sparse_probing.probes.validation.check_targets` refuses ``X`` or ``y``.
+        If :func:`sparse_probing.probes.inputs.validation.check_targets` refuses ``X`` or ``y``.
     """
     activations, targets = check_targets(X, y)
     centred = targets - targets.mean()
@@ -57,7 +57,7 @@ def anova_f_statistic(X: ArrayLike, y: ArrayLike) -> Floats:
     Raises
     ------
     ProbeError
-        If :func:`sparse_probing.probes.validation.check_classes` refuses ``X`` or ``y``.
+        If :func:`sparse_probing.probes.inputs.validation.check_classes` refuses ``X`` or ``y``.
     """
     activations, classes, codes = check_classes(X, y)
     counts, (n, d) = np.bincount(codes), activations.shape
@@ -90,7 +90,7 @@ def best_one_against_rest(X: ArrayLike, y: ArrayLike, ranking: str, rng: np.rand
     Raises
     ------
     ProbeError
-        If :func:`sparse_probing.probes.validation.check_classes` refuses ``X`` or ``y``, or if there is
+        If :func:`sparse_probing.probes.inputs.validation.check_classes` refuses ``X`` or ``y``, or if there is
         no such ranking.
     """
     activations, classes, codes = check_classes(X, y)

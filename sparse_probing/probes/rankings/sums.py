@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_probing.probes.blocks import tiles
-from sparse_probing.probes.validation import Booleans, Floats, Integers, LabelledRows
+from sparse_probing.probes.inputs.blocks import tiles
+from sparse_probing.probes.inputs.validation import Booleans, Floats, Integers, LabelledRows
 
 GROUP = 8
 """Rows of every matrix product: libraries add in another order for other shapes."""

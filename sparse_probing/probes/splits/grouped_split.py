@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import SplitError
-from sparse_probing.probes.validation import Booleans, Integers
+from sparse_probing.probes.inputs.validation import Booleans, Integers
 
 REMEDY = "Use more data, fewer features at once (--feature_subset), another test fraction or another seed."
 

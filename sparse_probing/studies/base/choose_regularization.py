@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.splits.grouped_folds import grouped_folds
-from sparse_probing.probes.validation import Floats
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 
 Scorer = Callable[[NDArray], Floats]

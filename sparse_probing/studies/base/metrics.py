@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.metrics.calibration import calibration_metrics, log_prior_odds
 from sparse_probing.probes.metrics.classification import classification_metrics
 from sparse_probing.probes.metrics.regression import regression_metrics
-from sparse_probing.probes.validation import Floats
 from sparse_probing.studies.base.feature_data import Metrics, MetricTable
 from sparse_probing.studies.base.result_rows import CALIBRATION, METRICS, REGRESSION_METRICS
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from sparse_probing.probes.inputs.validation import Floats, LabelledRows, check_activations
 from sparse_probing.probes.rankings import rank_layer
 from sparse_probing.probes.rankings.regression_and_multiclass import (
     REGRESSION_RANKINGS,
     anova_f_statistic,
     best_one_against_rest,
 )
-from sparse_probing.probes.validation import Floats, LabelledRows, check_activations
 from sparse_probing.studies.base.feature_data import FeatureData
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sparse_probing.config import ProbingConfig, RankingName
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import (
     Scaling,
@@ -21,7 +22,6 @@ from sparse_probing.probes.optimal.problem import (
 )
 from sparse_probing.probes.optimal.result import Limits, OptimalFit
 from sparse_probing.probes.optimal.solve import solve
-from sparse_probing.probes.validation import Floats, Integers
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.interruption import interrupted, signals_noted
 from sparse_probing.studies.regression import RANKING as REGRESSION_RANKING

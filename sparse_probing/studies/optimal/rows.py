@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inference.group_bootstrap import group_bootstrap
 from sparse_probing.probes.inference.roc_auc_interval import roc_inference
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.l2.logistic import fit_nested_top_k, nested_scores
 from sparse_probing.probes.optimal.problem import DEVIATIONS
 from sparse_probing.probes.optimal.result import MARGIN, SENTENCES, OptimalFit
-from sparse_probing.probes.validation import Floats
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import classification, classification_without_probabilities, regression
 from sparse_probing.studies.base.result_rows import FittedProbe

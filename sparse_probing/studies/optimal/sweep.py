@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from sparse_probing.config import ProbingConfig
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.optimal.problem import SparseProblem, Support
 from sparse_probing.probes.optimal.result import OptimalFit
-from sparse_probing.probes.validation import Floats, Integers
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.result_rows import FittedProbe

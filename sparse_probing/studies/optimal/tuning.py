@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sparse_probing.config import ProbingConfig
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.metrics.classification import classification_metrics
 from sparse_probing.probes.splits.grouped_folds import grouped_folds
 from sparse_probing.probes.splits.grouped_split import Split
-from sparse_probing.probes.validation import Floats
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.result_rows import FittedProbe

@@ -10,7 +10,7 @@ import pytest
     ("module", "absent"),
     [
         ("sparse_probing.probes", ("numpy", "scipy", "torch")),
-        ("sparse_probing.probes.validation", ("scipy", "torch")),
+        ("sparse_probing.probes.inputs.validation", ("scipy", "torch")),
         ("sparse_probing.probes.bases", ("scipy", "torch")),
         ("sparse_probing.probes.estimators", ("torch", "datasets", "transformers")),
     ],

@@ -8,9 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from sparse_probing.probes.inputs.validation import Booleans, Floats, Integers
 from sparse_probing.probes.optimal.losses import dual_value
 from sparse_probing.probes.optimal.problem import SparseProblem
-from sparse_probing.probes.validation import Booleans, Floats, Integers
 
 UNIT_ROUNDOFF = 2.0**-24
 """Of float32."""

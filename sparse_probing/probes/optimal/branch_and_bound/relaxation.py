@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.optimal.branch_and_bound.bounds import Bound, correlation_bound
 from sparse_probing.probes.optimal.branch_and_bound.k_support_norm import minimise_exactly, minimise_roughly, penalty
 from sparse_probing.probes.optimal.losses import HINGE, SQUARED, all_points, balanced
 from sparse_probing.probes.optimal.problem import SparseProblem, Support, as_support
 from sparse_probing.probes.optimal.support_fit import LONGEST_STEP, Certificate
-from sparse_probing.probes.validation import Floats, Integers
 
 SMOOTHING = 0.1
 """First width of smoothing of the hinge in the relaxation of a node."""

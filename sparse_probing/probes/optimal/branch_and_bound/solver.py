@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.optimal.branch_and_bound.bounds import screen
 from sparse_probing.probes.optimal.branch_and_bound.incumbent import Incumbent
 from sparse_probing.probes.optimal.branch_and_bound.local_search import SupportFits, restarts
@@ -23,7 +24,6 @@ from sparse_probing.probes.optimal.problem import SparseProblem, Support, as_sup
 from sparse_probing.probes.optimal.proofs.log import ROOT, WITH, WITHOUT, Claim, ProofLog
 from sparse_probing.probes.optimal.result import MARGIN, Clock, Limits, OptimalFit, Status, relative_gap
 from sparse_probing.probes.optimal.support_fit import fit_support
-from sparse_probing.probes.validation import Floats, Integers
 
 FIRST_NODES = 32
 """Number of nodes before the first random restarts; afterwards the tree doubles between them."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from probing_datasets.foundation.errors import SolverUnavailableError
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.optimal.branch_and_bound.bounds import exact_correlations, screen
 from sparse_probing.probes.optimal.branch_and_bound.incumbent import Incumbent
 from sparse_probing.probes.optimal.branch_and_bound.local_search import SupportFits
@@ -24,7 +25,6 @@ from sparse_probing.probes.optimal.losses import dual_value
 from sparse_probing.probes.optimal.problem import as_support
 from sparse_probing.probes.optimal.result import MARGIN, Clock
 from sparse_probing.probes.optimal.support_fit import TOLERANCE, Certificate
-from sparse_probing.probes.validation import Floats
 
 MASTER_TOLERANCE = 1e-9
 """Tolerance of Gurobi for constraints, reduced costs and integers: the smallest that it accepts."""

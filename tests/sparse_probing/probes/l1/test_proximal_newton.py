@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from sparse_probing.probes.inputs.scaling import ScaledColumns
 from sparse_probing.probes.l1.losses import LogisticLoss, SquaredLoss
 from sparse_probing.probes.l1.proximal_newton import Penalty, minimise, null_correlation, null_point
-from sparse_probing.probes.scaling import ScaledColumns
 
 
 def weighted_rows(n=60, d=15):

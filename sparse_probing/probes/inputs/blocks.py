@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sparse_probing.probes.validation import Floats, Integers
+from sparse_probing.probes.inputs.validation import Floats, Integers
 
 BLOCK_ELEMENTS = 2**16
 """Elements of a float64 block (512 KiB): small enough that the few arrays of a fit stay in the cache."""

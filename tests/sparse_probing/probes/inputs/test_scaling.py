@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.scaling import ScaledColumns, Standardiser, centred_columns, undo_scaling
+from sparse_probing.probes.inputs.scaling import ScaledColumns, Standardiser, centred_columns, undo_scaling
 
 
 def test_training_rows_get_mean_0_and_deviation_1_and_constant_columns_stay_finite():

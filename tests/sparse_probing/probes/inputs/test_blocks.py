@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparse_probing.probes.blocks import column_blocks, tiles
+from sparse_probing.probes.inputs.blocks import column_blocks, tiles
 from tests.builders.layers import memory_layouts
 
 

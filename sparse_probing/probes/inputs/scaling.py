@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.blocks import column_blocks
-from sparse_probing.probes.validation import Floats, Integers
+from sparse_probing.probes.inputs.blocks import column_blocks
+from sparse_probing.probes.inputs.validation import Floats, Integers
 
 
 def centre_rows(design: Floats) -> Floats:

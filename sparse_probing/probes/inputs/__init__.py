@@ -1,0 +1,1 @@
+"""What probes are fitted to: checks, scaling, and blocks in float64."""
