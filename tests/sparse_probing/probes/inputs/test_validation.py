@@ -7,7 +7,7 @@ import pytest
 from sklearn.utils.class_weight import compute_sample_weight
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes import validation
+from sparse_probing.probes.inputs import validation
 from sparse_probing.probes.inputs.validation import (
     as_signed_labels,
     check_activations,
