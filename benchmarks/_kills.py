@@ -19,8 +19,8 @@ from tqdm import tqdm
 from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores import open_store
-from sparse_probing.activations.stores.manifest.header import HEADER
 from sparse_probing.activations.stores.manifest.part_records import PARTS
+from sparse_probing.activations.stores.manifest.plan_file import HEADER
 from sparse_probing.activations.stores.manifest.provenance import PROVENANCE
 
 FORKS = multiprocessing.get_context("forkserver")

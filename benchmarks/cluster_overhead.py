@@ -28,9 +28,9 @@ from probing_datasets.make_config import MakeConfig
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.run import Run, Task, name_run, record_run
+from sparse_probing.runs.planning.run_record import Run, Task, name_run, record_run
 from sparse_probing.runs.status.run_status import run_status
-from sparse_probing.runs.tasks.results import publish, read_record, task_folder
+from sparse_probing.runs.tasks.published_results import publish, read_record, task_folder
 
 SCRIPT = Path(probing_experiment.__file__)
 Rows = list[dict[str, object]]
@@ -108,7 +108,7 @@ def all_spans(jobs: Collection[str]) -> dict[str, Span]:
 
 def import_seconds() -> float:
     """Return how long a new process takes to import what an entry runs."""
-    command = [sys.executable, "-c", "import sparse_probing.runs.tasks.attempt_task"]
+    command = [sys.executable, "-c", "import sparse_probing.runs.tasks.entry_points"]
     return seconds(partial(subprocess.run, command, check=True, cwd=SCRIPT.parent)).wall
 
 

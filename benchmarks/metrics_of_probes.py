@@ -17,7 +17,7 @@ from sklearn import metrics
 from threadpoolctl import threadpool_limits
 
 from benchmarks._report import alternate, median_ratio, median_seconds, print_table
-from sparse_probing.probes.inference.roc_auc_interval import roc_inference
+from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.metrics.classification import classification_metrics
 
 METRICS = ("f1_score", "precision", "recall", "mcc", "accuracy", "balanced_accuracy", "roc_auc", "average_precision")

@@ -31,7 +31,8 @@ from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import SparseProblem, class_weights, ridge_of, scaled_columns
 from sparse_probing.probes.optimal.result import Limits, OptimalFit
 from sparse_probing.probes.optimal.support_fit import fit_support
-from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from sparse_probing.probes.rankings import rank_neurons
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 
 FILTER = 50
 """Best-ranked neurons among which the paper sought the optimum."""

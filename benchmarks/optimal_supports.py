@@ -31,9 +31,10 @@ from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bou
 from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.result import Limits
 from sparse_probing.probes.optimal.support_fit import fit_support
-from sparse_probing.probes.rankings import rank_neurons, top_neurons
-from sparse_probing.runs.planning.run import Run, load_run
-from sparse_probing.runs.tasks.results import ROWS, finished_tasks, task_folder
+from sparse_probing.probes.rankings import rank_neurons
+from sparse_probing.probes.rankings.top_neurons import top_neurons
+from sparse_probing.runs.planning.run_record import Run, load_run
+from sparse_probing.runs.tasks.published_results import ROWS, finished_tasks, task_folder
 from sparse_probing.runs.tasks.task_data import task_data
 from sparse_probing.studies.base.feature_data import SelectedNeurons
 from sparse_probing.studies.base.result_rows import read_rows

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from probing_datasets.describe import describe
 from probing_datasets.feature_dataset import dataset_names, load_feature_dataset
-from probing_datasets.feature_dataset.folders import dataset_folder
+from probing_datasets.feature_dataset.load_and_save import dataset_folder
 from probing_datasets.foundation.command_line import run_command
-from probing_datasets.foundation.settings import read_settings
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.make import COLLECTIONS, make_dataset
 from probing_datasets.make_config import MakeConfig
 from probing_datasets.paper_format import ImportConfig, import_dataset

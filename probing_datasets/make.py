@@ -26,7 +26,7 @@ from probing_datasets.collections import (
     text_features,
     wikidata,
 )
-from probing_datasets.collections.collection import Collection
+from probing_datasets.collections.registry_entry import Collection
 from probing_datasets.feature_dataset import FeatureDataset, save_dataset
 from probing_datasets.foundation.errors import SettingsError, list_known
 from probing_datasets.make_config import MakeConfig

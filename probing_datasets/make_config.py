@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from tyro.conf import Suppress
 
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import read_settings
 
 CollectionName = Literal[
     "compound_words",

@@ -19,7 +19,7 @@ from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.config import ProbingConfig
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.tasks.results import read_record, task_folder
+from sparse_probing.runs.tasks.published_results import read_record, task_folder
 from sparse_probing.studies.base.result_rows import METRICS
 from tests.builders.runs import PLANTED_FLAGS, noise_labels, publish_result, run_script
 

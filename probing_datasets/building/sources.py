@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from probing_datasets.building.groups import group_of_file, group_of_row
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
@@ -212,7 +213,7 @@ def _text_rows(records: Iterable[dict], columns: SourceColumns, skipped: Counter
             skipped["rows have no text or no label"] += 1
             continue
         extra = tuple(_value(record, name) for name in columns.further)
-        yield TextRow(str(text), str(label), str(group) if group not in (None, "") else f"row {index}", extra)
+        yield TextRow(str(text), str(label), group_of_row(group, index), extra)
 
 
 def _value(record: Any, column: str) -> Any:
@@ -237,7 +238,7 @@ def read_source_files(root: Path, skipped: Counter[str]) -> Iterator[TextRow]:
                 continue
             text = path.read_bytes().decode("utf-8", errors="ignore").strip()
             if text:
-                yield TextRow(text, label, path.relative_to(root).parts[0])
+                yield TextRow(text, label, group_of_file(path, root))
             else:
                 skipped["files hold no text"] += 1
 

@@ -12,7 +12,6 @@ Kantamneni et al. (2025), Are Sparse Autoencoders Useful? A Case Study in Sparse
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from probing_datasets.building.annotation import annotate_texts
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import last_position, random_positions
 from probing_datasets.building.column_labels import LabelKind, label_column, text_of
+from probing_datasets.building.groups import group_of_text
 from probing_datasets.building.sequences import cut_texts, open_tokenizer
 from probing_datasets.building.sources import SourceColumns, TextRow, read_source
 from probing_datasets.building.text_endings import keep_ends
@@ -118,12 +118,9 @@ def labelled_rows(config: LabelledTextConfig, skipped: Counter[str]) -> Iterator
             skipped["texts have no label"] += 1
             continue
         stratum = "" if config.label_kind == "regression" else str(cells[0])
-        yield row._replace(label=stratum, group=row.group if config.group_column else digest(row.text), extra=cells)
-
-
-def digest(text: str) -> str:
-    """Return a short name of a text (hex), the same for the same text."""
-    return hashlib.blake2b(text.encode("utf-8", errors="surrogatepass"), digest_size=8).hexdigest()
+        yield row._replace(
+            label=stratum, group=row.group if config.group_column else group_of_text(row.text), extra=cells
+        )
 
 
 def _label_columns(config: LabelledTextConfig) -> tuple[str, ...]:

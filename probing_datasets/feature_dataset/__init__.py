@@ -13,7 +13,7 @@ from probing_datasets.feature_dataset.description import (
     FeatureKind,
     Probes,
 )
-from probing_datasets.feature_dataset.folders import dataset_names, load_feature_dataset, save_dataset
+from probing_datasets.feature_dataset.load_and_save import dataset_names, load_feature_dataset, save_dataset
 from probing_datasets.feature_dataset.validation import validate
 
 __all__ = [

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from probing_datasets.foundation.environment import fill_environment
 from probing_datasets.foundation.errors import SparseProbingError
-from probing_datasets.foundation.settings import fill_environment
 
 INTERRUPTED = 130
 

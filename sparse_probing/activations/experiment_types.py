@@ -14,7 +14,7 @@ from sparse_probing.activations.statistics import histogram
 from sparse_probing.activations.statistics.prepare import prepare_histogram
 from sparse_probing.activations.subset import activation_subset
 from sparse_probing.activations.subset.prepare import prepare_subset
-from sparse_probing.activations.tables.inputs import TableInputs
+from sparse_probing.activations.tables.table_inputs import TableInputs
 from sparse_probing.config import HarvestConfig, HarvestType
 
 Show = Callable[[RenderableType], object]

@@ -21,7 +21,7 @@ from sparse_probing.activations.harvesting.part_writer import PartWriter
 from sparse_probing.activations.harvesting.prepare import PreparedHarvest, prepare_harvest
 from sparse_probing.activations.model_pass.forward_pass import torch_threads
 from sparse_probing.activations.stores import ActivationStore
-from sparse_probing.activations.stores.format.arrays import array_keys
+from sparse_probing.activations.stores.format.stored_arrays import array_keys
 from sparse_probing.config import HarvestConfig
 from sparse_probing.config.sections import FOLDERS
 from sparse_probing.models import LanguageModel, LoadedModel, wrap_model

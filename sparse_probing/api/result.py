@@ -16,7 +16,7 @@ from sparse_probing.neurons import ranked_neurons
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sparse_probing.runs.planning.run import Run
+    from sparse_probing.runs.planning.run_record import Run
     from sparse_probing.saved_probes.saved_probe import SavedProbe
 
 
@@ -48,7 +48,7 @@ class Result:
             When the folder holds no run, or no task of it is finished.
         """
         from sparse_probing.runs.load_results import load_results
-        from sparse_probing.runs.planning.run import load_run
+        from sparse_probing.runs.planning.run_record import load_run
 
         rows = load_results(run)
         return cls(rows, load_run(Path(run)) if isinstance(run, str | Path) else run)
@@ -103,7 +103,7 @@ class Result:
         ProbeError
             When the rows are of arrays, or there is no such probe; the message lists those that exist.
         """
-        from sparse_probing.saved_probes.from_run import saved_probe  # here: it opens data set and tokenizer
+        from sparse_probing.saved_probes.from_run import probe_from_row  # here: it opens data set and tokenizer
 
         if self.run is None:
             raise ProbeError("Probes of arrays belong to no model. Probe a store to apply its probes to texts.")
@@ -115,7 +115,7 @@ class Result:
                 if rows.empty:
                     raise ProbeError(f"No probe has {column} {value!r}. There are: {', '.join(map(str, known))}.")
         best = rows.sort_values("train_f1_score", ascending=False, kind="stable").iloc[0]
-        return saved_probe(self.run.config, best)
+        return probe_from_row(self.run.config, best)
 
     def _n_controls(self) -> int:
         return self.rows.loc[self.rows["control"] != "", "control"].nunique()

@@ -24,7 +24,7 @@ from sparse_probing.neurons.ranked_neurons import best_neurons, write_ranked_neu
 from sparse_probing.reporting.figures.f1_over_k import f1_over_k
 from sparse_probing.reporting.figures.save_figure import save_figure
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 
 COLLECTIONS: tuple[CollectionName, ...] = ("natural_lang_id", "programming_lang_id")
 COMMANDS = """  python -m probing_datasets make {collection}

@@ -13,14 +13,14 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
-from sparse_probing.config.locations import harvest_submissions_folder
-from sparse_probing.runs.planning.run import RUN_RECORD, Run, find_run, one_key, settings_folder
+from sparse_probing.config.result_folders import harvest_submissions_folder
+from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, find_run, one_key, settings_folder
 from sparse_probing.runs.slurm.squeue import ask_about, live_submissions
 from sparse_probing.runs.status.logs import log_of_submission, log_of_task
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.status.table import describe_submissions, show_status
 from sparse_probing.runs.submissions import SUBMISSIONS, read_submissions
-from sparse_probing.runs.tasks.results import finished_tasks
+from sparse_probing.runs.tasks.published_results import finished_tasks
 
 Flags = Annotated[ProbingConfig, OmitArgPrefixes]
 HARVEST = "harvest"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from probing_datasets.feature_dataset import Aggregation
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import read_settings
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config.sections import at_least_one
 
 Cluster = Literal["debug", "local", "slurm"]

@@ -8,10 +8,10 @@ from typing import Literal
 
 from upath import UPath
 
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config.activations import ActivationsConfig
-from sparse_probing.config.locations import store_folder
+from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import Configuration, at_least_one, setting
 from sparse_probing.config.share import ShareConfig
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config.activations import ActivationsConfig
 from sparse_probing.config.execution import ExecutionConfig, HarvestFirstConfig, SlurmConfig
-from sparse_probing.config.locations import store_folder
 from sparse_probing.config.optimal import OptimalConfig
+from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import FOLDERS, Configuration, at_least_one
 from sparse_probing.config.share import ShareConfig
 

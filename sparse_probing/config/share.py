@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config.sections import at_least_one
 
 Item = TypeVar("Item")

@@ -16,13 +16,13 @@ from rich.console import Console
 
 from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError, TaskError
-from probing_datasets.foundation.settings import read_settings
-from sparse_probing.config.locations import dataset_name, model_name
+from sparse_probing.config.result_folders import dataset_name, model_name
 from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
 from sparse_probing.runs.load_results import load_results
-from sparse_probing.runs.planning.run import load_run
-from sparse_probing.runs.tasks.results import finished_tasks
+from sparse_probing.runs.planning.run_record import load_run
+from sparse_probing.runs.tasks.published_results import finished_tasks
 
 CHECKSUMS = "SHA256SUMS"
 

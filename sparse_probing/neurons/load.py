@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import CorruptTableError, TableError
-from probing_datasets.foundation.settings import read_settings
 
 CHECKSUMS = "SHA256SUMS"
 INSTALLED = Path(__file__).parent / "published"

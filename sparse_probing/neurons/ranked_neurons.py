@@ -8,7 +8,7 @@ import pandas as pd
 
 from probing_datasets.foundation.atomic_files import write_bytes
 from sparse_probing.runs.load_results import rows_of
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 
 CSV_COLUMNS = (
     "model",

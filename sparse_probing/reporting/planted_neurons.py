@@ -25,11 +25,12 @@ from tqdm import tqdm
 
 from probing_datasets.foundation.atomic_files import write_bytes, write_json
 from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.foundation.provenance import provenance
-from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config import RankingName
-from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from sparse_probing.probes.rankings import rank_neurons
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 from sparse_probing.reporting.figures.planted_neurons import planted_neurons
 from sparse_probing.reporting.figures.save_figure import save_figure
 

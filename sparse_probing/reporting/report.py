@@ -15,7 +15,7 @@ from sparse_probing.neurons.ranked_neurons import best_neurons, f1_by_layer, wri
 from sparse_probing.reporting.figures.f1_over_k import f1_over_k
 from sparse_probing.reporting.figures.save_figure import save_figure
 from sparse_probing.runs.load_results import rows_of
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 
 MOST_ROWS = 20
 """Values of k in a table; more are rounded up to powers of two."""

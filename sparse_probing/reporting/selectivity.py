@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from sparse_probing.runs.load_results import rows_of
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 
 KEYS = ["study", "feature", "layer", "basis", "trial", "fold", "ranking", "probe", "rank", "step", "k"]
 KEYS += ["ridge_multiplier", "n_candidates"]

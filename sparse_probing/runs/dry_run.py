@@ -10,12 +10,12 @@ from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_
 from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
 from sparse_probing.runs.harvest_first import expected_tasks, missing_harvests
 from sparse_probing.runs.planning.create_run import build_run
-from sparse_probing.runs.planning.inputs import open_inputs
-from sparse_probing.runs.planning.run import RUN_RECORD, Run, load_run
-from sparse_probing.runs.slurm.arrays import harvest_array, share_array, task_array
+from sparse_probing.runs.planning.run_inputs import open_inputs
+from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, load_run
+from sparse_probing.runs.slurm.job_arrays import harvest_array, share_array, task_array
 from sparse_probing.runs.slurm.sbatch import Array, batch_script, check_script
 from sparse_probing.runs.status.run_status import OPEN, run_status
-from sparse_probing.runs.tasks.results import check_results
+from sparse_probing.runs.tasks.published_results import check_results
 
 
 @dataclass(frozen=True)

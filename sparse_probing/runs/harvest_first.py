@@ -11,7 +11,7 @@ from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.stores import open_store
-from sparse_probing.activations.stores.manifest.header import HEADER
+from sparse_probing.activations.stores.manifest.plan_file import HEADER
 from sparse_probing.activations.stores.storage.files import file_exists
 from sparse_probing.config import ForwardPassConfig, HarvestConfig, ProbingConfig, ShareConfig
 from sparse_probing.runs.planning.create_run import cut_tasks

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
+from sparse_probing.runs.choose_tasks import open_tasks
 from sparse_probing.runs.executors import executor_of
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.planning.run import Run, settings_folder
-from sparse_probing.runs.slurm.squeue import no_answer
+from sparse_probing.runs.planning.run_record import Run, settings_folder
 from sparse_probing.runs.status.deaths import last_line
-from sparse_probing.runs.status.run_status import LIVE, OPEN, RunStatus, State, run_status
+from sparse_probing.runs.status.run_status import LIVE, RunStatus, run_status
 from sparse_probing.runs.status.waiting import wait_for_submissions
 from sparse_probing.runs.submissions import LAUNCH_LOCK, Submission
 
@@ -80,7 +80,7 @@ def launch(config: ProbingConfig, show: Show = logger.info) -> RunStatus | None:
     run = create_run(config)
     keys = list(config.share.of(list(run.tasks)))
     with locked(run.folder / LAUNCH_LOCK):
-        submission = executor.submit(run, _open_tasks(run, keys, config.execution.retry_failed))
+        submission = executor.submit(run, open_tasks(run, keys, config.execution.retry_failed))
     if on_slurm and run_status(run).keys(*LIVE):
         show(_describe([submission] if submission else [], f"--run {run.path}"))
         if not config.execution.wait:
@@ -110,29 +110,6 @@ def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
     if failures:
         hint = " Use --retry_failed to run failed tasks again." if {*keys} & {*status.keys("failed")} else ""
         raise TaskError(f"{len(failures)} parts of the run failed; the others are kept.{hint}\n" + "\n".join(failures))
-
-
-def _open_tasks(run: Run, keys: list[str], retry_failed: bool) -> list[str]:
-    """Return the given tasks that are neither finished nor running; warn of those that died twice in a row."""
-    status = run_status(run)
-    if status.keys("unknown"):
-        raise TaskError(no_answer(run.folder))
-    states: tuple[State, ...] = (*OPEN, "failed") if retry_failed else OPEN
-    open_keys = [key for key in keys if status.tasks[key].state in states]
-    logger.info("%d tasks, %d to run, in %s", len(run.tasks), len(open_keys), run.path)
-
-    dying = [status.tasks[key] for key in open_keys if status.tasks[key].n_deaths > 1]
-    if dying:
-        first = dying[0]
-        log = f"The log {first.log} ends with: {last_line(first.log)}" if first.log else first.message
-        logger.warning(
-            "The jobs of %d tasks died %d times in a row before the tasks began, and will probably die again. "
-            "Fix the cause. %s",
-            len(dying),
-            first.n_deaths,
-            log,
-        )
-    return open_keys
 
 
 def _describe(submissions: list[Submission], flags: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probing_datasets.foundation.errors import TaskError
-from sparse_probing.runs.planning.run import RUN_RECORD, Run, load_run
-from sparse_probing.runs.tasks.results import ROWS, finished_tasks, task_folder
+from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, load_run
+from sparse_probing.runs.tasks.published_results import ROWS, finished_tasks, task_folder
 from sparse_probing.studies.base.result_rows import LOGS, read_rows
 
 if TYPE_CHECKING:

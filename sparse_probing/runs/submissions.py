@@ -19,7 +19,7 @@ from typing import Literal
 from probing_datasets.foundation.atomic_files import write_json
 from sparse_probing.config import Cluster, ShareConfig
 from sparse_probing.runs.locks import is_locked
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 
 SUBMISSIONS = "submissions"
 RECORD = "submission.json"

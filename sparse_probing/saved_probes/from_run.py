@@ -14,7 +14,7 @@ from sparse_probing.config import ProbingConfig
 from sparse_probing.saved_probes.saved_probe import SavedProbe
 
 
-def saved_probe(config: ProbingConfig, row: Mapping[str, Any]) -> SavedProbe:
+def probe_from_row(config: ProbingConfig, row: Mapping[str, Any]) -> SavedProbe:
     """Return the probe of a row of a run.
 
     Parameters

@@ -6,37 +6,37 @@ from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.studies import (
     all_neurons,
+    compare_rankings,
     dense,
+    heuristic_sweep,
     l1_path,
     multinomial,
     pruning,
     regression,
-    selection,
     single_neurons,
-    sweep,
     telescopic,
 )
 from sparse_probing.studies.base.study import NO_RANKING, WITHOUT_RANDOM_NEURONS, Study
 from sparse_probing.studies.base.variants import neurons_and_rotations, rotations
-from sparse_probing.studies.optimal import filtering as optimal_filtering
+from sparse_probing.studies.optimal import compare_ridges as optimal_tuning
+from sparse_probing.studies.optimal import filter_loss as optimal_filtering
 from sparse_probing.studies.optimal import pruning as optimal_pruning
 from sparse_probing.studies.optimal import sweep as optimal_sweep
-from sparse_probing.studies.optimal import tuning as optimal_tuning
 from sparse_probing.studies.optimal.candidates import filter_ranking, regression_filter_ranking
 
 STUDIES: dict[StudyName, Study] = {
     "dense_probe": Study(dense.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS, tunes=True),
     "enumerate_monosemantic": Study(single_neurons.fit),
     "all_neurons": Study(all_neurons.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
-    "heuristic_sparsity_sweep": Study(sweep.fit, tunes=True),
+    "heuristic_sparsity_sweep": Study(heuristic_sweep.fit, tunes=True),
     # The paper's fast sweep saved iterations; here all k together cost less than one did there.
-    "fast_heuristic_sparsity_sweep": Study(sweep.fit, tunes=True),
+    "fast_heuristic_sparsity_sweep": Study(heuristic_sweep.fit, tunes=True),
     "telescopic_sparsity_sweep": Study(telescopic.fit, controls=WITHOUT_RANDOM_NEURONS),
     "tune_telescoping_sparsity_sweep": Study(telescopic.fit_tuned, controls=WITHOUT_RANDOM_NEURONS),
     "l1_path": Study(l1_path.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
     "iterative_pruning": Study(pruning.fit, controls=WITHOUT_RANDOM_NEURONS),
     "compare_feature_selection": Study(
-        selection.fit, rankings=selection.COMPARED, controls=WITHOUT_RANDOM_NEURONS, tunes=True
+        compare_rankings.fit, rankings=compare_rankings.COMPARED, controls=WITHOUT_RANDOM_NEURONS, tunes=True
     ),
     "multinomial_sweep": Study(multinomial.fit, kind="multiclass"),
     "dense_regression_probe": Study(
@@ -63,7 +63,7 @@ STUDIES: dict[StudyName, Study] = {
     ),
     # Baselines: what directions without a meaning can do. Random neurons of a rotated layer are a random subspace.
     "rotation_baseline": Study(
-        partial(sweep.fit, ranking="random"), rankings=("random",), bases=rotations, controls=()
+        partial(heuristic_sweep.fit, ranking="random"), rankings=("random",), bases=rotations, controls=()
     ),
     "rotation_baseline_dxd": Study(telescopic.fit, bases=rotations, controls=()),
     "iterative_pruning_rotation_baseline_dxd": Study(single_neurons.fit, bases=neurons_and_rotations, controls=()),

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config import ProbingConfig
-from sparse_probing.probes.controls import exchangeable_units
+from sparse_probing.probes.inference.corrected_p_values import corrected_p_values
 from sparse_probing.probes.inference.permutation_test import distance_from_chance, max_statistic_test
-from sparse_probing.probes.inference.roc_auc_interval import roc_inference
-from sparse_probing.probes.inputs.validation import Floats
+from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
+from sparse_probing.probes.shuffled_labels import exchangeable_units
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.metrics import classification, classification_without_areas
 from sparse_probing.studies.base.result_rows import FittedProbe
@@ -36,7 +35,7 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     for start in range(0, data.width, BLOCK):
         block = data.select(np.arange(start, min(start + BLOCK, data.width)))
         probes += _fit_block(data, block, config.fit.regularization, config.statistics.confidence)
-    corrected = _corrected(np.array([probe.further["p_value"] for probe in probes]))
+    corrected = corrected_p_values(np.array([probe.further["p_value"] for probe in probes]))
     adjusted = _max_statistic_p_values(data, config.statistics.n_permutations)
     order = np.argsort([-probe.metrics["train_f1_score"] for probe in probes], kind="stable")
     return [
@@ -77,17 +76,6 @@ def _fit_block(data: FeatureData, block: SelectedNeurons, C: float, confidence: 
 
 def _with_columns(probe: FittedProbe, columns: Mapping[str, float | None]) -> FittedProbe:
     return replace(probe, further={**probe.further, **columns})
-
-
-def _corrected(p_values: Floats) -> NDArray:
-    """Return p-values corrected over those that are known (Benjamini-Hochberg); NaN where unknown."""
-    from scipy.stats import false_discovery_control  # here: the import takes most of a second in every job
-
-    known = np.isfinite(p_values)
-    corrected = np.full(len(p_values), np.nan)
-    if known.any():
-        corrected[known] = false_discovery_control(p_values[known])
-    return corrected
 
 
 def _max_statistic_p_values(data: FeatureData, n_permutations: int) -> list[float | None]:

@@ -11,7 +11,7 @@ from benchmarks._memory import resident_memory
 from benchmarks.growth_of_probing import MEASURED, GrowthConfig, Size, compare_time, save_planted, settings
 from sparse_probing.activations.stores import open_store
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.tasks.results import ROWS, task_folder
+from sparse_probing.runs.tasks.published_results import ROWS, task_folder
 from sparse_probing.runs.tasks.run_task import run_task
 from sparse_probing.studies.base.result_rows import read_rows
 

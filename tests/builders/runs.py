@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import (
     LOGS,
     Submission,
@@ -18,8 +18,8 @@ from sparse_probing.runs.submissions import (
     record_submission,
     submission_folder,
 )
-from sparse_probing.runs.tasks.attempts import begin_attempt, fail_attempt
-from sparse_probing.runs.tasks.results import RECORD, ROWS, publish, task_folder
+from sparse_probing.runs.tasks.attempt_records import begin_attempt, fail_attempt
+from sparse_probing.runs.tasks.published_results import RECORD, ROWS, publish, task_folder
 
 PLANTED_FLAGS = ["--model", "tiny", "--feature_dataset", "made.tiny.16.-1", "--cluster", "debug"]
 """Flags of stage 2 on the data set and activations of the fixture `plant`."""

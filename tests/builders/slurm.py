@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sparse_probing.runs.planning.run import load_run
-from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
+from sparse_probing.runs.planning.run_record import load_run
+from sparse_probing.runs.tasks.published_results import ROWS, read_record, task_folder
 
 REPOSITORY = Path(__file__).parents[2]
 ONE_MACHINE = REPOSITORY / "tests" / "slurm" / "one_machine.py"

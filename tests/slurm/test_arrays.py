@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import probing_experiment
-from sparse_probing.runs.tasks.results import ROWS, task_folder
+from sparse_probing.runs.tasks.published_results import ROWS, task_folder
 from tests.builders.runs import flip_byte, folder_with_traps, noise_labels
 
 SCRIPT = Path(probing_experiment.__file__)

@@ -22,13 +22,13 @@ from tyro.conf import Suppress
 from probing_datasets.building.annotation import AnnotatedText
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import last_position
+from probing_datasets.building.groups import group_of_text
 from probing_datasets.building.sequences import OpenTokenizer, open_tokenizer
 from probing_datasets.building.sources import SourceColumns, TextRow, read_source
 from probing_datasets.building.text_endings import keep_ends
 from probing_datasets.building.text_sampling import draw_texts
 from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, chat_prompt, spells_special_token
 from probing_datasets.collections.emotional_state.states import emotional_state
-from probing_datasets.collections.labelled_text import digest
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make_config import CollectionName, MakeConfig
@@ -110,5 +110,5 @@ def _messages(config: EmotionalStateConfig, opened: OpenTokenizer, skipped: Coun
         elif spells_special_token(opened.tokenizer, row.text):
             skipped["messages spell a special token"] += 1
         else:
-            group = row.group if config.group_column else digest(row.text)
+            group = row.group if config.group_column else group_of_text(row.text)
             yield row._replace(label=state, group=group, extra=())

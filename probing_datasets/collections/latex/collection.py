@@ -20,7 +20,7 @@ from probing_datasets.building.candidate_positions import every_position
 from probing_datasets.building.sequences import cut_texts
 from probing_datasets.building.sources import TextRow
 from probing_datasets.building.text_sampling import read_texts
-from probing_datasets.collections.latex.spans import Part, find_spans
+from probing_datasets.collections.latex.labelled_parts import Part, find_spans
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.make_config import CollectionName, MakeConfig
 

@@ -11,13 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-DISPLAY_ENVIRONMENTS = (
-    *("displaymath", "equation", "align", "alignat", "flalign", "gather", "multline", "eqnarray"),
-    *("dmath", "dgroup", "IEEEeqnarray", "mathpar"),
-)
-INLINE_ENVIRONMENTS = ("math",)
-MATH_ENVIRONMENTS = frozenset([*DISPLAY_ENVIRONMENTS, *INLINE_ENVIRONMENTS])
-"""Environments that are formulas, without their starred forms."""
+from probing_datasets.collections.latex.environments import MATH_ENVIRONMENTS
 
 VERBATIM = re.compile(
     r"\\begin\s*\{(verbatim|Verbatim|lstlisting|minted|comment|alltt|filecontents)(\*?)\}.*?(?:\\end\s*\{\1\2\}|\Z)",

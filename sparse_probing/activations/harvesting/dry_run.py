@@ -9,12 +9,12 @@ from rich.text import Text
 from sparse_probing.activations.harvesting.existing_stores import has_other_store
 from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.stores import STORES
-from sparse_probing.activations.stores.manifest.disk import required_bytes
+from sparse_probing.activations.stores.manifest.disk_space import required_bytes
 from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.activations.stores.storage.files import free_space
 from sparse_probing.activations.stores.storage.locations import StorePath
 from sparse_probing.config import HarvestConfig
-from sparse_probing.config.locations import model_name
+from sparse_probing.config.result_folders import model_name
 
 OTHER_STORE = "  ANOTHER STORE exists there. It is refused, or deleted with --overwrite."
 

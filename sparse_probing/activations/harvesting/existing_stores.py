@@ -10,8 +10,8 @@ from probing_datasets.foundation.errors import CorruptStoreError
 from sparse_probing.activations.harvesting.prepare import PreparedHarvest, existing_header
 from sparse_probing.activations.store_operations.repair import reopen_damaged_parts
 from sparse_probing.activations.stores import STORES, ActivationStore, open_store
-from sparse_probing.activations.stores.manifest.disk import check_free_space, required_bytes
-from sparse_probing.activations.stores.manifest.header import HEADER
+from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes
+from sparse_probing.activations.stores.manifest.plan_file import HEADER
 from sparse_probing.activations.stores.manifest.provenance import write_provenance
 from sparse_probing.activations.stores.manifest.row_index import ROWS, encode_rows, read_rows
 from sparse_probing.activations.stores.storage.checksums import FileRecord

@@ -12,8 +12,8 @@ from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, grid_rows, probed_rows, sequence_rows
 from probing_datasets.foundation.errors import CorruptStoreError, StoreFormatError
 from sparse_probing.activations.inputs import fingerprint, load_inputs
-from sparse_probing.activations.stores.manifest.disk import required_bytes
-from sparse_probing.activations.stores.manifest.header import HEADER, Header
+from sparse_probing.activations.stores.manifest.disk_space import required_bytes
+from sparse_probing.activations.stores.manifest.plan_file import HEADER, Header
 from sparse_probing.activations.stores.plan import STORED_DTYPES, StorePlan, choose_part_rows
 from sparse_probing.activations.stores.storage.files import file_exists, free_space
 from sparse_probing.activations.stores.storage.locations import StorePath

@@ -17,7 +17,7 @@ from sparse_probing.activations.statistics.checkpoints import Share, counted_blo
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
 from sparse_probing.activations.statistics.token_classes import TokenClass, TokenNumbers, token_classes
 from sparse_probing.activations.statistics.top_examples import MAX_TOKENS
-from sparse_probing.activations.tables.inputs import TableInputs, load_table_inputs
+from sparse_probing.activations.tables.table_inputs import TableInputs, load_table_inputs
 from sparse_probing.config import HarvestConfig
 
 ALGORITHM_VERSION = 1

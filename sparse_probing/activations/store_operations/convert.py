@@ -12,9 +12,9 @@ from tqdm import tqdm
 from probing_datasets.foundation.errors import ActivationError
 from sparse_probing.activations.store_operations.repair import reopen_damaged_copies
 from sparse_probing.activations.stores import STORES, ActivationStore
-from sparse_probing.activations.stores.format.arrays import ArrayKey, array_keys
 from sparse_probing.activations.stores.format.read_part import TENSOR_DTYPES
-from sparse_probing.activations.stores.manifest.disk import check_free_space, required_bytes
+from sparse_probing.activations.stores.format.stored_arrays import ArrayKey, array_keys
+from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes
 from sparse_probing.activations.stores.manifest.provenance import read_provenance, write_provenance
 from sparse_probing.activations.stores.storage.locations import StorePath
 from sparse_probing.config import Precision, StoreKind

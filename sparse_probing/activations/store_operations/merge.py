@@ -11,7 +11,7 @@ from sparse_probing.activations.store_operations.repair import reopen_damaged_co
 from sparse_probing.activations.stores import STORES, ActivationStore
 from sparse_probing.activations.stores.format.blocks import REPAIR
 from sparse_probing.activations.stores.manifest.creation import check_same_plan, check_same_rows
-from sparse_probing.activations.stores.manifest.disk import check_free_space, required_bytes, storage_errors
+from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes, storage_errors
 from sparse_probing.activations.stores.manifest.provenance import read_provenance, write_provenance
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import file_exists, read_file, write_file

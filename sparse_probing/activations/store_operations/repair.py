@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from probing_datasets.foundation.errors import CorruptStoreError
 from sparse_probing.activations.stores.activation_store import ActivationStore
-from sparse_probing.activations.stores.manifest.verification import Damage
+from sparse_probing.activations.stores.manifest.damage import Damage
 
 logger = logging.getLogger(__name__)
 

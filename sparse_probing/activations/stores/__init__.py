@@ -3,7 +3,7 @@
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores.activation_store import ActivationStore
 from sparse_probing.activations.stores.hdf5_store import HDF5Store
-from sparse_probing.activations.stores.manifest.header import Header
+from sparse_probing.activations.stores.manifest.plan_file import Header
 from sparse_probing.activations.stores.storage.locations import StorePath
 from sparse_probing.activations.stores.zarr_store import ZarrStore
 

@@ -23,19 +23,19 @@ from typing import Self
 import numpy as np
 
 from probing_datasets.foundation.errors import StoreError
-from sparse_probing.activations.stores.format.arrays import Activations, check_activations, stored_arrays
 from sparse_probing.activations.stores.format.readable_layers import ReadableLayers
+from sparse_probing.activations.stores.format.stored_arrays import Activations, check_activations, stored_arrays
 from sparse_probing.activations.stores.manifest.creation import check_same_rows, create_or_resume
-from sparse_probing.activations.stores.manifest.disk import leftovers, storage_errors
-from sparse_probing.activations.stores.manifest.header import Header
-from sparse_probing.activations.stores.manifest.part_records import PartLedger, PartRecord
-from sparse_probing.activations.stores.manifest.row_index import ROWS, RowIndex, encode_rows, read_rows
-from sparse_probing.activations.stores.manifest.verification import (
+from sparse_probing.activations.stores.manifest.damage import (
     Damage,
     damaged_metadata,
     damaged_part,
     damaged_sizes,
 )
+from sparse_probing.activations.stores.manifest.disk_space import leftovers, storage_errors
+from sparse_probing.activations.stores.manifest.part_records import PartLedger, PartRecord
+from sparse_probing.activations.stores.manifest.plan_file import Header
+from sparse_probing.activations.stores.manifest.row_index import ROWS, RowIndex, encode_rows, read_rows
 from sparse_probing.activations.stores.number_ranges import number_ranges, show_ranges
 from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.activations.stores.storage.checksums import FileRecord

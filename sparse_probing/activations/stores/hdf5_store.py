@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 
 from sparse_probing.activations.stores.activation_store import ActivationStore
-from sparse_probing.activations.stores.format.arrays import FILL_VALUES, StoredArray, stored_arrays
 from sparse_probing.activations.stores.format.blocks import BlockLayout
 from sparse_probing.activations.stores.format.hdf5_parts import VALUES, encode_hdf5, hdf5_layout, memory_file
+from sparse_probing.activations.stores.format.stored_arrays import FILL_VALUES, StoredArray, stored_arrays
 from sparse_probing.activations.stores.plan import StorePlan
 
 METADATA = "activations.h5"

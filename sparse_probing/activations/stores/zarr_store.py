@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from sparse_probing.activations.stores.activation_store import ActivationStore
-from sparse_probing.activations.stores.format.arrays import FILL_VALUES, StoredArray, stored_arrays
 from sparse_probing.activations.stores.format.blocks import BlockLayout
-from sparse_probing.activations.stores.format.shards import encode_shard, shard_layout
+from sparse_probing.activations.stores.format.shard_bytes import encode_shard, shard_layout
+from sparse_probing.activations.stores.format.stored_arrays import FILL_VALUES, StoredArray, stored_arrays
 from sparse_probing.activations.stores.plan import StorePlan
 
 METADATA = "zarr.json"

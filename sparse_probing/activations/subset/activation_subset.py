@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from sparse_probing.activations.model_pass.forward_pass import torch_threads
 from sparse_probing.activations.subset.derived_tables import write_derived_tables
-from sparse_probing.activations.subset.parts import compute_part, part_file, write_part
 from sparse_probing.activations.subset.prepare import PreparedSubset, prepare_subset
+from sparse_probing.activations.subset.subset_parts import compute_part, part_file, write_part
 from sparse_probing.activations.tables.result_folder import create_or_resume_folder
 from sparse_probing.config import HarvestConfig
 

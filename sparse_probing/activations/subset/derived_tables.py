@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from probing_datasets.building.tokenization import decoded_vocabulary
 from probing_datasets.foundation.atomic_files import atomic_file
 from sparse_probing.activations.subset.neurons import Neuron
-from sparse_probing.activations.subset.parts import part_file, read_columns
+from sparse_probing.activations.subset.subset_parts import part_file, read_columns
 from sparse_probing.activations.subset.token_summary import token_summary
-from sparse_probing.activations.tables.inputs import TableInputs
 from sparse_probing.activations.tables.result_folder import complete_folder, is_complete
+from sparse_probing.activations.tables.table_inputs import TableInputs
 
 TOKEN_SUMMARY = "token_summary.parquet"
 

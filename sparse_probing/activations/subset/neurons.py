@@ -11,7 +11,7 @@ import pandas as pd
 from probing_datasets.foundation.errors import ModelError, SettingsError
 from probing_datasets.model_names import model_slug
 from sparse_probing.config import ActivationsConfig, NeuronSubsetConfig
-from sparse_probing.config.locations import dataset_name
+from sparse_probing.config.result_folders import dataset_name
 
 SHOWN = 5
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, grid_rows
 from sparse_probing.activations.subset.neurons import Neuron, check_neurons, select_neurons
-from sparse_probing.activations.subset.parts import part_file
-from sparse_probing.activations.tables.inputs import TableInputs, load_table_inputs
+from sparse_probing.activations.subset.subset_parts import part_file
+from sparse_probing.activations.tables.table_inputs import TableInputs, load_table_inputs
 from sparse_probing.config import HarvestConfig
 
 ALGORITHM_VERSION = 1

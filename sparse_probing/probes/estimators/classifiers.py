@@ -14,7 +14,8 @@ from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.l2.logistic import fit_dense, fit_nested_top_k
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 from sparse_probing.probes.metrics.classification import classification_metrics
-from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from sparse_probing.probes.rankings import rank_neurons
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 
 
 class TopKProbe(BinaryProbe):

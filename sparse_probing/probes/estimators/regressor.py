@@ -13,8 +13,8 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.linear import DTYPES, LinearProbe
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.l2.ridge import fit_nested_top_k_regression, forward_selection
-from sparse_probing.probes.rankings import top_neurons
 from sparse_probing.probes.rankings.regression_and_multiclass import absolute_correlation
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 
 
 def most_correlated(X: ArrayLike, y: ArrayLike, k: int) -> Integers:

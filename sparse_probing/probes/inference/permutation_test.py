@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.controls import shuffled_labels
 from sparse_probing.probes.inputs.blocks import column_blocks
 from sparse_probing.probes.inputs.validation import Floats, check_activations, check_labels
+from sparse_probing.probes.shuffled_labels import shuffled_labels
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def max_statistic_test(
     labels : (n,) array
     sequences : (n,) array of int
         Units whose labels are exchanged, as in
-        :func:`sparse_probing.probes.controls.shuffled_labels`: whole sequences where each has one
+        :func:`sparse_probing.probes.shuffled_labels.shuffled_labels`: whole sequences where each has one
         label, otherwise rows. Pass the group of every row where sequences of a group depend on each
         other.
     n_permutations : int

@@ -20,10 +20,10 @@ from sparse_probing.probes.inputs.validation import (
     check_labelled_rows,
     check_rows,
 )
-from sparse_probing.probes.rankings.chance import random_order
 from sparse_probing.probes.rankings.class_means import f_statistic, mean_difference, standardised_mean_difference
 from sparse_probing.probes.rankings.linear_models import l1_logistic, linear_svm
 from sparse_probing.probes.rankings.order_statistics import area_under_roc, mutual_information
+from sparse_probing.probes.rankings.random_order import random_order
 
 LayerRanking = Callable[[NDArray, Sequence[LabelledRows], Sequence[np.random.Generator]], Floats]
 """``ranking(X (N, d), features, rngs) -> scores (n_features, d)``: larger is better."""
@@ -98,23 +98,6 @@ def rank_neurons(X: ArrayLike, y: ArrayLike, ranking: str, rng: np.random.Genera
     activations, labels = check_rows(X, y)
     (scores,) = rank_layer(activations, [LabelledRows(np.arange(len(labels)), labels)], ranking, [rng])
     return scores
-
-
-def top_neurons(scores: ArrayLike, k: int) -> Integers:
-    """Return the indices (k,) of the ``k`` best scores, best first; of equal scores the lower index first.
-
-    Raises
-    ------
-    ProbeError
-        If a score is NaN, or ``k`` is not between 1 and the number of scores.
-    """
-    scores = np.asarray(scores, dtype=np.float64)
-    if np.isnan(scores).any():
-        raise ProbeError("A ranking score is NaN. Check the activations behind it.")
-    if not 1 <= k <= len(scores):
-        d = len(scores)
-        raise ProbeError(f"Cannot take the top {k} of {d} neurons. Choose k between 1 and {d}.")
-    return np.argsort(-scores, kind="stable")[:k].astype(np.int64)
 
 
 def constant_columns(X: NDArray, columns: Integers, row: Integers) -> Integers:

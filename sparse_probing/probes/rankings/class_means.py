@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparse_probing.probes.inputs.validation import Booleans, Floats, LabelledRows
-from sparse_probing.probes.rankings.sums import ratio_or_zero, sets_of_rows, sums_over_sets
+from sparse_probing.probes.rankings.row_sums import ratio_or_zero, sets_of_rows, sums_over_sets
 
 Generators = Sequence[np.random.Generator]
 

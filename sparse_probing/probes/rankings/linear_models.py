@@ -18,7 +18,7 @@ from scipy.special import expit
 
 from sparse_probing.probes.inputs.blocks import tiles
 from sparse_probing.probes.inputs.validation import Floats, Integers, LabelledRows
-from sparse_probing.probes.rankings.sums import moments, product, sets_of_rows
+from sparse_probing.probes.rankings.row_sums import moments, product, sets_of_rows
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from sparse_probing.probes.inputs.blocks import column_blocks
 from sparse_probing.probes.inputs.scaling import centre_rows
 from sparse_probing.probes.inputs.validation import Floats, LabelledRows, check_classes, check_targets
 from sparse_probing.probes.rankings import constant_columns, rank_layer
-from sparse_probing.probes.rankings.sums import ratio_or_zero
+from sparse_probing.probes.rankings.row_sums import ratio_or_zero
 
 TargetRanking = Callable[[ArrayLike, ArrayLike], Floats]
 """``ranking(X (n, d), targets (n,)) -> scores (d,)``: larger is better."""

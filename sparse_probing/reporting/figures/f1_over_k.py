@@ -12,7 +12,7 @@ from matplotlib.ticker import ScalarFormatter
 
 from probing_datasets.model_names import model_slug
 from sparse_probing.runs.load_results import rows_of
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 
 COLUMNS = 3
 PANEL_SIZE = (3.4, 2.6)

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from sparse_probing.config import Cluster, ExecutionConfig, SlurmConfig
 from sparse_probing.runs.executors.local_workers import LocalWorkers
-from sparse_probing.runs.executors.slurm_arrays import SlurmArrays
+from sparse_probing.runs.executors.slurm import SlurmArrays
 from sparse_probing.runs.executors.this_process import ThisProcess
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.status.run_status import RunStatus
 from sparse_probing.runs.submissions import Submission
 

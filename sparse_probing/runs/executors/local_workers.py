@@ -15,14 +15,14 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from probing_datasets.foundation.command_line import INTERRUPTED
+from probing_datasets.foundation.environment import read_settings, safe_import_path
 from probing_datasets.foundation.errors import TaskError
-from probing_datasets.foundation.settings import read_settings, safe_import_path
 from sparse_probing.config import Cluster
 from sparse_probing.runs.executors.this_process import ThisProcess
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import Submission, record_submission
-from sparse_probing.runs.tasks.attempt_task import attempt_task
-from sparse_probing.runs.tasks.attempts import last_attempts
+from sparse_probing.runs.tasks.attempt_records import last_attempts
+from sparse_probing.runs.tasks.entry_points import attempt_task
 
 DEAD_WORKER = (
     "A worker process died, perhaps because there was too little memory. Finished tasks are kept: "

@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from sparse_probing.config import Cluster
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.status.run_status import RunStatus
 from sparse_probing.runs.status.waiting import wait_for_tasks
 from sparse_probing.runs.submissions import Submission, alive_lock, new_submission, record_submission
-from sparse_probing.runs.tasks.attempt_task import attempt_task
+from sparse_probing.runs.tasks.entry_points import attempt_task
 
 
 class ThisProcess:

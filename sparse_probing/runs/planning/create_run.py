@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.config import ProbingConfig, StudyName
-from sparse_probing.runs.planning.inputs import open_inputs
-from sparse_probing.runs.planning.run import Run, Task, name_run, record_run
+from sparse_probing.runs.planning.run_inputs import open_inputs
+from sparse_probing.runs.planning.run_record import Run, Task, name_run, record_run
 from sparse_probing.studies import STUDIES, check_studies
 
 

@@ -8,11 +8,11 @@ the tasks.
 from __future__ import annotations
 
 from sparse_probing.config import HarvestConfig, ProbingConfig
-from sparse_probing.config.locations import harvest_submissions_folder
+from sparse_probing.config.result_folders import harvest_submissions_folder
 from sparse_probing.runs.harvest_first import expected_tasks
 from sparse_probing.runs.locks import locked
-from sparse_probing.runs.planning.run import settings_folder
-from sparse_probing.runs.slurm.arrays import harvest_array, share_array
+from sparse_probing.runs.planning.run_record import settings_folder
+from sparse_probing.runs.slurm.job_arrays import harvest_array, share_array
 from sparse_probing.runs.slurm.sbatch import submit_array
 from sparse_probing.runs.slurm.squeue import live_submissions
 from sparse_probing.runs.submissions import LAUNCH_LOCK, Submission

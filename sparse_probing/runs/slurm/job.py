@@ -19,7 +19,7 @@ from submitit.core.utils import DelayedSubmission, JobPaths
 from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.runs.submissions import LOGS, mark_ended
-from sparse_probing.runs.tasks.attempt_task import harvest_share, run_entry, run_share
+from sparse_probing.runs.tasks.entry_points import harvest_share, run_entry, run_share
 
 CALLS = "calls.json"
 

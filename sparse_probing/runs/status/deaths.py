@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import Submission, job_files
-from sparse_probing.runs.tasks.attempts import Attempt
+from sparse_probing.runs.tasks.attempt_records import Attempt
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import LOGS, SUBMISSIONS, Submission, job_files, read_submissions
-from sparse_probing.runs.tasks.attempts import attempts_of
-from sparse_probing.runs.tasks.results import read_record
+from sparse_probing.runs.tasks.attempt_records import attempts_of
+from sparse_probing.runs.tasks.published_results import read_record
 
 LAST_LINES = 40
 

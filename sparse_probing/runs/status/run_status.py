@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.slurm.squeue import Job, ask_about
 from sparse_probing.runs.status.deaths import Death, find_deaths
 from sparse_probing.runs.submissions import Submission, is_alive, read_submissions
-from sparse_probing.runs.tasks.attempts import Attempt, last_attempts
-from sparse_probing.runs.tasks.results import CheckedResult, check_results
+from sparse_probing.runs.tasks.attempt_records import Attempt, last_attempts
+from sparse_probing.runs.tasks.published_results import CheckedResult, check_results
 
 State = Literal["done", "running", "pending", "failed", "lost", "died", "corrupt", "todo", "unknown"]
 """The state of a task.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sparse_probing.runs.planning.run import Run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.slurm.squeue import ask_about, is_live
 from sparse_probing.runs.status.run_status import LIVE, RunStatus, run_status
 from sparse_probing.runs.submissions import read_submissions

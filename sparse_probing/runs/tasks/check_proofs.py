@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from sparse_probing.probes.optimal.proofs.verify import Verdict
-from sparse_probing.runs.planning.run import Run
-from sparse_probing.runs.tasks.results import ROWS, finished_tasks, task_folder
+from sparse_probing.runs.planning.run_record import Run
+from sparse_probing.runs.tasks.published_results import ROWS, finished_tasks, task_folder
 from sparse_probing.runs.tasks.task_data import task_data
 from sparse_probing.studies.base.result_rows import SCHEMA
-from sparse_probing.studies.optimal.verification import verify_row
+from sparse_probing.studies.optimal.verify_row import verify_row
 
 Row = dict[str, Any]
 

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.provenance import provenance
-from probing_datasets.foundation.settings import read_settings
-from sparse_probing.runs.planning.run import Run, load_run
-from sparse_probing.runs.tasks.checkpoints import INTERRUPTED, Checkpoints
-from sparse_probing.runs.tasks.results import publish, read_record
+from sparse_probing.runs.planning.run_record import Run, load_run
+from sparse_probing.runs.tasks.partial_rows import INTERRUPTED, Checkpoints
+from sparse_probing.runs.tasks.published_results import publish, read_record
 from sparse_probing.runs.tasks.task_data import task_data
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.fit_variant import add_failures, fit_variant

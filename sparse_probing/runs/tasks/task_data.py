@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows, ProbedRows, feature_rows
 from probing_datasets.foundation.errors import DatasetError, StoreError
-from sparse_probing.runs.planning.inputs import Inputs, open_inputs
-from sparse_probing.runs.planning.run import Run, Task
+from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
+from sparse_probing.runs.planning.run_record import Run, Task
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.feature_splits import split_features

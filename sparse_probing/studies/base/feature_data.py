@@ -14,7 +14,7 @@ from probing_datasets.feature_dataset import FeatureKind
 from sparse_probing.probes.inputs.scaling import Standardiser
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.l2.logistic import LogisticFit
-from sparse_probing.probes.rankings import top_neurons
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.variants import NEURONS, Variant
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sparse_probing.config import ProbingConfig, StudyName
-from sparse_probing.config.locations import dataset_name
+from sparse_probing.config.result_folders import dataset_name
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.result_rows import FittedProbe
 

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.bases import BASES
-from sparse_probing.probes.controls import exchangeable_units, shuffled_labels
+from sparse_probing.probes.shuffled_labels import exchangeable_units, shuffled_labels
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows, random_numbers
 from sparse_probing.studies.base.feature_splits import FeatureSplit
 from sparse_probing.studies.base.variants import Variant

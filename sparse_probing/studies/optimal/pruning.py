@@ -11,7 +11,7 @@ from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.metrics import classification
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.optimal.candidates import candidates
-from sparse_probing.studies.optimal.rows import probes_of
+from sparse_probing.studies.optimal.optimal_probes import probes_of
 
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:

@@ -10,7 +10,7 @@ import pytest
 
 from probing_datasets.foundation import errors
 from probing_datasets.foundation.command_line import run_command
-from probing_datasets.foundation.settings import COMMAND_DEFAULTS
+from probing_datasets.foundation.environment import COMMAND_DEFAULTS
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
 

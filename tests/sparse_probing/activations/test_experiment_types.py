@@ -6,7 +6,7 @@ import pytest
 
 from sparse_probing.activations.experiment_types import EXPERIMENTS
 from sparse_probing.config import HarvestConfig, HarvestType
-from sparse_probing.config.locations import tables_folder
+from sparse_probing.config.result_folders import tables_folder
 from tests.builders.harvests import HOOK
 
 

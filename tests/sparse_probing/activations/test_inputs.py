@@ -2,7 +2,7 @@
 
 from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.inputs import fingerprint, load_inputs
-from sparse_probing.activations.tables.inputs import load_table_inputs
+from sparse_probing.activations.tables.table_inputs import load_table_inputs
 from tests.builders.harvests import HOOK
 
 

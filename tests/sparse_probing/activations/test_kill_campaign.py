@@ -14,7 +14,7 @@ from benchmarks.kill_campaign import campaign, claims_hold, make_kinds
 from probing_datasets.foundation.atomic_files import temporary_sibling
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores import STORES, ActivationStore
-from sparse_probing.activations.stores.manifest.header import HEADER
+from sparse_probing.activations.stores.manifest.plan_file import HEADER
 from sparse_probing.activations.stores.plan import StorePlan
 
 N_PARTS = 3

@@ -8,9 +8,9 @@ import probing_experiment
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.planning.run import settings_folder
+from sparse_probing.runs.planning.run_record import settings_folder
 from sparse_probing.runs.submissions import alive_lock, read_submissions
-from sparse_probing.runs.tasks import attempt_task as entry
+from sparse_probing.runs.tasks import entry_points as entry
 from tests.builders.runs import PLANTED_FLAGS, end_job, let_slurm_forget_all_jobs, record_jobs, run_script, write_log
 
 PLANTED = [*PLANTED_FLAGS, "--max_k", "8", "--n_neurons", "6", "--features_per_task", "1"]

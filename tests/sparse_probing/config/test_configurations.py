@@ -8,7 +8,7 @@ import pytest
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import HarvestConfig, HarvestType, ProbingConfig
 from sparse_probing.config.harvest import EXPERIMENT_TYPES_OF_SETTINGS
-from sparse_probing.config.locations import dataset_name, model_name
+from sparse_probing.config.result_folders import dataset_name, model_name
 
 
 def test_both_stages_name_the_same_store(tmp_path):

@@ -14,8 +14,8 @@ from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.neurons.export import export_neurons, main
 from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS
 from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.run import Run
-from sparse_probing.runs.tasks.results import task_folder
+from sparse_probing.runs.planning.run_record import Run
+from sparse_probing.runs.tasks.published_results import task_folder
 
 SHIPPED = Path(__file__).parents[3] / "interpretable_neurons"
 

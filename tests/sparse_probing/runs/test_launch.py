@@ -14,11 +14,11 @@ from sparse_probing.runs import harvest_first
 from sparse_probing.runs.executors.this_process import ThisProcess
 from sparse_probing.runs.launch import launch, raise_failures, run_probing
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.planning.run import load_run
+from sparse_probing.runs.planning.run_record import load_run
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.submissions import read_submissions
-from sparse_probing.runs.tasks import attempt_task as entry
-from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
+from sparse_probing.runs.tasks import entry_points as entry
+from sparse_probing.runs.tasks.published_results import ROWS, read_record, task_folder
 from tests.builders.runs import cut_short, let_slurm_forget_all_jobs, publish_times, record_jobs, row_bytes, write_log
 
 

@@ -8,7 +8,7 @@ from probing_datasets.foundation.errors import TaskError
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.tasks.results import ROWS, task_folder
+from sparse_probing.runs.tasks.published_results import ROWS, task_folder
 from sparse_probing.studies.base.result_rows import COLUMNS
 from tests.builders.runs import cut_short
 

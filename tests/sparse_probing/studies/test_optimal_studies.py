@@ -17,7 +17,7 @@ from sparse_probing.probes.optimal.support_fit import fit_support
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.interruption import deliver, interrupted, signals_noted
 from sparse_probing.studies.optimal.candidates import Candidates
-from sparse_probing.studies.optimal.verification import verify_row
+from sparse_probing.studies.optimal.verify_row import verify_row
 from tests.builders.studies import planted_data, rank_and_fit
 
 SWEEP = STUDIES["optimal_sparse_probing"]

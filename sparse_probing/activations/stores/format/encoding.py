@@ -10,7 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from probing_datasets.foundation.errors import StoreError
-from sparse_probing.activations.stores.format.arrays import (
+from sparse_probing.activations.stores.format.blocks import BlockLayout
+from sparse_probing.activations.stores.format.quantisation import quantise
+from sparse_probing.activations.stores.format.stored_arrays import (
     Activations,
     ArrayKey,
     StoredArray,
@@ -18,8 +20,6 @@ from sparse_probing.activations.stores.format.arrays import (
     arrays_of,
     stored_arrays,
 )
-from sparse_probing.activations.stores.format.blocks import BlockLayout
-from sparse_probing.activations.stores.format.quantisation import quantise
 from sparse_probing.activations.stores.plan import StorePlan
 
 EncodedFile = tuple[str, memoryview]

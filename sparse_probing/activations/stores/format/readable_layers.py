@@ -11,7 +11,6 @@ from numpy.typing import DTypeLike
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_rows
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
-from sparse_probing.activations.stores.format.arrays import check_columns, check_rows, find_array
 from sparse_probing.activations.stores.format.encoding import Encoding
 from sparse_probing.activations.stores.format.read_part import (
     TENSOR_DTYPES,
@@ -21,6 +20,7 @@ from sparse_probing.activations.stores.format.read_part import (
     read_part,
     tensor_dtype,
 )
+from sparse_probing.activations.stores.format.stored_arrays import check_columns, check_rows, find_array
 from sparse_probing.activations.stores.manifest.row_index import RowIndex
 from sparse_probing.activations.stores.storage.locations import StorePath
 

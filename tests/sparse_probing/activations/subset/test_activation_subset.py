@@ -19,7 +19,8 @@ from probing_datasets.foundation.errors import (
     StoreError,
 )
 from sparse_probing.activations.subset import activation_subset as module
-from sparse_probing.activations.subset import parts, prepare
+from sparse_probing.activations.subset import prepare
+from sparse_probing.activations.subset import subset_parts as parts
 from sparse_probing.activations.subset.activation_subset import activation_subset, run_subset, summary
 from sparse_probing.activations.subset.prepare import prepare_subset
 from sparse_probing.models import LanguageModel

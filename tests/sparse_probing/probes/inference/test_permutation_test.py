@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inference.permutation_test import distance_from_chance, max_statistic_test
-from sparse_probing.probes.inference.roc_auc_interval import roc_inference
+from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from tests.builders.layers import null_labels_of_sequences
 
 

@@ -10,8 +10,8 @@ from sklearn.linear_model import Ridge
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.l2.ridge import fit_nested_top_k_regression, fit_ridge_path, forward_selection
-from sparse_probing.probes.rankings import top_neurons
 from sparse_probing.probes.rankings.regression_and_multiclass import absolute_correlation
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 from tests.builders.layers import correlated_targets
 from tests.builders.references import squared_error
 

@@ -8,7 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from sparse_probing.probes.rankings import linear_models, rank_layer, rank_neurons, top_neurons
+from sparse_probing.probes.rankings import linear_models, rank_layer, rank_neurons
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 from tests.builders.layers import correlated_at_many_scales, eight_features
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn.feature_selection import mutual_info_classif
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
-from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from sparse_probing.probes.rankings import rank_neurons
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 from tests.builders.layers import growing_shifts
 from tests.builders.references import bins_of_equal_counts
 

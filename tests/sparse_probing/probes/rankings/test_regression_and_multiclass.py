@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_selection import f_classif, f_regression, r_regression
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.rankings import rank_neurons, top_neurons
+from sparse_probing.probes.rankings import rank_neurons
 from sparse_probing.probes.rankings.regression_and_multiclass import (
     REGRESSION_RANKINGS,
     absolute_correlation,
@@ -13,6 +13,7 @@ from sparse_probing.probes.rankings.regression_and_multiclass import (
     best_one_against_rest,
     regression_f_statistic,
 )
+from sparse_probing.probes.rankings.top_neurons import top_neurons
 from tests.builders.layers import classes_and_targets
 
 VARIABLE = np.arange(50) != 5

@@ -14,7 +14,7 @@ from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.submissions import read_submissions
-from sparse_probing.runs.tasks.attempts import begin_attempt
+from sparse_probing.runs.tasks.attempt_records import begin_attempt
 from tests.builders.runs import PLANTED_FLAGS, folder_with_traps
 
 
@@ -89,7 +89,7 @@ def test_workers_import_nothing_from_the_working_directory(plant, tmp_path):
 WITH_A_TRAP = """
 import multiprocessing, sys
 
-from probing_datasets.foundation.settings import safe_import_path
+from probing_datasets.foundation.environment import safe_import_path
 
 if __name__ == "__main__":
     context = multiprocessing.get_context("spawn")

@@ -10,8 +10,8 @@ import pytest
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.activations.stores import ZarrStore, open_store
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.planning.inputs import Inputs, open_inputs
-from sparse_probing.runs.planning.run import Task, load_run
+from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
+from sparse_probing.runs.planning.run_record import Task, load_run
 from tests.builders.planted_runs import save_again
 
 SWEEP = "heuristic_sparsity_sweep"
@@ -162,7 +162,11 @@ def test_a_run_is_shown_with_its_studies_tasks_and_folder(config):
 
 def test_the_record_of_a_run_is_read_without_heavy_imports():
     heavy = ("torch", "scipy", "matplotlib", "sklearn", "transformers")
-    modules = ("sparse_probing.config", "sparse_probing.runs.planning.run", "sparse_probing.runs.tasks.results")
+    modules = (
+        "sparse_probing.config",
+        "sparse_probing.runs.planning.run_record",
+        "sparse_probing.runs.tasks.published_results",
+    )
     script = f"import sys, {', '.join(modules)}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ from sparse_probing.runs.slurm.squeue import Job
 from sparse_probing.runs.status import run_status as status_module
 from sparse_probing.runs.status.deaths import last_line
 from sparse_probing.runs.status.run_status import run_status
-from sparse_probing.runs.tasks.attempts import begin_attempt
+from sparse_probing.runs.tasks.attempt_records import begin_attempt
 from tests.builders.runs import cut_short, end_job, fail_task, publish_result, record_jobs, write_log
 
 

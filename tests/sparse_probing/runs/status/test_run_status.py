@@ -12,8 +12,8 @@ from sparse_probing.runs.status import run_status as status_module
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.status.table import show_status
 from sparse_probing.runs.submissions import alive_lock, new_submission, record_submission
-from sparse_probing.runs.tasks.attempts import begin_attempt
-from sparse_probing.runs.tasks.results import ROWS, task_folder
+from sparse_probing.runs.tasks.attempt_records import begin_attempt
+from sparse_probing.runs.tasks.published_results import ROWS, task_folder
 from tests.builders.runs import cut_short, fail_task, publish_result, record_jobs, write_log
 
 

@@ -8,7 +8,7 @@ import pytest
 import probing_experiment
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.tasks.check_proofs import check_proofs
-from sparse_probing.runs.tasks.results import ROWS, publish, read_record, task_folder
+from sparse_probing.runs.tasks.published_results import ROWS, publish, read_record, task_folder
 from sparse_probing.studies.base.result_rows import SCHEMA
 
 

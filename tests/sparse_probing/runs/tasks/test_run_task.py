@@ -14,8 +14,8 @@ from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.planning.inputs import Inputs
-from sparse_probing.runs.tasks.results import ROWS, read_record, task_folder
+from sparse_probing.runs.planning.run_inputs import Inputs
+from sparse_probing.runs.tasks.published_results import ROWS, read_record, task_folder
 from sparse_probing.runs.tasks.run_task import run_task
 from sparse_probing.studies.base.result_rows import COLUMNS, read_rows
 from tests.builders.planted_runs import reference_split

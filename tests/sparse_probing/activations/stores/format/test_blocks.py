@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from probing_datasets.foundation.errors import CorruptStoreError
 from sparse_probing.activations.stores.format.blocks import choose_block_columns, pack_blocks, read_blocks
 from sparse_probing.activations.stores.format.hdf5_parts import hdf5_layout
-from sparse_probing.activations.stores.format.shards import shard_layout
+from sparse_probing.activations.stores.format.shard_bytes import shard_layout
 from tests.builders.stores import random_bits
 
 LAYOUTS = {"zarr": shard_layout, "hdf5": hdf5_layout}

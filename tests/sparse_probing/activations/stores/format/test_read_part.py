@@ -6,7 +6,7 @@ import torch
 
 from sparse_probing.activations.stores import STORES
 from sparse_probing.activations.stores.format.read_part import column_pieces, parts_of
-from sparse_probing.activations.stores.format.shards import shard_layout
+from sparse_probing.activations.stores.format.shard_bytes import shard_layout
 from sparse_probing.activations.stores.plan import StorePlan
 
 HOOK = "mlp.hook_post"

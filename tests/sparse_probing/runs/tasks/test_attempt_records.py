@@ -5,7 +5,13 @@ import os
 import pytest
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.runs.tasks.attempts import attempts_of, begin_attempt, end_attempt, fail_attempt, last_attempts
+from sparse_probing.runs.tasks.attempt_records import (
+    attempts_of,
+    begin_attempt,
+    end_attempt,
+    fail_attempt,
+    last_attempts,
+)
 
 
 def fail(path, error):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparse_probing.probes.inputs.validation import LabelledRows
-from sparse_probing.probes.rankings.sums import moments, product, sets_of_rows, sums_over_sets
+from sparse_probing.probes.rankings.row_sums import moments, product, sets_of_rows, sums_over_sets
 
 
 def layer(n=2500, d=130, seed=0):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sparse_probing.config import ExecutionConfig, SlurmConfig
-from sparse_probing.runs.planning.run import Run
-from sparse_probing.runs.slurm.arrays import task_array
+from sparse_probing.runs.planning.run_record import Run
+from sparse_probing.runs.slurm.job_arrays import task_array
 from sparse_probing.runs.slurm.sbatch import submit_array
 from sparse_probing.runs.slurm.squeue import cancel_jobs
 from sparse_probing.runs.status.run_status import RunStatus

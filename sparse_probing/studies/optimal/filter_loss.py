@@ -9,7 +9,7 @@ from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.optimal.candidates import Candidates
-from sparse_probing.studies.optimal.rows import probes_of
+from sparse_probing.studies.optimal.optimal_probes import probes_of
 from sparse_probing.studies.optimal.sweep import growing
 
 SIZES = (10, 25, 50, 100, 250, 1000)

@@ -70,7 +70,7 @@ def roc_inference(
     Where an area is 0 or 1 its estimated variance is 0. The inner end of the interval is then
     the Clopper-Pearson bound of the largest number of pairs of one positive and one negative that
     use no group twice. No p-value is below 2 over the number of ways in which
-    :func:`sparse_probing.probes.controls.shuffled_labels` can assign the labels, the smallest
+    :func:`sparse_probing.probes.shuffled_labels.shuffled_labels` can assign the labels, the smallest
     p-value that a permutation test could report.
 
     References

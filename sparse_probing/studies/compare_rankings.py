@@ -7,7 +7,7 @@ from typing import get_args
 from sparse_probing.config import ProbingConfig, RankingName
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.result_rows import FittedProbe
-from sparse_probing.studies.sweep import fit as fit_sweep
+from sparse_probing.studies.heuristic_sweep import fit as fit_sweep
 
 COMPARED: tuple[RankingName, ...] = get_args(RankingName)
 

@@ -9,8 +9,8 @@ from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.planning.inputs import open_inputs
-from sparse_probing.runs.tasks.results import read_record
+from sparse_probing.runs.planning.run_inputs import open_inputs
+from sparse_probing.runs.tasks.published_results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparse_probing.probes.controls import exchangeable_units, shuffled_labels
+from sparse_probing.probes.shuffled_labels import exchangeable_units, shuffled_labels
 
 
 @settings(deadline=None)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import Crc32cCodec
 
-from sparse_probing.activations.stores.format.shards import encode_shard, shard_layout
+from sparse_probing.activations.stores.format.shard_bytes import encode_shard, shard_layout
 from tests.builders.stores import random_bits
 
 DTYPES = st.sampled_from([np.dtype("u1"), np.dtype("<f2"), np.dtype("<f4"), np.dtype("<u2")])

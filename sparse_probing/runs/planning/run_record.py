@@ -24,7 +24,7 @@ from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import TaskError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.provenance import provenance
-from sparse_probing.config import ProbingConfig, ShareConfig, StudyName, locations
+from sparse_probing.config import ProbingConfig, ShareConfig, StudyName, result_folders
 from sparse_probing.config.probing import DECIDE_NO_RESULT
 
 ALGORITHM_VERSION = 2
@@ -91,7 +91,7 @@ def settings_folder(config: ProbingConfig) -> Path:
     cut = {name: flags[name] for name in DECIDE_THE_TASKS}
     cut |= {name: sorted(set(cut[name])) for name in ("layers", "feature_subset")}
     digest = digest_json({**_identity(config), "cut": cut})[:8]
-    return locations.settings_folder(config.activations, config.experiment_name, config.experiment_type, digest)
+    return result_folders.settings_folder(config.activations, config.experiment_name, config.experiment_type, digest)
 
 
 def record_run(run: Run) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probing_datasets.collections.latex.spans import Span, find_spans
+from probing_datasets.collections.latex.labelled_parts import Span, find_spans
 from probing_datasets.foundation.errors import AnnotationError
 from tests.builders.sources import real_data
 

@@ -4,9 +4,9 @@ import multiprocessing
 
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.tasks import attempt_task as entry
-from sparse_probing.runs.tasks.attempts import begin_attempt, is_attempted
-from sparse_probing.runs.tasks.results import read_record
+from sparse_probing.runs.tasks import entry_points as entry
+from sparse_probing.runs.tasks.attempt_records import begin_attempt, is_attempted
+from sparse_probing.runs.tasks.published_results import read_record
 
 
 def hold(path, started, end):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from probing_datasets.foundation.errors import StoreError
-from sparse_probing.activations.stores.manifest.header import HEADER, Header
 from sparse_probing.activations.stores.manifest.part_records import PartLedger
+from sparse_probing.activations.stores.manifest.plan_file import HEADER, Header
 from sparse_probing.activations.stores.manifest.provenance import PROVENANCE, provenance_is_intact
 from sparse_probing.activations.stores.storage.checksums import Reason
 from sparse_probing.activations.stores.storage.files import file_exists, file_sizes

@@ -3,7 +3,7 @@
 import pytest
 
 from probing_datasets.foundation.errors import ModelError, SettingsError
-from sparse_probing.activations.tables.inputs import load_table_inputs
+from sparse_probing.activations.tables.table_inputs import load_table_inputs
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sparse_probing.config import ExecutionConfig, HarvestConfig, HarvestFirstConfig, ProbingConfig, SlurmConfig
-from sparse_probing.config.locations import harvest_submissions_folder
-from sparse_probing.runs.planning.run import Run, settings_folder
+from sparse_probing.config.result_folders import harvest_submissions_folder
+from sparse_probing.runs.planning.run_record import Run, settings_folder
 from sparse_probing.runs.slurm.sbatch import Array, max_array_size
 from sparse_probing.runs.submissions import new_submission
 

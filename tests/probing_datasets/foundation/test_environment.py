@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.settings import (
+from probing_datasets.foundation.environment import (
     COMMAND_DEFAULTS,
     DOTENV_VARIABLES,
     fill_environment,
     outside_any_job,
     read_settings,
 )
+from probing_datasets.foundation.errors import SettingsError
 
 VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR", "SLURM_CPUS_PER_TASK")
 VARIABLES += ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")

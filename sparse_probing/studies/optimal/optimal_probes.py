@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inference.group_bootstrap import group_bootstrap
-from sparse_probing.probes.inference.roc_auc_interval import roc_inference
+from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.l2.logistic import fit_nested_top_k, nested_scores
 from sparse_probing.probes.optimal.problem import DEVIATIONS

@@ -10,7 +10,7 @@ from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.activations.inputs import fingerprint, load_inputs
 from sparse_probing.config import HarvestConfig
-from sparse_probing.config.locations import tables_folder
+from sparse_probing.config.result_folders import tables_folder
 from sparse_probing.models import LanguageModel
 
 

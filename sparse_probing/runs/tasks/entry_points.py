@@ -7,13 +7,13 @@ from typing import Any
 
 from submitit.core.utils import UncompletedJobError
 
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import TaskError
-from probing_datasets.foundation.settings import read_settings
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.tasks.attempts import begin_attempt, end_attempt, fail_attempt, is_attempted
-from sparse_probing.runs.tasks.results import read_record
+from sparse_probing.runs.tasks.attempt_records import begin_attempt, end_attempt, fail_attempt, is_attempted
+from sparse_probing.runs.tasks.published_results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
 
 

@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX, write_json
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SparseProbingError
-from probing_datasets.foundation.settings import read_settings
 from sparse_probing.runs.locks import is_locked
 
 ATTEMPTS = "attempts"

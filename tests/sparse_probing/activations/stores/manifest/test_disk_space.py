@@ -9,7 +9,7 @@ import pytest
 from probing_datasets.foundation.atomic_files import temporary_sibling
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores import STORES
-from sparse_probing.activations.stores.manifest.disk import check_free_space, leftovers, required_bytes
+from sparse_probing.activations.stores.manifest.disk_space import check_free_space, leftovers, required_bytes
 from sparse_probing.activations.stores.plan import StorePlan
 
 PLAN = StorePlan({}, (0, 1), ("h",), {"h": 100}, 1000, 64, "16")

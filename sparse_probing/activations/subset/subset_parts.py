@@ -16,7 +16,7 @@ from probing_datasets.foundation.errors import ActivationError, CorruptStoreErro
 from sparse_probing.activations.model_pass.batches import Batch, part_batches
 from sparse_probing.activations.model_pass.forward_pass import forward
 from sparse_probing.activations.subset.neurons import Neuron
-from sparse_probing.activations.tables.inputs import TableInputs
+from sparse_probing.activations.tables.table_inputs import TableInputs
 
 PARTS = "parts"
 

@@ -8,7 +8,7 @@ from scipy.stats import mannwhitneyu, norm
 from sklearn.metrics import roc_auc_score
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.inference.roc_auc_interval import roc_inference
+from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from tests.builders.layers import binormal_groups, tied_scores_in_groups
 from tests.builders.references import delong_error, obuchowski_error
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sparse_probing.runs.tasks import results
-from sparse_probing.runs.tasks.results import (
+from sparse_probing.runs.tasks import published_results as results
+from sparse_probing.runs.tasks.published_results import (
     CHECKED,
     DAMAGED,
     RECORD,

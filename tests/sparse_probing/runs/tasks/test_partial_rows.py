@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from sparse_probing.runs.tasks.checkpoints import INTERRUPTED, PARTIAL, Checkpoints
+from sparse_probing.runs.tasks.partial_rows import INTERRUPTED, PARTIAL, Checkpoints
 
 ROW = {"feature": "a", "k": 2, "support": [3, 5], "coef": [0.5, np.nan], "proof": b"\x00log", "status": "fine"}
 

@@ -21,12 +21,8 @@ from pylatexenc.latexwalker import (
 )
 from pylatexenc.macrospec import EnvironmentSpec, LatexContextDb, MacroSpec
 
-from probing_datasets.collections.latex.paragraphs import (
-    INLINE_ENVIRONMENTS,
-    MATH_ENVIRONMENTS,
-    paragraphs,
-    verbatim_parts,
-)
+from probing_datasets.collections.latex.environments import INLINE_ENVIRONMENTS, MATH_ENVIRONMENTS
+from probing_datasets.collections.latex.paragraphs import paragraphs, verbatim_parts
 from probing_datasets.foundation.errors import AnnotationError
 
 Part = Literal[

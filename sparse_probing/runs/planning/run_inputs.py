@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.settings import read_settings
 from probing_datasets.model_names import model_identity
 from sparse_probing.activations.stores import ActivationStore, open_store
 from sparse_probing.config import ActivationsConfig, ProbingConfig
-from sparse_probing.config.locations import store_folder
+from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import FOLDERS
 
 logger = logging.getLogger(__name__)

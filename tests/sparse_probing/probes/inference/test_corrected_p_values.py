@@ -1,0 +1,17 @@
+"""Corrected p-values: equal to the step-up rule written out, unknown ones left out."""
+
+import numpy as np
+
+from sparse_probing.probes.inference.corrected_p_values import corrected_p_values
+
+
+def test_equal_to_the_step_up_rule():
+    p = np.array([0.001, 0.2, 0.03, np.nan, 0.8, 0.03])
+    known = np.sort(p[np.isfinite(p)])
+    expected = [min(known[j] * len(known) / (j + 1) for j in range(len(known)) if known[j] >= value) for value in p]
+    np.testing.assert_allclose(corrected_p_values(p)[[0, 1, 2, 4, 5]], np.array(expected, float)[[0, 1, 2, 4, 5]])
+    assert np.isnan(corrected_p_values(p)[3])
+
+
+def test_without_known_p_values():
+    assert np.isnan(corrected_p_values(np.array([np.nan, np.nan]))).all()
