@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from probing_datasets.foundation.errors import ProbeError, SettingsError
+from sparse_probing.api import probe_arrays as module
 from sparse_probing.api.probe_arrays import probe_arrays
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.studies import STUDIES
-from sparse_probing.studies import probe_arrays as module
 from tests.builders import planted_runs
 from tests.builders.studies import random_labels
 
