@@ -56,4 +56,4 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.Data
 
 def rows_of(results: pd.DataFrame | Run | Path | str) -> pd.DataFrame:
     """Return results that may be a run, or the folder of one, as rows; a DataFrame of rows is returned unchanged."""
-    return results if isinstance(results, pd.DataFrame) else load_results(results)
+    return load_results(results) if isinstance(results, Run | Path | str) else results
