@@ -32,7 +32,10 @@ INSTEAD = {
 }
 """What to write instead."""
 
-HAS_THE_WORD_FOR_A_REASON = {"tests/test_plain_english.py"}
+HAS_THE_WORD_FOR_A_REASON = {
+    "tests/test_plain_english.py",
+    "probing_datasets/collections/wikidata/contexts.py",  # sentences that the model reads
+}
 
 
 def pages() -> list[str]:
@@ -54,7 +57,7 @@ def prose(name: str) -> list[tuple[int, str]]:
         return list(enumerate(text.split("\n"), start=1))
     kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
     found = [(t.start[0], t.string) for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type in kinds]
-    found += [(m.start(), m[1].replace("_", " ")) for m in re.finditer(r"def (\w+)", text)]
+    found += [(text.count(chr(10), 0, m.start()) + 1, m[1].replace("_", " ")) for m in re.finditer(r"def (\w+)", text)]
     return found
 
 
@@ -88,5 +91,7 @@ def test_the_check_can_fail(pattern):
         "whoever",
         "gives away",
         "do with what",
+        "it is told",
+        "for lack of time",
     ]
     assert any(re.search(pattern, sentence, re.IGNORECASE) for sentence in sentences)

@@ -24,7 +24,7 @@ def dataset_names(root: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
 
 
-def load_feature_dataset(name: str, root: Path) -> FeatureDataset:
+def load_feature_dataset(name: str, root: Path | str) -> FeatureDataset:
     """Load a data set by its name (a folder below ``root``) or by its path, and check it.
 
     Raises
@@ -35,7 +35,7 @@ def load_feature_dataset(name: str, root: Path) -> FeatureDataset:
     import datasets  # slow to import
     import pyarrow as pa
 
-    path = _find_folder(name, root)
+    path = _find_folder(name, Path(root))
     try:
         description = _read_description(path)
         sequences = datasets.Dataset.load_from_disk(path / "sequences")

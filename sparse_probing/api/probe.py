@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from numpy.typing import ArrayLike
 
 from probing_datasets.feature_dataset import FeatureDataset
-from probing_datasets.foundation.errors import ProbeError, SettingsError
+from probing_datasets.foundation.errors import DatasetError, ProbeError, SettingsError
 from sparse_probing.activations.stores import ActivationStore, open_store
-from sparse_probing.activations.stores.storage.locations import parse_place
 from sparse_probing.api.result import Result
 from sparse_probing.config import ProbingConfig, StudyName
 
@@ -22,7 +22,7 @@ DEFAULT_STUDY: StudyName = "heuristic_sparsity_sweep"
 
 @overload
 def probe(
-    activations: ActivationStore | str, labels: FeatureDataset | str, study: str = DEFAULT_STUDY, **settings: Any
+    activations: ActivationStore | Path | str, labels: FeatureDataset | str, study: str = DEFAULT_STUDY, **settings: Any
 ) -> Result: ...
 
 
@@ -93,8 +93,10 @@ def probe(
     >>> int(result.best_neurons()["neuron"][0])
     7
     """
-    if isinstance(activations, str):
-        activations = open_store(parse_place(activations))
+    if settings.get("dry_run"):
+        raise SettingsError("dry_run is a flag of the command probing_experiment.py. Leave it out.")
+    if isinstance(activations, str | Path):
+        activations = open_store(str(activations))
     if isinstance(activations, ActivationStore):
         if groups is not None:
             raise SettingsError("The groups of a store are those of its data set. Leave out `groups`.")
@@ -124,6 +126,13 @@ def settings_of_store(store: ActivationStore, dataset: FeatureDataset | str, **s
         When the folder of the store is not called as its settings say, so that stage 2 would not find it.
     """
     origin = store.plan.fingerprint
+    if "all_activations" in origin:
+        raise SettingsError(f"{store.path} holds every token, not the rows of features. Harvest with sp.harvest first.")
+    if not isinstance(dataset, str) and dataset.description.content_hash != origin["dataset_hash"]:
+        raise DatasetError(
+            f"The store {store.path} was made from another version of {dataset.name}. Pass the data set that was "
+            "harvested, or harvest this one."
+        )
     root = store.path.parents[2]
     recorded = {
         "model": origin["model"],
@@ -133,12 +142,12 @@ def settings_of_store(store: ActivationStore, dataset: FeatureDataset | str, **s
         "probe_location": store.plan.hook_points[0],
         "activation_aggregation": origin["activation_aggregation"],
         "probe_next_token_feature": bool(origin.get("next_token", False)),
-        "activations_dir": str(root),
+        "activations_dir": str(root.absolute() if isinstance(root, Path) else root),
     }
     if origin["random_init"] is not None:
         recorded["seed"] = origin["random_init"]
     config = ProbingConfig.from_flags(**(recorded | settings))
-    if str(config.store_folder()) != str(store.path):
+    if str(config.store_folder()) != str(store.path.absolute() if isinstance(store.path, Path) else store.path):
         raise SettingsError(
             f"A store of these activations is called {config.store_folder()}, and this one is {store.path}. "
             "Move it there, or name its folder as `harvest` does."

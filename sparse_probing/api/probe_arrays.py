@@ -11,9 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows
-from probing_datasets.foundation.errors import ProbeError, SettingsError
+from probing_datasets.foundation.errors import ProbeError, SettingsError, list_known
 from sparse_probing.config import ProbingConfig, StudyName
-from sparse_probing.config.sections import nearest_first
 from sparse_probing.probes.inputs.validation import Floats, Integers, as_signed_labels
 from sparse_probing.studies import STUDIES, check_studies
 from sparse_probing.studies.base.feature_splits import split_features
@@ -93,7 +92,7 @@ def probe_arrays(
     [['feature=yes', array([3], dtype=int32), 1.0]]
     """
     if study not in STUDIES:
-        raise SettingsError(f"There is no study {study!r}. Studies: {', '.join(nearest_first(study, STUDIES))}.")
+        raise SettingsError(f"There is no study {study!r}. Studies: {list_known(study, STUDIES)}.")
     name = cast(StudyName, study)
     config = ProbingConfig.from_flags(experiment_type=(name,), **UNNAMED | flags)
     check_studies(config)

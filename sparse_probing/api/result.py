@@ -107,7 +107,18 @@ class Result:
 
         if self.run is None:
             raise ProbeError("Probes of arrays belong to no model. Probe a store to apply its probes to texts.")
-        rows = self.rows[(self.rows["control"] == "") & self.rows["intercept"].notna()]
+        rows = self.rows[
+            (self.rows["control"] == "")
+            & (self.rows["basis"] == "neurons")
+            & self.rows["intercept"].notna()
+            & self.rows["train_f1_score"].notna()
+        ]
+        if rows.empty:
+            raise ProbeError(
+                "This study fits no probes of neurons for features of two classes, so none of them can be applied."
+            )
+        if self.run.config.activations.probe_next_token_feature:
+            raise ProbeError("Probes of the next token's feature cannot be applied to texts yet.")
         for column, value in {"feature": feature, "layer": layer, "k": k}.items():
             if value is not None:
                 known = sorted(rows[column].unique().tolist())

@@ -9,22 +9,20 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from probing_datasets.foundation.command_line import run_command
-from probing_datasets.make import make_dataset
 from probing_datasets.make_config import CollectionName, MakeConfig
-from sparse_probing.activations.harvest import harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
-from sparse_probing.neurons.ranked_neurons import best_neurons, write_ranked_neurons
-from sparse_probing.reporting.figures.f1_over_k import f1_over_k
-from sparse_probing.reporting.figures.save_figure import save_figure
-from sparse_probing.runs.launch import run_probing
-from sparse_probing.runs.planning.run_record import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sparse_probing.runs.planning.run_record import Run
 
 COLLECTIONS: tuple[CollectionName, ...] = ("natural_lang_id", "programming_lang_id")
 COMMANDS = """  python -m probing_datasets make {collection}
@@ -47,6 +45,12 @@ class DemoConfig:
 
 def demo(config: DemoConfig) -> None:
     """Run both stages for both collections; print the best neurons and write CSVs and figures."""
+    # Here, after the process is prepared: these import torch and transformers, which read the environment.
+    from probing_datasets.make import make_dataset
+    from sparse_probing.neurons.ranked_neurons import best_neurons, write_ranked_neurons
+    from sparse_probing.reporting.figures.f1_over_k import f1_over_k
+    from sparse_probing.reporting.figures.save_figure import save_figure
+
     for collection in COLLECTIONS:
         make = MakeConfig(collection, tokenizer=config.model, output_dir=config.output_dir / "feature_datasets")
         dataset = make_dataset(make).name
@@ -65,6 +69,9 @@ def demo(config: DemoConfig) -> None:
 
 def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool) -> Run:
     """Run both stages; what is finished is not run again."""
+    from sparse_probing.activations.harvest import harvest
+    from sparse_probing.runs.launch import run_probing
+
     flags = {
         "model": config.model,
         "random_init": random_init,

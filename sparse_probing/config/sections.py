@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
-from probing_datasets.foundation.errors import SettingsError
+import numpy as np
+
+from probing_datasets.foundation.errors import SettingsError, list_known
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Configuration:
         Raises
         ------
         SettingsError
-            When there is no setting of a name, or a value is outside its range.
+            When there is no setting of a name, or a value is of the wrong type, not among the choices, or outside its
+            range.
 
         Examples
         --------
@@ -38,8 +41,11 @@ class Configuration:
         known = section_of(cls)
         for name in flags:
             if name not in known:
-                names = ", ".join(nearest_first(name, known))
-                raise SettingsError(f"There is no setting {name!r}. Settings, the most similar first: {names}.")
+                raise SettingsError(
+                    f"There is no setting {name!r}. Settings with similar names: {list_known(name, known, most=5)}."
+                )
+        hints = setting_types(cls)
+        flags = {name: checked_value(name, value, hints[name]) for name, value in flags.items()}
         arguments: dict[str, Any] = {name: value for name, value in flags.items() if known[name] is None}
         for section, kind in sections(cls).items():
             arguments[section] = kind(**{name: value for name, value in flags.items() if known[name] == section})
@@ -105,9 +111,47 @@ def setting(configuration: type[Configuration], name: str) -> Field[Any]:
     return next(field for field in fields(owner) if field.name == name)
 
 
-def nearest_first(name: str, known: Iterable[str]) -> list[str]:
-    """Return the known names, those that are spelt most like ``name`` first."""
-    return sorted(known, key=lambda other: (-difflib.SequenceMatcher(None, name, other).ratio(), other))
+@cache
+def setting_types(configuration: type[Configuration]) -> dict[str, Any]:
+    """Return the type of every setting."""
+    types: dict[str, Any] = {}
+    kinds = sections(configuration)
+    for name, hint in get_type_hints(configuration).items():
+        types |= get_type_hints(kinds[name]) if name in kinds else {name: hint}
+    return types
+
+
+def checked_value(name: str, value: Any, hint: Any) -> Any:
+    """Return the value of a setting as its type: lists become tuples, texts paths, whole numbers real ones.
+
+    Raises
+    ------
+    SettingsError
+        When the value is not of the type, or not one of the choices.
+    """
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise SettingsError(f"--{name} cannot be {value!r}. Choose from {list_known(str(value), map(str, arguments))}.")
+    if origin is tuple:
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise SettingsError(f"--{name} takes several values, as a tuple or a list; got {value!r}.")
+        return tuple(checked_value(name, element, arguments[0]) for element in value)
+    if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return None
+        (hint,) = (argument for argument in arguments if argument is not NoneType)
+        return checked_value(name, value, hint)
+    if hint is Path and isinstance(value, str | Path):
+        return Path(value)
+    if hint is float and isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return int(value)
+    if hint in (bool, str) and isinstance(value, hint):
+        return value
+    raise SettingsError(f"--{name} takes a value of type {hint.__name__}; got {value!r}.")
 
 
 def at_least_one(section: object, *names: str) -> None:

@@ -109,7 +109,9 @@ def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
         failures += [f"{task}, feature {feature}: {reason}" for feature, reason in task_status.failed_features]
     if failures:
         hint = " Use --retry_failed to run failed tasks again." if {*keys} & {*status.keys("failed")} else ""
-        raise TaskError(f"{len(failures)} parts of the run failed; the others are kept.{hint}\n" + "\n".join(failures))
+        raise TaskError(
+            f"{len(failures)} tasks or features failed; finished results are kept.{hint}\n" + "\n".join(failures)
+        )
 
 
 def _describe(submissions: list[Submission], flags: str) -> str:

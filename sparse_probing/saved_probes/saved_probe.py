@@ -19,7 +19,7 @@ from sparse_probing.models import LanguageModel, load_model
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SavedProbe:
     """A linear function of some neurons that says whether a text has a feature.
 
@@ -171,7 +171,7 @@ def _activations(
 
     Texts are sorted by length, so that little padding is computed.
     """
-    order = np.argsort([-len(of_text) for of_text in ids], kind="stable")
+    order = np.argsort(np.array([-len(of_text) for of_text in ids], np.int64), kind="stable")
     name = f"blocks.{probe.layer}.{probe.hook_point}"
     for start in range(0, len(order), batch_size):
         members = order[start : start + batch_size]

@@ -27,7 +27,7 @@ def test_jobs_that_die_at_their_start_are_named_with_their_log_and_run_again(
     plant()
     status, _, err = probe(*ONE_LAYER, *broken, "--wait")
     assert status == 1
-    assert err.startswith("error: 2 parts of the run failed; the others are kept.\ntask ")
+    assert err.startswith("error: 2 tasks or features failed; finished results are kept.\ntask ")
     assert err.count("It ends with: ImportError: no submitit on this node. The same command runs it again.") == 2
     assert states(*ONE_LAYER) == {"died": 2}
     _, out, _ = probe(*ONE_LAYER, "--json", command=["status"])

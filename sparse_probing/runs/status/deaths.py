@@ -27,8 +27,8 @@ def find_deaths(
 ) -> dict[str, Death]:
     """Return the tasks whose last job ended before they began, by key.
 
-    A task has died when its last submission is over and neither has an attempt at the task on record nor ended in
-    good order. Submissions that the command ``cancel`` ended do not count.
+    A task has died when its last submission is over, did not end in good order, and its job has no attempt at any of
+    its tasks on record. Submissions that the command ``cancel`` ended do not count.
 
     Parameters
     ----------
@@ -46,10 +46,15 @@ def find_deaths(
         if submission.phase == "cancelled" or settled >= run.tasks.keys():
             continue
         deaths_of_jobs = _deaths_of_jobs(run.folder, submission)
-        for entry, keys in enumerate(submission.keys_of(run)):
+        keys_of_entries = submission.keys_of(run)
+        began = {key for key, attempt in attempts.items() if attempt.submission == submission.id}
+        if submission.cluster != "slurm" and began:
+            began = {key for keys in keys_of_entries for key in keys}  # one group of processes ran all of them
+        for entry, keys in enumerate(keys_of_entries):
+            # A job that began one of its tasks started well: the tasks that it did not reach have not died.
+            entry_began = not began.isdisjoint(keys)
             for key in set(keys) - settled:
-                began = key in attempts and attempts[key].submission == submission.id
-                if began or entry not in deaths_of_jobs:
+                if entry_began or entry not in deaths_of_jobs:
                     settled.add(key)
                 elif key in deaths:
                     deaths[key] = replace(deaths[key], n_deaths=deaths[key].n_deaths + 1)
@@ -62,7 +67,7 @@ def _deaths_of_jobs(folder: Path, submission: Submission) -> dict[int, Death]:
     """Return how the jobs ended that left no mark of a good end, by their index in the array."""
     if submission.cluster != "slurm":
         process = f"Process {submission.pid} on host {submission.host}"
-        message = f"{process} or one of its worker processes ended before the task began."
+        message = f"{process} ended before the task began."
         has_died = submission.phase == "submitted"
         return dict.fromkeys(range(submission.n_jobs), Death(None, message, None)) if has_died else {}
     ended, logs = job_files(folder, submission, "ended"), job_files(folder, submission, "log.out")

@@ -65,7 +65,7 @@ def test_features_that_cannot_be_split_are_named_and_the_others_kept(plant):
     one_class, one_group = np.full(80, 1.0), np.full(80, -1.0)
     one_group[4:6] = 1
     config = plant(one_class=one_class, one_group=one_group)
-    with pytest.raises(TaskError, match="4 parts of the run failed; the others are kept") as error:
+    with pytest.raises(TaskError, match="4 tasks or features failed; finished results are kept") as error:
         run_probing(config)
     lines = str(error.value).splitlines()[1:]
     assert [line.split(":")[0] for line in lines] == [
@@ -90,7 +90,7 @@ def test_a_failed_feature_is_named_again_by_a_rerun(plant):
 def test_a_damaged_shard_is_named_and_the_other_layers_finish(config, cluster):
     shard = config.store_folder() / "mlp.hook_post" / "layer_00" / "c.1.0"
     shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(TaskError, match="2 parts of the run failed") as error:
+    with pytest.raises(TaskError, match="2 tasks or features failed") as error:
         run_probing(config.with_flags(cluster=cluster, workers=1))
     assert str(error.value).count(", layer 0): Layer 0, part 1: ") == 2
     (path,) = (config.activations.results_dir / "probing").rglob("run.json")
@@ -114,10 +114,12 @@ def fail_layer_zero(monkeypatch):
 
 def test_a_failed_task_runs_again_only_on_request(config, monkeypatch):
     fail_layer_zero(monkeypatch)
-    with pytest.raises(TaskError, match=r"(?s)2 parts of the run failed.*--retry_failed.*ZeroDivisionError: by nought"):
+    with pytest.raises(
+        TaskError, match=r"(?s)2 tasks or features failed.*--retry_failed.*ZeroDivisionError: by nought"
+    ):
         run_probing(config)
     monkeypatch.undo()
-    with pytest.raises(TaskError, match="2 parts of the run failed"):
+    with pytest.raises(TaskError, match="2 tasks or features failed"):
         run_probing(config)
     run = run_probing(config.with_flags(retry_failed=True))
     assert run_status(run).all_done

@@ -37,7 +37,7 @@ def test_a_job_that_left_a_log_but_began_no_task_died(run, keys):
     submission = record_jobs(run, "slurm", [keys[:2], keys[2:]], "7")
     log = write_log(run, submission, "7_0", "ImportError\n")
     begin_attempt(run.path, keys[2], submission.id)
-    assert first_states(run) == ["died", "died", "lost", "died"]
+    assert first_states(run) == ["died", "died", "lost", "todo"]
     task = run_status(run).tasks[keys[0]]
     assert (task.job, task.log, task.n_deaths) == ("7_0", log, 1)
     assert task.message == f"Its job 7_0 ended before the task began. Log: {log}"
@@ -96,11 +96,18 @@ def test_a_result_counts_more_than_a_death(run, keys):
 
 def test_a_process_of_this_machine_that_was_killed(run, keys):
     submission = record_jobs(run, "local", [[key] for key in keys])
-    begin_attempt(run.path, keys[0], submission.id)
-    assert first_states(run) == ["lost", "died", "died", "died"]
-    task = run_status(run).tasks[keys[1]]
+    assert first_states(run) == ["died"] * 4
     process = f"Process {submission.pid} on host {submission.host}"
-    assert task.message == f"{process} or one of its worker processes ended before the task began."
+    assert run_status(run).tasks[keys[1]].message == f"{process} ended before the task began."
+
+
+def test_tasks_that_a_killed_process_did_not_reach_are_to_do(run, keys):
+    submission = record_jobs(run, "local", [[key] for key in keys])
+    begin_attempt(run.path, keys[0], submission.id)
+    assert first_states(run) == ["lost", "todo", "todo", "todo"]
+    again = record_jobs(run, "debug", [[key] for key in keys])
+    begin_attempt(run.path, keys[0], again.id)
+    assert {task.n_deaths for task in run_status(run).tasks.values()} == {0}
 
 
 def test_deaths_in_a_row_are_counted_up_to_an_attempt(run, keys):
@@ -112,7 +119,7 @@ def test_deaths_in_a_row_are_counted_up_to_an_attempt(run, keys):
     assert run_status(run).tasks[keys[0]].state == "failed"
     submit()
     submit(phase="cancelled")
-    last = submit("local")
+    last = submit()
     fail_task(run, keys[1], last)
     assert first_states(run) == ["died", "failed", "died", "died"]
     assert [task.n_deaths for task in run_status(run).tasks.values()] == [2, 0, 3, 3]
