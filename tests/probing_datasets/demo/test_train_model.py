@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_every_document_begins_with_the_end_of_text_token(config):
 def test_batches_are_windows_mixed_by_weight(config):
     data = {"long": np.arange(10, 1000, dtype=np.uint16), "short": np.arange(5000, 5003, dtype=np.uint16)}
     weights = {"long": 0.75, "short": 0.25}
-    batches = Batches(data, weights, config.with_flags(batch_size=400), 7)
+    batches = Batches(data, weights, replace(config, batch_size=400), 7)
     batch = next(batches).numpy()
     assert batch.shape == (400, 32)
     assert (batch[:, 0] == 7).all()
@@ -114,7 +115,7 @@ def test_batches_are_windows_mixed_by_weight(config):
     assert abs(short.mean() - 0.25) < 0.1
     assert (np.diff(batch[~short, 1:]) == 1).all()
     assert set(batch[short, 1:].ravel()) <= {5000, 5001, 5002}  # repeated to the length
-    again = next(Batches(data, weights, config.with_flags(batch_size=400), 7)).numpy()
+    again = next(Batches(data, weights, replace(config, batch_size=400), 7)).numpy()
     assert np.array_equal(batch, again)
 
 
