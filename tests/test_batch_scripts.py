@@ -52,7 +52,7 @@ def test_further_flags_and_the_environment_are_passed_on(script, tmp_path):
 
 @every_script
 @pytest.mark.parametrize("variable", ["MODEL", "FEATURE_DATASET"])
-def test_what_has_no_default_is_asked_for(script, variable, tmp_path):
+def test_what_has_no_default_is_required(script, variable, tmp_path):
     environment = {name: value for name, value in ENVIRONMENT.items() if name != variable}
     done = run(script, tmp_path, **environment)
     assert done.returncode != 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-UNNAMED = {"model": "", "feature_dataset": "", "probe_location": "", "activation_aggregation": ""}
+UNNAMED = {"model": "", "feature_dataset": "", "probe_location": ""}
 """Flags whose columns are empty in the rows of arrays, unless they are passed."""
 
 
@@ -116,6 +116,8 @@ def probe_arrays(
             deliver()  # a signal that ended a search early ends this function too
             add_failures(failures, fittings.failures)
             rows += [probe_row(config, name, layer, data, probe) for data, probe in fittings.probes]
+    if "activation_aggregation" not in flags:
+        rows = [{**row, "aggregation": ""} for row in rows]
     return table_of(rows).drop_columns(list(LOGS)).to_pandas(), failures
 
 

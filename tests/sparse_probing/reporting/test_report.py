@@ -57,7 +57,7 @@ def test_optimal_probes_are_shown_without_their_refits_and_ridges_not_chosen(con
     assert len(shown) == 4
 
 
-def test_filters_of_several_sizes_are_told_apart(config):
+def test_filters_of_several_sizes_are_distinguished(config):
     study = ("test_osp_heuristic_filtering",)
     written, text = reported(config.with_flags(experiment_type=study, layers=(1,), osp_upto_k=2))
     assert written == ["ranked_neurons.csv"]

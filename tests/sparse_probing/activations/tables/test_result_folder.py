@@ -165,7 +165,7 @@ def test_damaged_files_are_named(folder):
         damaged_files(folder)
 
 
-def test_tables_are_told_from_stores(folder, tmp_path):
+def test_tables_are_distinguished_from_stores(folder, tmp_path):
     assert not holds_tables(folder)
     create(tmp_path / "started", {"algorithm_version": 1})
     assert holds_tables(tmp_path / "started")
