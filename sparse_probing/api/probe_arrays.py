@@ -171,6 +171,8 @@ def _features(feature: str, labels: NDArray, kind: FeatureKind) -> dict[str, tup
     if len(classes) > 2:
         names = [int(c) if is_number else c for c in classes]
         return {f"{feature}={c}": ("binary", np.where(codes == i, 1.0, -1.0)) for i, c in enumerate(names)}
+    if len(classes) == 1:  # a failure of the split, which names the missing class
+        return {feature: ("binary", np.where(labels > 0, 1.0, -1.0) if is_number else np.ones(len(labels)))}
     signed, positive, negative = as_signed_labels(labels)
     plain = is_number and positive == 1 and negative in (-1, 0)
     return {feature if plain else f"{feature}={positive}": ("binary", signed)}

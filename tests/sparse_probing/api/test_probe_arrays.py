@@ -164,7 +164,7 @@ def test_rows_do_not_claim_a_model_or_a_data_set_that_was_not_named(X):
     ("change", "error", "message"),
     [
         ({"study": "l1_pth"}, SettingsError, "no study 'l1_pth'. Studies: l1_path, lasso_path, .*dense_probe"),
-        ({"maxk": 3}, SettingsError, "no setting 'maxk'. Settings, the most similar first: max_k, "),
+        ({"maxk": 3}, SettingsError, "no setting 'maxk'. Settings with similar names: max_k, "),
         ({"max_k": 0}, SettingsError, "--max_k must be at least 1"),
         ({"controls": ("random_init",)}, SettingsError, "random_init needs a model"),
         ({"study": "l1_path", "regularization_grid": (1.0,)}, SettingsError, "cannot choose from"),
