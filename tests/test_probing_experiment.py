@@ -126,7 +126,7 @@ def test_a_feature_that_cannot_be_probed_is_named_and_the_others_are_kept(script
     config = plant(one_class=np.full(80, -1.0))
     status, out, err = script(probing_experiment, *PLANTED)
     assert status == 1
-    assert "layer 0, feature one_class: 0 positive rows" in err
+    assert "layer 0, feature one_class: There are 0 positive rows" in err
     assert "L1.5" in out
     results = load_results(create_run(config.with_flags(max_k=4, features_per_task=10, n_neurons=30)))
     assert set(results["feature"]) == {"strong", "weak"}
