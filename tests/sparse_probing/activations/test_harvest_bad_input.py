@@ -80,7 +80,7 @@ def test_sequences_longer_than_the_model_takes(config, model_copy):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"model": "no-such-model"}, ModelError, "'no-such-model'.*Give `demo`, a local model folder"),
+        ({"model": "no-such-model"}, ModelError, "'no-such-model'.*Pass `demo`, a local model folder"),
         ({"feature_dataset": "no.such.set"}, DatasetError, "no feature data set 'no.such.set'.*natural_lang_id.tiny"),
         ({"probe_location": "mlp.hook_pots"}, ModelError, "no hook point 'mlp.hook_pots'; they have mlp.hook_post"),
         ({"probe_location": "attn.hook_pattern"}, ModelError, "choose a hook point with one vector per position"),

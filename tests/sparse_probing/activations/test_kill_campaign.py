@@ -76,7 +76,7 @@ def test_control_a_process_that_spoils_a_part_is_caught(store: ActivationStore, 
 def test_a_process_that_fails_by_itself_ends_the_campaign(tmp_path: Path) -> None:
     import_once()
     work = Work(tmp_path, (partial(runpy.run_path, str(tmp_path / "missing.py")),))
-    with pytest.raises(StoreError, match="failed by itself"):
+    with pytest.raises(StoreError, match="failed without a kill"):
         run(work, Tally(), {})
 
 
