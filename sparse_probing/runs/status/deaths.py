@@ -67,7 +67,8 @@ def _deaths_of_jobs(folder: Path, submission: Submission) -> dict[int, Death]:
     """Return how the jobs ended that left no mark of a good end, by their index in the array."""
     if submission.cluster != "slurm":
         process = f"Process {submission.pid} on host {submission.host}"
-        message = f"{process} ended before the task began."
+        workers = " or one of its worker processes" if submission.cluster == "local" else ""
+        message = f"{process}{workers} ended before the task began."
         has_died = submission.phase == "submitted"
         return dict.fromkeys(range(submission.n_jobs), Death(None, message, None)) if has_died else {}
     ended, logs = job_files(folder, submission, "ended"), job_files(folder, submission, "log.out")
