@@ -98,10 +98,8 @@ def test_a_process_of_this_machine_that_was_killed(run, keys):
     submission = record_jobs(run, "local", [[key] for key in keys])
     assert first_states(run) == ["died"] * 4
     process = f"Process {submission.pid} on host {submission.host}"
-    assert (
-        run_status(run).tasks[keys[1]].message
-        == f"{process} or one of its worker processes ended before the task began."
-    )
+    message = run_status(run).tasks[keys[1]].message
+    assert message == f"{process} or one of its worker processes ended before the task began."
 
 
 def test_tasks_that_a_killed_process_did_not_reach_are_to_do(run, keys):
