@@ -51,7 +51,7 @@ def test_contents(wheel):
     commands = [line.split(" =")[0] for line in entry_points.splitlines() if "=" in line]
     assert sorted(commands) == ["get-activations", "probing-experiment"]
     assert {"sparse_probing/py.typed", "probing_datasets/py.typed"} <= set(names)
-    assert not [name for name in names if "test" in name or "__pycache__" in name]
+    assert not [name for name in names if "/tests/" in name or "/test_" in name or "__pycache__" in name]
 
 
 def test_the_ten_lines_run_from_the_wheel_in_a_folder_of_colliding_names(installed, tmp_path):
