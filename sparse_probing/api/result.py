@@ -81,6 +81,18 @@ class Result:
         """
         return ranked_neurons.best_neurons(self.rows, by)
 
+    def selectivity(self, score: str = "test_f1_score") -> pd.DataFrame:
+        """Return how much better each probe is than the same probe on a control.
+
+        Parameters
+        ----------
+        score : str
+            The column that is compared.
+        """
+        from sparse_probing.reporting.selectivity import selectivity
+
+        return selectivity(self.rows, score)
+
     def plot_f1_over_k(self) -> Figure:
         """Draw the F1 on held-out groups over the number of neurons, a panel per feature and a line per layer."""
         from sparse_probing.reporting.figures.f1_over_k import f1_over_k  # here: it imports matplotlib

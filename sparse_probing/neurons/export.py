@@ -19,12 +19,11 @@ from probing_datasets.foundation.command_line import run_command
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError, TaskError
 from sparse_probing.config.result_folders import dataset_name, model_name
+from sparse_probing.neurons.load import CHECKSUMS
 from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.run_record import load_run
 from sparse_probing.runs.tasks.published_results import finished_tasks
-
-CHECKSUMS = "SHA256SUMS"
 
 
 @dataclass(frozen=True)

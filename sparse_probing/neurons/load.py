@@ -12,6 +12,7 @@ from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import CorruptTableError, TableError
 
 CHECKSUMS = "SHA256SUMS"
+TEXT_COLUMNS = ("model", "dataset", "feature", "aggregation", "hook_loc", "revision", "study")
 INSTALLED = Path(__file__).parent / "published"
 """The tables that come with an installed package; in a clone they are in ``interpretable_neurons/``."""
 
@@ -85,7 +86,10 @@ def _read_checksums(root: Path) -> dict[str, str]:
     """Return the SHA-256 of every table below a folder, by its name ``<model>/<file>``."""
     path = root / CHECKSUMS
     if not path.is_file():
-        raise TableError(f"There is no {CHECKSUMS} in {root}, so it holds no published neurons. Set another folder.")
+        raise TableError(
+            f"There is no {CHECKSUMS} in {root}, so it holds no published neurons. "
+            "Pass another folder=, or set INTERPRETABLE_NEURONS_DIR."
+        )
     sums: dict[str, str] = {}
     for line in path.read_text().splitlines():
         digest, _, name = line.partition("  ")
@@ -101,4 +105,9 @@ def _read_table(path: Path, digest: str) -> pd.DataFrame:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise CorruptTableError(f"{path} does not have the checksum of {CHECKSUMS}. Download the file again.")
-    return pd.read_csv(io.BytesIO(content), keep_default_na=True, dtype={"revision": str})
+    header = pd.read_csv(io.BytesIO(content), nrows=0).columns
+    # An empty cell is a missing number; a text such as "None" or "NA" may be the name of a feature.
+    missing = {column: [""] for column in header if column not in TEXT_COLUMNS}
+    return pd.read_csv(
+        io.BytesIO(content), keep_default_na=False, na_values=missing, dtype=dict.fromkeys(TEXT_COLUMNS, str)
+    )

@@ -1,6 +1,7 @@
 """`sp.probe`: a store and arrays of the same rows give the same probes; results in a notebook; helpful errors."""
 
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,13 @@ def test_the_same_call_reads_what_it_computed(store, tiny_dataset, places):
     assert len(again) == len(again.rows)
 
 
+def test_selectivity_compares_with_the_control(store, tiny_dataset, places):
+    result = probe(store, tiny_dataset, "dense_probe", layers=(1,), **places)
+    table = result.selectivity()
+    assert set(table["control"]) == {"shuffled_labels"}
+    np.testing.assert_allclose(table["selectivity"], table["score"] - table["control_score"])
+
+
 def test_names_in_html_are_escaped():
     rng = np.random.default_rng(0)
     y = np.where(rng.random(200) < 0.5, "<script>", "b")
@@ -79,6 +87,31 @@ def test_studies_without_single_neurons_show_their_best_probe(store, tiny_datase
 def test_errors_list_what_exists(store, tiny_dataset, places, arguments, settings, error, message):
     with pytest.raises(error, match=message):
         probe(store, tiny_dataset, *arguments, **(places | settings))
+
+
+def test_another_version_of_the_data_set_is_refused(store, tiny_dataset, places):
+    description = replace(tiny_dataset.description, content_hash="0" * 64)
+    with pytest.raises(DatasetError, match="another version of natural_lang_id.tiny.64.-1. Pass the data set that was"):
+        probe(store, replace(tiny_dataset, description=description), **places)
+
+
+def test_a_flag_of_the_command_is_refused(store, tiny_dataset, places):
+    with pytest.raises(SettingsError, match="dry_run is a flag of the command"):
+        probe(store, tiny_dataset, dry_run=True, **places)
+
+
+@pytest.mark.parametrize(
+    ("study", "settings"), [("heuristic_sparsity_sweep", {"basis": "rotation"}), ("rotation_baseline", {"n_trials": 1})]
+)
+def test_probes_of_other_directions_than_neurons_are_not_applied(store, tiny_dataset, places, study, settings):
+    result = probe(store, tiny_dataset, study, max_k=2, layers=(1,), controls=(), **settings, **places)
+    with pytest.raises(ProbeError, match="fits no probes of neurons for features of two classes"):
+        result.saved_probe("French", layer=1)
+
+
+def test_a_store_may_be_named_by_its_path(store, tiny_dataset, places):
+    for path in (store.path, str(store.path)):
+        assert len(probe(path, tiny_dataset, "dense_probe", layers=(1,), **places)) == 18
 
 
 def test_probes_of_arrays_belong_to_no_model():

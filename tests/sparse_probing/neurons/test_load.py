@@ -1,5 +1,6 @@
 """Published tables of ranked neurons: chosen by model, collection, feature and layer, and checked before use."""
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -30,6 +31,16 @@ def test_one_collection_feature_and_layer(folder):
     assert set(table["feature"]) == {"German"}
     assert set(table["layer"]) == {2}
     assert load_neurons("demo", "natural_lang_id.demo.256.-1", "German", 2, folder).equals(table)
+
+
+def test_a_feature_may_have_the_name_of_a_missing_value(folder):
+    (path,) = (folder / "demo").glob("natural*")
+    path.write_text(path.read_text().replace(",German,", ",None,"))
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  demo/{path.name}"]
+    (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n")
+    table = load_neurons("demo", feature="None", folder=folder)
+    assert len(table) == 100
+    assert table["test_f1_score"].dtype == float
 
 
 def test_the_folder_comes_from_the_environment(folder, monkeypatch):
