@@ -66,8 +66,8 @@ class Result:
     def ranked_neurons(self) -> pd.DataFrame:
         """Return the probes of single neurons, ranked within each feature by their scores on training rows.
 
-        The columns are those of the CSVs in ``interpretable_neurons/``. A study that fits no probe of a single
-        neuron gives an empty table.
+        The columns are those of the CSVs in ``interpretable_neurons/``; ``found`` says whether the test rows are
+        evidence for the neuron. A study that fits no probe of a single neuron gives an empty table.
         """
         return ranked_neurons.ranked_neurons(self.rows)
 
@@ -168,8 +168,8 @@ class Result:
             best = order.groupby("feature", sort=True).head(1).sort_values("feature")
             shown = best[["feature", "layer", "probe", "k", score, "n_test"]]
         else:
-            names = ["feature", "layer", "neuron", "test_f1_score", "test_roc_auc", "control_f1_score"]
-            shown = best[[*names, "n_test", "n_positive_test"]]
+            names = ["feature", "layer", "neuron", "found", "test_roc_auc", "test_f1_score"]
+            shown = best[[*names, "always_yes_f1_score", "control_f1_score", "n_as_good", "n_test", "n_positive_test"]]
         return shown.replace({np.nan: None}).to_html(index=False, escape=True, float_format="{:.3f}".format)
 
 

@@ -28,7 +28,7 @@ COLLECTIONS: tuple[CollectionName, ...] = ("natural_lang_id", "programming_lang_
 COMMANDS = """  python -m probing_datasets make {collection}
   python get_activations.py --feature_dataset {dataset} --activation_aggregation mean
   python probing_experiment.py --feature_dataset {dataset} --activation_aggregation mean \\
-      --experiment_type enumerate_monosemantic    (and heuristic_sparsity_sweep)"""
+      --experiment_type all_neurons    (and heuristic_sparsity_sweep)"""
 
 console = Console()
 
@@ -57,8 +57,8 @@ def demo(config: DemoConfig) -> None:
         console.print(f"\n[bold]{collection}[/bold]: what follows is what these commands do")
         commands = COMMANDS.format(collection=collection, dataset=dataset)
         console.print(commands, highlight=False, soft_wrap=True, markup=False)
-        trained = _probe(config, dataset, "enumerate_monosemantic", random_init=False)
-        control = _probe(config, dataset, "enumerate_monosemantic", random_init=True)
+        trained = _probe(config, dataset, "all_neurons", random_init=False)
+        control = _probe(config, dataset, "all_neurons", random_init=True)
         sweep = _probe(config, dataset, "heuristic_sparsity_sweep", random_init=False)
         csv, png = trained.path / "ranked_neurons.csv", sweep.path / "f1_over_k.png"
         write_ranked_neurons(trained, csv)
@@ -87,19 +87,19 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
 
 
 def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:
-    title = "The neuron that knows each language best: chosen on training rows, scored on held-out groups"
-    table = Table("language", "neuron", title=title)
-    for name in ("F1", "ROC-AUC", "F1, shuffled labels", "F1, random weights", "positives"):
+    table = Table("language", "neuron", title="The neuron that is best on training rows, scored on held-out groups")
+    for name in ("ROC-AUC", "random weights", "F1", "always yes", "shuffled", "random weights", "as good", "positives"):
         table.add_column(name, justify="right")
-    random_f1 = control.set_index("feature")["test_f1_score"]
-    for _, row in trained.iterrows():
-        scores = [row["test_f1_score"], row["test_roc_auc"], row["control_f1_score"], random_f1[row["feature"]]]
-        numbers = [*(f"{score:.2f}" for score in scores), str(row["n_positive_test"])]
-        table.add_row(row["feature"], f"L{row['layer']}.{row['neuron']}", *numbers)
-    columns = ["test_f1_score", "test_roc_auc", "control_f1_score"]
+    columns = ["test_roc_auc", "random_roc_auc", "test_f1_score"]
+    columns += ["always_yes_f1_score", "control_f1_score", "random_f1"]
+    of_control = control.set_index("feature")[["test_roc_auc", "test_f1_score"]]
+    both = trained.join(of_control.set_axis(["random_roc_auc", "random_f1"], axis=1), on="feature")
+    for _, row in both.iterrows():
+        name = f"L{row['layer']}.{row['neuron']}" if row["found"] else "none found"
+        counts = f"{row['n_as_good']:,.0f}", str(row["n_positive_test"])
+        table.add_row(row["feature"], name, *(f"{row[column]:.2f}" for column in columns), *counts)
     table.add_section()
-    means = [*trained[columns].mean(), random_f1.mean()]
-    table.add_row("mean", "", *(f"{m:.2f}" for m in means))
+    table.add_row("mean", "", *(f"{mean:.2f}" for mean in both[columns].mean()))
     return table
 
 

@@ -30,8 +30,15 @@ CSV_COLUMNS = (
     "test_roc_auc_low",
     "test_roc_auc_high",
     "p_value_corrected",
-    "train_f1_score",
+    "p_value_max_statistic",
+    "found",
+    "always_yes_f1_score",
+    "control_roc_auc",
     "control_f1_score",
+    "n_as_good",
+    "train_roc_auc",
+    "train_mean_difference",
+    "train_f1_score",
     "n_train",
     "n_test",
     "n_positive_test",
@@ -47,9 +54,12 @@ Results = pd.DataFrame | Run | Path | str
 
 
 def ranked_neurons(results: Results) -> pd.DataFrame:
-    """Rank the neurons of each feature by their F1 on training rows, over all layers.
+    """Rank the neurons of each feature by their training rows, over all layers, and judge each on its test rows.
 
-    The order does not depend on test rows, so the test scores of the first neuron are unbiased.
+    The order is that of the ROC-AUC on training rows; of neurons with the same area, that of the difference of the
+    class means in standard deviations, then the lower layer and neuron. Neither depends on the scale of a layer, so
+    neurons of different layers compare. The order does not depend on test rows, so the test scores of the first neuron
+    are unbiased. ``benchmarks/best_neuron_order.py`` compares it with others.
 
     Parameters
     ----------
@@ -59,9 +69,11 @@ def ranked_neurons(results: Results) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns `CSV_COLUMNS`; ``rank`` counts from 1 within a feature; ``control_f1_score`` is the test F1, by
-        feature, of the neuron that has the best training F1 on shuffled labels, over all layers (NaN without
-        that control).
+        Columns `CSV_COLUMNS`; ``interpretable_neurons/SCHEMA.md`` defines them. ``rank`` counts from 1 within a
+        feature. ``control_roc_auc`` and ``control_f1_score`` are the test scores, by feature, of the neuron that the
+        same search, over all layers, puts first on shuffled labels (NaN without that control). ``n_as_good`` counts
+        the neurons of the feature whose test ROC-AUC is at least as high, itself included. ``found`` is whether
+        :func:`why_not_found` has no objection.
     """
     rows = rows_of(results)
     # Probes of one neuron, each neuron once. Of a cross-validation the first fold is used: training rows of another
@@ -71,19 +83,67 @@ def ranked_neurons(results: Results) -> pd.DataFrame:
     single["neuron"] = [support[0] for support in single["support"]]
     single["coef"] = [coef[0] for coef in single["coef"]]
     single = single.drop_duplicates(["feature", "layer", "neuron", "control"])
-    shuffled = single[single["control"] == "shuffled_labels"]
-    best_shuffled = shuffled.sort_values("train_f1_score", ascending=False, kind="stable").groupby("feature").first()
+    # Areas of the same order of rows can differ in the last digit.
+    single["rounded_area"] = single["train_roc_auc"].round(9)
+    order = ["feature", "rounded_area", "train_mean_difference", "layer", "neuron"]
+    single = single.sort_values(order, ascending=[True, False, False, True, True], kind="stable")
+    best_shuffled = single[single["control"] == "shuffled_labels"].groupby("feature").first()
     table = single[single["control"] == ""].copy()
     table["hook_loc"] = table["hook_point"]
-    table = table.join(best_shuffled["test_f1_score"].rename("control_f1_score"), on="feature")
-    order = ["feature", "train_f1_score", "layer", "neuron"]
-    table = table.sort_values(order, ascending=[True, False, True, True], kind="stable")
+    for score in ("roc_auc", "f1_score"):
+        table = table.join(best_shuffled[f"test_{score}"].rename(f"control_{score}"), on="feature")
+    positives = table["n_positive_test"] / table["n_test"]
+    table["always_yes_f1_score"] = 2 * positives / (1 + positives)
     table["rank"] = table.groupby("feature").cumcount() + 1
+    table["n_as_good"] = table["test_roc_auc"].round(9).groupby(table["feature"]).rank(method="max", ascending=False)
+    table["found"] = why_not_found(table) == ""
     return table[list(CSV_COLUMNS)].reset_index(drop=True)
 
 
+def why_not_found(table: pd.DataFrame) -> pd.Series:
+    """Return, for every row of ranked neurons, why it is not evidence that the neuron encodes the feature; else "".
+
+    A neuron must do better on test rows than chance (the interval of its ROC-AUC must exclude .5, where there is one),
+    than always answering yes, and than what the same search finds on shuffled labels (where that control was fitted).
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the columns ``test_roc_auc``, ``test_roc_auc_low``, ``test_f1_score``, ``always_yes_f1_score``,
+        ``control_roc_auc`` and ``control_f1_score``; of these, the interval and the control may be missing.
+    """
+    reasons = pd.Series("", index=table.index)
+    f1, area = table["test_f1_score"], table["test_roc_auc"]
+    objections = (
+        (~(area > 0.5), "ROC-AUC {test_roc_auc:.3f} is not above chance"),
+        (
+            table["test_roc_auc_low"] <= 0.5,
+            "ROC-AUC {test_roc_auc:.3f} has an interval that begins at {test_roc_auc_low:.3f}",
+        ),
+        (
+            ~(f1 > table["always_yes_f1_score"]),
+            "F1 {test_f1_score:.3f} is not above that of always answering yes, {always_yes_f1_score:.3f}",
+        ),
+        (
+            area <= table["control_roc_auc"],
+            "ROC-AUC {test_roc_auc:.3f} is not above {control_roc_auc:.3f}, found with shuffled labels",
+        ),
+        (
+            f1 <= table["control_f1_score"],
+            "F1 {test_f1_score:.3f} is not above {control_f1_score:.3f}, found with shuffled labels",
+        ),
+    )
+    for applies, sentence in objections:
+        for row in table.index[applies & (reasons == "")]:
+            reasons[row] = sentence.format(**table.loc[row].to_dict())
+    return reasons
+
+
 def best_neurons(results: Results, by: tuple[str, ...] = ("feature",)) -> pd.DataFrame:
-    """Return the first-ranked neuron of every feature (or of every feature and layer) of rows or a run."""
+    """Return the first-ranked neuron of every feature (or of every feature and layer) of rows or a run.
+
+    Look at ``found``: where it is false, the best neuron on training rows is no evidence on test rows.
+    """
     return ranked_neurons(results).groupby(list(by), sort=True).head(1).reset_index(drop=True)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sparse_probing.neurons.ranked_neurons import best_neurons, f1_by_layer, write_ranked_neurons
+from sparse_probing.neurons.ranked_neurons import best_neurons, f1_by_layer, why_not_found, write_ranked_neurons
 from sparse_probing.reporting.figures.f1_over_k import f1_over_k
 from sparse_probing.reporting.figures.save_figure import save_figure
 from sparse_probing.runs.load_results import rows_of
@@ -53,6 +53,8 @@ def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = 
             written.append(folder / "ranked_neurons.csv")
             write_ranked_neurons(rows, written[0])
         console.print(neuron_table(neurons))
+        for remark in neuron_remarks(neurons):
+            console.print(remark, markup=False, highlight=False)
         console.print(score_table(f1_by_layer(rows), "The same for each layer: F1 on held-out groups"))
     for study, probes in shown_probes(rows).groupby("study", sort=False):
         for table in study_tables(probes, str(study)):
@@ -102,17 +104,42 @@ def study_tables(rows: pd.DataFrame, study: str) -> Iterable[Table]:
 
 
 def neuron_table(neurons: pd.DataFrame) -> Table:
-    """Lay out the first-ranked neuron of each feature."""
-    title = "The fitted single neuron that does best on training rows, scored on held-out groups"
-    table = Table("feature", "neuron", "sign", title=title)
-    for name in ("F1", "precision", "recall", "ROC-AUC", "F1, shuffled labels", "positives"):
+    """Lay out the first-ranked neuron of each feature; where its test rows are no evidence, say that none was found."""
+    title = "The neuron that is best on training rows, scored on held-out groups"
+    has_interval = neurons["test_roc_auc_low"].notna().any()
+    table = Table("feature", "neuron", title=title)
+    names = ["ROC-AUC", *(["interval"] if has_interval else []), "F1", "always yes", "shuffled", "as good", "positives"]
+    for name in names:
         table.add_column(name, justify="right")
     for _, row in neurons.iterrows():
-        scores = ("test_f1_score", "test_precision", "test_recall", "test_roc_auc", "control_f1_score")
-        sign = "+" if row["coef"] > 0 else "-"
-        numbers = [*(f"{row[s]:.3f}" for s in scores), f"{row['n_positive_test']:,}"]
-        table.add_row(escape(row["feature"]), f"L{row['layer']}.{row['neuron']}", sign, *numbers)
+        name = f"{'+' if row['coef'] > 0 else '-'}L{row['layer']}.{row['neuron']}" if row["found"] else "none found"
+        interval = f"{row['test_roc_auc_low']:.3f}-{row['test_roc_auc_high']:.3f}"
+        table.add_row(
+            escape(row["feature"]),
+            name,
+            f"{row['test_roc_auc']:.3f}",
+            *([interval] if has_interval else []),
+            *(f"{row[score]:.3f}" for score in ("test_f1_score", "always_yes_f1_score", "control_f1_score")),
+            f"{row['n_as_good']:,.0f}",
+            f"{row['n_positive_test']:,}",
+        )
     return table
+
+
+def neuron_remarks(neurons: pd.DataFrame) -> list[str]:
+    """Say how to read the table of neurons, and of every feature without a neuron, why."""
+    remarks = [
+        "+ or -: the end of the neuron that means the feature. F1 always yes: of answering yes to every row; shuffled: "
+        "what the same search finds with shuffled labels; as good: neurons with at least this ROC-AUC."
+    ]
+    for i, reason in why_not_found(neurons).items():
+        if reason:
+            row = neurons.loc[i]
+            remarks.append(
+                f"{row['feature']}: no neuron found. The best on training rows is L{row['layer']}.{row['neuron']}; "
+                f"on held-out groups its {reason}."
+            )
+    return remarks
 
 
 def score_table(scores: pd.DataFrame, title: str) -> Table:

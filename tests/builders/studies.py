@@ -79,7 +79,7 @@ def rows_in_groups(label: NDArray, per_group: int = 4) -> FeatureRows:
 def single_neuron_row(
     layer: int,
     neuron: int,
-    train_f1: float,
+    train_auc: float,
     test_f1: float,
     feature: str = "German",
     control: str = "",
@@ -87,14 +87,15 @@ def single_neuron_row(
     **further: object,
 ) -> dict[str, object]:
     """Return the row of a probe of one neuron (or of ``k`` times the same); other scores are 0.5."""
-    computed = ("neuron", "hook_loc", "rank", "control_f1_score")
+    computed = ("neuron", "hook_loc", "rank", "found", "n_as_good", "always_yes_f1_score")
+    computed += ("control_roc_auc", "control_f1_score")
     return {
         **{name: 0.5 for name in CSV_COLUMNS if name not in computed},
         "hook_point": "mlp.hook_post",
         "coef": [1.0] * k,
         "layer": layer,
         "support": [neuron] * k,
-        "train_f1_score": train_f1,
+        "train_roc_auc": train_auc,
         "test_f1_score": test_f1,
         "feature": feature,
         "control": control,

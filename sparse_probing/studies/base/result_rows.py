@@ -102,6 +102,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "iterations": (pa.int32(), "steps of the solver"),
     "converged": (pa.bool_(), "whether the relative distance from the optimum is below the tolerance"),
     "status": (pa.string(), "how the fit ended, in a sentence"),
+    "train_mean_difference": (
+        pa.float64(),
+        "of a single neuron: distance of the class means on training rows, in standard deviations of all of them",
+    ),
     **{f"{part}_{m}": (pa.float64(), f"{m} on {part} rows") for part in ("train", "test") for m in ALL_METRICS},
     "test_f1_score_low": (pa.float64(), "lower end of the interval of test_f1_score, by resampling groups"),
     "test_f1_score_high": (pa.float64(), "upper end of the interval of test_f1_score"),

@@ -15,8 +15,8 @@ def test_the_demo_finds_language_neurons_and_its_controls_do_not(tmp_path: Path,
     printed = capsys.readouterr().out
     for collection, floor, margin in (("natural_lang_id", 0.95, 0.3), ("programming_lang_id", 0.7, 0.1)):
         rows = Path(f"{collection}.demo.256.-1") / "mlp.hook_post.mean"
-        (trained,) = (tmp_path / "results/probing/demo/demo" / rows).glob("enumerate_monosemantic-*/????????")
-        (control,) = (tmp_path / "results/probing/demo/demo+random0" / rows).glob("enumerate_monosemantic-*/????????")
+        (trained,) = (tmp_path / "results/probing/demo/demo" / rows).glob("all_neurons-*/????????")
+        (control,) = (tmp_path / "results/probing/demo/demo+random0" / rows).glob("all_neurons-*/????????")
         (sweep,) = (tmp_path / "results/probing/demo/demo" / rows).glob("heuristic_sparsity_sweep-*/????????")
         best = best_neurons(trained)
         random_f1 = best_neurons(control)["test_f1_score"].mean()

@@ -3,7 +3,13 @@
 import pandas as pd
 import pytest
 
-from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS, best_neurons, ranked_neurons, write_ranked_neurons
+from sparse_probing.neurons.ranked_neurons import (
+    CSV_COLUMNS,
+    best_neurons,
+    ranked_neurons,
+    why_not_found,
+    write_ranked_neurons,
+)
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 from tests.builders.studies import single_neuron_row as row
@@ -57,6 +63,51 @@ def test_ranks_count_within_a_feature_and_ties_go_to_the_earlier_neuron():
         ["German", 0, 9, 2],
         ["German", 1, 2, 3],
     ]
+
+
+def test_equal_areas_are_ordered_by_the_distance_of_the_classes_and_not_by_f1_or_the_list():
+    rows = [
+        row(0, 1, 1.0, 0.9, train_mean_difference=1.2, train_f1_score=1.0),
+        row(2, 7, 1.0 - 1e-16, 0.9, train_mean_difference=3.0, train_f1_score=0.4),
+        row(1, 5, 0.999, 0.9, train_mean_difference=9.0, train_f1_score=1.0),
+    ]
+    assert ranked_neurons(table(*rows))["neuron"].tolist() == [7, 1, 5]
+
+
+def test_neurons_that_are_as_good_are_counted():
+    rows = [row(0, i, 0.9 - i / 100, 0.5, test_roc_auc=area) for i, area in enumerate((0.8, 0.9, 0.8, 0.7))]
+    assert ranked_neurons(table(*rows))["n_as_good"].tolist() == [3, 1, 3, 4]
+
+
+FOUND = {"test_roc_auc": 0.9, "test_roc_auc_low": 0.7, "n_positive_test": 30, "n_test": 100}
+"""Scores of a neuron that is found, if its F1 is above .4615, that of always answering yes."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "test_f1", "reason"),
+    [
+        ({}, 0.8, ""),
+        ({"test_roc_auc_low": None}, 0.8, ""),
+        ({"test_roc_auc": 0.475, "test_roc_auc_low": None}, 0.659, "ROC-AUC 0.475 is not above chance"),
+        ({"test_roc_auc_low": 0.43}, 0.8, "ROC-AUC 0.900 has an interval that begins at 0.430"),
+        ({}, 0.4615, "F1 0.462 is not above that of always answering yes, 0.462"),
+        ({"control": {"test_roc_auc": 0.9}}, 0.8, "ROC-AUC 0.900 is not above 0.900, found with shuffled labels"),
+        ({"control": {"test_f1": 0.8}}, 0.8, "F1 0.800 is not above 0.800, found with shuffled labels"),
+    ],
+)
+def test_a_neuron_is_found_only_above_chance_above_always_yes_and_above_its_control(changed, test_f1, reason):
+    control = {"test_f1": 0.1, "test_roc_auc": 0.5, **changed.pop("control", {})}
+    rows = table(row(0, 7, 0.9, test_f1, **{**FOUND, **changed}), row(0, 3, 0.6, control="shuffled_labels", **control))
+    ranked = ranked_neurons(rows)
+    assert why_not_found(ranked).tolist() == [reason]
+    assert ranked["found"].tolist() == [reason == ""]
+    assert ranked["always_yes_f1_score"].tolist() == pytest.approx([2 * 0.3 / 1.3])
+
+
+def test_without_a_control_or_an_interval_a_neuron_can_be_found():
+    ranked = ranked_neurons(table(row(0, 7, 0.9, 0.8, **{**FOUND, "test_roc_auc_low": float("nan")})))
+    assert ranked["found"].tolist() == [True]
+    assert ranked[["control_roc_auc", "control_f1_score"]].isna().all(axis=None)
 
 
 def test_probes_of_several_neurons_are_not_ranked():
