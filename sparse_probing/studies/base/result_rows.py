@@ -16,20 +16,37 @@ if TYPE_CHECKING:
 
 METRICS = (
     "f1_score",
+    "f0.5_score",
+    "f2_score",
     "precision",
     "recall",
     "mcc",
+    "cohen_kappa",
+    "fmi",
     "accuracy",
     "balanced_accuracy",
     "roc_auc",
     "average_precision",
+    "pr_auc",
 )
 """Metrics of a binary probe, each once on training rows (``train_``) and once on test rows (``test_``)."""
 
 CALIBRATION = ("brier_score", "expected_calibration_error", "log_loss")
 """Of the probabilities of binary probes after the correction for class weights."""
 
-REGRESSION_METRICS = ("r2", "rmse", "mae", "pearson", "spearman")
+REGRESSION_METRICS = (
+    "r2",
+    "rmse",
+    "mae",
+    "explained_variance",
+    "max_error",
+    "mean_squared_error",
+    "median_absolute_error",
+    "mean_absolute_percentage_error",
+    "d2_absolute_error",
+    "pearson",
+    "spearman",
+)
 
 MULTICLASS_METRICS = ("macro_f1_score", "weighted_f1_score", "macro_precision", "macro_recall")
 """Of multiclass probes, beside accuracy and balanced accuracy."""
