@@ -150,7 +150,7 @@ class ProbingConfig(Configuration):
     layers: tuple[int, ...] = ()
     """Layers to probe; none given: all in the store."""
     feature_subset: tuple[str, ...] = ()
-    """Features to probe; none given: all."""
+    """Features to probe, or classes of one, as Gender=Fem; none given: all features."""
     save_features_together: bool = False
     """One task for all features of a layer, instead of one task for each group of --features_per_task."""
     features_per_task: int = 10

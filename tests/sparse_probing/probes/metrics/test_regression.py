@@ -40,7 +40,9 @@ def test_equal_to_scikit_learn_and_scipy(seed, n, tied):
         for name, value in expected.items():
             assert metrics[name][column] == pytest.approx(value, rel=1e-12, abs=1e-12), name
         # The further two of the paper's code are equal to others with their default parameters.
-        assert scikit_learn.d2_pinball_score(y, values) == pytest.approx(metrics["d2_absolute_error"][column], abs=1e-12)
+        assert scikit_learn.d2_pinball_score(y, values) == pytest.approx(
+            metrics["d2_absolute_error"][column], abs=1e-12
+        )
         assert scikit_learn.d2_tweedie_score(y, values) == pytest.approx(metrics["r2"][column], abs=1e-12)
 
 
