@@ -19,6 +19,7 @@ from sparse_probing.studies.base.result_rows import (
     filled_columns,
     table_of,
 )
+from sparse_probing.studies.base.study import the_chosen_ranking
 from tests.builders.studies import PLANTED, WIDTH, planted_data, rank_and_fit
 
 BINARY = [name for name, study in STUDIES.items() if study.kind == "binary"]
@@ -74,6 +75,51 @@ def test_no_metric_is_null_in_every_row_except_the_documented_ones(name, config)
     assert table[sorted(expected - of_probabilities)].notna().all(axis=None)
     log_odds = table[~table["loss"].eq("hinge")] if "loss" in table else table
     assert log_odds[sorted(expected & of_probabilities)].notna().all(axis=None)
+
+
+OF_THE_PAPER_S_CODE = (
+    "enumerate_monosemantic",
+    "optimal_sparse_probing",
+    "osp_tuning",
+    "osp_iterative_pruning",
+    "test_osp_heuristic_filtering",
+    "heuristic_sparsity_sweep",
+    "fast_heuristic_sparsity_sweep",
+    "telescopic_sparsity_sweep",
+    "tune_telescoping_sparsity_sweep",
+    "rotation_baseline_dxd",
+    "iterative_pruning_rotation_baseline_dxd",
+)
+"""Its experiment types that rank neurons by the flag, or by the mean difference."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_neurons_are_ranked_as_in_the_paper_only_where_the_study_has_its_name(name, config):
+    study = STUDIES[name]
+    default = study.resolved(config).search.heuristic_feature_selection_method
+    if study.rankings is the_chosen_ranking or name in OF_THE_PAPER_S_CODE:
+        assert default == ("mean_dif" if name in OF_THE_PAPER_S_CODE else "auc")
+    assert study.resolved(config.with_flags(heuristic_feature_selection_method="mi")).search == (
+        config.with_flags(heuristic_feature_selection_method="mi").search
+    )
+    assert "auto" not in study.rankings_of(config)
+
+
+def test_the_default_ranking_finds_a_neuron_of_small_scale(config):
+    data = planted_data()
+    layer = data.layer.copy(order="F")
+    layer[:, PLANTED] *= 0.01  # its classes are well apart, but less far than the noise of other neurons
+    small = dataclasses.replace(data, layer=layer)
+    (ours,) = rank_and_fit(
+        STUDIES["iterative_pruning"],
+        config.with_flags(iterative_pruning_fixed_k=1, iterative_pruning_n_prune_steps=1),
+        small,
+    )
+    paper = rank_and_fit(STUDIES["heuristic_sparsity_sweep"], config.with_flags(ks=(1,)), small)[0]
+    assert ours.ranking == "auc"
+    assert ours.support.tolist() == [PLANTED]
+    assert paper.ranking == "mean_dif"
+    assert paper.support.tolist() != [PLANTED]
 
 
 def test_every_experiment_type_has_a_study():
