@@ -33,8 +33,8 @@ def covering_parts(members: Booleans, n_parts: int, rng: np.random.Generator) ->
     Returns
     -------
     (n_groups,) int64, or None
-        The part of each group that a class needs, -1 for a group that is free to go to any part; None if there
-        is no such assignment.
+        The part of each group that a class needs, -1 for a group that is free to go to any part; None if no such
+        assignment exists.
 
     Raises
     ------
