@@ -52,4 +52,5 @@ def _feature(feature: str, layer: np.ndarray, rows: FeatureRows) -> FeatureData:
 def fit_together(config: ProbingConfig, features: list[FeatureData]) -> list[FittedProbe]:
     """Rank the neurons of a layer for all features at once, then fit the first study of a configuration to each."""
     study = STUDIES[config.experiment_type[0]]
+    config = study.resolved(config)
     return [probe for data in ranked(features, study.rankings_of(config)) for probe in study.fit(config, data)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,12 +71,13 @@ def plant() -> Callable[..., ProbingConfig]:
     """A function that makes a data set and its activations, and returns settings of stage 2 for them.
 
     Feature `strong` is encoded by neuron 5 of layer 1, `weak` more weakly by neuron 7 of layer 0;
-    everything else is noise. Further features are passed by name, as one label per sequence.
+    everything else is noise. Further features are passed by name, as one label per sequence, their kinds and the
+    names of their classes as `kinds` and `classes`.
     """
     config = planted_runs.planted_settings()
 
-    def make(**further: np.ndarray) -> ProbingConfig:
-        planted_runs.plant(config, further)
+    def make(kinds: Any = None, classes: Any = None, **further: np.ndarray) -> ProbingConfig:
+        planted_runs.plant(config, further, kinds, classes)
         return config
 
     return make

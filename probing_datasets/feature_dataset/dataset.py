@@ -104,11 +104,35 @@ class FeatureDataset:
         sequence, position, label = (table.column(name).to_numpy() for name in ("sequence", "position", "label"))
         return Probes(sequence.astype(np.int64), position.astype(np.int64), label.astype(np.float64))
 
+    def feature_and_class(self, name: str) -> tuple[str, str | None]:
+        """Return the feature of a name, and the class that ``<feature>=<class>`` names; None for a whole feature.
+
+        Raises
+        ------
+        DatasetError
+            When there is no such feature or class; the message lists those that exist.
+
+        Examples
+        --------
+        The feature ``Gender`` of ``ewt`` has the classes Fem, Masc and Neut: ``Gender`` is ("Gender", None),
+        ``Gender=Fem`` is ("Gender", "Fem").
+        """
+        self.check_features([name])
+        if name in self.features:
+            return name, None
+        return next((feature, text) for feature, text in self._classes() if f"{feature}={text}" == name)
+
+    def _classes(self) -> list[tuple[str, str]]:
+        """Return feature and name, or number, of every class of every multiclass feature."""
+        infos = self.description.features.items()
+        return [(f, info.label_name(c)) for f, info in infos if info.kind == "multiclass" for c in info.counts]
+
     def check_features(self, names: Iterable[str]) -> None:
-        """Raise DatasetError when a feature of these names does not exist."""
-        unknown = sorted(set(names) - set(self.features))
+        """Raise DatasetError when a feature, or a class ``<feature>=<class>``, of these names does not exist."""
+        classes = [f"{feature}={text}" for feature, text in self._classes()]
+        unknown = sorted(set(names) - set(self.features) - set(classes))
         if unknown:
-            known = list_known(unknown[0], self.features)
+            known = list_known(unknown[0], [*self.features, *(classes if "=" in unknown[0] else [])])
             raise DatasetError(f"{self.name} has no feature {', '.join(unknown)}; it has: {known}.")
 
     def save(self, path: Path) -> None:

@@ -43,6 +43,8 @@ class FeatureRows:
     """(m,) int64, sequence of each row."""
     group: np.ndarray
     """(m,) int64, group of each row."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes of a multiclass feature, if they have names: class 0 first."""
 
 
 def probed_rows(dataset: FeatureDataset, aggregation: Aggregation, next_token: bool = False) -> ProbedRows:
@@ -139,7 +141,8 @@ def feature_rows(
     if (row >= len(stored_keys)).any() or (stored_keys[row] != keys).any():
         raise DatasetError(f"Rows of {feature!r} are missing from the store. Harvest {dataset.name} again.")
     sequence = keys // _keys_per_sequence(dataset)
-    return FeatureRows(row, label, sequence, dataset.group_codes[sequence])
+    classes = dataset.description.features[feature].classes
+    return FeatureRows(row, label, sequence, dataset.group_codes[sequence], classes)
 
 
 def _labels_by_key(

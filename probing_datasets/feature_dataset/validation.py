@@ -30,7 +30,8 @@ def validate(dataset: FeatureDataset) -> None:
         if info.kind == "binary":
             is_valid = np.isin(probes.label, (-1, 1))
         elif info.kind == "multiclass":
-            is_valid = (probes.label >= 0) & (probes.label == np.round(probes.label))
+            n_classes = len(info.classes) or np.inf
+            is_valid = (probes.label >= 0) & (probes.label == np.round(probes.label)) & (probes.label < n_classes)
         else:
             is_valid = np.isfinite(probes.label)
         _refuse(~is_valid, where, f"probe {{}} has a label that is not {info.kind}")

@@ -9,7 +9,7 @@ from probing_datasets.feature_dataset import FeatureDataset, load_feature_datase
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import model_identity
 from sparse_probing.config import ActivationsConfig, ForwardPassConfig
-from sparse_probing.models import LanguageModel, load_model
+from sparse_probing.models import LanguageModel, load_model, resolved_device
 
 
 def load_inputs(
@@ -74,8 +74,10 @@ def fingerprint(
 ) -> dict[str, Any]:
     """Return what decides the activations of every hook point and layer, as JSON.
 
-    Stores and tables record it; results with another fingerprint are not resumed.
+    Stores and tables record it; results with another fingerprint are not resumed. The device ``auto`` is resolved
+    where the model runs: of a model without weights, which can be planned on another machine, it stays ``auto``.
     """
+    device = forward_pass.device if model.weight_hash == "" else resolved_device(forward_pass.device)
     return {
         "model": model_identity(activations.model),
         "revision": activations.revision,
@@ -86,5 +88,5 @@ def fingerprint(
         "dataset_hash": dataset.description.content_hash,
         "dtype": forward_pass.dtype,
         "quantization": forward_pass.quantization,
-        "device": forward_pass.device_map or forward_pass.device.split(":")[0],
+        "device": forward_pass.device_map or device.split(":")[0],
     }

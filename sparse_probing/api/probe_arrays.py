@@ -72,7 +72,7 @@ def probe_arrays(
         and -1/+1 is named ``<feature>=<positive class>``, where the positive class is the second in sorted order:
         ``feature=yes`` for labels "no" and "yes". More classes become one binary feature ``<feature>=<class>``
         each, in a study of binary features; in ``multinomial_sweep`` classes that are not numbers are numbered in
-        sorted order, from 0.
+        sorted order, from 0, and the column ``class_names`` names them.
     failures : dict
         Why a feature could not be probed, by feature.
 
@@ -104,7 +104,7 @@ def probe_arrays(
     each = np.arange(len(activations))
     group = each if groups is None else _group_codes(groups, len(activations))
     features: dict[str, tuple[FeatureKind, FeatureRows]] = {
-        feature_name: (kind, FeatureRows(each, numbers, each, group))
+        feature_name: (kind, FeatureRows(each, numbers, each, group, _class_names(labels, kind)))
         for feature_name, (kind, numbers) in _features(feature, labels, STUDIES[name].kind).items()
     }
     splits, failures = split_features(features, STUDIES[name].kind, config.split, config.activations.seed)
@@ -149,6 +149,11 @@ def _group_codes(groups: Iterable[Hashable], n_rows: int) -> Integers:
     if len(numbers) != n_rows:
         raise ProbeError(f"There are {n_rows} rows and {len(numbers)} groups. Pass one group per row.")
     return np.array(numbers, np.int64)
+
+
+def _class_names(labels: NDArray, kind: FeatureKind) -> tuple[str, ...]:
+    """Return the names of the classes of a multiclass feature whose labels are not numbers."""
+    return () if kind != "multiclass" or labels.dtype.kind in "biuf" else tuple(map(str, np.unique(labels)))
 
 
 def _features(feature: str, labels: NDArray, kind: FeatureKind) -> dict[str, tuple[FeatureKind, Floats]]:

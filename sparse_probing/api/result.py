@@ -12,6 +12,7 @@ import pandas as pd
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.neurons import ranked_neurons
+from sparse_probing.studies.base.result_rows import filled_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,7 +27,8 @@ class Result:
     Attributes
     ----------
     rows : pandas.DataFrame
-        One row per probe; `sparse_probing.studies.base.result_rows.COLUMNS` says what each column means.
+        One row per probe, with the columns that at least one probe fills;
+        `sparse_probing.studies.base.result_rows.COLUMNS` says what each column means.
     run : Run or None
         The run that the rows are from; None for probes of arrays.
     failures : dict
@@ -34,7 +36,9 @@ class Result:
     """
 
     def __init__(self, rows: pd.DataFrame, run: Run | None = None, failures: Mapping[str, str] | None = None) -> None:
-        self.rows = rows
+        self.rows = filled_columns(rows)
+        # Figures and tables of any study may read columns that this one does not fill.
+        self._rows = rows
         self.run = run
         self.failures = dict(failures or {})
 
@@ -61,7 +65,7 @@ class Result:
     @cached_property
     def studies(self) -> list[str]:
         """Names of the studies."""
-        return list(self.rows["study"].unique())
+        return list(self._rows["study"].unique())
 
     def ranked_neurons(self) -> pd.DataFrame:
         """Return the probes of single neurons, ranked within each feature by their scores on training rows.
@@ -69,7 +73,7 @@ class Result:
         The columns are those of the CSVs in ``interpretable_neurons/``; ``found`` says whether the test rows are
         evidence for the neuron. A study that fits no probe of a single neuron gives an empty table.
         """
-        return ranked_neurons.ranked_neurons(self.rows)
+        return ranked_neurons.ranked_neurons(self._rows)
 
     def best_neurons(self, by: tuple[str, ...] = ("feature",)) -> pd.DataFrame:
         """Return the first-ranked neuron of every feature, or of every feature and layer.
@@ -79,7 +83,7 @@ class Result:
         by : tuple of str
             ``("feature",)`` or ``("feature", "layer")``.
         """
-        return ranked_neurons.best_neurons(self.rows, by)
+        return ranked_neurons.best_neurons(self._rows, by)
 
     def selectivity(self, score: str = "test_f1_score") -> pd.DataFrame:
         """Return how much better each probe is than the same probe on a control.
@@ -91,13 +95,13 @@ class Result:
         """
         from sparse_probing.reporting.selectivity import selectivity
 
-        return selectivity(self.rows, score)
+        return selectivity(self._rows, score)
 
     def plot_f1_over_k(self) -> Figure:
         """Draw the F1 on held-out groups over the number of neurons, a panel per feature and a line per layer."""
         from sparse_probing.reporting.figures.f1_over_k import f1_over_k  # here: it imports matplotlib
 
-        return f1_over_k(self.rows[self.rows["control"] == ""] if self._n_controls() > 1 else self.rows)
+        return f1_over_k(self._rows[self._rows["control"] == ""] if self._n_controls() > 1 else self._rows)
 
     def saved_probe(self, feature: str, layer: int, k: int | None = None) -> SavedProbe:
         """Return a probe of one feature and layer, to apply to new texts.
@@ -119,11 +123,11 @@ class Result:
 
         if self.run is None:
             raise ProbeError("Probes of arrays belong to no model. Probe a store to apply its probes to texts.")
-        rows = self.rows[
-            (self.rows["control"] == "")
-            & (self.rows["basis"] == "neurons")
-            & self.rows["intercept"].notna()
-            & self.rows["train_f1_score"].notna()
+        rows = self._rows[
+            (self._rows["control"] == "")
+            & (self._rows["basis"] == "neurons")
+            & self._rows["intercept"].notna()
+            & self._rows["train_f1_score"].notna()
         ]
         if rows.empty:
             raise ProbeError(
@@ -141,20 +145,20 @@ class Result:
         return probe_from_row(self.run.config, best)
 
     def _n_controls(self) -> int:
-        return self.rows.loc[self.rows["control"] != "", "control"].nunique()
+        return self._rows.loc[self._rows["control"] != "", "control"].nunique()
 
     def __len__(self) -> int:
         """Return the number of probes."""
-        return len(self.rows)
+        return len(self._rows)
 
     def __repr__(self) -> str:
         """Return studies, features, layers and the folder."""
-        features = self.rows["feature"].unique()
+        features = self._rows["feature"].unique()
         names = ", ".join(map(str, features[:5])) + (", ..." if len(features) > 5 else "")
-        layers = ", ".join(map(str, sorted(self.rows["layer"].unique())))
+        layers = ", ".join(map(str, sorted(self._rows["layer"].unique())))
         where = f", in {self.path}" if self.path is not None else ""
         return (
-            f"Result({len(self.rows):,} probes of {', '.join(self.studies)}; {len(features)} features ({names}); "
+            f"Result({len(self._rows):,} probes of {', '.join(self.studies)}; {len(features)} features ({names}); "
             f"layers {layers}{where})"
         )
 
@@ -162,8 +166,8 @@ class Result:
         """Return the best neurons, or the best probe of every feature, as an HTML table."""
         best = self.best_neurons()
         if best.empty:
-            score = next(s for s in ("test_f1_score", "test_macro_f1_score", "test_r2") if self.rows[s].notna().any())
-            plain = self.rows[self.rows["control"] == ""]
+            score = next(s for s in ("test_f1_score", "test_macro_f1_score", "test_r2") if self._rows[s].notna().any())
+            plain = self._rows[self._rows["control"] == ""]
             order = plain.sort_values(score.replace("test_", "train_"), ascending=False, kind="stable")
             best = order.groupby("feature", sort=True).head(1).sort_values("feature")
             shown = best[["feature", "layer", "probe", "k", score, "n_test"]]

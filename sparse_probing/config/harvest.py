@@ -44,8 +44,8 @@ class ForwardPassConfig:
 
     batch_size: int = 32
     """Sequences of one forward pass."""
-    device: str = "cpu"
-    """cpu, cuda, cuda:1, mps"""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps; auto: cuda where the process that runs the model has it, otherwise cpu."""
     device_map: str | None = None
     """Spread the model over devices (auto, balanced, ...) with accelerate; --device is then not used."""
     quantization: Literal["8bit", "4bit"] | None = None

@@ -44,6 +44,7 @@ StudyName = Literal[
     "optimal_sparse_regression",
 ]
 RankingName = Literal["mean_dif", "mean_dif_standardised", "f_stat", "mi", "auc", "lr", "svm", "random"]
+ChosenRanking = Literal["auto", RankingName]
 ControlName = Literal["shuffled_labels", "random_neurons", "rotation", "random_init"]
 BasisName = Literal["neurons", "rotation", "projection"]
 
@@ -93,8 +94,9 @@ class FitConfig:
 class SearchConfig:
     """Which neurons, and how many, get a probe."""
 
-    heuristic_feature_selection_method: RankingName = "mean_dif"
-    """How neurons are ranked before probes are fitted."""
+    heuristic_feature_selection_method: ChosenRanking = "auto"
+    """How neurons are ranked before probes are fitted; auto: mean_dif in experiment types of the paper's code, auc in
+    all others."""
     basis: BasisName = "neurons"
     """Directions that are probed: neurons, a random rotation, or random projections of the layer."""
     ks: tuple[int, ...] = ()
@@ -150,7 +152,7 @@ class ProbingConfig(Configuration):
     layers: tuple[int, ...] = ()
     """Layers to probe; none given: all in the store."""
     feature_subset: tuple[str, ...] = ()
-    """Features to probe; none given: all."""
+    """Features to probe, or classes of one, as Gender=Fem; none given: all features."""
     save_features_together: bool = False
     """One task for all features of a layer, instead of one task for each group of --features_per_task."""
     features_per_task: int = 10

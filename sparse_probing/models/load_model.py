@@ -28,12 +28,22 @@ LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, AssertionError, Impo
 """Raised while loading; torch asserts that it was compiled for the device."""
 
 
+def resolved_device(device: str) -> str:
+    """Return the device that ``auto`` means in this process: ``cuda`` if PyTorch has it here, otherwise ``cpu``.
+
+    Other names are returned unchanged.
+    """
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_model(
     name: str,
     revision: str | None = None,
     random_init: bool = False,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     dtype: str = "float32",
     device_map: str | dict[str, Any] | None = None,
     quantization: Quantization | None = None,
@@ -52,7 +62,7 @@ def load_model(
     seed : int
         Seed of the random weights.
     device : str
-        ``cpu``, ``cuda``, ``mps``; ignored where ``device_map`` is given.
+        ``auto`` (:func:`resolved_device`), ``cpu``, ``cuda``, ``mps``; ignored where ``device_map`` is given.
     dtype : str
         Name of a torch floating-point dtype.
     device_map : str or dict, optional
@@ -69,6 +79,7 @@ def load_model(
         When the model cannot be found or loaded, the device does not exist, or the weights
         cannot be quantised.
     """
+    device = resolved_device(device)
     placement = placement_options(device, device_map, quantization) if weights else {}
     if random_init and placement:
         raise ModelError("Random weights can be neither quantised nor spread over devices. Remove --random_init.")

@@ -61,7 +61,7 @@ def _harvest_config(config: ProbingConfig) -> HarvestConfig:
     on_gpu = config.execution.cluster == "slurm" and config.harvest_first.harvest_gpus > 0
     shared = HarvestConfig(
         activations=config.activations,
-        forward_pass=ForwardPassConfig(device="cuda" if on_gpu else "cpu"),
+        forward_pass=ForwardPassConfig(device="cuda" if on_gpu else "auto"),
         share=ShareConfig(0, 1),  # the default would be the share of the array entry that runs this process
     )
     flags = config.harvest_first.harvest_flags

@@ -3,7 +3,7 @@
 from functools import partial
 
 from probing_datasets.foundation.errors import SettingsError
-from sparse_probing.config import ProbingConfig, StudyName
+from sparse_probing.config import ProbingConfig, RankingName, StudyName
 from sparse_probing.studies import (
     all_neurons,
     compare_rankings,
@@ -24,15 +24,35 @@ from sparse_probing.studies.optimal import pruning as optimal_pruning
 from sparse_probing.studies.optimal import sweep as optimal_sweep
 from sparse_probing.studies.optimal.candidates import filter_ranking, regression_filter_ranking
 
+PAPER: RankingName = "mean_dif"
+"""The default ranking of the paper's code, in studies with the names of its experiment types."""
+
 STUDIES: dict[StudyName, Study] = {
     "dense_probe": Study(dense.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS, tunes=True),
-    "enumerate_monosemantic": Study(single_neurons.fit),
+    "enumerate_monosemantic": Study(
+        single_neurons.fit,
+        default_ranking=PAPER,
+    ),
     "all_neurons": Study(all_neurons.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
-    "heuristic_sparsity_sweep": Study(heuristic_sweep.fit, tunes=True),
+    "heuristic_sparsity_sweep": Study(
+        heuristic_sweep.fit,
+        tunes=True,
+        default_ranking=PAPER,
+    ),
     # The paper's fast sweep saved iterations; here all k together cost less than one did there.
-    "fast_heuristic_sparsity_sweep": Study(heuristic_sweep.fit, tunes=True),
-    "telescopic_sparsity_sweep": Study(telescopic.fit, controls=WITHOUT_RANDOM_NEURONS),
-    "tune_telescoping_sparsity_sweep": Study(telescopic.fit_tuned, controls=WITHOUT_RANDOM_NEURONS),
+    "fast_heuristic_sparsity_sweep": Study(
+        heuristic_sweep.fit,
+        tunes=True,
+        default_ranking=PAPER,
+    ),
+    "telescopic_sparsity_sweep": Study(
+        telescopic.fit,
+        controls=WITHOUT_RANDOM_NEURONS,
+        default_ranking=PAPER,
+    ),
+    "tune_telescoping_sparsity_sweep": Study(
+        telescopic.fit_tuned, controls=WITHOUT_RANDOM_NEURONS, default_ranking=PAPER
+    ),
     "l1_path": Study(l1_path.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
     "iterative_pruning": Study(pruning.fit, controls=WITHOUT_RANDOM_NEURONS),
     "compare_feature_selection": Study(
@@ -47,13 +67,17 @@ STUDIES: dict[StudyName, Study] = {
         l1_path.fit_regression, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS
     ),
     "optimal_sparse_probing": Study(
-        optimal_sweep.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True
+        optimal_sweep.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
     ),
-    "osp_tuning": Study(optimal_tuning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True),
+    "osp_tuning": Study(
+        optimal_tuning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
+    ),
     "osp_iterative_pruning": Study(
-        optimal_pruning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True
+        optimal_pruning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
     ),
-    "test_osp_heuristic_filtering": Study(optimal_filtering.fit, controls=WITHOUT_RANDOM_NEURONS, slow=True),
+    "test_osp_heuristic_filtering": Study(
+        optimal_filtering.fit, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
+    ),
     "optimal_sparse_regression": Study(
         optimal_sweep.fit,
         rankings=regression_filter_ranking,
@@ -65,8 +89,15 @@ STUDIES: dict[StudyName, Study] = {
     "rotation_baseline": Study(
         partial(heuristic_sweep.fit, ranking="random"), rankings=("random",), bases=rotations, controls=()
     ),
-    "rotation_baseline_dxd": Study(telescopic.fit, bases=rotations, controls=()),
-    "iterative_pruning_rotation_baseline_dxd": Study(single_neurons.fit, bases=neurons_and_rotations, controls=()),
+    "rotation_baseline_dxd": Study(
+        telescopic.fit,
+        bases=rotations,
+        controls=(),
+        default_ranking=PAPER,
+    ),
+    "iterative_pruning_rotation_baseline_dxd": Study(
+        single_neurons.fit, bases=neurons_and_rotations, controls=(), default_ranking=PAPER
+    ),
 }
 """Studies by the value of ``--experiment_type``."""
 

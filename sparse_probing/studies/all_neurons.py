@@ -15,7 +15,7 @@ from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 from sparse_probing.probes.shuffled_labels import exchangeable_units
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
-from sparse_probing.studies.base.metrics import classification, classification_without_areas
+from sparse_probing.studies.base.metrics import classification, classification_of_training_rows
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.single_neurons import single_neuron_probes
 
@@ -50,7 +50,9 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
 def _fit_block(data: FeatureData, block: SelectedNeurons, C: float, confidence: float) -> list[FittedProbe]:
     fits = fit_single_neurons(block.x_train, block.y_train, C=C)
     metrics = block.metrics(
-        lambda x: x * fits.coef + fits.intercept, classification(block.y_train), classification_without_areas
+        lambda x: x * fits.coef + fits.intercept,
+        classification(block.y_train),
+        classification_of_training_rows(block.y_train),
     )
     probes = single_neuron_probes(block, fits, metrics, "train_f1_score")
     # A negative coefficient reverses the curve. The sign is enough: the neuron itself has the ties of the probe.

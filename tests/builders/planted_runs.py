@@ -40,7 +40,9 @@ def planted_settings(**flags: object) -> ProbingConfig:
 
 
 def dataset_of_sequences(
-    labels: Mapping[str, NDArray], kinds: Mapping[str, FeatureKind] | None = None
+    labels: Mapping[str, NDArray],
+    kinds: Mapping[str, FeatureKind] | None = None,
+    classes: Mapping[str, tuple[str, ...]] | None = None,
 ) -> FeatureDataset:
     """Return sequences of ten tokens, two in a group, with three probed positions each; labels are by sequence."""
     description = Description(
@@ -62,7 +64,7 @@ def dataset_of_sequences(
         name: ((kinds or {}).get(name, "binary"), Probes(sequence, position + 1, label[sequence]))
         for name, label in labels.items()
     }
-    return build_feature_dataset(description, tokens, groups, probes)
+    return build_feature_dataset(description, tokens, groups, probes, classes)
 
 
 def planted_activations(labels: Mapping[str, NDArray], sequence: NDArray, rng: np.random.Generator) -> NDArray:
@@ -74,12 +76,15 @@ def planted_activations(labels: Mapping[str, NDArray], sequence: NDArray, rng: n
 
 
 def plant(
-    config: ProbingConfig, further: Mapping[str, NDArray], kinds: Mapping[str, FeatureKind] | None = None
+    config: ProbingConfig,
+    further: Mapping[str, NDArray],
+    kinds: Mapping[str, FeatureKind] | None = None,
+    classes: Mapping[str, tuple[str, ...]] | None = None,
 ) -> None:
     """Save the data set and the store of settings; ``further`` features have one label per sequence."""
     rng = np.random.default_rng(0)
     labels = {name: np.where(rng.random(N_SEQUENCES) < 0.4, 1.0, -1.0) for name in ("strong", "weak")}
-    dataset = dataset_of_sequences({**labels, **further}, kinds)
+    dataset = dataset_of_sequences({**labels, **further}, kinds, classes)
     dataset.save(config.activations.feature_dataset_dir / dataset.name)
     rows = probed_rows(dataset, config.activations.activation_aggregation)
     activations = planted_activations(labels, rows.sequence, rng)

@@ -108,15 +108,21 @@ def scikit_learn_classification(y: NDArray, scores: NDArray) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tn, fp, fn, tp = scikit_learn.confusion_matrix(y, predicted, labels=[-1, 1]).ravel()
+        precisions, recalls, _ = scikit_learn.precision_recall_curve(y, scores)
         return {
             "mcc": scikit_learn.matthews_corrcoef(y, predicted),
             "f1_score": scikit_learn.f1_score(y, predicted, zero_division=0),
-            "precision": scikit_learn.precision_score(y, predicted, zero_division=0),
-            "recall": scikit_learn.recall_score(y, predicted, zero_division=0),
+            "f0.5_score": scikit_learn.fbeta_score(y, predicted, beta=0.5, zero_division=0),
+            "f2_score": scikit_learn.fbeta_score(y, predicted, beta=2, zero_division=0),
+            "precision": (precision := scikit_learn.precision_score(y, predicted, zero_division=0)),
+            "recall": (recall := scikit_learn.recall_score(y, predicted, zero_division=0)),
+            "cohen_kappa": scikit_learn.cohen_kappa_score(y, predicted),
+            "fmi": (precision * recall) ** 0.5,
             "accuracy": scikit_learn.accuracy_score(y, predicted),
             "balanced_accuracy": scikit_learn.balanced_accuracy_score(y, predicted),
             "roc_auc": scikit_learn.roc_auc_score(y, scores),
             "average_precision": scikit_learn.average_precision_score(y, scores),
+            "pr_auc": scikit_learn.auc(recalls, precisions),
             "true_positives": tp,
             "false_positives": fp,
             "true_negatives": tn,

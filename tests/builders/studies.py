@@ -53,6 +53,7 @@ def planted_data(
 
 def rank_and_fit(study: Study, config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Rank the neurons of one feature as a study requires, and fit the study."""
+    config = study.resolved(config)
     return study.fit(config, ranked([data], study.rankings_of(config))[0])
 
 

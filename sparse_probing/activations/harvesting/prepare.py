@@ -27,6 +27,10 @@ RECORDED_WHEN_SET = ("quantization", "next_token", "all_activations", "positions
 """Keys that a fingerprint has only where they are set: stores that are older than these settings are still resumed."""
 
 
+UNKNOWN_WITHOUT_WEIGHTS = (("weight_hash", ""), ("device", "auto"))
+"""What a fingerprint holds in place of what is known only where the weights are loaded."""
+
+
 @dataclass(frozen=True)
 class PreparedHarvest:
     """A harvest that is ready to run."""
@@ -161,9 +165,12 @@ def _with_existing_parts(plan: StorePlan, path: StorePath) -> StorePlan:
     header = existing_header(path)
     if header is None:
         return plan
-    # Planned without weights, their hash is unknown; the existing store is then taken to have the right one.
-    weight_hash = plan.fingerprint["weight_hash"] or header.plan.fingerprint.get("weight_hash")
-    same_parts = replace(
-        plan, part_rows=header.plan.part_rows, fingerprint=plan.fingerprint | {"weight_hash": weight_hash}
-    )
+    # Planned without weights, their hash, and the device that is meant by "auto" where they will be loaded, are
+    # unknown; the existing store is then taken to have the right ones.
+    unknown = {
+        name: header.plan.fingerprint.get(name)
+        for name, placeholder in UNKNOWN_WITHOUT_WEIGHTS
+        if plan.fingerprint[name] == placeholder
+    }
+    same_parts = replace(plan, part_rows=header.plan.part_rows, fingerprint=plan.fingerprint | unknown)
     return same_parts if same_parts == header.plan else plan

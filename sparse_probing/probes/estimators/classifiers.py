@@ -51,7 +51,7 @@ class TopKProbe(BinaryProbe):
     def __init__(
         self,
         k: int = 8,
-        ranking: str = "mean_dif",
+        ranking: str = "auc",
         C: float = 1.0,
         balanced: bool = True,
         standardize: bool = False,

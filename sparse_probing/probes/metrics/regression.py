@@ -23,8 +23,11 @@ def regression_metrics(y: ArrayLike, predictions: ArrayLike) -> dict[str, NDArra
     Returns
     -------
     dict of (m,) float64 arrays
-        ``r2``, ``rmse``, ``mae``, and the correlations ``pearson`` and ``spearman`` (ties get
-        their average rank), which are NaN where all predictions of a probe are equal.
+        ``r2``, ``rmse``, ``mae``, ``explained_variance``, ``max_error``, ``mean_squared_error``,
+        ``median_absolute_error``, ``mean_absolute_percentage_error`` (a fraction; very large where a target is
+        0), ``d2_absolute_error`` (1 - absolute error / that of always predicting the median target), and the
+        correlations ``pearson`` and ``spearman`` (ties get their average rank), which are NaN where all
+        predictions of a probe are equal.
 
     Raises
     ------
@@ -34,15 +37,25 @@ def regression_metrics(y: ArrayLike, predictions: ArrayLike) -> dict[str, NDArra
     from scipy.stats import rankdata  # here, because its import takes most of a second in every process
 
     targets, predicted = _check_predictions(y, predictions)
+    variance = targets.var()
+    # As scikit-learn: the relative error of a target of 0 is finite, and meaningless.
+    size = np.maximum(np.abs(targets), np.finfo(np.float64).eps)
+    from_median = np.abs(targets - np.median(targets)).mean()
     blocks = []
     for _, block in column_blocks(predicted):
         residuals = block - targets
-        squares = np.einsum("ij,ij->i", residuals, residuals)
+        squares, errors = np.einsum("ij,ij->i", residuals, residuals), np.abs(residuals)
         blocks.append(
             {
                 "r2": 1 - squares / ((targets - targets.mean()) ** 2).sum(),
                 "rmse": np.sqrt(squares / len(targets)),
-                "mae": np.abs(residuals).mean(axis=1),
+                "mae": errors.mean(axis=1),
+                "explained_variance": 1 - residuals.var(axis=1) / variance,
+                "max_error": errors.max(axis=1),
+                "mean_squared_error": squares / len(targets),
+                "median_absolute_error": np.median(errors, axis=1),
+                "mean_absolute_percentage_error": (errors / size).mean(axis=1),
+                "d2_absolute_error": 1 - errors.mean(axis=1) / from_median,
                 "pearson": _correlation(targets, block),
                 "spearman": _correlation(rankdata(targets), rankdata(block, axis=1)),
             }

@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import SplitError
 from sparse_probing.probes.inputs.validation import Booleans, Integers
+from sparse_probing.probes.splits.covering_parts import covering_parts
 
-REMEDY = "Use more data, fewer features at once (--feature_subset), another test fraction or another seed."
+TRAIN, TEST, FREE = 0, 1, -1
+REMEDY = "Use more data, or leave this feature out (--feature_subset)."
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ def grouped_stratified_split(labels: ArrayLike, groups: ArrayLike, test_fraction
     ``test_fraction`` of all negatives, which includes those in groups with positives. "About" is
     the nearest that whole groups in this order allow.
 
+    Where this order leaves a side without a class, the groups that the classes cannot do without are
+    assigned first, by an exact search. A split is refused only if there is none.
+
     Parameters
     ----------
     labels : (n,) array of -1 and +1
@@ -42,7 +47,7 @@ def grouped_stratified_split(labels: ArrayLike, groups: ArrayLike, test_fraction
     Raises
     ------
     SplitError
-        If the arguments do not fit together, or a side would have no row of a class.
+        If the arguments do not fit together, or a class is in fewer than two groups.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     _check_arguments(labels, groups, test_fraction)
@@ -69,7 +74,7 @@ def grouped_multiclass_split(labels: ArrayLike, groups: ArrayLike, test_fraction
     Raises
     ------
     SplitError
-        If the arguments do not fit together, or a side would have no row of a class.
+        If the arguments do not fit together, or no division of the groups has every class on both sides.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     _check_arguments(labels, groups, test_fraction)
@@ -107,35 +112,72 @@ def _check_arguments(labels: NDArray, groups: NDArray, test_fraction: float) -> 
 
 def _split(classes: dict[str, Booleans], groups: NDArray, test_fraction: float, seed: int) -> Split:
     """Split by the rows (n,) of every class, one class after another."""
-    rng = np.random.default_rng(seed)
     codes = np.unique(groups, return_inverse=True)[1]
-    rows_per_group = {name: np.bincount(codes, weights=rows).astype(np.int64) for name, rows in classes.items()}
+    rows_per_group = np.stack([np.bincount(codes, weights=rows) for rows in classes.values()], axis=1).astype(np.int64)
     # One group cannot be on both sides.
-    for name, rows in rows_per_group.items():
+    for name, rows in zip(classes, rows_per_group.T, strict=True):
         n_groups = np.count_nonzero(rows)
         if n_groups < 2:
             raise SplitError(
                 f"There are {rows.sum()} {name} in {n_groups} groups: at least 2 groups with {name} are needed, "
                 f"one for each side. {REMEDY}"
             )
-    n_groups = len(next(iter(rows_per_group.values())))
-    in_test, assigned = np.zeros(n_groups, dtype=bool), np.zeros(n_groups, dtype=bool)
-    for name, rows in rows_per_group.items():
+    free = np.full(len(rows_per_group), FREE)
+    side_of_group = _fill_sides(rows_per_group, free, test_fraction, np.random.default_rng(seed))
+    if not all((rows_per_group[side_of_group == side] > 0).any(axis=0).all() for side in (TRAIN, TEST)):
+        # Groups that were free to go anywhere are used up: first assign those that the classes cannot do without.
+        rng = np.random.default_rng(seed)
+        needed = covering_parts(rows_per_group > 0, 2, rng)
+        if needed is None:
+            raise SplitError(
+                f"None of the ways to divide {len(rows_per_group)} groups into two sides has every class on both: "
+                f"{', '.join(classes)} share too few groups. {REMEDY}"
+            )
+        side_of_group = _fill_sides(rows_per_group, needed, test_fraction, rng)
+        side_of_group = _nearer_to_fraction(rows_per_group, side_of_group, test_fraction)
+    in_test = side_of_group[codes] == TEST
+    return Split(train=np.flatnonzero(~in_test), test=np.flatnonzero(in_test))
+
+
+def _fill_sides(
+    rows_per_group: Integers, side_of_group: Integers, test_fraction: float, rng: np.random.Generator
+) -> Integers:
+    """Assign the free groups class by class; a side may miss a class that has no free group left."""
+    sides = side_of_group.copy()
+    for rows in rows_per_group.T:
         # The free groups of this class in random order; the classes before it have assigned the others.
-        free = rng.permutation(np.flatnonzero((rows > 0) & ~assigned))
-        n_tested, n_trained = rows[assigned & in_test].sum(), rows[assigned & ~in_test].sum()
+        free = rng.permutation(np.flatnonzero((rows > 0) & (sides == FREE)))
+        n_tested, n_trained = rows[sides == TEST].sum(), rows[sides == TRAIN].sum()
         # Each side that has no row of the class yet needs a free group.
         n_for_test, n_for_training = int(n_tested == 0), int(n_trained == 0)
         if n_for_test + n_for_training > len(free):
-            side = "test" if n_tested == 0 else "training"
-            raise SplitError(
-                f"The {side} side would have no {name}: of the groups that contain them, {len(free)} are in none of "
-                f"the classes before, but {n_for_test + n_for_training} are needed. {REMEDY}"
-            )
+            continue
         # Test the first groups, as many as come nearest to the rows that are still missing.
         totals = np.concatenate([[0], np.cumsum(rows[free])])[n_for_test : len(free) + 1 - n_for_training]
         missing = test_fraction * rows.sum() - n_tested
         n_taken = n_for_test + int(np.argmin(np.abs(totals - missing)))
-        in_test[free[:n_taken]] = assigned[free] = True
-    row_in_test = in_test[codes]
-    return Split(train=np.flatnonzero(~row_in_test), test=np.flatnonzero(row_in_test))
+        sides[free[:n_taken]], sides[free[n_taken:]] = TEST, TRAIN
+    return sides
+
+
+def _nearer_to_fraction(rows_per_group: Integers, side_of_group: Integers, test_fraction: float) -> Integers:
+    """Move one group at a time, while that brings the shares of the classes on the test side nearer to the request.
+
+    A move never takes the last row of a class from a side.
+    """
+    sides = side_of_group.copy()
+    shares = rows_per_group / rows_per_group.sum(axis=0)
+    while True:
+        tested = shares[sides == TEST].sum(axis=0)
+        moved = tested + np.where(sides == TEST, -1, 1)[:, None] * shares
+        distance = np.abs(moved - test_fraction).sum(axis=1)
+        groups_left = np.where(
+            (sides == TEST)[:, None],
+            (rows_per_group[sides == TEST] > 0).sum(axis=0),
+            (rows_per_group[sides == TRAIN] > 0).sum(axis=0),
+        )
+        distance[((groups_left == 1) & (rows_per_group > 0)).any(axis=1)] = np.inf
+        best = int(distance.argmin())
+        if distance[best] > np.abs(tested - test_fraction).sum() - 1e-9:
+            return sides
+        sides[best] = TRAIN if sides[best] == TEST else TEST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset import FeatureDataset, FeatureKind
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.runs.planning.run_inputs import open_inputs
@@ -60,7 +60,10 @@ def cut_tasks(config: ProbingConfig, layers: Iterable[int], dataset: FeatureData
 def _features_of(study: StudyName, subset: tuple[str, ...], dataset: FeatureDataset) -> tuple[str, ...]:
     """Return the features of the kinds that a study takes; every feature that the user names must be one."""
     dataset.check_features(subset)
-    kinds = {feature: dataset.description.features[feature].kind for feature in subset or dataset.features}
+    kinds: dict[str, FeatureKind] = {}
+    for feature in subset or dataset.features:
+        whole, of_class = dataset.feature_and_class(feature)
+        kinds[feature] = dataset.description.features[whole].kind if of_class is None else "binary"
     accepted = ("binary", "multiclass") if STUDIES[study].kind == "binary" else (STUDIES[study].kind,)
     features = tuple(sorted(feature for feature, kind in kinds.items() if kind in accepted))
     others = sorted(set(kinds) - set(features))

@@ -13,7 +13,7 @@ from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run_record import Run, Task
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.feature_data import FeatureData
-from sparse_probing.studies.base.feature_splits import split_features
+from sparse_probing.studies.base.feature_splits import one_vs_rest, split_features
 from sparse_probing.studies.base.variant_data import data_of_variants
 
 
@@ -61,14 +61,16 @@ def task_data(run: Run, task: Task) -> tuple[Iterator[list[FeatureData]], dict[s
     failures: dict[str, str] = {}
     for feature in task.features:
         try:
+            whole, of_class = inputs.dataset.feature_and_class(feature)
             rows = feature_rows(
                 inputs.dataset,
-                feature,
+                whole,
                 stored_rows,
                 config.activations.activation_aggregation,
                 config.activations.probe_next_token_feature,
             )
-            features[feature] = (inputs.dataset.description.features[feature].kind, rows)
+            kind = inputs.dataset.description.features[whole].kind
+            features[feature] = (kind, rows) if of_class is None else ("binary", one_vs_rest(whole, rows)[feature])
         except DatasetError as error:
             failures[feature] = str(error)
     splits, split_failures = split_features(features, study.kind, config.split, config.activations.seed)

@@ -99,6 +99,8 @@ class FeatureData:
     """The basis of the layer, or the control."""
     scores: Mapping[str, Floats] = field(default_factory=dict)
     """(width,) score of every neuron, by ranking; learned on the training rows."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes of a multiclass feature, if they have names: class 0 first."""
 
     @property
     def width(self) -> int:

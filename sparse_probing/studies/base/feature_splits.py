@@ -89,7 +89,13 @@ def split_rows(
 
 
 def one_vs_rest(feature: str, rows: FeatureRows) -> dict[str, FeatureRows]:
-    """Return one binary feature ``<feature>=<class>`` for each class of a multiclass feature."""
+    """Return one binary feature ``<feature>=<class>`` for each class of a multiclass feature.
+
+    The class is its name, or its number where classes have no names.
+    """
+    numbers = np.unique(rows.label)
+    names = [rows.classes[int(c)] if rows.classes else str(int(c)) for c in numbers]
+    labels = [np.where(rows.label == c, 1.0, -1.0) for c in numbers]
     return {
-        f"{feature}={int(c)}": replace(rows, label=np.where(rows.label == c, 1.0, -1.0)) for c in np.unique(rows.label)
+        f"{feature}={name}": replace(rows, label=label, classes=()) for name, label in zip(names, labels, strict=True)
     }

@@ -29,7 +29,7 @@ class Fittings:
 
 def fit_variant(config: ProbingConfig, study: Study, features: Sequence[FeatureData]) -> Fittings:
     """Rank the neurons for all features of a layer in one variant, and fit the study to each feature."""
-    fittings = Fittings()
+    fittings, config = Fittings(), study.resolved(config)
     try:
         features, is_ranked = ranked(features, study.rankings_of(config)), True
     except FAILURES_OF_A_FEATURE:

@@ -52,6 +52,8 @@ def probe_row(
         "n_positive_test": int((test > 0).sum()) if data.kind == "binary" else None,
         **probe.as_row(),
     }
+    if data.classes and "classes" in row:
+        row["class_names"] = [data.classes[int(number)] for number in row["classes"]]
     if variant.ranking:  # the control's ranking replaced that of the study
         row["ranking"] = variant.ranking
     return row

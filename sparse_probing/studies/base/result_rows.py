@@ -16,20 +16,37 @@ if TYPE_CHECKING:
 
 METRICS = (
     "f1_score",
+    "f0.5_score",
+    "f2_score",
     "precision",
     "recall",
     "mcc",
+    "cohen_kappa",
+    "fmi",
     "accuracy",
     "balanced_accuracy",
     "roc_auc",
     "average_precision",
+    "pr_auc",
 )
 """Metrics of a binary probe, each once on training rows (``train_``) and once on test rows (``test_``)."""
 
 CALIBRATION = ("brier_score", "expected_calibration_error", "log_loss")
 """Of the probabilities of binary probes after the correction for class weights."""
 
-REGRESSION_METRICS = ("r2", "rmse", "mae", "pearson", "spearman")
+REGRESSION_METRICS = (
+    "r2",
+    "rmse",
+    "mae",
+    "explained_variance",
+    "max_error",
+    "mean_squared_error",
+    "median_absolute_error",
+    "mean_absolute_percentage_error",
+    "d2_absolute_error",
+    "pearson",
+    "spearman",
+)
 
 MULTICLASS_METRICS = ("macro_f1_score", "weighted_f1_score", "macro_precision", "macro_recall")
 """Of multiclass probes, beside accuracy and balanced accuracy."""
@@ -115,6 +132,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "p_value_corrected": (pa.float64(), "the same, Benjamini-Hochberg over the neurons of the layer"),
     "p_value_max_statistic": (pa.float64(), "p-value of the training ROC-AUC among the best of permuted labels"),
     "classes": (pa.list_(pa.float64()), "class numbers, in the order of the confusion matrix"),
+    "class_names": (pa.list_(pa.string()), "names of these classes; null where they have none"),
     "class_intercepts": (pa.list_(pa.float64()), "intercept of each class"),
     "test_confusion": (
         pa.list_(pa.int64()),
@@ -170,19 +188,33 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.table({name: [row.get(name) for row in rows] for name in SCHEMA.names}, schema=SCHEMA)
 
 
+def filled_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that at least one row fills, so that nobody sorts by a column of nulls.
+
+    Without any row, all columns are returned.
+    """
+    return rows.loc[:, rows.notna().any()] if len(rows) else rows
+
+
 def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write rows as parquet; the same rows give the same bytes.
+    """Write rows as parquet, without columns that no row fills; the same rows give the same bytes.
 
     Raises
     ------
     ValueError
         When a row has a column that :data:`COLUMNS` does not define.
     """
-    pq.write_table(table_of(rows), path, compression="zstd")
+    table = table_of(rows)
+    if rows:
+        table = table.select([name for name in table.column_names if table.column(name).null_count < len(rows)])
+    pq.write_table(table, path, compression="zstd")
 
 
 def read_rows(paths: Sequence[Path], without: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read parquet files of rows into one DataFrame with all columns except ``without``, even without any rows."""
+    """Read parquet files of rows into one DataFrame with all columns except ``without``, even without any rows.
+
+    Columns that no row fills are null; :func:`filled_columns` leaves them out.
+    """
     names = [name for name in SCHEMA.names if name not in without]
     tables = [pq.read_table(path, schema=SCHEMA, columns=names) for path in paths]
     return pa.concat_tables([SCHEMA.empty_table().select(names), *tables]).to_pandas()

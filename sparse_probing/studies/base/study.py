@@ -17,7 +17,7 @@ Rankings = tuple[RankingName, ...]
 
 
 def the_chosen_ranking(config: ProbingConfig) -> Rankings:
-    """Return the ranking of ``--heuristic_feature_selection_method``."""
+    """Return the ranking of ``--heuristic_feature_selection_method``, which :meth:`Study.resolved` has resolved."""
     return (config.search.heuristic_feature_selection_method,)
 
 
@@ -45,12 +45,21 @@ class Study:
     """Controls that mean something for it; none where it is a baseline itself."""
     tunes: bool = False
     """Whether it chooses C from ``--regularization_grid``."""
+    default_ranking: RankingName = "auc"
+    """Ranking that ``--heuristic_feature_selection_method auto`` means: the best for few neurons, and that of the
+    paper's code in a study with the name of one of its experiment types."""
     slow: bool = False
     """Whether one feature can take minutes: a task then keeps its finished rows feature by feature."""
 
     def rankings_of(self, config: ProbingConfig) -> Rankings:
         """Return the rankings that the study needs with these settings."""
-        return self.rankings(config) if callable(self.rankings) else self.rankings
+        return self.rankings(self.resolved(config)) if callable(self.rankings) else self.rankings
+
+    def resolved(self, config: ProbingConfig) -> ProbingConfig:
+        """Return the settings with the ranking that ``auto`` means for this study."""
+        if config.search.heuristic_feature_selection_method != "auto":
+            return config
+        return config.with_flags(heuristic_feature_selection_method=self.default_ranking)
 
     def variants(self, config: ProbingConfig, with_random_init: bool) -> list[Variant]:
         """Return the bases of the study, and then the controls of ``--controls`` that mean something for it.

@@ -72,7 +72,18 @@ def feature_data(
     entropy = (seed, layer, split.fold, variant.trial, crc32(f"{split.feature}/{variant.control}".encode()))
     rng = random_numbers(entropy, "labels")
     train, test = (_split_rows(split, indices, variant, rng) for indices in (split.split.train, split.split.test))
-    return FeatureData(split.feature, split.kind, activations, train, test, standardise, entropy, split.fold, variant)
+    return FeatureData(
+        split.feature,
+        split.kind,
+        activations,
+        train,
+        test,
+        standardise,
+        entropy,
+        split.fold,
+        variant,
+        classes=split.rows.classes,
+    )
 
 
 def _split_rows(split: FeatureSplit, indices: NDArray, variant: Variant, rng: np.random.Generator) -> SplitRows:

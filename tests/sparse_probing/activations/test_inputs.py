@@ -3,6 +3,7 @@
 from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.inputs import fingerprint, load_inputs
 from sparse_probing.activations.tables.table_inputs import load_table_inputs
+from sparse_probing.config import HarvestConfig
 from tests.builders.harvests import HOOK
 
 
@@ -15,3 +16,18 @@ def test_stores_and_tables_record_one_fingerprint(tiny_harvest):
     store = prepare_harvest(tiny_harvest, weights=False).plan.fingerprint
     assert common.pop("quantization") is None  # a store records it only where it is set
     assert store == common | {"algorithm_version": 2, "activation_aggregation": "none"}
+
+
+def test_the_device_is_resolved_where_the_model_runs(tiny_harvest, monkeypatch):
+    config = tiny_harvest.with_flags(device="auto")
+    assert HarvestConfig().forward_pass.device == "auto"
+    assert config.record()["device"] == "auto"
+    dataset, planned = load_inputs(config.activations, config.forward_pass, weights=False)
+    _, loaded = load_inputs(config.activations, config.forward_pass)
+    for has_cuda, device in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda has_cuda=has_cuda: has_cuda)
+        # A login node that plans has no say: what it plans stays open until a job loads the weights.
+        assert fingerprint(config.activations, config.forward_pass, dataset, planned)["device"] == "auto"
+        assert fingerprint(config.activations, config.forward_pass, dataset, loaded)["device"] == device
+    on_cpu = config.with_flags(device="cpu").forward_pass
+    assert fingerprint(config.activations, on_cpu, dataset, loaded)["device"] == "cpu"

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
-from sparse_probing.models import load_model, wrap_model
+from sparse_probing.models import load_model, resolved_device, wrap_model
 from sparse_probing.models.hook_points import build_bridge
 
 
@@ -179,3 +179,19 @@ def test_a_wrapped_language_model_is_itself_or_has_another_name(tiny):
     assert wrap_model(tiny) is tiny
     assert wrap_model(tiny, name="other").name == "other"
     assert wrap_model(tiny, name="other").model is tiny.model
+
+
+@pytest.mark.parametrize(("has_cuda", "device"), [(False, "cpu"), (True, "cuda")])
+def test_auto_is_cuda_where_this_process_has_it(has_cuda, device, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_cuda)
+    assert resolved_device("auto") == device
+    for name in ("cpu", "cuda:1", "mps"):
+        assert resolved_device(name) == name
+
+
+def test_a_model_is_loaded_onto_the_device_that_auto_means(tiny_model_dir, monkeypatch):
+    assert load_model(str(tiny_model_dir)).device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    if not torch.cuda.device_count():  # it is tried, and its error is reported
+        with pytest.raises(ModelError, match="a device that exists"):
+            load_model(str(tiny_model_dir))

@@ -9,8 +9,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from sparse_probing.config import ProbingConfig, StudyName
-from sparse_probing.studies import STUDIES
-from sparse_probing.studies.base.result_rows import COLUMNS, METRICS
+from sparse_probing.studies import STUDIES, multinomial
+from sparse_probing.studies.base.probe_row import probe_row
+from sparse_probing.studies.base.result_rows import (
+    CALIBRATION,
+    COLUMNS,
+    METRICS,
+    REGRESSION_METRICS,
+    filled_columns,
+    table_of,
+)
+from sparse_probing.studies.base.study import the_chosen_ranking
 from tests.builders.studies import PLANTED, WIDTH, planted_data, rank_and_fit
 
 BINARY = [name for name, study in STUDIES.items() if study.kind == "binary"]
@@ -35,6 +44,82 @@ def rows(probes):
         {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in p.as_row().items() if k not in TIMES}
         for p in probes
     ]
+
+
+BOTH_PARTS = ("train", "test")
+METRICS_OF_KIND = {
+    "binary": {f"{part}_{name}" for part in BOTH_PARTS for name in (*METRICS, *CALIBRATION)},
+    "multiclass": {f"{part}_{name}" for part in BOTH_PARTS for name in multinomial.REPORTED},
+    "regression": {f"{part}_{name}" for part in BOTH_PARTS for name in REGRESSION_METRICS},
+}
+WITHOUT = {
+    # Sorting the training rows of thousands of neurons, and their calibration, would double the time of the study.
+    "all_neurons": {
+        f"train_{name}" for name in ("average_precision", "pr_auc", "brier_score", "expected_calibration_error")
+    },
+}
+"""Metrics that no row of a study has."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_metric_is_null_in_every_row_except_the_documented_ones(name, config):
+    data = planted_data(kind=STUDIES[name].kind)
+    rows = [probe_row(config, name, 0, data, probe) for probe in rank_and_fit(STUDIES[name], config, data)]
+    table = filled_columns(table_of(rows).to_pandas())
+    of_any_kind = set().union(*METRICS_OF_KIND.values())
+    expected = METRICS_OF_KIND[STUDIES[name].kind] - WITHOUT.get(name, set())
+    assert set(table.columns) & of_any_kind == expected
+    # A metric that one row has, the others have too, so that a sort by it compares like with like; only the decision
+    # values of a hinge probe are not log odds, so that it has no probabilities.
+    of_probabilities = {f"{part}_{metric}" for part in BOTH_PARTS for metric in CALIBRATION}
+    assert table[sorted(expected - of_probabilities)].notna().all(axis=None)
+    log_odds = table[~table["loss"].eq("hinge")] if "loss" in table else table
+    assert log_odds[sorted(expected & of_probabilities)].notna().all(axis=None)
+
+
+OF_THE_PAPER_S_CODE = (
+    "enumerate_monosemantic",
+    "optimal_sparse_probing",
+    "osp_tuning",
+    "osp_iterative_pruning",
+    "test_osp_heuristic_filtering",
+    "heuristic_sparsity_sweep",
+    "fast_heuristic_sparsity_sweep",
+    "telescopic_sparsity_sweep",
+    "tune_telescoping_sparsity_sweep",
+    "rotation_baseline_dxd",
+    "iterative_pruning_rotation_baseline_dxd",
+)
+"""Its experiment types that rank neurons by the flag, or by the mean difference."""
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_neurons_are_ranked_as_in_the_paper_only_where_the_study_has_its_name(name, config):
+    study = STUDIES[name]
+    default = study.resolved(config).search.heuristic_feature_selection_method
+    if study.rankings is the_chosen_ranking or name in OF_THE_PAPER_S_CODE:
+        assert default == ("mean_dif" if name in OF_THE_PAPER_S_CODE else "auc")
+    assert study.resolved(config.with_flags(heuristic_feature_selection_method="mi")).search == (
+        config.with_flags(heuristic_feature_selection_method="mi").search
+    )
+    assert "auto" not in study.rankings_of(config)
+
+
+def test_the_default_ranking_finds_a_neuron_of_small_scale(config):
+    data = planted_data()
+    layer = data.layer.copy(order="F")
+    layer[:, PLANTED] *= 0.01  # its classes are well apart, but less far than the noise of other neurons
+    small = dataclasses.replace(data, layer=layer)
+    (ours,) = rank_and_fit(
+        STUDIES["iterative_pruning"],
+        config.with_flags(iterative_pruning_fixed_k=1, iterative_pruning_n_prune_steps=1),
+        small,
+    )
+    paper = rank_and_fit(STUDIES["heuristic_sparsity_sweep"], config.with_flags(ks=(1,)), small)[0]
+    assert ours.ranking == "auc"
+    assert ours.support.tolist() == [PLANTED]
+    assert paper.ranking == "mean_dif"
+    assert paper.support.tolist() != [PLANTED]
 
 
 def test_every_experiment_type_has_a_study():
@@ -62,8 +147,7 @@ def test_every_row_is_sound(name, config):
 def test_binary_probes_have_all_metrics_and_a_measure_of_convergence(name, config):
     for probe in rank_and_fit(STUDIES[name], config, planted_data()):
         assert {f"test_{metric}" for metric in METRICS} <= set(probe.metrics)
-        areas = {"train_roc_auc", "train_average_precision"} if name == "all_neurons" else set()
-        assert {f"train_{metric}" for metric in METRICS} - areas <= set(probe.metrics)
+        assert {f"train_{metric}" for metric in METRICS} - WITHOUT.get(name, set()) <= set(probe.metrics)
         if "optimality_gap" in probe.further:
             assert probe.further["optimality_gap"] <= config.optimal.osp_gap * (1 + 1e-6)
         else:
@@ -84,9 +168,9 @@ def test_rows_agree_with_scikit_learn(name, config):
             assert probe.metrics[f"{part}_f1_score"] == pytest.approx(
                 f1_score(y, np.where(scores > 0, 1, -1)), abs=1e-12
             )
+            assert probe.metrics[f"{part}_roc_auc"] == pytest.approx(roc_auc_score(y, scores), abs=1e-12)
             if name == "all_neurons" and part == "train":
                 continue
-            assert probe.metrics[f"{part}_roc_auc"] == pytest.approx(roc_auc_score(y, scores), abs=1e-12)
             area = average_precision_score(y, scores)
             assert probe.metrics[f"{part}_average_precision"] == pytest.approx(area, abs=1e-12)
 

@@ -82,3 +82,11 @@ def test_a_store_that_would_be_refused_is_reported(config):
     found = dry_run(config.with_flags(output_precision="32"))
     assert [store.has_other_store for store in found.stores] == [True, False]
     assert printed(found).count("ANOTHER STORE exists there") == 1
+
+
+def test_a_store_of_another_machine_s_device_is_resumed_by_a_plan_for_auto(config):
+    harvest(config.with_flags(further_locations=(), device="cpu"))
+    stores = dry_run(config.with_flags(further_locations=(), device="auto")).stores
+    assert [store.has_other_store for store in stores] == [False]
+    stores = dry_run(config.with_flags(further_locations=(), device="cuda")).stores
+    assert [store.has_other_store for store in stores] == [True]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import precision_recall_curve
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.metrics.classification import classification_metrics
+from sparse_probing.probes.metrics.classification import classification_metrics, precision_recall_points
 from tests.builders.references import scikit_learn_classification
 
 
@@ -80,8 +81,29 @@ def test_errors(y, scores, message):
 
 
 def test_unknown_metric():
-    with pytest.raises(ProbeError, match=r"\['f2'\].*average_precision"):
-        classification_metrics([1, -1], [[1.0], [0.0]], only=["f2", "mcc"])
+    with pytest.raises(ProbeError, match=r"\['f3'\].*average_precision"):
+        classification_metrics([1, -1], [[1.0], [0.0]], only=["f3", "mcc"])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 400), st.integers(0, 200), st.integers(2, 120))
+def test_points_of_the_curve_are_those_that_scikit_learn_and_the_paper_s_code_keep(seed, n, levels, n_points):
+    rng = np.random.default_rng(seed)
+    y = np.where(rng.random(n) < 0.3, 1, -1)
+    y[:2] = 1, -1
+    scores = rng.integers(-levels, levels + 1, n) / 2
+    precision, recall, _ = precision_recall_curve(y, scores)
+    if len(precision) > n_points:
+        kept = np.round(np.linspace(0, len(precision) - 1, n_points)).astype(int)
+        precision, recall = precision[kept], recall[kept]
+    ours = precision_recall_points(y, scores, n_points)
+    assert ours[0] == pytest.approx(precision, abs=1e-12)
+    assert ours[1] == pytest.approx(recall, abs=1e-12)
+
+
+def test_a_curve_of_one_point_is_refused():
+    with pytest.raises(ProbeError, match="at least 2 points, not 1"):
+        precision_recall_points([1, -1], [1.0, 0.0], 1)
 
 
 def test_a_subset_has_the_same_numbers_in_the_requested_order():

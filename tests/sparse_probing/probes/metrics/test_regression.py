@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn import metrics as scikit_learn
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.metrics.regression import regression_metrics
@@ -24,15 +24,26 @@ def test_equal_to_scikit_learn_and_scipy(seed, n, tied):
     metrics = regression_metrics(y, predictions)
     for column, values in enumerate(predictions.T):
         expected = {
-            "r2": r2_score(y, values),
-            "rmse": root_mean_squared_error(y, values),
-            "mae": mean_absolute_error(y, values),
+            "r2": scikit_learn.r2_score(y, values),
+            "rmse": scikit_learn.root_mean_squared_error(y, values),
+            "mae": scikit_learn.mean_absolute_error(y, values),
+            "explained_variance": scikit_learn.explained_variance_score(y, values),
+            "max_error": scikit_learn.max_error(y, values),
+            "mean_squared_error": scikit_learn.mean_squared_error(y, values),
+            "median_absolute_error": scikit_learn.median_absolute_error(y, values),
+            "mean_absolute_percentage_error": scikit_learn.mean_absolute_percentage_error(y, values),
+            "d2_absolute_error": scikit_learn.d2_absolute_error_score(y, values),
             "pearson": pearsonr(y, values).statistic,
             "spearman": spearmanr(y, values).statistic,
         }
         assert metrics.keys() == expected.keys()
         for name, value in expected.items():
             assert metrics[name][column] == pytest.approx(value, rel=1e-12, abs=1e-12), name
+        # The further two of the paper's code are equal to others with their default parameters.
+        assert scikit_learn.d2_pinball_score(y, values) == pytest.approx(
+            metrics["d2_absolute_error"][column], abs=1e-12
+        )
+        assert scikit_learn.d2_tweedie_score(y, values) == pytest.approx(metrics["r2"][column], abs=1e-12)
 
 
 def test_constant_predictions_have_no_correlation():

@@ -5,14 +5,17 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.activations.stores import ZarrStore, open_store
+from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run_record import Task, load_run
-from tests.builders.planted_runs import save_again
+from sparse_probing.runs.tasks.run_task import run_task
+from tests.builders.planted_runs import N_SEQUENCES, save_again
 
 SWEEP = "heuristic_sparsity_sweep"
 
@@ -36,6 +39,41 @@ def test_every_layer_and_feature_is_in_one_task(config):
 
 def test_layers_and_features_can_be_chosen(config):
     assert tasks(config.with_flags(layers=(1,), feature_subset=("weak",))) == [Task(SWEEP, 1, ("weak",))]
+
+
+def test_a_class_of_a_feature_can_be_chosen_by_its_name_and_gives_the_rows_of_the_whole_feature(plant):
+    gender = np.random.default_rng(5).integers(0, 3, N_SEQUENCES).astype(float)
+    config = plant(kinds={"Gender": "multiclass"}, classes={"Gender": ("Fem", "Masc", "Neut")}, Gender=gender)
+    chosen, whole = (
+        create_run(config.with_flags(layers=(1,), feature_subset=(name,))) for name in ("Gender=Masc", "Gender")
+    )
+    assert list(chosen.tasks.values()) == [Task(SWEEP, 1, ("Gender=Masc",))]
+    rows = {}
+    for run in (chosen, whole):
+        for key in run.tasks:
+            run_task(str(run.path), key)
+        rows[run.path] = load_results(run)
+    of_all = rows[whole.path]
+    assert set(of_all["feature"]) == {"Gender=Fem", "Gender=Masc", "Gender=Neut"}
+    same = of_all[of_all["feature"] == "Gender=Masc"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows[chosen.path], same)
+    with pytest.raises(DatasetError, match="no feature Gender=Fen; it has: .*Gender=Fem"):
+        create_run(config.with_flags(feature_subset=("Gender=Fen",)))
+    with pytest.raises(DatasetError, match="multinomial_sweep takes multiclass features, and Gender=Fem"):
+        create_run(config.with_flags(experiment_type=("multinomial_sweep",), feature_subset=("Gender=Fem",)))
+
+
+def test_a_multinomial_probe_names_its_classes(plant):
+    gender = np.random.default_rng(5).integers(0, 3, N_SEQUENCES).astype(float)
+    config = plant(
+        kinds={"Gender": "multiclass", "n": "multiclass"}, classes={"Gender": ("F", "M", "N")}, Gender=gender, n=gender
+    )
+    run = create_run(config.with_flags(layers=(1,), experiment_type=("multinomial_sweep",)))
+    for key in run.tasks:
+        run_task(str(run.path), key)
+    rows = load_results(run)
+    assert {tuple(names) for names in rows.loc[rows["feature"] == "Gender", "class_names"]} == {("F", "M", "N")}
+    assert rows.loc[rows["feature"] == "n", "class_names"].isna().all()
 
 
 def test_a_run_is_read_as_it_was_written(config):

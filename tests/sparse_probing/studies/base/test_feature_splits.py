@@ -1,5 +1,7 @@
 """Splits of features: groups stay whole, folds test every row once, multiclass features become binary ones."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -41,6 +43,15 @@ def test_one_feature_for_each_class_however_large_its_number():
     assert list(parts) == ["t=3", "t=1000000", "t=1000001"]
     for name, rows in parts.items():
         assert ((rows.label == 1) == (label == int(name.split("=")[1]))).all()
+
+
+def test_classes_with_names_give_features_of_these_names():
+    rows = dataclasses.replace(rows_in_groups((np.arange(N) // 4 % 3).astype(float)), classes=("Fem", "Masc", "Neut"))
+    parts = one_vs_rest("Gender", rows)
+    assert list(parts) == ["Gender=Fem", "Gender=Masc", "Gender=Neut"]
+    assert ((parts["Gender=Masc"].label == 1) == (rows.label == 1)).all()
+    splits, _ = split_features({"Gender": ("multiclass", rows)}, "binary", SplitConfig(), 0)
+    assert [split.feature for split in splits] == list(parts)
 
 
 def test_a_feature_that_cannot_be_split_is_named_and_the_others_are_split():

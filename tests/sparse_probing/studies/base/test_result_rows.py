@@ -4,9 +4,18 @@ import dataclasses
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from sparse_probing.studies.base.result_rows import COLUMNS, METRICS, SCHEMA, FittedProbe, read_rows, write_rows
+from sparse_probing.studies.base.result_rows import (
+    COLUMNS,
+    METRICS,
+    SCHEMA,
+    FittedProbe,
+    filled_columns,
+    read_rows,
+    write_rows,
+)
 
 PROBE = FittedProbe(
     probe="logistic",
@@ -25,7 +34,10 @@ PROBE = FittedProbe(
 
 def row(**changes):
     """Return a full row; columns that the probe does not fill get a value of their type."""
-    blank = {pa.string(): "x", pa.bool_(): False, pa.int32(): 1, pa.int64(): 2, pa.float64(): 1.0}
+    blank = {pa.string(): "x", pa.bool_(): False, pa.int32(): 1, pa.int64(): 2, pa.float64(): 1.0, pa.binary(): b"x"}
+    for kind in list(blank):
+        blank[pa.list_(kind)] = [blank[kind]]
+    blank[pa.list_(pa.list_(pa.int32()))] = [[1]]
     common = {name: blank[kind] for name, (kind, _) in COLUMNS.items() if kind in blank}
     return {**common, **PROBE.as_row(), **changes}
 
@@ -67,7 +79,23 @@ def test_a_column_that_does_not_apply_is_null(tmp_path):
     incomplete = row()
     del incomplete["p_value"]
     write_rows([incomplete], tmp_path / "rows")
-    assert read_rows([tmp_path / "rows"])["p_value"].isna().all()
+    table = read_rows([tmp_path / "rows"])
+    assert table["p_value"].isna().all()
+    assert list(table.columns) == list(COLUMNS)
+
+
+def test_a_column_that_no_row_fills_is_in_no_published_table(tmp_path):
+    incomplete = row()
+    del incomplete["p_value"]
+    write_rows([incomplete, row(train_r2=None)], tmp_path / "some")
+    write_rows([incomplete, incomplete], tmp_path / "none")
+    assert "p_value" in pq.read_schema(tmp_path / "some").names
+    assert "p_value" not in pq.read_schema(tmp_path / "none").names
+    both = read_rows([tmp_path / "some", tmp_path / "none"])
+    assert both["p_value"].notna().tolist() == [False, True, False, False]
+    assert list(filled_columns(both).columns) == list(COLUMNS)
+    assert "p_value" not in filled_columns(read_rows([tmp_path / "none"])).columns
+    assert list(filled_columns(read_rows([])).columns) == list(COLUMNS)
 
 
 def test_an_unknown_column_is_an_error(tmp_path):
