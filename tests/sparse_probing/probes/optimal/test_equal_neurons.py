@@ -94,7 +94,9 @@ def test_equal_neurons_are_equal_or_opposite_to_the_last_digit():
     column = np.random.default_rng(0).standard_normal(20).astype(np.float32)
     near = column.copy()
     near[3] = np.nextafter(near[3], np.float32(np.inf))
-    columns = np.stack([near, column, -column, column[::-1], column, np.zeros(20, np.float32), np.zeros(20, np.float32)])
+    columns = np.stack(
+        [near, column, -column, column[::-1], column, np.zeros(20, np.float32), np.zeros(20, np.float32)]
+    )
     y = np.where(np.arange(20) < 9, 1.0, -1.0)
     problem = SparseProblem(columns, y, np.ones(20), 1.0)
     assert equal_neurons(problem, 4).tolist() == [1, 2, 4]

@@ -110,7 +110,9 @@ def test_the_threshold_holds_on_fresh_rows():
         fit = fit_support(problem, np.array([0]), tolerance=FINAL_TOLERANCE)
         chosen = with_balanced_intercept(problem, fit)
         scores = fit.coef @ fresh.columns[fit.support].astype(float)
-        errors = [((scores + b > 0) != (fresh.y > 0)) @ fresh.weight for b in (np.mean(chosen.intercepts), chosen.intercept)]
+        errors = [
+            ((scores + b > 0) != (fresh.y > 0)) @ fresh.weight for b in (np.mean(chosen.intercepts), chosen.intercept)
+        ]
         gains.append(errors[0] - errors[1])
     assert min(gains) >= 0
     assert np.mean(gains) > 0.05 * 200
