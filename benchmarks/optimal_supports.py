@@ -2,6 +2,7 @@
 
 Takes finished runs of ``optimal_sparse_probing`` over whole layers. Every support, however it was found, gets
 the same class-weighted objective and the same logistic refit; F1 and ROC-AUC are those of held-out groups.
+Beside them stands the probe that the search itself reports.
 Differences are means over features and layers, with intervals that draw whole features again.
 """
 
@@ -42,6 +43,8 @@ from sparse_probing.studies.optimal.candidates import Candidates
 
 FILTER = 50
 MEASURES = ("f1_score", "roc_auc")
+AS_FOUND = "optimal, own probe"
+"""The probe that the search reports, with its own coefficients and intercept, in place of a logistic refit."""
 TIE = 1e-12
 Supports = dict[str, NDArray]
 """(k,) neurons, by the method that found them."""
@@ -91,6 +94,11 @@ def _rows_of_run(run: Run, config: SupportsConfig) -> Iterator[dict[str, object]
                     supports = {"optimal": np.asarray(own["support"].iloc[0])}
                     supports |= {name: find(k) for name, find in finders.items()}
                     yield from (about | row for row in _measured(chosen.neurons, sparse, supports))
+                    yield about | {
+                        "method": AS_FOUND,
+                        "excess": 0.0,
+                        **{measure: float(own[f"test_{measure}"].iloc[0]) for measure in MEASURES},
+                    }
 
 
 def _finders(neurons: SelectedNeurons, sparse: SparseProblem, most: int) -> dict[str, Callable[[int], NDArray]]:

@@ -22,13 +22,14 @@ class OptimalConfig:
     osp_upto_k: int = 8
     """Largest number of neurons of an optimal support; every number from 1 on is searched."""
     osp_heuristic_filter_size: int = 0
-    """Search among this number of best-ranked neurons; 0 or less: the whole layer."""
+    """Search among this number of best-ranked neurons; 0 or less: the whole layer (osp_tuning, osp_iterative_pruning
+    and test_osp_heuristic_filtering: the paper's 50)."""
     osp_loss: ClassificationLoss = "hinge"
     """Loss of optimal probes, class-weighted."""
     osp_ridge: float = 1.0
     """m of the ridge m / sqrt(n). 1, the paper's, makes proofs easy and predictions worse; 3 to 10 predict better."""
     osp_ridge_grid: tuple[float, ...] = (1.0, 3.0, 10.0)
-    """Values of m that osp_tuning compares on validation folds."""
+    """Values of m that osp_choose_ridge compares on validation folds."""
     osp_solver: SolverName = "branch_and_bound"
     """branch_and_bound needs nothing else; gurobi needs gurobipy, and a full licence for wide layers."""
     osp_gap: float = 1e-4

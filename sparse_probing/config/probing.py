@@ -27,6 +27,7 @@ StudyName = Literal[
     "fast_heuristic_sparsity_sweep",
     "telescopic_sparsity_sweep",
     "tune_telescoping_sparsity_sweep",
+    "telescopic_choose_penalty",
     "l1_path",
     "iterative_pruning",
     "rotation_baseline",
@@ -42,6 +43,9 @@ StudyName = Literal[
     "osp_iterative_pruning",
     "test_osp_heuristic_filtering",
     "optimal_sparse_regression",
+    "osp_choose_ridge",
+    "osp_prune_layer",
+    "osp_filter_sizes",
 ]
 RankingName = Literal["mean_dif", "mean_dif_standardised", "f_stat", "mi", "auc", "lr", "svm", "random"]
 ChosenRanking = Literal["auto", RankingName]
@@ -58,7 +62,7 @@ class SplitConfig:
     test_folds: int = 0
     """Cross-validate with this number of folds: each is the test set once. 0: one test set."""
     tuning_folds: int = 5
-    """Validation folds of the training rows, on which C, and the ridge of osp_tuning, are chosen."""
+    """Validation folds of the training rows, on which C, and the ridge of osp_choose_ridge, are chosen."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -106,9 +110,9 @@ class SearchConfig:
     n_neurons: int = 30
     """Best-ranked neurons that each get their own probe (enumerate_monosemantic)."""
     iterative_pruning_fixed_k: int = 5
-    """Neurons of each probe (iterative_pruning, osp_iterative_pruning)."""
+    """Neurons of each probe (iterative_pruning, osp_iterative_pruning, osp_prune_layer)."""
     iterative_pruning_n_prune_steps: int = 10
-    """Number of times that the best neuron is removed (iterative_pruning, osp_iterative_pruning)."""
+    """Number of times that the best neuron is removed (iterative_pruning, osp_iterative_pruning, osp_prune_layer)."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -124,7 +128,7 @@ class StatisticsConfig:
     controls: tuple[ControlName, ...] = ("shuffled_labels",)
     """Controls fitted beside every probe; random_init reads the store of the randomly initialised model."""
     n_trials: int = 5
-    """Random rotations of a rotation baseline."""
+    """Random products of the layer in rotation_baseline_dxd and iterative_pruning_rotation_baseline_dxd."""
     n_permutations: int = 0
     """Permutations of the maximum-statistic test for the best of all neurons (all_neurons); 0: no test."""
     confidence: float = 0.95

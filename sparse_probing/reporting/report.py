@@ -90,17 +90,25 @@ def study_tables(rows: pd.DataFrame, study: str) -> Iterable[Table]:
     n_candidates = plain["n_candidates"].where(plain["step"].isna() & (plain["ranking"] != "")).astype("Int64")
     ways = rankings.where(n_candidates.isna(), "best " + n_candidates.astype(str) + " by " + rankings)
     ways = ways + ", " + plain["basis"]
-    if ways.nunique() == 1 and rows["control"].nunique() == 1:
+    if ways.nunique() == 1 and rows["control"].nunique() == 1 and rows["trial"].nunique() == 1:
         return
     k = rows["k"]
     if k.nunique() > MOST_ROWS:
         k = 2 ** np.ceil(np.log2(k.clip(lower=1))).astype(int)
     compared = rows.assign(way=rows["control"].where(rows["control"] != "", ways), up_to=k)
     by_k = compared.pivot_table(index="up_to", columns="way", values=score)
-    table = Table("neurons", *(escape(str(way)) for way in by_k.columns), title=f"{study}: mean {name}")
+    # Random bases are drawn several times: the standard error of the mean over the draws.
+    errors = compared.pivot_table(index=["up_to", "trial"], columns="way", values=score).groupby("up_to").sem()
+    title = f"{study}: mean {name}" + (" ± standard error over random bases" if errors.notna().any(axis=None) else "")
+    table = Table("neurons", *(escape(str(way)) for way in by_k.columns), title=title)
     for up_to, values in by_k.iterrows():
-        table.add_row(str(up_to), *("" if pd.isna(v) else f"{v:.2f}" for v in values))
+        shown = zip(values, errors.loc[up_to], strict=True)
+        table.add_row(str(up_to), *("" if pd.isna(v) else f"{v:.2f}" + _plus_minus(e) for v, e in shown))
     yield table
+
+
+def _plus_minus(error: float) -> str:
+    return "" if pd.isna(error) else f" ± {error:.3f}"
 
 
 def neuron_table(neurons: pd.DataFrame) -> Table:

@@ -1,7 +1,5 @@
 """Experiment types: each is a named composition of basis, ranking, probe and sparsity levels."""
 
-from functools import partial
-
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import ProbingConfig, RankingName, StudyName
 from sparse_probing.studies import (
@@ -12,14 +10,17 @@ from sparse_probing.studies import (
     l1_path,
     multinomial,
     pruning,
+    random_directions,
     regression,
     single_neurons,
     telescopic,
 )
+from sparse_probing.studies.base.paper_units import ranking_in_paper_units
 from sparse_probing.studies.base.study import NO_RANKING, WITHOUT_RANDOM_NEURONS, Study
-from sparse_probing.studies.base.variants import neurons_and_rotations, rotations
-from sparse_probing.studies.optimal import compare_ridges as optimal_tuning
-from sparse_probing.studies.optimal import filter_loss as optimal_filtering
+from sparse_probing.studies.base.variants import only_neurons, projections
+from sparse_probing.studies.optimal import compare_ridges as optimal_ridge_choice
+from sparse_probing.studies.optimal import filter_loss as optimal_filter_sizes
+from sparse_probing.studies.optimal import papers_filtering, papers_pruning, papers_tuning
 from sparse_probing.studies.optimal import pruning as optimal_pruning
 from sparse_probing.studies.optimal import sweep as optimal_sweep
 from sparse_probing.studies.optimal.candidates import filter_ranking, regression_filter_ranking
@@ -46,12 +47,13 @@ STUDIES: dict[StudyName, Study] = {
         default_ranking=PAPER,
     ),
     "telescopic_sparsity_sweep": Study(
-        telescopic.fit,
-        controls=WITHOUT_RANDOM_NEURONS,
-        default_ranking=PAPER,
+        telescopic.fit, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS, default_ranking=PAPER
     ),
     "tune_telescoping_sparsity_sweep": Study(
-        telescopic.fit_tuned, controls=WITHOUT_RANDOM_NEURONS, default_ranking=PAPER
+        telescopic.fit_grid, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS, default_ranking=PAPER
+    ),
+    "telescopic_choose_penalty": Study(
+        telescopic.fit_chosen, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS
     ),
     "l1_path": Study(l1_path.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
     "iterative_pruning": Study(pruning.fit, controls=WITHOUT_RANDOM_NEURONS),
@@ -69,14 +71,20 @@ STUDIES: dict[StudyName, Study] = {
     "optimal_sparse_probing": Study(
         optimal_sweep.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
     ),
+    "osp_choose_ridge": Study(
+        optimal_ridge_choice.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True
+    ),
+    "osp_prune_layer": Study(optimal_pruning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True),
+    "osp_filter_sizes": Study(optimal_filter_sizes.fit, controls=WITHOUT_RANDOM_NEURONS, slow=True),
+    # What these names mean in the paper's code.
     "osp_tuning": Study(
-        optimal_tuning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
+        papers_tuning.fit, rankings=(papers_tuning.RANKING,), controls=WITHOUT_RANDOM_NEURONS, slow=True
     ),
     "osp_iterative_pruning": Study(
-        optimal_pruning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
+        papers_pruning.fit, rankings=(papers_pruning.RANKING,), controls=WITHOUT_RANDOM_NEURONS, slow=True
     ),
     "test_osp_heuristic_filtering": Study(
-        optimal_filtering.fit, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
+        papers_filtering.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS, slow=True
     ),
     "optimal_sparse_regression": Study(
         optimal_sweep.fit,
@@ -85,18 +93,13 @@ STUDIES: dict[StudyName, Study] = {
         controls=WITHOUT_RANDOM_NEURONS,
         slow=True,
     ),
-    # Baselines: what directions without a meaning can do. Random neurons of a rotated layer are a random subspace.
-    "rotation_baseline": Study(
-        partial(heuristic_sweep.fit, ranking="random"), rankings=("random",), bases=rotations, controls=()
-    ),
+    # The paper's baselines: what directions without a meaning can do.
+    "rotation_baseline": Study(random_directions.fit_subspaces, rankings=NO_RANKING, bases=only_neurons, controls=()),
     "rotation_baseline_dxd": Study(
-        telescopic.fit,
-        bases=rotations,
-        controls=(),
-        default_ranking=PAPER,
+        telescopic.fit, rankings=ranking_in_paper_units, bases=projections, controls=(), default_ranking=PAPER
     ),
     "iterative_pruning_rotation_baseline_dxd": Study(
-        single_neurons.fit, bases=neurons_and_rotations, controls=(), default_ranking=PAPER
+        random_directions.fit_single_directions, bases=only_neurons, controls=(), default_ranking=PAPER
     ),
 }
 """Studies by the value of ``--experiment_type``."""

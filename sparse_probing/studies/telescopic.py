@@ -1,6 +1,8 @@
 """From many neurons to few: the largest coefficients of a probe are the neurons of the next smaller one.
 
-A cheap ranking chooses the first ``max_k`` neurons; elastic-net probes choose all smaller sets.
+A cheap ranking chooses the first ``max_k`` neurons; elastic-net probes choose all smaller sets. Neurons are in the
+units of the paper's code (standard deviation 0.1), because its penalties are made for them: on neurons of standard
+deviation 1 the same penalty is ten times (L1) to a hundred times (L2) weaker.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ from itertools import product
 
 import numpy as np
 
-from sparse_probing.config import ProbingConfig, SearchConfig
+from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows
+from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.metrics import classification
+from sparse_probing.studies.base.paper_units import in_paper_units, ranking_in_paper_units
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
@@ -26,6 +30,7 @@ Penalty = tuple[float, float]
 L1_RATIOS = tuple(np.linspace(0.1, 0.9, 5).tolist())
 STRENGTHS = tuple(np.logspace(-2, 2, 5).tolist())
 """The grid of Gurnee et al. (2023)."""
+ALL_REMOVED = "The penalty removed every neuron: C multiplies a sum over rows, and these are too few for it."
 
 
 def penalty_of_k(k: int) -> Penalty:
@@ -35,11 +40,25 @@ def penalty_of_k(k: int) -> Penalty:
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Sweep k downwards with the penalties of Gurnee et al. (2023)."""
-    return _telescope(config.search, data, penalty_of_k)
+    return _telescope(config, data, penalty_of_k)
 
 
-def fit_tuned(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
-    """Sweep k downwards with the one penalty of a grid that does best on a held-out part of the training rows.
+def fit_grid(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
+    """Sweep k downwards with every penalty of a grid; all probes are returned, and none is chosen.
+
+    This is ``tune_telescoping_sparsity_sweep`` of the paper's code. Compare the rows by their training scores:
+    the test scores of the best of many are too high. After a signal, the penalties done before it are returned.
+    """
+    probes: list[FittedProbe] = []
+    for l1_ratio, C in product(L1_RATIOS, STRENGTHS):
+        probes += _telescope(config, data, lambda _k, penalty=(C, l1_ratio): penalty)
+        if interrupted():
+            break
+    return probes
+
+
+def fit_chosen(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
+    """Sweep k downwards with the one penalty of the grid that does best on a held-out part of the training rows.
 
     "Best" is the lowest log loss, averaged over k. The neurons of the largest k were ranked on all
     training rows, so that loss is a fair choice between penalties but too low as an estimate.
@@ -51,21 +70,21 @@ def fit_tuned(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     grid = list(product(STRENGTHS, L1_RATIOS))
     losses = []
     for penalty in grid:
-        probes = _telescope(config.search, inner, lambda _k, penalty=penalty: penalty)
+        probes = _telescope(config, inner, lambda _k, penalty=penalty: penalty)
         losses.append(np.mean([probe.metrics["test_log_loss"] for probe in probes]))
     best = grid[int(np.argmin(losses))]
-    return _telescope(config.search, data, lambda _k: best)
+    return _telescope(config, data, lambda _k: best)
 
 
 def _subset(rows: SplitRows, indices: Integers) -> SplitRows:
     return SplitRows(rows.row[indices], rows.label[indices], rows.sequence[indices], rows.group[indices])
 
 
-def _telescope(search: SearchConfig, data: FeatureData, penalty: Callable[[int], Penalty]) -> list[FittedProbe]:
-    """Fit from the largest k to the smallest; neurons are standardised, so that coefficients compare."""
-    ranking = search.heuristic_feature_selection_method
-    ks = sparsity_levels(search, data.width)
-    neurons = replace(data, standardise=True).select(data.top(ranking, ks[-1]))
+def _telescope(config: ProbingConfig, data: FeatureData, penalty: Callable[[int], Penalty]) -> list[FittedProbe]:
+    """Fit from the largest k to the smallest; neurons have one standard deviation, so that coefficients compare."""
+    (ranking,) = ranking_in_paper_units(config)
+    ks = sparsity_levels(config.search, data.width)
+    neurons = in_paper_units(data, data.top(ranking, ks[-1]))
     within, probes = np.arange(len(neurons.indices)), []
     for k in reversed(ks):
         within = within[:k]
@@ -76,7 +95,8 @@ def _telescope(search: SearchConfig, data: FeatureData, penalty: Callable[[int],
         # A coefficient for each of the k neurons; those that the penalty removed have 0.
         coef = np.zeros(k)
         coef[fit.support] = fit.coef
-        fit = replace(fit, support=np.arange(k), coef=coef)
+        status = fit.status if coef.any() else f"{fit.status} {ALL_REMOVED}"
+        fit = replace(fit, support=np.arange(k), coef=coef, status=status)
         (metrics,) = neurons.metrics(
             lambda x, w=within, f=fit: (x[:, w] @ f.coef + f.intercept)[:, None], classification(neurons.y_train)
         )
@@ -87,7 +107,7 @@ def _telescope(search: SearchConfig, data: FeatureData, penalty: Callable[[int],
                 fit,
                 metrics,
                 ranking,
-                normalized=True,
+                scaling="paper",
                 duality_gap=fit.gap,
                 regularization=fit.strength,
                 l1_ratio=l1_ratio,

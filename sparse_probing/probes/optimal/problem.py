@@ -50,6 +50,13 @@ class SparseProblem:
     """The g of the objective; a larger g is a weaker penalty."""
     loss: LossName = "hinge"
 
+    def __post_init__(self) -> None:
+        """Raise ProbeError for weights or labels that make the problem another one, or not solvable."""
+        if not (np.isfinite(self.weight).all() and (self.weight > 0).all()):
+            raise ProbeError("A row has a weight that is not positive. Leave rows without weight out of the problem.")
+        if self.loss != "squared" and set(np.unique(self.y).tolist()) != {-1.0, 1.0}:
+            raise ProbeError(f"The {self.loss} loss needs labels -1 and +1, and rows of both.")
+
     @property
     def width(self) -> int:
         """Number of neurons d."""

@@ -91,6 +91,10 @@ class OptimalFit:
     """Wall-clock time of the search."""
     seconds_to_support: float
     """Wall-clock time until the support was found."""
+    intercepts: tuple[float, float] | None = None
+    """Ends of the interval of equally good intercepts; None where the loss has one best intercept."""
+    replaceable: Support = ()
+    """Neurons of the support that a neuron outside it can replace at the same objective."""
     near_supports: tuple[NearSupport, ...] = ()
     """Supports within the requested tolerance, best first."""
     proof: bytes | None = None

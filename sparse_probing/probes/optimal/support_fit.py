@@ -17,8 +17,9 @@ from sparse_probing.probes.optimal.problem import SparseProblem
 
 TOLERANCE = 1e-6
 """Relative gap between objective and bound to which supports are fitted during a search."""
-FINAL_TOLERANCE = 1e-8
-"""The same for the support that is returned. A hinge always stays slightly smoothed, so its gap reaches about 5e-7."""
+FINAL_TOLERANCE = 1e-11
+"""The same for the support that is returned: the start of the fit no longer shows. A hinge always stays slightly
+smoothed, so its gap reaches about 5e-7."""
 WIDEST, NARROWEST = 0.3, 1e-7
 """First and last width of smoothing; with a narrower one, the rounding of a decision value would show."""
 LONGEST_STEP = 4.0
@@ -59,6 +60,16 @@ class SupportFit:
     bound: float
     certificate: Certificate
     """Of the bound."""
+    intercepts: tuple[float, float] | None = None
+    """Ends of the interval of equally good intercepts, where it was computed."""
+
+
+def objective_of(problem: SparseProblem, support: Integers, coef: Floats, intercept: float) -> float:
+    """Return the objective, not smoothed, of coefficients and an intercept."""
+    decisions = coef @ problem.columns[support].astype(np.float64) + intercept
+    v, h = np.empty(problem.n_rows), np.empty(problem.n_rows)
+    loss = all_points(problem.code, decisions, problem.y, problem.weight, 0.0, v, h)
+    return loss + float(coef @ coef) / (2 * problem.ridge)
 
 
 def fit_support(

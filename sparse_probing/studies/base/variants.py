@@ -44,11 +44,11 @@ def the_chosen_basis(config: ProbingConfig) -> tuple[Variant, ...]:
     return (Variant(basis=config.search.basis),)
 
 
-def rotations(config: ProbingConfig) -> tuple[Variant, ...]:
-    """Return ``n_trials`` random orthogonal rotations of the layer."""
-    return tuple(Variant(basis="rotation", trial=trial) for trial in range(config.statistics.n_trials))
+def projections(config: ProbingConfig) -> tuple[Variant, ...]:
+    """Return the layer in ``n_trials`` sets of random Gaussian directions, as many as it has neurons."""
+    return tuple(Variant(basis="projection", trial=trial) for trial in range(config.statistics.n_trials))
 
 
-def neurons_and_rotations(config: ProbingConfig) -> tuple[Variant, ...]:
-    """Return the neurons themselves and then ``n_trials`` rotations."""
-    return (NEURONS, *(Variant(basis="rotation", trial=trial) for trial in range(config.statistics.n_trials)))
+def only_neurons(config: ProbingConfig) -> tuple[Variant, ...]:  # noqa: ARG001
+    """Return the neurons themselves, for a study that draws its own random directions."""
+    return (NEURONS,)

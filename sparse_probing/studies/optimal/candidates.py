@@ -46,6 +46,37 @@ def candidates(config: ProbingConfig, data: FeatureData) -> Candidates:
     return Candidates(config, data, data.select(best), ranking)
 
 
+PAPER_FILTER = 50
+"""Number of candidates in the paper's studies."""
+
+
+def filter_size(config: ProbingConfig) -> int:
+    """Return the number of candidates of a study of the paper: ``--osp_heuristic_filter_size``, or the paper's 50."""
+    return config.optimal.osp_heuristic_filter_size if config.optimal.osp_heuristic_filter_size > 0 else PAPER_FILTER
+
+
+def best_ranked(
+    config: ProbingConfig, data: FeatureData, ranking: str, without: Sequence[int] = (), at_least: int = 1
+) -> Candidates:
+    """Return the candidates of a study of the paper: the neurons that a ranking puts first.
+
+    Parameters
+    ----------
+    config : ProbingConfig
+    data : FeatureData
+    ranking : str
+        One that the study has asked for.
+    without : sequence of int
+        Neurons that are left out, and replaced by the next ones.
+    at_least : int
+        Smallest number of candidates.
+    """
+    size = max(filter_size(config), at_least)
+    order = data.top(ranking, size + len(without))
+    best = order[~np.isin(order, without)][:size]
+    return Candidates(config, data, data.select(np.sort(best)), ranking)
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Neurons of a feature's data, scaled once, for any number of searches."""

@@ -40,7 +40,11 @@ class OptimalLinear:
 def probes_of(candidates: Candidates, optimum: OptimalFit, multiplier: float, **further: Any) -> list[FittedProbe]:
     """Return the probe of a support and, where classes are predicted, a logistic refit of the same neurons."""
     columns = {"density": len(optimum.support) / candidates.data.width, **further}
-    probes = [_optimal_probe(candidates, optimum, multiplier, columns)]
+    probe = _optimal_probe(candidates, optimum, multiplier, columns)
+    if optimum.intercepts is not None and probe.intercept is not None:  # scaling moves both ends like the intercept
+        low, high = (probe.intercept + end - optimum.intercept for end in optimum.intercepts)
+        probe = replace(probe, further={**probe.further, "intercept_low": low, "intercept_high": high})
+    probes = [probe]
     if candidates.loss != "squared":
         probes.append(_refit(candidates, optimum, multiplier, columns))
     return [replace(probe, ranking=candidates.ranking) for probe in probes]
@@ -101,6 +105,7 @@ def _optimal_probe(
         optimality_gap=optimum.gap,
         proof_status=optimum.status,
         solver=optimum.solver,
+        replaceable=neurons.indices[np.array(optimum.replaceable, np.int64)].tolist(),
         nodes=optimum.nodes,
         n_kept=optimum.n_kept,
         root_gap=optimum.root_gap,

@@ -1,4 +1,4 @@
-"""Remove the best neuron of the best support and search again: shows how many neurons encode the feature."""
+"""Remove the best neuron of the best support of the layer and search again: how many encode the feature."""
 
 from __future__ import annotations
 

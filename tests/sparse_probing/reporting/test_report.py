@@ -47,7 +47,7 @@ def test_dense_probes_give_a_table_by_layer(config):
 
 def test_optimal_probes_are_shown_without_their_refits_and_ridges_not_chosen(config):
     config = config.with_flags(layers=(1,), osp_upto_k=2, controls=(), features_per_task=2)
-    tuning = config.with_flags(experiment_type=("osp_tuning",), osp_ridge_grid=(0.01, 3.0), tuning_folds=2)
+    tuning = config.with_flags(experiment_type=("osp_choose_ridge",), osp_ridge_grid=(0.01, 3.0), tuning_folds=2)
     rows = load_results(run_probing(tuning))
     shown = shown_probes(rows)
     assert len(rows) == 16
@@ -58,12 +58,25 @@ def test_optimal_probes_are_shown_without_their_refits_and_ridges_not_chosen(con
 
 
 def test_filters_of_several_sizes_are_distinguished(config):
-    study = ("test_osp_heuristic_filtering",)
+    study = ("osp_filter_sizes",)
     written, text = reported(config.with_flags(experiment_type=study, layers=(1,), osp_upto_k=2))
     assert written == ["ranked_neurons.csv"]
     table = text[text.index("mean F1") :]
     assert "best 10 by mean_dif, neurons" in table
     assert "no ranking, neurons" in table
+
+
+def test_baselines_of_random_directions_show_their_standard_error(config):
+    config = config.with_flags(experiment_type=("rotation_baseline",), layers=(1,), ks=(1, 4))
+    _, text = reported(config)
+    rows = load_results(run_probing(config))
+    text = " ".join(text.split())  # a title is wrapped to the width of its table
+    assert "± standard error over random bases" in text
+    for k, n in ((1, 16), (4, 8)):
+        of_trial = rows[rows["k"] == k].groupby("trial")["test_f1_score"].mean()
+        assert len(of_trial) == n
+        error = of_trial.std() / n**0.5
+        assert f"{of_trial.mean():.2f} ± {error:.3f}" in text
 
 
 def test_without_the_control_its_column_is_empty(config):

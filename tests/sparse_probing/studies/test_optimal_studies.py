@@ -76,7 +76,17 @@ def test_intervals_hold_the_estimate(config):
             assert low < probe.metrics[f"test_{name}"] < high
 
 
-@pytest.mark.parametrize("name", ["optimal_sparse_probing", "osp_iterative_pruning", "test_osp_heuristic_filtering"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "optimal_sparse_probing",
+        "osp_prune_layer",
+        "osp_filter_sizes",
+        "osp_tuning",
+        "osp_iterative_pruning",
+        "test_osp_heuristic_filtering",
+    ],
+)
 def test_every_proof_is_accepted_and_belongs_to_its_row(name, config):
     config = config.with_flags(proof=True, osp_upto_k=2, iterative_pruning_fixed_k=2)
     data = planted_data(shift=1.0)
@@ -106,7 +116,7 @@ def test_a_filter_keeps_the_best_ranked_neurons_and_says_so(config):
 
 
 def test_what_a_filter_loses_shrinks_as_it_grows(config):
-    probes = optimal(rank_and_fit(STUDIES["test_osp_heuristic_filtering"], config, planted_data(shift=0.5)))
+    probes = optimal(rank_and_fit(STUDIES["osp_filter_sizes"], config, planted_data(shift=0.5)))
     of_pairs = {p.further["n_candidates"]: p.further["excess"] for p in probes if len(p.support) == 2}
     assert sorted(of_pairs) == [10, 25, 30]
     assert of_pairs[30] == 0
@@ -115,7 +125,7 @@ def test_what_a_filter_loses_shrinks_as_it_grows(config):
 
 def test_tuning_chooses_one_ridge_for_each_k_on_training_rows(config):
     config, data = config.with_flags(osp_ridge_grid=(0.001, 3.0)), planted_data(shift=1.0)
-    probes = optimal(rank_and_fit(STUDIES["osp_tuning"], config, data))
+    probes = optimal(rank_and_fit(STUDIES["osp_choose_ridge"], config, data))
     assert [(len(p.support), p.further["ridge_multiplier"]) for p in probes] == [
         (1, 0.001), (2, 0.001), (1, 3.0), (2, 3.0),
     ]  # fmt: skip
@@ -125,13 +135,13 @@ def test_tuning_chooses_one_ridge_for_each_k_on_training_rows(config):
         best = max(of_k, key=lambda f: f["validation_f1_score"])
         assert best["chosen"]
     flipped = dataclasses.replace(data.test, label=-data.test.label)
-    again = optimal(rank_and_fit(STUDIES["osp_tuning"], config, dataclasses.replace(data, test=flipped)))
+    again = optimal(rank_and_fit(STUDIES["osp_choose_ridge"], config, dataclasses.replace(data, test=flipped)))
     assert [p.further["chosen"] for p in again] == [p.further["chosen"] for p in probes]
 
 
 def test_pruning_takes_the_best_neuron_away(config):
     config = config.with_flags(iterative_pruning_fixed_k=2)
-    probes = optimal(rank_and_fit(STUDIES["osp_iterative_pruning"], config, planted_data()))
+    probes = optimal(rank_and_fit(STUDIES["osp_prune_layer"], config, planted_data()))
     assert [p.further["step"] for p in probes] == [0, 1, 2, 3]
     assert [p.further["n_candidates"] for p in probes] == [30, 29, 28, 27]
     assert 11 in probes[0].support
@@ -204,7 +214,7 @@ def test_a_signal_leaves_no_share_of_unfinished_resamples(config):
 
 @pytest.mark.usefixtures("ctrl_c_at_the_second_search")
 def test_a_signal_leaves_no_choice_by_unfinished_folds(config):
-    probes = optimal(rank_and_fit(STUDIES["osp_tuning"], config, planted_data()))
+    probes = optimal(rank_and_fit(STUDIES["osp_choose_ridge"], config, planted_data()))
     assert probes
     assert all("chosen" not in p.further and "validation_f1_score" not in p.further for p in probes)
 

@@ -30,7 +30,6 @@ L2 = [  # their probes are L2-regularised logistic fits, which scikit-learn has 
     "heuristic_sparsity_sweep",
     "fast_heuristic_sparsity_sweep",
     "iterative_pruning",
-    "rotation_baseline",
     "compare_feature_selection",
 ]
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from sparse_probing.probes.optimal.equal_neurons import with_lowest_neurons
+from sparse_probing.probes.optimal.intercept import LARGEST_CHANGE, with_balanced_intercept
 from sparse_probing.probes.optimal.problem import SparseProblem, Support, as_support
 from sparse_probing.probes.optimal.result import MARGIN, NearSupport
 from sparse_probing.probes.optimal.support_fit import FINAL_TOLERANCE, SupportFit, fit_support
@@ -49,6 +53,14 @@ class Incumbent:
         return tuple(sorted(supports, key=lambda near: (near.objective, near.support)))
 
     def refit(self, problem: SparseProblem) -> SupportFit:
-        """Return the incumbent fitted more closely, or its present fit if that is better."""
-        closer = fit_support(problem, self.fit.support, tolerance=FINAL_TOLERANCE)
-        return min((closer, self.fit), key=lambda fit: fit.objective)
+        """Return the incumbent fitted more closely: the same fit, whichever search found the support.
+
+        Of equal neurons the lowest are taken (:mod:`~sparse_probing.probes.optimal.equal_neurons`), and of equally
+        good intercepts the one that the training rows choose (:mod:`~sparse_probing.probes.optimal.intercept`).
+        Where that fit is worse by more than rounding, the fit that the search had is returned, with its own support.
+        """
+        support = np.array(with_lowest_neurons(problem, self.fit.support), np.int64)
+        closer = with_balanced_intercept(problem, fit_support(problem, support, tolerance=FINAL_TOLERANCE))
+        if closer.objective <= self.fit.objective * (1 + LARGEST_CHANGE):
+            return closer
+        return with_balanced_intercept(problem, self.fit)

@@ -20,6 +20,7 @@ from sparse_probing.probes.optimal.branch_and_bound.incumbent import Incumbent
 from sparse_probing.probes.optimal.branch_and_bound.local_search import SupportFits, restarts
 from sparse_probing.probes.optimal.branch_and_bound.relaxation import SMOOTHING, Point, Relaxation, relax
 from sparse_probing.probes.optimal.branch_and_bound.root import first_support, solve_root
+from sparse_probing.probes.optimal.equal_neurons import replaceable
 from sparse_probing.probes.optimal.problem import SparseProblem, Support, as_support
 from sparse_probing.probes.optimal.proofs.log import ROOT, WITH, WITHOUT, Claim, ProofLog
 from sparse_probing.probes.optimal.result import MARGIN, Clock, Limits, OptimalFit, Status, relative_gap
@@ -93,7 +94,7 @@ def branch_and_bound(
     support, bound = as_support(fit.support), min(tree.lower_bound, fit.objective)
     is_done = not tree.open or tree.open[0][0] >= incumbent.target
     status: Status = "proved"
-    if not is_done or relative_gap(fit.objective, bound) > limits.gap * (1 + 1e-6):
+    if not is_done or relative_gap(fit.objective, bound) > limits.gap * (1 + 1e-5):
         status = "interrupted" if limits.interrupted() else "gap"
     claimed = bound - MARGIN * abs(fit.objective)
     claim = Claim(problem.loss, problem.ridge, k, support, fit.coef, fit.intercept, fit.objective, claimed)
@@ -110,6 +111,8 @@ def branch_and_bound(
         root_gap=relative_gap(fit.objective, root.bound.value),
         seconds=clock.seconds,
         seconds_to_support=incumbent.seconds,
+        intercepts=fit.intercepts,
+        replaceable=replaceable(problem, fit),
         near_supports=incumbent.near_supports(),
         proof=tree.log.dumps(claim) if tree.log is not None else None,
     )

@@ -15,6 +15,7 @@ from probing_datasets.foundation.errors import ProbeError, SolverUnavailableErro
 from sparse_probing.probes.optimal.branch_and_bound.incumbent import Incumbent
 from sparse_probing.probes.optimal.branch_and_bound.local_search import SupportFits
 from sparse_probing.probes.optimal.branch_and_bound.root import first_support, solve_root
+from sparse_probing.probes.optimal.equal_neurons import replaceable
 from sparse_probing.probes.optimal.gurobi.master_problem import ANOTHER_SOLVER, Master
 from sparse_probing.probes.optimal.problem import SparseProblem, Support, as_support
 from sparse_probing.probes.optimal.result import MARGIN, Clock, Limits, OptimalFit, Status, relative_gap
@@ -78,7 +79,7 @@ def gurobi(
             bound = max(bound, master.lower_bound)
         bound = min(bound, fit.objective)
         status: Status = "proved"
-        if relative_gap(fit.objective, bound) > limits.gap * (1 + 1e-6):
+        if relative_gap(fit.objective, bound) > limits.gap * (1 + 1e-5):
             interrupted = limits.interrupted() or (master is not None and master.was_interrupted)
             status = "interrupted" if interrupted else "gap"
         return OptimalFit(
@@ -94,6 +95,8 @@ def gurobi(
             root_gap=relative_gap(fit.objective, root.bound.value),
             seconds=clock.seconds,
             seconds_to_support=incumbent.seconds,
+            intercepts=fit.intercepts,
+            replaceable=replaceable(problem, fit),
         )
 
 
