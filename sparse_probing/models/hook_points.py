@@ -36,11 +36,6 @@ TRACE_DTYPES = (torch.bfloat16, torch.float32)
 """Half precision first, so that an activation and its conversion to float32 are different tensors; some
 architectures mix the two and run in float32 only."""
 
-TRACE_ERRORS = (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError)
-"""Raised by a forward pass that depends on the values of tensors."""
-
-BRIDGE_ERRORS = (ValueError, KeyError, AttributeError, NotImplementedError)
-
 
 @dataclass(frozen=True)
 class HookPoint:
@@ -68,7 +63,9 @@ def find_hook_points(config: PretrainedConfig) -> dict[str, HookPoint]:
         fake_tensor_logger.setLevel(logging.CRITICAL)
         try:
             return _trace_twins(config, dtype)
-        except TRACE_ERRORS as error:
+        except ModelError:
+            raise
+        except Exception as error:  # of any kind, where a forward pass depends on the values of tensors
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         finally:
             fake_tensor_logger.setLevel(level)
@@ -145,8 +142,13 @@ def build_bridge(model: PreTrainedModel) -> TransformerBridge:
         config.architectures = config.architectures or [type(model).__name__]  # not yet saved
         architecture = determine_architecture_from_hf_config(config)
         return build_bridge_from_module(model, architecture, hf_config=model.config).eval()
-    except BRIDGE_ERRORS as error:
-        raise ModelError(f"TransformerLens cannot bridge a {type(model).__name__}: {error}") from error
+    except Exception as error:  # of any kind: an adapter looks for the modules that it knows
+        reason = (str(error).splitlines() or [""])[0].partition(". Available architectures")[0].rstrip(".")
+        raise ModelError(
+            f"TransformerLens cannot bridge a {type(model).__name__}, so its hook points are unknown: "
+            f"{reason or type(error).__name__}. "
+            "Choose a model of an architecture that TransformerLens knows."
+        ) from error
 
 
 def _shared_sites(plain: list[Sighting], bridged: list[Sighting]) -> dict[Any, list[Sighting]]:

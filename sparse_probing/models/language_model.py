@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from probing_datasets.foundation.errors import ModelError, ModelMemoryError
 from sparse_probing.models.hook_points import HookPoint, build_bridge, find_hook_points, trace_hook_points
 from sparse_probing.models.hooks import Hook, LastHookFired, OneShotHooks, hook_site
+from sparse_probing.models.hugging_face import position_offset
 from sparse_probing.models.tensor_trace import TRACE_SHAPE, Site, forward_options
 
 MAIN_HOOK_POINTS = (
@@ -193,7 +194,7 @@ class LanguageModel:
             options: dict[str, Any] = forward_options(self.model)
             if not bool(mask[:, 0].all()) and "position_ids" in inspect.signature(body.forward).parameters:
                 # Padding on the left: positions count from the first token.
-                options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+                options["position_ids"] = (mask.cumsum(-1) - 1 + position_offset(self.model)).clamp(min=0)
             body(input_ids=tokens, attention_mask=mask, **options)
         if once.pending:
             raise ModelError(f"A forward pass of {self.name} does not reach {', '.join(sorted(once.pending))}.")
