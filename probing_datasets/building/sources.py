@@ -1,10 +1,11 @@
-"""Read labelled texts: bundled texts, local tables, folders of source files, hub data sets."""
+"""Read labelled texts: bundled texts, local tables, files and folders of text or source code, hub data sets."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,11 +13,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from probing_datasets.building.groups import group_of_file, group_of_row
+from probing_datasets.building.text_files import (
+    COMPRESSED_SUFFIXES,
+    READ_ERRORS,
+    name_without_compression,
+    open_text,
+    plain_copy,
+    read_text,
+    unreadable,
+)
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
 
 TABLE_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+TEXT_SUFFIX = ".txt"
 MAX_FILE_BYTES = 1_000_000
 BLOCK_BYTES = 32_000_000
 """CSV and JSONL files are read in blocks of this size; a row must fit into one."""
@@ -60,9 +71,10 @@ def read_source(
     Parameters
     ----------
     source : str
-        ``demo`` (the bundled texts), a ``.parquet``, ``.jsonl`` or ``.csv`` file, a folder of
-        source files (labelled by extension, grouped by the first folder below it), or the name
-        of a hub data set.
+        ``demo`` (the bundled texts); a ``.parquet``, ``.jsonl``, ``.json`` or ``.csv`` file; a ``.txt`` file; a
+        folder of source files (labelled by extension, grouped by the first folder below it) or of ``.txt`` files
+        (labelled by the first folder below it, every file its own group); or the name of a hub data set. Text files
+        may be compressed; `text_files` has the rule for their encoding.
     collection : str
         Name of the collection, which decides the bundled texts.
     columns : SourceColumns
@@ -82,14 +94,18 @@ def read_source(
     if source == "demo":
         return _read_table(demo_texts(collection), SourceColumns(), skipped)
     path = Path(source).expanduser()
+    suffix = name_without_compression(path).suffix.lower()
+    if columns.further and (path.is_dir() or suffix == TEXT_SUFFIX):
+        raise SourceError(f"{path} holds texts without a column {columns.further[0]!r}. Pass a table.")
     if path.is_dir():
-        if columns.further:
-            raise SourceError(f"{path} holds source files, without a column {columns.further[0]!r}. Pass a table.")
-        return read_source_files(path, skipped)
-    if path.suffix.lower() in TABLE_FORMATS:
+        return _read_folder(path, columns, skipped)
+    if suffix in TABLE_FORMATS:
         return _read_table(path, columns, skipped)
+    if suffix == TEXT_SUFFIX:
+        return _read_text_file(path, columns)
     if path.exists():
-        raise SourceError(f"{path} has no known table format. Pass a file that ends in {', '.join(TABLE_FORMATS)}.")
+        formats = ", ".join((*TABLE_FORMATS, TEXT_SUFFIX))
+        raise SourceError(f"{path} has no known format. Pass a file that ends in {formats}, or one of these and .gz.")
     return read_hub(source, columns, split, skipped)
 
 
@@ -113,7 +129,10 @@ def _read_table(path: Path, columns: SourceColumns, skipped: Counter[str]) -> It
 
     if not path.is_file():
         raise SourceError(f"There is no file {path}. Check --source.")
-    kind = TABLE_FORMATS[path.suffix.lower()]
+    kind = TABLE_FORMATS[name_without_compression(path).suffix.lower()]
+    if kind == "parquet" and path.suffix.lower() in COMPRESSED_SUFFIXES:
+        raise SourceError(f"{path} is a compressed Parquet file. Decompress it first: Parquet compresses its columns.")
+    file, copy = (path, None) if kind == "parquet" else plain_copy(path, is_json=kind == "json")
     if kind == "json":
         table_format = pyarrow.dataset.JsonFileFormat(read_options=pyarrow.json.ReadOptions(block_size=BLOCK_BYTES))
     elif kind == "csv":
@@ -130,27 +149,93 @@ def _read_table(path: Path, columns: SourceColumns, skipped: Counter[str]) -> It
         scan_options = pyarrow.dataset.ParquetFragmentScanOptions(pre_buffer=False)
         table_format = pyarrow.dataset.ParquetFileFormat(default_fragment_scan_options=scan_options)
     try:
-        table = pyarrow.dataset.dataset(path, format=table_format)
+        table = pyarrow.dataset.dataset(file, format=table_format)
         names = table.schema.names
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise SourceError(f"{path} cannot be read as a table: {error}") from error
+        raise _not_a_table(path, file, kind, error) from error
     batches = table.to_batches(
         columns=_columns_to_read(columns, names, str(path)),
         batch_size=BATCH_ROWS,
         batch_readahead=1,
         fragment_readahead=1,
     )
-    return _text_rows(_table_records(batches, path), columns, skipped)
+
+    def records(copy: object) -> Iterator[dict]:  # `copy` holds the file that the batches are read from
+        try:
+            for batch in batches:
+                yield from batch.to_pylist()
+        except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+            raise _not_a_table(path, file, kind, error) from error
+        del copy
+
+    return _text_rows(records(copy), columns, skipped)
 
 
-def _table_records(batches: Iterable, path: Path) -> Iterator[dict]:
-    import pyarrow.lib  # slow to import
+def _not_a_table(path: Path, file: Path, kind: str, error: Exception) -> SourceError:
+    """Return the error for a table that cannot be read: bytes that are not UTF-8, or what the reader says."""
+    if kind != "parquet":
+        try:
+            with open_text(file) as text:
+                while text.read(2**20):
+                    pass
+        except READ_ERRORS as cause:
+            return unreadable(path, cause)
+        except SourceError as cause:
+            return cause
+    return SourceError(f"{path} is damaged or not a table: {str(error).splitlines()[0]}")
 
+
+def _read_text_file(path: Path, columns: SourceColumns) -> Iterator[TextRow]:
+    """Stream the texts of one file: separated by blank lines if it has any, otherwise one a line."""
+    if columns.label:
+        raise SourceError(
+            f"{path} holds texts without labels. Pass a table with columns for text and label, or a folder with a "
+            f"folder of {TEXT_SUFFIX} files for each label."
+        )
+    content = read_text(path)
+    paragraphs = re.split(r"\n[ \t]*\n", content.strip())
+    texts = paragraphs if len(paragraphs) > 1 else content.splitlines()
+    rows = (text.strip() for text in texts)
+    return (TextRow(text, group=group_of_row(None, index)) for index, text in enumerate(filter(None, rows)))
+
+
+def _read_folder(root: Path, columns: SourceColumns, skipped: Counter[str]) -> Iterator[TextRow]:
+    """Stream the source files of a folder, or its text files if it has no source files."""
+    paths = list(_files_below(root))
+    if any(path.suffix.lower() in LANGUAGE_OF_EXTENSION for path in paths):
+        return read_source_files(root, skipped)
+    texts = [path for path in paths if name_without_compression(path).suffix.lower() == TEXT_SUFFIX]
+    if not texts:
+        tables = [path.name for path in paths if name_without_compression(path).suffix.lower() in TABLE_FORMATS]
+        advice = f"Pass one of its tables, such as {tables[0]}" if tables else "Check --source"
+        raise SourceError(f"{root} holds neither source files nor {TEXT_SUFFIX} files. {advice}.")
+    loose = [path for path in texts if path.parent == root]
+    if columns.label and loose:
+        raise SourceError(
+            f"{loose[0]} has no label: the label of a {TEXT_SUFFIX} file is the name of the folder below {root} "
+            "that it is in."
+        )
+    return _read_text_files(root, texts, skipped)
+
+
+def _read_text_files(root: Path, paths: list[Path], skipped: Counter[str]) -> Iterator[TextRow]:
+    for path in paths:
+        text = _text_or_skip(path, skipped)
+        if text:
+            place = path.relative_to(root)
+            yield TextRow(text, place.parts[0] if len(place.parts) > 1 else "", str(place))
+
+
+def _text_or_skip(path: Path, skipped: Counter[str]) -> str:
+    """Return the text of a file of a folder; empty, and counted by its reason, where there is none."""
     try:
-        for batch in batches:
-            yield from batch.to_pylist()
-    except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise SourceError(f"{path} is damaged or not a table: {error}") from error
+        text = read_text(path).strip()
+    except SourceError:
+        skipped["files are not text in UTF-8"] += 1
+        return ""
+    if not text:
+        skipped["files hold no text"] += 1
+    return text
 
 
 def read_hub(name: str, columns: SourceColumns, split: str, skipped: Counter[str]) -> Iterator[TextRow]:
@@ -165,7 +250,7 @@ def read_hub(name: str, columns: SourceColumns, split: str, skipped: Counter[str
         raise SourceError(
             f"No file, folder or hub data set {name!r} could be read (split {split!r}): "
             f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} "
-            "Pass a local .parquet, .jsonl or .csv file, a folder of source files, or `demo`; "
+            "Pass a local .parquet, .jsonl, .csv or .txt file, a folder of such texts or source files, or `demo`; "
             "a hub data set needs the network or a filled HF_HOME cache."
         ) from error
     _columns_to_read(columns, names, name)
@@ -227,20 +312,23 @@ def _value(record: Any, column: str) -> Any:
 
 def read_source_files(root: Path, skipped: Counter[str]) -> Iterator[TextRow]:
     """Stream the source files below a folder: label by extension, group by first sub-folder (the package)."""
+    for path in _files_below(root):
+        label = LANGUAGE_OF_EXTENSION.get(path.suffix.lower())
+        if label is None:
+            continue
+        if path.stat().st_size > MAX_FILE_BYTES:
+            skipped[f"files are larger than {MAX_FILE_BYTES:,} bytes"] += 1
+            continue
+        text = _text_or_skip(path, skipped)
+        if text:
+            yield TextRow(text, label, group_of_file(path, root))
+
+
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield the files below a folder in a fixed order, without links."""
     for folder, folders, files in os.walk(root):
         folders.sort()  # `os.walk` visits the folders in this order
-        for path in (Path(folder) / name for name in sorted(files)):
-            label = LANGUAGE_OF_EXTENSION.get(path.suffix.lower())
-            if label is None or path.is_symlink():
-                continue
-            if path.stat().st_size > MAX_FILE_BYTES:
-                skipped[f"files are larger than {MAX_FILE_BYTES:,} bytes"] += 1
-                continue
-            text = path.read_bytes().decode("utf-8", errors="ignore").strip()
-            if text:
-                yield TextRow(text, label, group_of_file(path, root))
-            else:
-                skipped["files hold no text"] += 1
+        yield from (path for name in sorted(files) if not (path := Path(folder) / name).is_symlink())
 
 
 def digest_rows(rows: list[TextRow]) -> str:

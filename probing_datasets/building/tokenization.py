@@ -76,13 +76,23 @@ class SpecialFrame:
 
 
 def special_frame(tokenizer: PreTrainedTokenizerFast, prepend_bos: bool) -> SpecialFrame:
-    """Return the special tokens that the tokenizer and ``prepend_bos`` put around a text."""
-    encoded = tokenizer("a", return_special_tokens_mask=True)
-    ids, special = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
-    first = special.index(0)
-    last = len(special) - special[::-1].index(0)
-    prefix, suffix = tuple(ids[:first]), tuple(ids[last:])
-    if prepend_bos and not prefix and tokenizer.bos_token_id is not None:
+    """Return the special tokens that are put around every text.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast
+    prepend_bos : bool
+        Whether a sequence begins with what the tokenizer puts before a text ([CLS], <s>), or with its
+        beginning-of-sequence token if it puts nothing there. Otherwise nothing comes before the text, even where the
+        tokenizer would add it. What the tokenizer puts after a text ([SEP], </s>) is kept in both cases.
+    """
+    text = tokenizer("a", add_special_tokens=False)["input_ids"]
+    ids = tokenizer("a")["input_ids"]
+    start = next(i for i in range(len(ids)) if ids[i : i + len(text)] == text)
+    prefix, suffix = tuple(ids[:start]), tuple(ids[start + len(text) :])
+    if not prepend_bos:
+        prefix = ()
+    elif not prefix and tokenizer.bos_token_id is not None:
         prefix = (cast(int, tokenizer.bos_token_id),)
     return SpecialFrame(prefix, suffix)
 

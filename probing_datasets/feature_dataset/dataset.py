@@ -78,6 +78,13 @@ class FeatureDataset:
         return pc.list_value_length(self.sequences.data.column("tokens")).to_numpy().astype(np.int64)
 
     @cached_property
+    def largest_token(self) -> int:
+        """The largest token id of all sequences."""
+        import pyarrow.compute as pc  # slow to import
+
+        return pc.max(pc.list_flatten(self.sequences.data.column("tokens"))).as_py()
+
+    @cached_property
     def group_codes(self) -> np.ndarray:
         """(n_sequences,) int64: number of the group of each sequence."""
         import pyarrow.compute as pc  # slow to import

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from probing_datasets.foundation.environment import fill_environment
 from probing_datasets.foundation.errors import SparseProbingError
 
-INTERRUPTED = 130
+INTERRUPTED, BROKEN_PIPE = 130, 141
+
+SOURCES = Path(__file__).parents[2]
+"""Folder of the packages of this project."""
 
 
 def prepare_process() -> None:
@@ -28,25 +35,54 @@ def prepare_process() -> None:
 
 
 def run_command(command: Callable[[], object]) -> int:
-    """Run a command; print an error that the user can fix without its traceback.
+    """Run a command; whatever it raises ends in one line.
+
+    An error that the user can fix is printed without its traceback. That of any other error is written to a file,
+    which the line names.
 
     Returns
     -------
     int
-        Exit status: 0, 1 after a `SparseProbingError` or an error of the file system, 130 after Ctrl-C.
+        Exit status: 0; 1 after an error; 130 after Ctrl-C; 141, without a line, when nobody reads the output any more.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
     logging.captureWarnings(True)
-    prepare_process()
     try:
+        prepare_process()
         command()
+        sys.stdout.flush()
     except SparseProbingError as error:
         message, status = f"error: {error}", 1
-    except OSError as error:
-        message, status = f"error: {error}. Finished work is kept; fix this and run the same command again.", 1
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (Python flushes it at its exit)
+        return BROKEN_PIPE
     except KeyboardInterrupt:
         message, status = "interrupted: finished work is kept; run the same command again to resume.", INTERRUPTED
+    except Exception as error:
+        message, status = f"error: {unexpected(error)}", 1
     else:
         return 0
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(message.encode("utf-8", "backslashreplace").decode() + "\n")
     return status
+
+
+def unexpected(error: Exception) -> str:
+    """Return one line about an error that is not a `SparseProbingError`, and keep its traceback in a file.
+
+    Errors of the file system say what is wrong; of others, the line says which function failed.
+    """
+    first_line = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{first_line}. Finished work is kept; fix this and run the same command again."
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(SOURCES)] or frames
+    place = f" in {own[-1].name} ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+    line = f"{type(error).__name__}{place}: {first_line or 'no message'}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="sparse-probing-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return f"{line}. Finished work is kept."
+    return f"{line}. Finished work is kept. The traceback is in {file.name}; send it with a report of this error."

@@ -85,6 +85,10 @@ class SolverUnavailableError(ProbeError):
     """A solver is not installed, or its licence is missing or does not allow a problem of this size."""
 
 
+class DamagedFileError(SparseProbingError):
+    """A file that this project wrote cannot be read back."""
+
+
 class TableError(SparseProbingError):
     """A table of ranked neurons does not exist, or has no rows of the requested kind."""
 

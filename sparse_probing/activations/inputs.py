@@ -54,7 +54,7 @@ def load_inputs(
 
 
 def check_fit(dataset: FeatureDataset, model: LanguageModel) -> None:
-    """Raise ModelError when the data set was made with another tokenizer, or its sequences are too long."""
+    """Raise ModelError when the tokenizer of the data set is another one, or its sequences or ids are too large."""
     d = dataset.description
     if tokenizer_hash(model.tokenizer) != d.tokenizer_hash:
         raise ModelError(
@@ -66,6 +66,13 @@ def check_fit(dataset: FeatureDataset, model: LanguageModel) -> None:
         raise ModelError(
             f"{d.name} has sequences of {longest} tokens, and {model.name!r} takes {model.context_length}. "
             f"Make the data set again with --context_length {model.context_length}."
+        )
+    n_embeddings = model.model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
+    if dataset.largest_token >= n_embeddings:
+        raise ModelError(
+            f"{d.name} has the token id {dataset.largest_token}, and the embedding of {model.name!r} has "
+            f"{n_embeddings} rows: its tokenizer is larger than the model. Resize the embedding, or use the tokenizer "
+            "of the model."
         )
 
 

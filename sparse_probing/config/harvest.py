@@ -91,20 +91,23 @@ class HistogramConfig:
     """Statistics of every neuron (full_activation_histogram)."""
 
     top_k: int = 10
-    """Examples with the largest activations that are stored per neuron."""
+    """Examples that are stored per neuron at each end: with the largest and with the smallest activations."""
     n_bin: int = 100
     """Bins of a histogram, besides those for values below and above it."""
-    hist_min: float = -1.0
-    """Lower edge of the first bin."""
-    hist_max: float = 8.0
-    """Upper edge of the last bin."""
+    hist_min: float | None = None
+    """Lower edge of the first bin of every neuron (Gurnee et al. take -1). Default: below the activations of the
+    neuron on a sample of sequences."""
+    hist_max: float | None = None
+    """Upper edge of the last bin of every neuron (Gurnee et al. take 8). Default: above those of the sample."""
     histogram_by_class: bool = False
     """Also count the probed tokens of every feature by their label."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
         at_least_one(self, "top_k", "n_bin")
-        if not self.hist_min < self.hist_max:
+        if (self.hist_min is None) != (self.hist_max is None):
+            raise SettingsError("--hist_min and --hist_max are set together, or neither: the data then decide.")
+        if self.hist_min is not None and self.hist_max is not None and not self.hist_min < self.hist_max:
             raise SettingsError(f"--hist_min {self.hist_min} must be below --hist_max {self.hist_max}.")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from sparse_probing.models.hook_points import Site
+from sparse_probing.models.tensor_trace import Site
 
 Hook = Callable[[torch.Tensor], None]
 """Takes an activation."""

@@ -47,8 +47,46 @@ def weightless_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrained
 
 
 def _auto_class(config: PretrainedConfig) -> Any:
-    masked = any("MaskedLM" in a or a == "BertModel" for a in config.architectures or ())
-    return AutoModelForMaskedLM if masked else AutoModelForCausalLM
+    """Return the class of transformers that loads a model.
+
+    Raises
+    ------
+    ModelError
+        When the model is neither a decoder nor an encoder of text.
+    """
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        raise ModelError(
+            f"This is a model of type {kind}, an encoder and a decoder, whose blocks are not one sequence of layers. "
+            "Choose a decoder (a causal language model) or an encoder (a masked language model)."
+        )
+    is_masked = any("MaskedLM" in name or name == "BertModel" for name in config.architectures or ())
+    auto = AutoModelForMaskedLM if is_masked else AutoModelForCausalLM
+    if type(config) not in auto._model_mapping and not getattr(config, "auto_map", None):
+        raise ModelError(
+            f"This is a model of type {kind}, which transformers loads neither as a causal nor as a masked language "
+            "model. Choose one of these."
+        )
+    return auto
+
+
+def position_offset(model: PreTrainedModel) -> int:
+    """Return the number of the first position: the id of the padding token and one for RoBERTa and its kin, else 0.
+
+    Such a model numbers the positions of tokens from there, so as many of its embeddings are never a token's.
+    """
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return 0
+
+
+def context_length(model: PreTrainedModel) -> int:
+    """Return the number of tokens that the longest sequence of a model has."""
+    config = model.config
+    lengths = (getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len", "n_ctx"))
+    longest = next((length for length in lengths if length), None)
+    return 2**31 if longest is None else longest - position_offset(model)
 
 
 def placement_options(

@@ -17,15 +17,10 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from probing_datasets.foundation.errors import ModelError, ModelMemoryError
-from sparse_probing.models.hook_points import (
-    TRACE_SHAPE,
-    HookPoint,
-    Site,
-    build_bridge,
-    find_hook_points,
-    forward_options,
-)
+from sparse_probing.models.hook_points import HookPoint, build_bridge, find_hook_points, trace_hook_points
 from sparse_probing.models.hooks import Hook, LastHookFired, OneShotHooks, hook_site
+from sparse_probing.models.hugging_face import position_offset
+from sparse_probing.models.tensor_trace import TRACE_SHAPE, Site, forward_options
 
 MAIN_HOOK_POINTS = (
     "mlp.hook_post",
@@ -62,7 +57,10 @@ class LanguageModel:
     @cached_property
     def hook_points(self) -> dict[str, HookPoint]:
         """All hook points by full name, such as ``blocks.0.mlp.hook_post``."""
-        return find_hook_points(self.model.config)
+        hook_points = find_hook_points(self.model.config)
+        if self.weight_hash and all(point.shape is None for point in hook_points.values()):
+            hook_points = trace_hook_points(self._bridge)
+        return hook_points
 
     @cached_property
     def n_layers(self) -> int:
@@ -85,7 +83,7 @@ class LanguageModel:
         return ordered
 
     def check_hook_point(self, hook_point: str, layers: Sequence[int] = (0,)) -> None:
-        """Raise ModelError, naming the usual ones, when a block has no such hook point."""
+        """Raise ModelError when a block has no such hook point, or when it is not what its name says."""
         for layer in layers:
             if f"blocks.{layer}.{hook_point}" not in self.hook_points:
                 existing = [name for name in MAIN_HOOK_POINTS if f"blocks.{layer}.{name}" in self.hook_points]
@@ -94,6 +92,15 @@ class LanguageModel:
                     f"The blocks of {self.name} (block {layer}) have no hook point {hook_point!r}; they have "
                     f"{', '.join(existing)} and others ({n_existing} in all)."
                 )
+        misnamed = [layer for layer in layers if self.hook_points[f"blocks.{layer}.{hook_point}"].misnomer]
+        if misnamed:
+            others = [layer for layer in layers if layer not in misnamed]
+            choose = f" or choose other layers with --layers, among {', '.join(map(str, others))}" if others else ""
+            raise ModelError(
+                f"{hook_point} of {self.name} is not what its name says in {len(misnamed)} of {len(layers)} layers "
+                f"(layer {misnamed[0]} first): {self.hook_points[f'blocks.{misnamed[0]}.{hook_point}'].misnomer}. "
+                f"Use hook_mlp_out, hook_attn_out or hook_resid_post,{choose or ' which are what they say'}."
+            )
 
     def width(self, hook_point: str) -> int:
         """Return the number of neurons at a hook point of the first layer."""
@@ -122,14 +129,13 @@ class LanguageModel:
 
     def _width(self, name: str) -> int:
         shape = self.hook_points[name].shape
-        if shape is not None:
-            self._check_shape(name, shape, TRACE_SHAPE)
-            return math.prod(shape[2:])
-        # The shapes could not be found without weights: run one token.
-        widths: list[int] = []
-        token = torch.zeros((1, 1), dtype=torch.long)
-        self.run(token, torch.ones_like(token), {name: lambda activation: widths.append(activation.shape[-1])})
-        return widths[0]
+        if shape is None:
+            raise ModelError(
+                f"The width of {name} of {self.name} cannot be found without weights: {type(self.model).__name__} "
+                "computes with the values of tensors. Run without --dry_run."
+            )
+        self._check_shape(name, shape, TRACE_SHAPE)
+        return math.prod(shape[2:])
 
     def run(self, tokens: torch.Tensor, mask: torch.Tensor, hooks: dict[str, Hook]) -> None:
         """Run the model until the last of the named activations is computed, and call a hook on each.
@@ -178,13 +184,17 @@ class LanguageModel:
     def _forward(self, tokens: torch.Tensor, mask: torch.Tensor, hooks: dict[str, Hook]) -> None:
         if missing := hooks.keys() - self.hook_points.keys():
             raise ModelError(f"{self.name} has no hook point {min(missing)!r}.")
+        if misnamed := sorted(name for name in hooks if self.hook_points[name].misnomer):
+            raise ModelError(
+                f"{misnamed[0]} of {self.name} is not what its name says: {self.hook_points[misnamed[0]].misnomer}."
+            )
         once = OneShotHooks(hooks)
         tokens, mask = tokens.to(self.device), mask.to(self.device)
         with torch.inference_mode(), self._attached(once, tokens.shape) as body, contextlib.suppress(LastHookFired):
             options: dict[str, Any] = forward_options(self.model)
             if not bool(mask[:, 0].all()) and "position_ids" in inspect.signature(body.forward).parameters:
                 # Padding on the left: positions count from the first token.
-                options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
+                options["position_ids"] = (mask.cumsum(-1) - 1 + position_offset(self.model)).clamp(min=0)
             body(input_ids=tokens, attention_mask=mask, **options)
         if once.pending:
             raise ModelError(f"A forward pass of {self.name} does not reach {', '.join(sorted(once.pending))}.")

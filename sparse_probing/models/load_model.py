@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
 from sparse_probing.models.hugging_face import (
     Quantization,
+    context_length,
     model_under_bridge,
     placement_options,
     pretrained_model,
@@ -23,9 +24,6 @@ from sparse_probing.models.hugging_face import (
     weightless_model,
 )
 from sparse_probing.models.language_model import LanguageModel
-
-LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, AssertionError, ImportError, SafetensorError)
-"""Raised while loading; torch asserts that it was compiled for the device."""
 
 
 def resolved_device(device: str) -> str:
@@ -88,15 +86,19 @@ def load_model(
     try:
         model = _build(path, revision, random_init, seed, getattr(torch, dtype), placement, weights)
         model = model if placement or not weights else model.to(torch.device(device))  # type: ignore[arg-type]
-    except LOAD_ERRORS as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except ModelError:
+        raise
+    except Exception as error:  # a damaged file makes each library raise its own errors
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        advice = (
+            "Check that this folder is what `save_pretrained` wrote, and that the device exists"
+            if Path(path).is_dir()
+            else "Pass `demo`, a local model folder, a TransformerLens alias or a hub id, and a device that exists"
+        )
         raise ModelError(
-            f"The model {name!r} (looked for {path!r}) could not be loaded: {reason} "
-            "Give `demo`, a local model folder, a TransformerLens alias or a hub id, and a device that exists."
+            f"The model {name!r} (looked for {path!r}) could not be loaded: {reason}. {advice}."
         ) from error
-    return LanguageModel(
-        name, model.eval(), tokenizer, weight_hash(model) if weights else "", _context_length(model.config)
-    )
+    return LanguageModel(name, model.eval(), tokenizer, weight_hash(model) if weights else "", context_length(model))
 
 
 LoadedModel = LanguageModel | PreTrainedModel | TransformerBridge
@@ -138,11 +140,7 @@ def wrap_model(
             tokenizer = load_tokenizer(model.name_or_path or name)
         except ModelError as error:
             raise ModelError(f"The tokenizer of the model {name!r} is missing. Pass it with tokenizer=.") from error
-    return LanguageModel(name, model, tokenizer, weight_hash(model), _context_length(model.config))
-
-
-def _context_length(config: PretrainedConfig) -> int:
-    return getattr(config, "max_position_embeddings", 2**31)
+    return LanguageModel(name, model, tokenizer, weight_hash(model), context_length(model))
 
 
 def _build(

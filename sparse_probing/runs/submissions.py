@@ -6,7 +6,6 @@ again.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
@@ -16,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from probing_datasets.foundation.atomic_files import write_json
+from probing_datasets.foundation.atomic_files import read_json, write_json
 from sparse_probing.config import Cluster, ShareConfig
 from sparse_probing.runs.locks import is_locked
 from sparse_probing.runs.planning.run_record import Run
@@ -96,7 +95,7 @@ def record_submission(folder: Path, submission: Submission) -> None:
 def read_submissions(folder: Path) -> list[Submission]:
     """Return the submissions of a folder, from the first to the last."""
     records = sorted((folder / SUBMISSIONS).glob(f"*/{RECORD}"))
-    return [Submission(**json.loads(record.read_text())) for record in records]
+    return [Submission(**read_json(record)) for record in records]
 
 
 def job_files(folder: Path, submission: Submission, kind: JobFile) -> dict[int, Path]:

@@ -9,16 +9,26 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     BertConfig,
+    DeepseekV3Config,
     Gemma2Config,
     GemmaConfig,
     GPT2Config,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    GptOssConfig,
+    GraniteMoeConfig,
+    JambaConfig,
+    Llama4TextConfig,
     LlamaConfig,
+    MixtralConfig,
+    OlmoeConfig,
     OPTConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen2MoeConfig,
     Qwen3Config,
+    Qwen3MoeConfig,
+    Qwen3NextConfig,
 )
 
 from probing_datasets.demo import DEMO_TEXTS
@@ -143,3 +153,76 @@ ARCHITECTURES = {
         AutoModelForMaskedLM,
     ),
 }
+
+EXPERTS: dict[str, Any] = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+MIXTURES: dict[str, tuple[PretrainedConfig, tuple[int, ...]]] = {
+    "mixtral": (MixtralConfig(**WIDTHS, **SHARED, num_key_value_heads=1, num_local_experts=4), ()),
+    "qwen2_moe": (
+        Qwen2MoeConfig(
+            **WIDTHS,
+            **SHARED,
+            **EXPERTS,
+            num_key_value_heads=1,
+            shared_expert_intermediate_size=24,
+            mlp_only_layers=[1],
+        ),
+        (1,),
+    ),
+    "qwen3_moe": (Qwen3MoeConfig(**WIDTHS, **SHARED, **HEADS, **EXPERTS), ()),
+    "qwen3_next": (
+        Qwen3NextConfig(
+            **WIDTHS,
+            **SHARED,
+            **HEADS,
+            **EXPERTS,
+            mlp_only_layers=[0],
+            shared_expert_intermediate_size=24,
+            linear_num_value_heads=2,
+            linear_num_key_heads=2,
+            linear_key_head_dim=8,
+            linear_value_head_dim=8,
+        ),
+        (0,),
+    ),
+    "olmoe": (OlmoeConfig(**WIDTHS, **SHARED, num_experts=4, num_experts_per_tok=2), ()),
+    "gpt_oss": (GptOssConfig(**WIDTHS, **SHARED, **HEADS, num_local_experts=4, num_experts_per_tok=2), ()),
+    "granite_moe": (GraniteMoeConfig(**WIDTHS, **SHARED, num_local_experts=4, num_experts_per_tok=2), ()),
+    "deepseek_v3": (
+        DeepseekV3Config(
+            **WIDTHS,
+            **SHARED,
+            num_key_value_heads=2,
+            n_routed_experts=4,
+            num_experts_per_tok=2,
+            moe_intermediate_size=24,
+            first_k_dense_replace=1,
+            n_group=1,
+            topk_group=1,
+            q_lora_rank=8,
+            kv_lora_rank=8,
+            qk_rope_head_dim=4,
+            qk_nope_head_dim=4,
+            v_head_dim=8,
+        ),
+        (0,),
+    ),
+    "llama4": (
+        Llama4TextConfig(
+            **WIDTHS, **SHARED, **HEADS, num_local_experts=4, interleave_moe_layer_step=2, intermediate_size_mlp=48
+        ),
+        (0,),
+    ),
+    "jamba": (
+        JambaConfig(
+            **WIDTHS,
+            **SHARED,
+            num_key_value_heads=1,
+            num_experts=4,
+            attn_layer_period=2,
+            attn_layer_offset=1,
+            use_mamba_kernels=False,
+        ),
+        (0,),
+    ),
+}
+"""Tiny mixtures of experts, and their layers whose MLP is dense."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import json
+import lzma
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 SOURCES = Path(__file__).parents[1] / "probing_datasets" / "sources"
 """Folder of small sources, one for each collection without bundled texts."""
@@ -28,6 +32,12 @@ def write_table(path: Path, rows: list[dict[str, Any]]) -> str:
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
+
+
+def compress(data: bytes, suffix: str) -> bytes:
+    """Return data as in a file whose name ends in a suffix; unchanged without one."""
+    compressors = {".gz": gzip.compress, ".zst": zstandard.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+    return compressors[suffix](data) if suffix else data
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

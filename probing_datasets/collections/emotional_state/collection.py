@@ -27,6 +27,7 @@ from probing_datasets.building.sequences import OpenTokenizer, open_tokenizer
 from probing_datasets.building.sources import SourceColumns, TextRow, read_source
 from probing_datasets.building.text_endings import keep_ends
 from probing_datasets.building.text_sampling import draw_texts
+from probing_datasets.building.tokenization import special_frame
 from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, chat_prompt, spells_special_token
 from probing_datasets.collections.emotional_state.states import emotional_state
 from probing_datasets.feature_dataset import FeatureDataset
@@ -93,11 +94,12 @@ def build(config: EmotionalStateConfig) -> FeatureDataset:
 def prompt_ids(config: EmotionalStateConfig, opened: OpenTokenizer, message: str) -> np.ndarray:
     """Return the token ids (int32) of the prompt for a message, special ones of the template included.
 
-    Special tokens at its beginning that also begin every sequence are removed: the frame of the sequence adds them.
+    Special tokens at its beginning that begin sequences are removed: the frame of the sequence adds them, unless
+    sequences have no beginning-of-sequence token.
     """
     prompt = chat_prompt(opened.tokenizer, message, config.completion, config.template)
     ids = opened.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
-    prefix = list(opened.frame.prefix)
+    prefix = list(special_frame(opened.tokenizer, prepend_bos=True).prefix)
     return np.array(ids[len(prefix) :] if ids[: len(prefix)] == prefix else ids, np.int32)
 
 

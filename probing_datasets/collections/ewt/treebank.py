@@ -11,21 +11,20 @@ the format is described at https://universaldependencies.org/format.html.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import conllu
-import zstandard
 from conllu.exceptions import ParseException
 from conllu.models import TokenList
 from conllu.parser import DEFAULT_FIELDS, parse_dict_value
 
 from probing_datasets.building.sources import SourceColumns, read_source
+from probing_datasets.building.text_files import READ_ERRORS, name_without_compression, open_text, unreadable
 from probing_datasets.foundation.errors import SourceError
 
-CONLLU_NAMES = ("*.conllu", "*.conllu.zst")
+CONLLU_SUFFIX = ".conllu"
 
 TABLE_COLUMNS = SourceColumns("text", "", "", ("idx", "tokens", "lemmas", "upos", "feats", "deprel"))
 """Columns of the data set `universal_dependencies` on the hub."""
@@ -72,8 +71,8 @@ def read_sentences(source: str, split: str = "train") -> Iterator[Sentence]:
     Parameters
     ----------
     source : str
-        A ``.conllu`` or ``.conllu.zst`` file, a folder of such files, or a table or hub data set with the columns of
-        `TABLE_COLUMNS`.
+        A ``.conllu`` file, which may be compressed, a folder of such files, or a table or hub data set with the
+        columns of `TABLE_COLUMNS`.
     split : str
         Split of a hub data set.
 
@@ -83,24 +82,27 @@ def read_sentences(source: str, split: str = "train") -> Iterator[Sentence]:
         When the source does not exist, or is not in one of these formats.
     """
     path = Path(source).expanduser()
-    files = sorted(file for name in CONLLU_NAMES for file in path.glob(name)) if path.is_dir() else [path]
+    files = sorted(file for file in path.iterdir() if _is_conllu(file)) if path.is_dir() else [path]
     if not files:
-        raise SourceError(f"{path} holds no {' or '.join(CONLLU_NAMES)} file. Check --source.")
-    if all(any(file.match(name) for name in CONLLU_NAMES) for file in files):
+        raise SourceError(f"{path} holds no {CONLLU_SUFFIX} file. Check --source.")
+    if all(map(_is_conllu, files)):
         return (sentence for file in files for sentence in _read_conllu(file))
     return (_table_sentence(row.text, *row.extra) for row in read_source(source, "ewt", TABLE_COLUMNS, split))
 
 
+def _is_conllu(path: Path) -> bool:
+    return name_without_compression(path).suffix.lower() == CONLLU_SUFFIX
+
+
 def _read_conllu(path: Path) -> Iterator[Sentence]:
     try:
-        binary = zstandard.open(path, "rb") if path.suffix == ".zst" else path.open("rb")
-        with io.TextIOWrapper(cast(io.BufferedReader, binary), encoding="utf-8") as file:
+        with open_text(path) as file:
             for number, sentence in enumerate(conllu.parse_incr(file), 1):
                 yield _conllu_sentence(sentence, f"sentence {number} of {path.name}")
-    except FileNotFoundError as error:
-        raise SourceError(f"There is no file {path}. Check --source.") from error
-    except (OSError, UnicodeDecodeError, ParseException, zstandard.ZstdError) as error:
-        raise SourceError(f"{path} cannot be read as CoNLL-U: {error}") from error
+    except ParseException as error:
+        raise SourceError(f"{path} cannot be read as CoNLL-U: {str(error).splitlines()[0]}") from error
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
 
 
 def _conllu_sentence(sentence: TokenList, default_name: str) -> Sentence:

@@ -22,7 +22,8 @@ from pylatexenc.latexwalker import (
 from pylatexenc.macrospec import EnvironmentSpec, LatexContextDb, MacroSpec
 
 from probing_datasets.collections.latex.environments import INLINE_ENVIRONMENTS, MATH_ENVIRONMENTS
-from probing_datasets.collections.latex.paragraphs import paragraphs, verbatim_parts
+from probing_datasets.collections.latex.paragraphs import paragraphs
+from probing_datasets.collections.latex.verbatim import verbatim_parts
 from probing_datasets.foundation.errors import AnnotationError
 
 Part = Literal[
@@ -82,7 +83,7 @@ def find_spans(source: str, reference_macros: tuple[str, ...]) -> list[Span]:
         When no paragraph can be parsed.
     """
     spans = [Span("abstract", *match.span(1)) for match in ABSTRACT.finditer(source)]
-    spans += [Span("unparsed", *part) for part in verbatim_parts(source)]
+    spans += [Span("unparsed", start, stop) for start, stop, is_block in verbatim_parts(source) if is_block]
     failures, n_parsed = [], 0
     for start, paragraph in paragraphs(source):
         try:

@@ -12,18 +12,10 @@ import re
 from collections.abc import Iterator
 
 from probing_datasets.collections.latex.environments import MATH_ENVIRONMENTS
+from probing_datasets.collections.latex.verbatim import VerbatimPart, verbatim_parts
 
-VERBATIM = re.compile(
-    r"\\begin\s*\{(verbatim|Verbatim|lstlisting|minted|comment|alltt|filecontents)(\*?)\}.*?(?:\\end\s*\{\1\2\}|\Z)",
-    re.DOTALL,
-)
 BEGIN_OR_END = re.compile(r"(?<!\\)((?:\\\\)*)(\\(?:begin|end)\s*\{([^{}\n]*)\})")
 BLANK_LINES = re.compile(r"\n[ \t\r]*\n\s*")
-
-
-def verbatim_parts(source: str) -> list[tuple[int, int]]:
-    """Return the parts, characters [start, stop), that LaTeX prints without interpreting them."""
-    return [part.span() for part in VERBATIM.finditer(source)]
 
 
 def paragraphs(source: str) -> Iterator[tuple[int, str]]:
@@ -37,11 +29,20 @@ def paragraphs(source: str) -> Iterator[tuple[int, str]]:
         is_formula = match[3].strip().removesuffix("*") in MATH_ENVIRONMENTS
         return match[0] if is_formula else match[1] + " " * len(match[2])
 
-    plain = VERBATIM.sub(lambda match: " " * len(match[0]), source)
-    plain = BEGIN_OR_END.sub(blank_unless_formula, plain)
-    without_verbatim = VERBATIM.sub(lambda match: "x" * len(match[0]), source)  # blank lines in them do not count
+    parts = verbatim_parts(source)
+    plain = BEGIN_OR_END.sub(blank_unless_formula, _filled(source, parts, " "))
+    without_verbatim = _filled(source, parts, "x")  # blank lines in them do not count
     start = 0
     for gap in BLANK_LINES.finditer(without_verbatim):
         yield start, plain[start : gap.start()]
         start = gap.end()
     yield start, plain[start:]
+
+
+def _filled(source: str, parts: list[VerbatimPart], filler: str) -> str:
+    """Return the source with every character of some parts replaced."""
+    pieces, end = [], 0
+    for start, stop, _ in parts:
+        pieces += [source[end:start], filler * (stop - start)]
+        end = stop
+    return "".join([*pieces, source[end:]])

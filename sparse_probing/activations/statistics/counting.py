@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from probing_datasets.foundation.errors import ActivationError, ModelMemoryError
 from sparse_probing.activations.model_pass.batches import sequence_batches
-from sparse_probing.activations.statistics.bins import Bins
 from sparse_probing.activations.statistics.checkpoints import Share
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
 from sparse_probing.activations.statistics.prepare import NOT_STARTED, PreparedHistogram
@@ -80,18 +79,16 @@ def _count_block(prepared: PreparedHistogram, shares: Shares, block: int, batch_
             for layer, statistics in share.layers.items():
                 # Updated on the device of the activation, so that only statistics are kept of a batch.
                 name = f"blocks.{layer}.{hook_point}"
-                hooks[name] = partial(_update, name, statistics, tokens, prepared.bins)
+                hooks[name] = partial(_update, name, statistics, tokens)
         inputs.model.run(batch.tokens, batch.mask, hooks)
     for share in shares.values():
         share.n_counted += 1
 
 
-def _update(
-    name: str, statistics: LayerStatistics, tokens: CountedTokens, bins: Bins, activation: torch.Tensor
-) -> None:
+def _update(name: str, statistics: LayerStatistics, tokens: CountedTokens, activation: torch.Tensor) -> None:
     """Add an activation to statistics; an error names the hook point."""
     try:
-        statistics.update(activation, tokens, bins)
+        statistics.update(activation, tokens)
     except ActivationError as error:
         raise ActivationError(f"{name}: {error}") from error
 

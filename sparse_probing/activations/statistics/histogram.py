@@ -9,7 +9,7 @@ from pathlib import Path
 from sparse_probing.activations.model_pass.forward_pass import torch_threads
 from sparse_probing.activations.statistics.counting import count_open_blocks
 from sparse_probing.activations.statistics.prepare import CHECKPOINTS, PreparedHistogram, prepare_histogram
-from sparse_probing.activations.statistics.tables import write_classes, write_layer
+from sparse_probing.activations.statistics.tables import write_classes, write_examples, write_layer
 from sparse_probing.activations.statistics.token_classes import regression_features
 from sparse_probing.activations.statistics.token_texts import TokenTexts
 from sparse_probing.activations.tables.result_folder import complete_folder, create_or_resume_folder, is_complete
@@ -26,14 +26,16 @@ def full_activation_histogram(config: HarvestConfig) -> Path:
     Parameters
     ----------
     config : HarvestConfig
-        ``top_k``, ``n_bin``, ``hist_min``, ``hist_max`` and ``histogram_by_class`` decide what is stored.
+        ``top_k``, ``n_bin``, ``hist_min``, ``hist_max`` and ``histogram_by_class`` decide what is stored. Without
+        ``hist_min`` and ``hist_max`` the bins of every neuron reach around its activations on a sample of sequences.
 
     Returns
     -------
     Path
         Folder of ``config.activations.probe_location``; the folders of further locations are beside it. One
-        parquet table per layer, with a row per neuron, and with ``histogram_by_class`` one in ``classes/`` with a
-        row per feature, label and neuron. ``description.json``, written last, marks the folder as complete.
+        parquet table per layer, with a row per neuron; one in ``examples/`` with a row per neuron, end (largest or
+        smallest activations) and rank; and with ``histogram_by_class`` one in ``classes/`` with a row per feature,
+        label and neuron. ``description.json``, written last, marks the folder as complete.
 
     Raises
     ------
@@ -55,7 +57,8 @@ def summary(prepared: PreparedHistogram) -> str:
     """Return one line: what is counted, how much memory it takes, and the folder of the tables."""
     inputs, description = prepared.inputs, prepared.inputs.dataset.description
     n_neurons = len(inputs.layers) * sum(inputs.widths.values())
-    values_per_neuron = prepared.bins.n_codes * (1 + len(prepared.classes)) + inputs.config.histogram.top_k
+    settings = inputs.config.histogram
+    values_per_neuron = (settings.n_bin + 2) * (1 + len(prepared.classes)) + 2 * settings.top_k
     memory = n_neurons * values_per_neuron * BYTES_PER_VALUE
     width = ", ".join(f"{hook_point} {n:,}" for hook_point, n in inputs.widths.items())
     classes = f"and {len(prepared.classes)} classes, " if prepared.classes else ""
@@ -104,11 +107,11 @@ def _publish(prepared: PreparedHistogram, hook_point: str) -> bool:
     texts = TokenTexts(inputs.dataset, inputs.model.tokenizer)
     tables: list[str] = []
     for layer, statistics in share.layers.items():
-        tables += write_layer(folder, layer, statistics, texts)
+        tables += write_layer(folder, layer, statistics)
+        tables += write_examples(folder, layer, statistics, texts)
         tables += write_classes(folder, layer, statistics, prepared.classes)
     first_layer = next(iter(share.layers.values()))
     content = {
-        "edges": prepared.bins.edges.tolist(),
         "n_tokens": int(first_layer.all_tokens.n),
         "features_without_classes": regression_features(inputs.dataset),
     }

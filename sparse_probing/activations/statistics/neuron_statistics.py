@@ -1,4 +1,4 @@
-"""Streaming statistics of many neurons at once: histogram, mean, variance, extremes, fraction of non-zero."""
+"""Streaming statistics of many neurons at once: histogram, mean, variance, extremes, fractions of each sign."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ class NeuronStatistics:
     """(d,) float32; minus infinity when n is 0."""
     nonzero: torch.Tensor
     """(d,) int64."""
+    positive: torch.Tensor
+    """(d,) int64."""
     counts: torch.Tensor
     """(d, n_bin + 2) int64: below the bins, in each of them, above."""
 
@@ -55,6 +57,7 @@ class NeuronStatistics:
             minimum=torch.full((width,), torch.inf),
             maximum=torch.full((width,), -torch.inf),
             nonzero=torch.zeros(width, dtype=torch.int64),
+            positive=torch.zeros(width, dtype=torch.int64),
             counts=torch.zeros((width, bins.n_codes), dtype=torch.int64),
         )
 
@@ -66,7 +69,7 @@ class NeuronStatistics:
         """Move all tensors to a device."""
         vars(self).update({name: tensor.to(device) for name, tensor in self.tensors().items()})
 
-    def update(self, activations: torch.Tensor, row: torch.Tensor, bins: Bins) -> torch.Tensor:
+    def update(self, activations: torch.Tensor, row: torch.Tensor, bins: Bins) -> tuple[torch.Tensor, torch.Tensor]:
         """Add tokens.
 
         Parameters
@@ -80,25 +83,26 @@ class NeuronStatistics:
 
         Returns
         -------
-        (d,) float32
-            The maximum over these rows; minus infinity when there are no rows.
+        lowest, highest : (d,) float32
+            The extremes over these rows; infinity and minus infinity when there are no rows.
 
         Raises
         ------
         ActivationError
             When one of these activations is NaN or infinite.
         """
-        highest = torch.full_like(self.maximum, -torch.inf)
+        lowest, highest = torch.full_like(self.minimum, torch.inf), torch.full_like(self.maximum, -torch.inf)
         for rows, columns in _tiles(len(row), activations):
             tile = activations[:, columns].index_select(0, row[rows]).float()
-            lowest, highest[columns] = tile.amin(0), torch.maximum(highest[columns], tile.amax(0))
-            _check_finite(lowest, highest[columns])
-            self.minimum[columns] = torch.minimum(self.minimum[columns], lowest)
+            lowest[columns] = torch.minimum(lowest[columns], tile.amin(0))
+            highest[columns] = torch.maximum(highest[columns], tile.amax(0))
+            _check_finite(lowest[columns], highest[columns])
             self._add_moments(tile, self.n + rows.start, columns)
-            self._add_counts(tile, columns, bins)
+            self._add_counts(tile, columns, bins.columns(columns))
+        self.minimum = torch.minimum(self.minimum, lowest)
         self.maximum = torch.maximum(self.maximum, highest)
         self.n += len(row)
-        return highest
+        return lowest, highest
 
     def merge(self, other: NeuronStatistics) -> None:
         """Add the statistics over other tokens."""
@@ -107,6 +111,7 @@ class NeuronStatistics:
         self.minimum = torch.minimum(self.minimum, other.minimum)
         self.maximum = torch.maximum(self.maximum, other.maximum)
         self.nonzero += other.nonzero
+        self.positive += other.positive
         self.counts += other.counts
 
     def _add_moments(self, tile: torch.Tensor, n_before: torch.Tensor, columns: slice) -> None:
@@ -127,7 +132,9 @@ class NeuronStatistics:
 
     def _add_counts(self, tile: torch.Tensor, columns: slice, bins: Bins) -> None:
         # Floats sum four times as fast as booleans, and exactly up to 2^24 rows.
-        self.nonzero[columns] += torch.ne(tile, 0, out=torch.empty_like(tile)).sum(0).long()
+        sign = torch.empty_like(tile)
+        self.nonzero[columns] += torch.ne(tile, 0, out=sign).sum(0).long()
+        self.positive[columns] += torch.gt(tile, 0, out=sign).sum(0).long()
         width = tile.shape[1]
         codes = bins.codes(tile)
         codes += torch.arange(width, dtype=torch.int32, device=tile.device) * bins.n_codes

@@ -12,19 +12,21 @@ import numpy as np
 
 from probing_datasets.foundation.errors import DatasetError, SettingsError
 from probing_datasets.foundation.hashing import digest_json
+from sparse_probing.activations.statistics.bin_ranges import LayerBins, bins_of_sample, load_bins, save_bins
 from sparse_probing.activations.statistics.bins import Bins
 from sparse_probing.activations.statistics.checkpoints import Share, counted_blocks
+from sparse_probing.activations.statistics.extreme_examples import MAX_TOKENS
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
 from sparse_probing.activations.statistics.token_classes import TokenClass, TokenNumbers, token_classes
-from sparse_probing.activations.statistics.top_examples import MAX_TOKENS
 from sparse_probing.activations.tables.table_inputs import TableInputs, load_table_inputs
 from sparse_probing.config import HarvestConfig
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 """Raise when the same settings give other numbers: old checkpoints are then not resumed."""
 BLOCK_SEQUENCES = 128
 """Sequences of a block. Checkpoints are written between blocks."""
 CHECKPOINTS = "checkpoints"
+BINS = "bins.safetensors"
 NOT_STARTED = -1
 
 
@@ -33,7 +35,6 @@ class PreparedHistogram:
     """A histogram that is ready to be counted."""
 
     inputs: TableInputs
-    bins: Bins
     classes: list[TokenClass]
 
     @cached_property
@@ -99,8 +100,23 @@ class PreparedHistogram:
     def empty(self, hook_point: str) -> Share:
         """Return a share without counted blocks."""
         width, k = self.inputs.widths[hook_point], self.inputs.config.histogram.top_k
-        layers = self.inputs.layers
-        return Share(0, {layer: LayerStatistics.empty(width, self.bins, k, len(self.classes)) for layer in layers})
+        empty = {
+            layer: LayerStatistics.empty(width, bins, k, len(self.classes))
+            for layer, bins in self._bins(hook_point).items()
+        }
+        return Share(0, empty)
+
+    def _bins(self, hook_point: str) -> LayerBins:
+        """Return the bins of every layer: those of the settings, or those of a sample, which one process decides."""
+        settings, width = self.inputs.config.histogram, self.inputs.widths[hook_point]
+        if settings.hist_min is not None and settings.hist_max is not None:
+            bins = Bins.between(settings.n_bin, [settings.hist_min] * width, [settings.hist_max] * width)
+            return dict.fromkeys(self.inputs.layers, bins)
+        path = self.inputs.folder(hook_point) / CHECKPOINTS / BINS
+        try:
+            return load_bins(path, settings.n_bin)
+        except FileNotFoundError:
+            return save_bins(path, bins_of_sample(self.inputs, hook_point, settings.n_bin))
 
     def _checkpoint(self, hook_point: str, rank: int) -> Path:
         name = f"rank-{rank:04d}-of-{self.inputs.config.share.world_size:04d}.safetensors"
@@ -111,7 +127,7 @@ class PreparedHistogram:
 
 
 def prepare_histogram(config: HarvestConfig) -> PreparedHistogram:
-    """Load the data set and the model, and choose bins and classes.
+    """Load the data set and the model, and find the classes.
 
     Raises
     ------
@@ -126,4 +142,4 @@ def prepare_histogram(config: HarvestConfig) -> PreparedHistogram:
             "Make a smaller data set."
         )
     classes = token_classes(inputs.dataset) if settings.histogram_by_class else []
-    return PreparedHistogram(inputs, Bins(settings.n_bin, settings.hist_min, settings.hist_max), classes)
+    return PreparedHistogram(inputs, classes)

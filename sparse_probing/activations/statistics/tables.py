@@ -1,4 +1,4 @@
-"""Write the tables of a histogram: one row per neuron, and one per class and neuron."""
+"""Write the tables of a histogram: one row per neuron, per example of a neuron, and per class and neuron."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from probing_datasets.foundation.atomic_files import atomic_file
+from sparse_probing.activations.statistics.bins import Bins
+from sparse_probing.activations.statistics.extreme_examples import ExtremeExamples
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
 from sparse_probing.activations.statistics.neuron_statistics import NeuronStatistics
 from sparse_probing.activations.statistics.token_classes import TokenClass
 from sparse_probing.activations.statistics.token_texts import TokenTexts
-from sparse_probing.activations.statistics.top_examples import TopExamples
 
 TableColumns = dict[str, pa.Array]
 
@@ -24,22 +25,31 @@ def layer_file(layer: int) -> str:
     return f"layer_{layer:02d}.parquet"
 
 
-def write_layer(folder: Path, layer: int, statistics: LayerStatistics, texts: TokenTexts) -> list[str]:
-    """Write the tables of one layer atomically and return their names within the folder."""
-    columns = {**statistics_columns(statistics.all_tokens), **example_columns(statistics.top, texts)}
+def write_layer(folder: Path, layer: int, statistics: LayerStatistics) -> list[str]:
+    """Write the table of the neurons of one layer atomically and return its name within the folder, in a list."""
+    columns = statistics_columns(statistics.all_tokens, statistics.bins)
     return [_write(folder, layer_file(layer), pa.table(columns))]
+
+
+def write_examples(folder: Path, layer: int, statistics: LayerStatistics, texts: TokenTexts) -> list[str]:
+    """Write the table of the examples of one layer atomically and return its name within the folder, in a list."""
+    ends = [pa.table(example_columns(examples, texts)) for examples in (statistics.largest, statistics.smallest)]
+    table = pa.concat_tables(ends).sort_by([("neuron", "ascending"), ("end", "ascending"), ("rank", "ascending")])
+    return [_write(folder, f"examples/{layer_file(layer)}", table)]
 
 
 def write_classes(folder: Path, layer: int, statistics: LayerStatistics, classes: Sequence[TokenClass]) -> list[str]:
     """Write the table of the classes of one layer atomically, if there are classes; return its name in a list."""
     tables = [
-        pa.table({"feature": _repeat(c.feature, s), "label": _repeat(c.label, s), **statistics_columns(s)})
+        pa.table(
+            {"feature": _repeat(c.feature, s), "label": _repeat(c.label, s), **statistics_columns(s, statistics.bins)}
+        )
         for c, s in zip(classes, statistics.by_class, strict=True)
     ]
     return [_write(folder, f"classes/{layer_file(layer)}", pa.concat_tables(tables))] if tables else []
 
 
-def statistics_columns(s: NeuronStatistics) -> TableColumns:
+def statistics_columns(s: NeuronStatistics, bins: Bins) -> TableColumns:
     """Return a column for each statistic; the variance is that of a population (divided by n)."""
     n = max(int(s.n), 1)
     counts = s.counts.cpu().numpy()
@@ -51,35 +61,37 @@ def statistics_columns(s: NeuronStatistics) -> TableColumns:
         "minimum": pa.array(s.minimum.cpu().numpy()),
         "maximum": pa.array(s.maximum.cpu().numpy()),
         "nonzero_fraction": pa.array(s.nonzero.cpu().numpy() / n),
+        "positive_fraction": pa.array(s.positive.cpu().numpy() / n),
+        "hist_min": pa.array(bins.low.astype(np.float32)),
+        "hist_max": pa.array(bins.high.astype(np.float32)),
         "below": pa.array(counts[:, 0]),
-        "counts": _lists(counts[:, 1:-1], np.ones_like(counts[:, 1:-1], dtype=bool)),
+        "counts": _lists(counts[:, 1:-1]),
         "above": pa.array(counts[:, -1]),
     }
 
 
-def example_columns(top: TopExamples, texts: TokenTexts) -> TableColumns:
-    """Return list columns of the top examples: value, sequence, position, token string and context."""
-    value, number, there = top.examples()
-    sequence, position = texts.numbers.place(np.where(there, number, 0))
+def example_columns(examples: ExtremeExamples, texts: TokenTexts) -> TableColumns:
+    """Return a row per neuron and example: its end, rank, value, place, token string and context."""
+    value, number, there = examples.examples()
+    neuron, rank = np.nonzero(there)
+    sequence, position = texts.numbers.place(number[there])
     token, context = texts.token_and_context(number[there])
     return {
-        "top_value": _lists(value, there),
-        "top_sequence": _lists(sequence, there),
-        "top_position": _lists(position, there),
-        "top_token": _nested(token, there),
-        "top_context": _nested(context, there),
+        "neuron": pa.array(neuron.astype(np.int32)),
+        "end": pa.array([examples.end] * len(neuron), pa.string()),
+        "rank": pa.array(rank.astype(np.int32) + 1),
+        "value": pa.array(value[there]),
+        "sequence": pa.array(sequence),
+        "position": pa.array(position),
+        "token": pa.array(token, pa.string()),
+        "context": pa.array(context, pa.string()),
     }
 
 
-def _lists(values: np.ndarray, there: np.ndarray) -> pa.Array:
-    """Return a list of the existing values of each row."""
-    return _nested(values[there], there)
-
-
-def _nested(flat: Sequence | np.ndarray, there: np.ndarray) -> pa.Array:
-    """Return the values of all rows, given one after the other, as a list for each row."""
-    offsets = np.concatenate([[0], np.cumsum(there.sum(1))]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+def _lists(values: np.ndarray) -> pa.Array:
+    """Return the values of each row as a list."""
+    offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()))
 
 
 def _repeat(value: object, s: NeuronStatistics) -> list:

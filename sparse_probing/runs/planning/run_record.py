@@ -15,13 +15,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from probing_datasets.foundation.atomic_files import write_json
-from probing_datasets.foundation.errors import TaskError
+from probing_datasets.foundation.atomic_files import read_json, write_json
+from probing_datasets.foundation.errors import DamagedFileError, TaskError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.provenance import provenance
 from sparse_probing.config import ProbingConfig, ShareConfig, StudyName, result_folders
@@ -108,9 +107,12 @@ def record_run(run: Run) -> None:
 
 def load_run(path: Path) -> Run:
     """Read the record of a run."""
-    record = json.loads((path / RUN_RECORD).read_text())
-    tasks = {task["key"]: Task(task["study"], task["layer"], tuple(task["features"])) for task in record["tasks"]}
-    return Run(path, ProbingConfig.from_record(record["config"]), tasks, record["inputs"]["activations"])
+    record = read_json(path / RUN_RECORD)
+    try:
+        tasks = {task["key"]: Task(task["study"], task["layer"], tuple(task["features"])) for task in record["tasks"]}
+        return Run(path, ProbingConfig.from_record(record["config"]), tasks, record["inputs"]["activations"])
+    except (KeyError, TypeError) as error:
+        raise DamagedFileError(f"{path / RUN_RECORD} is damaged: {error!r} is missing or wrong.") from error
 
 
 def find_run(folder: Path) -> Run | None:

@@ -7,7 +7,6 @@ attempt, or no error: then the process is still running, or was killed.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
@@ -18,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX, write_json
+from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX, read_json, write_json
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SparseProbingError
 from sparse_probing.runs.locks import is_locked
@@ -72,7 +71,7 @@ def end_attempt(path: Path) -> None:
 
 def read_attempt(path: Path) -> Attempt:
     """Read the record of an attempt."""
-    return Attempt(**json.loads(path.read_text()))
+    return Attempt(**read_json(path))
 
 
 def attempts_of(run_path: Path, key: str) -> list[Attempt]:

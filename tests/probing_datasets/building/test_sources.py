@@ -1,5 +1,8 @@
 """Reading labelled texts: tables, folders of source files, hub data sets, bundled texts, and damaged ones."""
 
+import codecs
+import gzip
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from probing_datasets.building.sources import (
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
-from tests.builders.sources import read_rows, write_files, write_table
+from tests.builders.sources import compress, read_rows, write_files, write_table
 
 ROWS = [
     {"body": 'first, "quoted"\nsecond line', "lang": "de", "doc": "1", "extra": 0},
@@ -65,8 +68,8 @@ def test_further_columns_must_exist(table_path):
         read_source(str(table_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
 
 
-def test_source_files_have_no_columns(tmp_path):
-    with pytest.raises(SourceError, match=r"holds source files, without a column 'subject'. Pass a table"):
+def test_folders_have_no_columns(tmp_path):
+    with pytest.raises(SourceError, match=r"holds texts without a column 'subject'. Pass a table"):
         read_source(str(tmp_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
 
 
@@ -113,7 +116,7 @@ def test_missing_column(table_path, columns, message):
 @pytest.mark.parametrize("content", [b"", b"\x00\x01 no table", b'{"body": broken\n'])
 def test_not_a_table(table_path, content):
     table_path.write_bytes(content)
-    with pytest.raises(SourceError, match=r"table\.\w+ (cannot be read as a table|has no column)"):
+    with pytest.raises(SourceError, match=r"table\.\w+ (is damaged or not a table|has no column|holds zero bytes)"):
         list(read_source(str(table_path), "natural_lang_id", COLUMNS))
 
 
@@ -130,16 +133,16 @@ def test_table_that_breaks_off(tmp_path):
 def test_csv_must_be_utf8(tmp_path):
     path = tmp_path / "latin.csv"
     path.write_bytes("body,lang,doc\nÄpfel und Birnen,de,1\n".encode("latin-1"))
-    with pytest.raises(SourceError, match="invalid UTF8 data"):
+    with pytest.raises(SourceError, match="latin.csv is not UTF-8: it holds the byte 0xC4, .* `iconv"):
         read_source(str(path), "natural_lang_id", COLUMNS)
 
 
 def test_missing_file_and_unknown_format(tmp_path):
     with pytest.raises(SourceError, match=r"There is no file .*nowhere\.csv. Check --source"):
         read_source(str(tmp_path / "nowhere.csv"), "natural_lang_id", COLUMNS)
-    (tmp_path / "notes.txt").write_text("text")
-    with pytest.raises(SourceError, match=r"no known table format. .* \.parquet, \.jsonl, \.json, \.csv"):
-        read_source(str(tmp_path / "notes.txt"), "natural_lang_id", COLUMNS)
+    (tmp_path / "notes.docx").write_text("text")
+    with pytest.raises(SourceError, match=r"no known format. .* \.parquet, \.jsonl, \.json, \.csv, \.txt, or"):
+        read_source(str(tmp_path / "notes.docx"), "natural_lang_id", COLUMNS)
 
 
 @pytest.mark.parametrize("collection", DEMO_TEXTS)
@@ -166,13 +169,16 @@ def test_tree_of_source_files(tmp_path):
     (tmp_path / "pkg_a" / "link.py").symlink_to(tmp_path / "pkg_a" / "m.py")
     skipped, ignored = Counter(), SourceColumns("ignored", "ignored", "ignored")
     rows = list(read_source(str(tmp_path), "programming_lang_id", ignored, skipped=skipped))
-    assert skipped == {"files hold no text": 1, f"files are larger than {MAX_FILE_BYTES:,} bytes": 1}
+    assert skipped == {
+        "files hold no text": 1,
+        "files are not text in UTF-8": 1,
+        f"files are larger than {MAX_FILE_BYTES:,} bytes": 1,
+    }
     assert sorted(rows) == sorted(
         [
             TextRow("int main() {}", "C++", "pkg_b"),
             TextRow("a { b: c }", "CSS", "pkg_b"),
             TextRow("import os", "Python", "pkg_a"),
-            TextRow("x = ''", "Python", "pkg_a"),
             TextRow("fn main() {}", "Rust", "top.rs"),
         ]
     )
@@ -247,3 +253,103 @@ def test_digest_tells_rows_apart(first, second):
 
 def test_digest_knows_where_a_value_ends():
     assert digest_rows([TextRow("ab", "c", "")]) != digest_rows([TextRow("a", "bc", "")])
+
+
+def as_bytes(rows, kind):
+    """The rows as a table of text."""
+    if kind == "csv":
+        quoted = [r["body"].replace('"', '""') for r in rows]
+        lines = [f'"{text}",{r["lang"]},{r["doc"]}' for text, r in zip(quoted, rows, strict=True)]
+        return "\n".join(["body,lang,doc", *lines, ""])
+    if kind == "json":
+        return json.dumps(rows, indent=1, ensure_ascii=False)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-be"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".xz", ".bz2"])
+def test_every_encoding_and_compression_gives_the_same_rows(tmp_path, kind, encoding, suffix):
+    data = as_bytes(ROWS, kind).encode(encoding)
+    path = tmp_path / f"table.{kind}{suffix}"
+    path.write_bytes(compress((codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b"") + data, suffix))
+    rows = list(read_source(str(path), "natural_lang_id", COLUMNS))
+    assert rows == [TextRow(r["body"], r["lang"], r["doc"]) for r in ROWS]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json"])
+def test_a_table_in_another_encoding_is_refused_in_one_line(tmp_path, kind):
+    path = tmp_path / f"latin.{kind}"
+    path.write_bytes(as_bytes([{"body": "\xc4pfel", "lang": "de", "doc": "1"}], kind).encode("latin-1"))
+    with pytest.raises(SourceError, match=r"is not UTF-8: it holds the byte 0xC4, .* `iconv") as error:
+        list(read_source(str(path), "natural_lang_id", COLUMNS))
+    assert "\n" not in str(error.value)
+
+
+def test_a_json_array_of_texts(tmp_path):
+    path = tmp_path / "texts.json"
+    path.write_text('["one", "two"]')
+    assert [row.text for row in read_source(str(path), "x", SourceColumns("text", "", ""))] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1, 2]", "holds a JSON array with a int in it. Pass an array of objects"),
+        ('[{"text": "one"}, ["two"]]', "holds a JSON array with a list in it"),
+        ('[{"text": "one"}, ', "is not JSON: .* It may be damaged or cut off"),
+    ],
+)
+def test_other_json_is_refused(tmp_path, content, message):
+    path = tmp_path / "texts.json"
+    path.write_text(content)
+    with pytest.raises(SourceError, match=message):
+        read_source(str(path), "x", SourceColumns("text", "", ""))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_text_file_holds_paragraphs_or_lines(tmp_path, encoding, suffix):
+    no_labels = SourceColumns("text", "", "")
+    path = tmp_path / f"notes.txt{suffix}"
+    path.write_bytes(compress("One é.\r\nStill one.\r\n\r\nTwo.\r\n".encode(encoding), suffix))
+    assert list(read_source(str(path), "x", no_labels)) == [
+        TextRow("One é.\nStill one.", group="row 0"),
+        TextRow("Two.", group="row 1"),
+    ]
+    path.write_bytes(compress("One é.\nTwo.\n".encode(encoding), suffix))
+    assert [row.text for row in read_source(str(path), "x", no_labels)] == ["One é.", "Two."]
+    with pytest.raises(SourceError, match=r"holds texts without labels. Pass a table .* for each label"):
+        read_source(str(path), "x", SourceColumns())
+
+
+def test_a_folder_of_text_files(tmp_path):
+    files = {
+        "neg/a.txt": "Bad.\r\n\r\nReally.",
+        "neg/b.txt": "Dull.".encode("utf-16"),
+        "pos/c.TXT": b"\xef\xbb\xbfFine.",
+        "pos/deep/d.txt.gz": gzip.compress(b"Good."),
+        "pos/e.txt": "\xc4".encode("latin-1"),
+        "pos/f.txt": "",
+        "README.md": "not a text",
+    }
+    skipped = Counter()
+    rows = list(read_source(str(write_files(tmp_path, files)), "sentiment", SourceColumns(), skipped=skipped))
+    assert rows == [
+        TextRow("Bad.\n\nReally.", "neg", "neg/a.txt"),
+        TextRow("Dull.", "neg", "neg/b.txt"),
+        TextRow("Fine.", "pos", "pos/c.TXT"),
+        TextRow("Good.", "pos", "pos/deep/d.txt.gz"),
+    ]
+    assert skipped == {"files are not text in UTF-8": 1, "files hold no text": 1}
+    (tmp_path / "loose.txt").write_text("No label.")
+    with pytest.raises(SourceError, match=r"loose.txt has no label: .* is the name of the folder"):
+        read_source(str(tmp_path), "sentiment", SourceColumns())
+    loose = [row for row in read_source(str(tmp_path), "position", SourceColumns("text", "", "")) if not row.label]
+    assert loose == [TextRow("No label.", "", "loose.txt")]
+
+
+def test_a_folder_without_texts(tmp_path):
+    write_files(tmp_path, {"a.csv.gz": b"x", "b.docx": b"x"})
+    with pytest.raises(SourceError, match=r"neither source files nor .txt files. Pass one of its .* a.csv.gz"):
+        read_source(str(tmp_path), "x", SourceColumns())

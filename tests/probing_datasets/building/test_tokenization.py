@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import processors
 from transformers import ByT5Tokenizer
 
 from probing_datasets.building.tokenization import (
@@ -19,7 +20,9 @@ from probing_datasets.building.tokenization import (
     token_spans,
     tokenizer_hash,
 )
+from probing_datasets.collections import language_id
 from probing_datasets.foundation.errors import ModelError
+from probing_datasets.make_config import MakeConfig
 
 
 @pytest.fixture
@@ -37,15 +40,60 @@ def load_kind(tokenizer_dirs: dict[str, Path], kind: str):
         ("byte_level_bpe", True, SpecialFrame((0,), ())),
         ("byte_level_bpe", False, SpecialFrame((), ())),
         ("unigram", True, SpecialFrame((1,), ())),
-        ("unigram", False, SpecialFrame((1,), ())),  # its template always puts <s> in front
+        ("unigram", False, SpecialFrame((), ())),  # although its template puts <s> in front
         ("wordpiece", True, SpecialFrame((2,), (3,))),
-        ("wordpiece", False, SpecialFrame((2,), (3,))),
+        ("wordpiece", False, SpecialFrame((), (3,))),
     ],
 )
 def test_special_frame(tokenizer_dirs, kind, prepend_bos, frame):
     actual = special_frame(load_kind(tokenizer_dirs, kind), prepend_bos)
     assert actual == frame
     assert actual.size == len(frame.prefix) + len(frame.suffix)
+
+
+TEMPLATES = {
+    "bos": "<s> $A",
+    "bos_and_eos": "<s> $A </s>",
+    "eos": "$A </s>",
+    "two_before": "<s> <t> $A",
+    "nothing": "$A",
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+@pytest.mark.parametrize("named", [True, False])
+def test_exactly_one_beginning_or_none(tokenizer_dirs, tmp_path, template, named):
+    """Whatever the tokenizer puts around a text, and whether it calls its first token bos."""
+    tokenizer = load_kind(tokenizer_dirs, "unigram")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<t>"]})
+    special = [(piece, tokenizer.convert_tokens_to_ids(piece)) for piece in ("<s>", "</s>", "<t>")]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=special)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = load_tokenizer(str(tmp_path))
+    if not named:
+        loaded.bos_token = None
+    ids = dict(special)
+    suffix = (ids["</s>"],) if template.endswith("</s>") else ()
+    before = {"<s> <t> $A": (ids["<s>"], ids["<t>"])}.get(template, (ids["<s>"],))
+    if not named and not template.startswith("<s>"):
+        before = ()
+    assert special_frame(loaded, True) == SpecialFrame(before, suffix)
+    assert special_frame(loaded, False) == SpecialFrame((), suffix)
+
+
+@pytest.mark.parametrize("kind", ["byte_level_bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("prepend_bos", [True, False])
+def test_sequences_of_a_data_set_begin_as_requested(tokenizer_dirs, kind, prepend_bos):
+    folder = tokenizer_dirs[kind]
+    config = MakeConfig(
+        collection="natural_lang_id", source="demo", tokenizer=str(folder), context_length=40, prepend_bos=prepend_bos
+    )
+    dataset = language_id.build(config)
+    tokenizer = load_kind(tokenizer_dirs, kind)
+    first = tokenizer.bos_token_id if tokenizer.cls_token_id is None else tokenizer.cls_token_id
+    counts = [list(ids).count(first) for ids in dataset.tokens(np.arange(20))]
+    assert counts == [int(prepend_bos)] * 20
+    assert dataset.description.n_prefix == int(prepend_bos)
 
 
 @pytest.mark.parametrize(

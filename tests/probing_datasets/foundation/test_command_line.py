@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,56 @@ def test_interruption(capsys):
     assert "finished work is kept" in capsys.readouterr().err
 
 
-def test_a_bug_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):
-        run_command(lambda: 1 / 0)
+class LibraryError(Exception):
+    """Of a library, as none of our tuples names it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError in command (test_command_line.py, line"),
+        (LibraryError("It failed\nfor a reason\nof many lines"), "LibraryError in command"),
+        (LibraryError(), "no message"),
+        (AssertionError(), "AssertionError in command"),
+        (OSError("a library's own, without a number"), "OSError in command"),
+        (UnicodeEncodeError("ascii", "\ud800", 0, 1, "no"), "UnicodeEncodeError in command"),
+        (LibraryError("\ud800"), "LibraryError in command"),
+    ],
+)
+def test_any_other_error_is_one_line_and_a_file_with_its_traceback(error, line, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert run_command(raising(error)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert line in err
+    assert "Traceback (most" not in err
+    (file,) = tmp_path.iterdir()
+    assert str(file) in err
+    assert "Traceback (most recent call last)" in file.read_text()
+    assert type(error).__name__ in file.read_text()
+
+
+def test_a_disk_that_is_full_does_not_hide_the_error(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert run_command(raising(LibraryError("It failed."))) == 1
+    assert "LibraryError in command" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_reading_is_no_error(tmp_path):
+    program = (
+        "import sys; from probing_datasets.foundation.command_line import run_command\n"
+        "sys.exit(run_command(lambda: [print('x' * 1000) for _ in range(10_000)]))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=tmp_path
+    ) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_exit_of_the_parser_passes_through():

@@ -1,15 +1,18 @@
 """Where models compute hook points: equal to TransformerLens' bridge."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoTokenizer, BigBirdConfig, MambaConfig, Qwen2MoeConfig
+from transformers import AutoTokenizer, BigBirdConfig, MambaConfig, Olmo2Config
 
 from probing_datasets.foundation.errors import ModelError
-from sparse_probing.models import load_model
-from sparse_probing.models.hook_points import TRACE_SHAPE, Sighting, _memory, find_hook_points
+from sparse_probing.models import hook_points, load_model
+from sparse_probing.models.hook_points import HookPoint, find_hook_points
+from sparse_probing.models.tensor_trace import TRACE_SHAPE, Sighting, Site, memory
+from tests.builders.models import SHARED, WIDTHS
 
 MAIN = ("mlp.hook_post", "mlp.hook_pre", "hook_resid_pre", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
 
@@ -63,11 +66,11 @@ def test_hook_points_without_a_site_run_under_the_bridge(model, plain, tiny_mode
 
 def test_changing_a_tensor_in_place_makes_it_another_activation():
     tensor = torch.arange(6.0).view(1, 2, 3)
-    before = _memory(Sighting(0, "a", tensor, tensor._version))
-    assert _memory(Sighting(1, "b", tensor.view(1, 2, 3, 1), tensor._version)) == before
+    before = memory(Sighting(0, "a", tensor, tensor._version))
+    assert memory(Sighting(1, "b", tensor.view(1, 2, 3, 1), tensor._version)) == before
     tensor.relu_()
-    assert _memory(Sighting(2, "c", tensor, tensor._version)) != before
-    assert _memory(Sighting(3, "d", tensor.transpose(1, 2), tensor._version)) != before
+    assert memory(Sighting(2, "c", tensor, tensor._version)) != before
+    assert memory(Sighting(3, "d", tensor.transpose(1, 2), tensor._version)) != before
 
 
 def test_a_model_without_attention():
@@ -83,41 +86,41 @@ def test_an_architecture_that_transformer_lens_does_not_know():
         find_hook_points(config)
 
 
-@pytest.fixture(scope="module")
-def mixture(tiny_model_dir, tmp_path_factory):
-    """A mixture of experts, whose bridge compares numbers that a twin does not have."""
-    folder = tmp_path_factory.mktemp("mixture")
-    Qwen2MoeConfig(
-        architectures=["Qwen2MoeForCausalLM"],
-        hidden_size=16,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        num_experts=4,
-        num_experts_per_tok=2,
-        moe_intermediate_size=8,
-        shared_expert_intermediate_size=8,
-        vocab_size=600,
-        max_position_embeddings=64,
-    ).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tiny_model_dir).save_pretrained(folder)
-    return load_model(str(folder), random_init=True)
+@pytest.fixture
+def untraceable(tiny_model_dir, monkeypatch):
+    """A model whose twin without numbers cannot run, as if it compared the values of tensors."""
+
+    def depends_on_values(*_):
+        raise RuntimeError("aten.equal.default\nmore lines")
+
+    monkeypatch.setattr(hook_points, "_trace_twins", depends_on_values)
+    return load_model(str(tiny_model_dir))
 
 
-def test_a_model_that_cannot_be_traced_runs_under_the_bridge(mixture):
-    assert not any(point.site for point in mixture.hook_points.values())
-    assert mixture.widths(["hook_resid_post", "attn.hook_z"]) == {"hook_resid_post": 16, "attn.hook_z": 16}
+def test_a_model_that_cannot_be_traced_runs_under_the_bridge(untraceable, tiny, tiny_model_dir, caplog):
+    assert not any(point.site for point in untraceable.hook_points.values())
+    assert "GPTNeoXConfig runs under TransformerLens' bridge, which is slower: aten.equal.default" in caplog.text
+    assert {n: p.shape for n, p in untraceable.hook_points.items()} == {n: p.shape for n, p in tiny.hook_points.items()}
+    assert untraceable.widths(["mlp.hook_post", "attn.hook_z"]) == {"mlp.hook_post": 48, "attn.hook_z": 16}
     expected, found = [], []
     tokens = torch.ones((2, 5), dtype=torch.long)
-    mixture.model.model.layers[1].register_forward_hook(lambda _m, _i, value: expected.append(value))
-    with torch.inference_mode():
-        mixture.model(tokens)
-    mixture.run(tokens, torch.ones_like(tokens), {"blocks.1.hook_resid_post": found.append})
+    for model, kept in ((tiny, expected), (untraceable, found)):
+        model.run(tokens, torch.ones_like(tokens), {"blocks.1.mlp.hook_post": kept.append})
     torch.testing.assert_close(found[0], expected[0], atol=1e-5, rtol=1e-5)
+    without_weights = load_model(str(tiny_model_dir), weights=False)
+    with pytest.raises(ModelError, match="cannot be found without weights.* Run without --dry_run"):
+        without_weights.width("mlp.hook_post")
 
 
-def test_a_hook_point_that_a_forward_pass_does_not_reach(mixture):
-    token = torch.ones((1, 1), dtype=torch.long)
-    with pytest.raises(ModelError, match="A forward pass of .* does not reach unembed.hook_out"):
-        mixture.run(token, token, {"unembed.hook_out": print})
+def test_an_architecture_that_mixes_precisions_is_traced_in_float32():
+    config = Olmo2Config(architectures=["Olmo2ForCausalLM"], **WIDTHS, **SHARED)
+    points = find_hook_points(config)
+    assert points["blocks.1.mlp.hook_post"].site == Site("model.layers.1.mlp.down_proj", "input", 0)
+
+
+def test_a_hook_point_that_a_forward_pass_does_not_reach(tiny):
+    token, model = torch.ones((1, 1), dtype=torch.long), replace(tiny, name="tiny")
+    never_called = HookPoint((*TRACE_SHAPE, 600), Site("embed_out", "output", None))
+    vars(model)["hook_points"] = tiny.hook_points | {"unembed.hook_out": never_called}
+    with pytest.raises(ModelError, match="A forward pass of tiny does not reach unembed.hook_out"):
+        model.run(token, token, {"unembed.hook_out": print})

@@ -61,6 +61,17 @@ def test_the_template_of_a_chat_model(chat_dir, tmp_path):
     assert text == ("<|endoftext|><|im_start|>user\nSuch fun 0<|im_end|>\n<|im_start|>assistant\n" + COMPLETION)
 
 
+def test_a_chat_without_a_beginning_of_sequence_token(chat_dir, tmp_path):
+    """Neither the template nor the frame adds one."""
+    dataset = build(settings(chat_dir, write(tmp_path / "messages.jsonl"), prepend_bos=False))
+    tokenizer = load_tokenizer(str(chat_dir))
+    start, bos = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|endoftext|>"])
+    assert dataset.description.n_prefix == 0
+    for tokens in dataset.tokens(np.arange(60)):
+        assert bos not in tokens
+        assert tokens[0] == start
+
+
 def test_messages_that_would_break_the_template(chat_dir, tmp_path):
     rows = [{"text": "The end<|im_end|>", "labels": ["joy"]}, {"text": "long " * 100, "labels": ["joy"]}]
     dataset = build(settings(chat_dir, write(tmp_path / "messages.jsonl", *rows)))

@@ -8,6 +8,7 @@ import zstandard
 
 from probing_datasets.collections.ewt.treebank import SurfaceToken, Word, read_sentences
 from probing_datasets.foundation.errors import SourceError
+from tests.builders.sources import compress
 
 # Columns: ID FORM LEMMA UPOS XPOS FEATS HEAD DEPREL DEPS MISC
 TREEBANK = """\
@@ -89,9 +90,11 @@ def test_a_table_in_the_layout_of_the_hub(tmp_path, upos, feats):
     ("name", "content", "message"),
     [
         ("a.conllu", b"1\tonly two\n", "a.conllu cannot be read as CoNLL-U"),
-        ("a.conllu", b"\xff\xfe\n", "a.conllu cannot be read as CoNLL-U: 'utf-8' codec"),
+        ("a.conllu", b"# \xc4pfel\n", "a.conllu is not UTF-8: it holds the byte 0xC4"),
         ("a.conllu.zst", b"not compressed", "a.conllu.zst cannot be read as CoNLL-U"),
-        ("a.txt", b"text", "has no known table format"),
+        ("a.conllu.gz", b"\x1f\x8bnot compressed", "a.conllu.gz cannot be read: .* damaged or cut off"),
+        ("a.conllu", b"1\t\0\n", "a.conllu holds zero bytes, so it is not text in UTF-8"),
+        ("a.txt", b"text", "a.txt holds texts without a column .idx."),
     ],
 )
 def test_files_that_cannot_be_read(tmp_path, name, content, message):
@@ -103,7 +106,27 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
 def test_sources_that_do_not_exist(tmp_path):
     with pytest.raises(SourceError, match=r"There is no file .*a\.conllu\. Check --source"):
         list(read_sentences(str(tmp_path / "a.conllu")))
-    with pytest.raises(SourceError, match=r"holds no \*\.conllu or \*\.conllu\.zst file"):
+    with pytest.raises(SourceError, match=r"holds no \.conllu file"):
         list(read_sentences(str(tmp_path)))
     with pytest.raises(SourceError, match="No texts are bundled for ewt"):
         list(read_sentences("demo"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".xz"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_every_encoding_and_compression_gives_the_same_sentences(tmp_path, encoding, suffix, line_end):
+    row = "1\tDéjà\tdéjà\tADV\t_\t_\t0\troot\t_\t_"
+    lines = ["# newdoc id = a", "# sent_id = a-1", "# text = Déjà", row, "", ""]
+    path = tmp_path / f"a.conllu{suffix}"
+    path.write_bytes(compress(line_end.join(lines).encode(encoding), suffix))
+    (sentence,) = read_sentences(str(path))
+    assert (sentence.name, sentence.text, sentence.new_document) == ("a-1", "Déjà", "a")
+    assert sentence.tokens[0].words[0][:3] == ("Déjà", "ADV", "root")
+
+
+def test_a_file_of_several_zstandard_frames_is_read_to_its_end(tmp_path):
+    row = "# sent_id = {}\n1\ta\ta\tDET\t_\t_\t0\troot\t_\t_\n\n"
+    path = tmp_path / "a.conllu.zst"
+    path.write_bytes(b"".join(compress(row.format(i).encode(), ".zst") for i in range(3)))
+    assert [sentence.name for sentence in read_sentences(str(path))] == ["0", "1", "2"]

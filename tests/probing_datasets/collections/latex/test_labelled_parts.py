@@ -29,6 +29,53 @@ CASES = [
     (r"\begin{math}x\end{math}", {"opening": [r"\begin{math}"], "inline_math": ["x"], "closing": [r"\end{math}"]}),
     (r"5\$ and 6\$ % 7$", {"opening": []}),
     (r"\verb|$x$| and $y$", {"opening": ["$"], "inline_math": ["y"], "closing": ["$"]}),
+    *(
+        (source.replace("CODE", "echo $A $B_1 $C^2$"), {"opening": ["$"], "inline_math": ["y"], "closing": ["$"]})
+        for source in (
+            r"\verb*|CODE| and $y$",
+            r"\Verb[fontsize=\small]|CODE| and $y$",
+            r"\lstinline|CODE| and $y$",
+            r"\lstinline!CODE! and $y$",
+            r"\lstinline[language=bash]|CODE| and $y$",
+            r"\lstinline{CODE} and $y$",
+            r"\lstinline[language=bash]{if {CODE}} and $y$",
+            r"\mintinline{bash}|CODE| and $y$",
+            r"\mintinline[breaklines]{bash}{CODE} and $y$",
+            r"\mint{bash}|CODE| and $y$",
+            r"\path|CODE| and $y$",
+            r"\path{CODE} and $y$",
+            r"\url{CODE} and $y$",
+            r"\url|CODE| and $y$",
+            r"\href{CODE}{a page} and $y$",
+            r"\MakeShortVerb{\|} |CODE| and $y$",
+            r"\lstMakeShortInline[columns=fixed]| |CODE| and $y$",
+            r"\DefineShortVerb{\|} |CODE| \UndefineShortVerb{\|} |$y$|",
+            r"\newmintinline[sh]{bash}{} \sh|CODE| and $y$",
+            "% \\lstinline|CODE|\n$y$",
+            "% \\begin{verbatim} $A\n$y$",
+            r"\verbatiminput{x} $y$",
+            r"\\verb $y$ \$ \% \$",
+        )
+    ),
+    *(
+        (f"a $y$ {block} b", {"unparsed": [block], "opening": ["$"], "inline_math": ["y"], "closing": ["$"]})
+        for block in (
+            "\\begin{lstlisting}[language=bash]\necho $A $B_1$\n\n% $\n\\end{lstlisting}",
+            "\\begin{minted}[linenos]{bash}\n$A $B\n\\end{minted}",
+            "\\begin{Verbatim*}\n$A $B\n\\end{Verbatim*}",
+            "\\begin{BVerbatim}$A $B\\end{BVerbatim}",
+            "\\begin{comment}\n$A\n\n\\end{comment}",
+            "\\begin{filecontents*}[overwrite]{a.tex}\n$A\n\\end{filecontents*}",
+            "\\begin{alltt}$A \\end{alltt}",
+            "\\iffalse $A \\fi",
+        )
+    ),
+    (
+        "\\lstnewenvironment{shell}{}{}\n\n\\begin{shell}$A $B\\end{shell}",
+        {"unparsed": ["\\begin{shell}$A $B\\end{shell}"], "opening": []},
+    ),
+    ("\\newminted{bash}{}\n\n\\begin{bashcode}$A\\end{bashcode}", {"unparsed": ["\\begin{bashcode}$A\\end{bashcode}"]}),
+    ("\\verb|$x\n\n$y$", {"unparsed": ["\\verb|$x"], "opening": ["$"], "inline_math": ["y"], "closing": ["$"]}),
     (r"$x \text{ if $y$}$", {"opening": ["$"], "inline_math": [r"x \text{ if $y$}"], "closing": ["$"]}),
     (
         r"$\begin{cases} x \end{cases}$",

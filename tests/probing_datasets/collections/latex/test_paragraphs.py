@@ -5,7 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probing_datasets.collections.latex.paragraphs import paragraphs, verbatim_parts
+from probing_datasets.collections.latex.paragraphs import paragraphs
+from probing_datasets.collections.latex.verbatim import verbatim_parts
 
 SOURCE = r"""\begin{proof}[Idea]
 Let $x$.
@@ -33,7 +34,7 @@ def test_a_line_break_before_a_word_is_not_an_environment():
 
 def test_verbatim_is_blank_with_everything_in_it():
     source = "a\n\\begin{verbatim}\n$ \\end{x}\n\n%\n\\end{verbatim} b\n\nc"
-    assert [source[start:stop] for start, stop in verbatim_parts(source)] == [source[2 : source.index(" b")]]
+    assert [source[start:stop] for start, stop, _ in verbatim_parts(source)] == [source[2 : source.index(" b")]]
     first, last = paragraphs(source)
     assert first == (0, "a\n" + " " * (source.index(" b") - 2) + " b")
     assert last[1] == "c"
@@ -41,7 +42,7 @@ def test_verbatim_is_blank_with_everything_in_it():
 
 def test_verbatim_that_does_not_end():
     source = r"a \begin{lstlisting} $"
-    assert verbatim_parts(source) == [(2, len(source))]
+    assert verbatim_parts(source) == [(2, len(source), True)]
 
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))

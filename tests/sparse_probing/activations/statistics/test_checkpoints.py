@@ -8,7 +8,7 @@ from sparse_probing.activations.statistics.bins import Bins
 from sparse_probing.activations.statistics.checkpoints import Share, counted_blocks
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
 
-BINS = Bins(3, 0.0, 1.0)
+BINS = Bins.between(3, [0.0, -1.0], [1.0, 1.0])
 
 
 @pytest.fixture

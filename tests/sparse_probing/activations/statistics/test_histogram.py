@@ -34,6 +34,11 @@ def layer_table(folder, layer):
     return pd.read_parquet(folder / f"layer_{layer:02d}.parquet")
 
 
+def examples_of(folder, layer, neuron, end):
+    table = pd.read_parquet(folder / "examples" / f"layer_{layer:02d}.parquet")
+    return table[(table["neuron"] == neuron) & (table["end"] == end)].reset_index(drop=True)
+
+
 def tables(folder):
     return file_contents(folder, "*.parquet")
 
@@ -41,8 +46,9 @@ def tables(folder):
 def contents(folder):
     """Return the columns that must not depend on the division of the work, and separately mean and variance."""
     frames = {name: pd.read_parquet(folder / name) for name in tables(folder)}
-    exact = {name: frame.drop(columns=["mean", "variance"]) for name, frame in frames.items()}
-    return exact, {name: frame[["mean", "variance"]] for name, frame in frames.items()}
+    rounded = ["mean", "variance"]
+    exact = {name: frame.drop(columns=rounded, errors="ignore") for name, frame in frames.items()}
+    return exact, {name: frame.reindex(columns=rounded) for name, frame in frames.items()}
 
 
 def check_same(folder, other):
@@ -53,12 +59,14 @@ def check_same(folder, other):
         pd.testing.assert_frame_equal(rounded[name], rounded_other[name], rtol=1e-9)
 
 
-def check_statistics(row, values, n_bin=100, span=(-1.0, 8.0)):
-    assert row["n"] == len(values)
+def check_statistics(row, values, n_bin=100):
+    span = (float(row["hist_min"]), float(row["hist_max"]))
+    assert row["n"] == len(values) == row["below"] + row["counts"].sum() + row["above"]
     assert np.array_equal(row["counts"], np.histogram(values, n_bin, span)[0])
     assert (row["below"], row["above"]) == ((values < span[0]).sum(), (values > span[1]).sum())
     assert (row["minimum"], row["maximum"]) == (values.min(), values.max())
     assert row["nonzero_fraction"] == (values != 0).mean()
+    assert row["positive_fraction"] == (values > 0).mean()
     np.testing.assert_allclose(row["mean"], values.mean(dtype=np.float64), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(row["variance"], values.var(dtype=np.float64), rtol=1e-5)
 
@@ -71,10 +79,16 @@ def test_every_neuron_equals_plain_hooks_and_numpy(config, reference, tiny_datas
         rows = np.concatenate([activations[1:] for activations in reference[layer]])  # without <|endoftext|>
         assert table["neuron"].tolist() == list(range(48))
         for neuron, row in table.iterrows():
-            check_statistics(row, rows[:, neuron], span=(-0.05, 0.1))
-            best = sorted(range(len(rows)), key=lambda i, x=rows[:, neuron]: (-x[i], i))[:4]
-            assert np.array_equal(row["top_value"], rows[best, neuron])
-            assert list(zip(row["top_sequence"], row["top_position"], strict=True)) == [places[i] for i in best]
+            check_statistics(row, rows[:, neuron])
+            np.testing.assert_array_equal(row[["hist_min", "hist_max"]].astype(np.float32), np.float32([-0.05, 0.1]))
+        for neuron in (0, 5, 47):
+            for end, sign in (("largest", -1), ("smallest", 1)):
+                examples = examples_of(folder, layer, neuron, end)
+                best = sorted(range(len(rows)), key=lambda i, x=sign * rows[:, neuron]: (x[i], i))[:4]
+                assert np.array_equal(examples["value"], rows[best, neuron])
+                found = list(zip(examples["sequence"], examples["position"], strict=True))
+                assert found == [places[i] for i in best]
+                assert examples["rank"].tolist() == [1, 2, 3, 4]
     assert table["below"].sum() > 0
     assert table["above"].sum() > 0
 
@@ -87,17 +101,15 @@ def test_control_another_layer_differs(config, reference):
 
 
 def test_examples_show_their_token_in_its_text(config, tiny_dataset):
-    table = layer_table(full_activation_histogram(config), 0)
-    row = table.loc[3]
+    folder = full_activation_histogram(config)
     tokenizer = prepare_histogram(config).inputs.model.tokenizer
-    for sequence, position, token, context in zip(
-        row["top_sequence"], row["top_position"], row["top_token"], row["top_context"], strict=True
-    ):
-        ids = tiny_dataset.sequences["tokens"][int(sequence)]
-        assert token == tokenizer.decode([ids[int(position)]])
-        assert context.replace("«", "").replace("»", "") in tokenizer.decode(ids)
-        if "\N{REPLACEMENT CHARACTER}" not in token:
-            assert f"«{token}»" in context
+    for end in ("largest", "smallest"):
+        for example in examples_of(folder, 0, 3, end).itertuples():
+            ids = tiny_dataset.sequences["tokens"][int(example.sequence)]
+            assert example.token == tokenizer.decode([ids[int(example.position)]])
+            assert example.context.replace("«", "").replace("»", "") in tokenizer.decode(ids)
+            if "\N{REPLACEMENT CHARACTER}" not in example.token:
+                assert f"«{example.token}»" in example.context
 
 
 def test_classes_are_counted_at_their_probed_tokens(config, reference, tiny_dataset):
@@ -143,7 +155,10 @@ def test_batch_size_changes_no_more_than_rounding(config, tmp_path):
     ]
     one, other = (layer_table(folder, 1) for folder in folders)
     assert np.abs(np.stack(one["counts"]) - np.stack(other["counts"])).sum() <= 4
-    np.testing.assert_allclose(np.stack(one["top_value"]), np.stack(other["top_value"]), atol=1e-6)
+    assert np.array_equal(one[["hist_min", "hist_max"]], other[["hist_min", "hist_max"]])
+    for end in ("largest", "smallest"):
+        values = [examples_of(folder, 1, 3, end)["value"] for folder in folders]
+        np.testing.assert_allclose(*values, atol=1e-6)
 
 
 def test_further_locations_equal_those_counted_separately(config, tmp_path):
@@ -161,13 +176,28 @@ def test_a_location_can_be_added_later(config, monkeypatch):
     before = tables(first)
     full_activation_histogram(config.with_flags(further_locations=("hook_resid_post",)))
     assert tables(first) == before
-    assert len(tables(first.with_name("hook_resid_post"))) == 2
+    assert len(tables(first.with_name("hook_resid_post"))) == 4
 
 
-def test_description_holds_edges_settings_versions_and_checksums(config):
+def test_bins_without_a_range_hold_the_activations_of_every_neuron(config, reference):
+    """The published range of -1 to 8 has all of these in four of its bins."""
+    folder = full_activation_histogram(config)
+    table = layer_table(folder, 1)
+    n = table["n"].iloc[0]
+    assert ((table["below"] + table["above"]) / n).max() < 0.02
+    assert np.stack(table["counts"]).astype(bool).sum(1).min() > 20
+    fixed = full_activation_histogram(config.with_flags(hist_min=-1.0, hist_max=8.0, overwrite=True))
+    assert np.stack(layer_table(fixed, 1)["counts"]).astype(bool).sum(1).max() < 20
+
+
+def test_one_end_of_the_bins_is_refused(config):
+    with pytest.raises(SettingsError, match="--hist_min and --hist_max are set together"):
+        config.with_flags(hist_min=-1.0)
+
+
+def test_description_holds_settings_versions_and_checksums(config):
     folder = full_activation_histogram(config.with_flags(n_bin=5))
     description = json.loads((folder / "description.json").read_text())
-    assert description["edges"] == np.histogram_bin_edges(np.empty(0, np.float32), 5, (-1, 8)).tolist()
     assert description["config"]["top_k"] == 4
     assert description["plan"]["weight_hash"]
     assert description["versions"]["torch"]
@@ -252,7 +282,7 @@ def test_halving_starts_at_the_size_of_a_block(config, monkeypatch, caplog):
     monkeypatch.setattr(LanguageModel, "run", scarce)
     with caplog.at_level(logging.WARNING):
         full_activation_histogram(config.with_flags(batch_size=4096))
-    assert sizes[:3] == [50, 25, 12]
+    assert [size for size in sizes if size > 1][:3] == [50, 25, 12]  # the bins are chosen from single sequences
     assert [record.args for record in caplog.records if "does not fit" in record.message] == [(25,), (12,)]
 
 
