@@ -129,7 +129,7 @@ class StatisticsConfig:
     """Controls fitted beside every probe; random_init reads the store of the randomly initialised model."""
     n_trials: int = 5
     """Random products of the layer in rotation_baseline_dxd and iterative_pruning_rotation_baseline_dxd."""
-    n_permutations: int = 0
+    n_permutations: int = 999
     """Permutations of the maximum-statistic test for the best of all neurons (all_neurons); 0: no test."""
     confidence: float = 0.95
     """Level of the confidence intervals of held-out scores (all_neurons, optimal probes)."""

@@ -13,7 +13,6 @@ from sparse_probing.probes.inference.corrected_p_values import corrected_p_value
 from sparse_probing.probes.inference.permutation_test import distance_from_chance, max_statistic_test
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
-from sparse_probing.probes.shuffled_labels import exchangeable_units
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.metrics import classification, classification_of_training_rows
 from sparse_probing.studies.base.result_rows import FittedProbe
@@ -27,8 +26,8 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit a probe of each single neuron; best first by F1 on the training rows, of equal ones the lower neuron first.
 
     Intervals and p-values of the ROC-AUC on test rows treat the rows of a group as dependent; the
-    p-values are corrected over the neurons of the layer (Benjamini-Hochberg). With
-    ``n_permutations``, every neuron is also compared with the best that permuted labels find
+    p-values are corrected over the neurons of the layer (Benjamini-Hochberg). Unless ``n_permutations``
+    is 0, every neuron is also compared with the best that exchanged labels find
     among all neurons on the training rows (Westfall-Young).
     """
     probes: list[FittedProbe] = []
@@ -86,6 +85,6 @@ def _max_statistic_p_values(data: FeatureData, n_permutations: int) -> list[floa
         return [None] * data.width
     train = data.train
     statistic = distance_from_chance(data.layer[train.row])
-    units = exchangeable_units(train.label, train.sequence, train.group)
-    test = max_statistic_test(statistic, train.label, units, n_permutations, data.rng("max_statistic_test"))
+    rng = data.rng("max_statistic_test")
+    test = max_statistic_test(statistic, train.label, train.group, n_permutations, rng, train.sequence)
     return test.p_values.tolist()

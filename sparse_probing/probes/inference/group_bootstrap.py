@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import ndtr, stdtrit
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inputs.validation import Floats, Integers
+
+FEWEST_GROUPS = 5
+"""With fewer, resamples have too few different values."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,14 @@ def group_bootstrap(
     n_resamples: int = 1000,
     level: float = 0.95,
 ) -> Interval:
-    """Return the percentile bootstrap interval of a metric of independent groups of rows.
+    """Return the expanded percentile bootstrap interval of a metric of independent groups of rows.
+
+    With few groups the percentiles of a bootstrap are too narrow, by the ratio of t to normal quantiles and by
+    sqrt(g / (g - 1)). The percentiles are therefore moved outwards, for g the number of groups (of the smallest
+    set from which groups are drawn). An interval is not to be had from a metric that every resample
+    shares, such as an accuracy of 1; for F1 and the area under the ROC curve use
+    :func:`sparse_probing.probes.inference.f1_interval.f1_interval` and
+    :func:`sparse_probing.probes.inference.roc_auc_inference.roc_inference`.
 
     Parameters
     ----------
@@ -39,7 +50,7 @@ def group_bootstrap(
     rng : numpy.random.Generator
     labels : (n,) array, optional
         With it, groups are drawn among those with the same classes, so that every resample has
-        every class.
+        every class. A set of one group is drawn as it is.
     n_resamples : int
         At least 2.
     level : float
@@ -48,13 +59,13 @@ def group_bootstrap(
     Raises
     ------
     ProbeError
-        If there are fewer than two groups, the lengths differ, or ``n_resamples`` or ``level``
-        is out of its range.
+        If there are fewer than five groups, the lengths differ, or ``n_resamples`` or ``level`` is out of its range.
 
     References
     ----------
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3; Field and Welsh,
-    Bootstrapping Clustered Data (JRSS B 2007), for whole groups.
+    Bootstrapping Clustered Data (JRSS B 2007), for whole groups; Hesterberg, The American Statistician 69
+    (2015), section 5.3, for the expanded percentiles.
 
     Examples
     --------
@@ -65,18 +76,20 @@ def group_bootstrap(
     True
     """
     codes, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)[1:]
-    if len(counts) < 2 or n_resamples < 2 or not 0 < level < 1:
+    if len(counts) < FEWEST_GROUPS or n_resamples < 2 or not 0 < level < 1:
         raise ProbeError(
             f"{len(counts)} groups, {n_resamples} resamples and level {level} do not give an interval. "
-            "Pass at least two groups, two resamples and a level between 0 and 1."
+            f"Pass at least {FEWEST_GROUPS} groups, two resamples and a level between 0 and 1."
         )
     rows_of_group = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
     strata = _strata(codes, labels)
+    fewest = min((len(stratum) for stratum in strata if len(stratum) > 1), default=2)
+    tail = ndtr(np.sqrt(fewest / (fewest - 1)) * stdtrit(fewest - 1, (1 - level) / 2))
     values = []
     for _ in range(n_resamples):
         drawn = np.concatenate([rng.choice(stratum, len(stratum)) for stratum in strata])
         values.append(np.asarray(metric(np.concatenate([rows_of_group[group] for group in drawn]))))
-    low, high = np.quantile(np.stack(values).astype(np.float64), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(np.stack(values).astype(np.float64), [tail, 1 - tail], axis=0)
     return Interval(low, high)
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
-from scipy.special import expit, gammaln, logit, ndtr, ndtri
+from scipy.special import stdtrit
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.inference.exchange_p_value import exchange_p_values
+from sparse_probing.probes.inference.score_interval import score_interval
 from sparse_probing.probes.inputs.blocks import column_blocks
 from sparse_probing.probes.inputs.validation import Booleans, Floats, Integers, check_rows
-
-Scale = Literal["logit", "linear"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class RocInference:
 
     roc_auc: Floats
     standard_error: Floats
+    """DeLong's, in Obuchowski's form for groups; 0 at an area of 0 or 1. Interval and p-value do not use it."""
     low: Floats
     """Lower end of the confidence interval."""
     high: Floats
@@ -36,7 +36,6 @@ def roc_inference(
     scores: ArrayLike,
     groups: ArrayLike | None = None,
     level: float = 0.95,
-    scale: Scale = "logit",
 ) -> RocInference:
     """Estimate the area under the ROC curve of every column, with its uncertainty.
 
@@ -51,9 +50,6 @@ def roc_inference(
         are far too narrow.
     level : float
         Confidence of the interval, strictly between 0 and 1.
-    scale : {"logit", "linear"}
-        The scale on which the estimate is assumed normal. "logit" keeps intervals between 0 and 1
-        and has better coverage near the ends.
 
     Raises
     ------
@@ -63,21 +59,33 @@ def roc_inference(
 
     Notes
     -----
-    One sort per column gives the *placement* of every row: the share of the other class that
-    it beats, where ties count half. The variance is that of placements summed over groups, which
-    for groups of one row is DeLong's. It needs dozens of groups: with fewer it is too small.
+    1/2 is outside the interval exactly where the p-value is below ``1 - level``.
 
-    Where an area is 0 or 1 its estimated variance is 0. The inner end of the interval is then
-    the Clopper-Pearson bound of the largest number of pairs of one positive and one negative that
-    use no group twice. No p-value is below 2 over the number of ways in which
-    :func:`sparse_probing.probes.shuffled_labels.shuffled_labels` can assign the labels, the smallest
-    p-value that a permutation test could report.
+    The p-value is that of exchanging labels between groups, and rows within groups that have both labels; see
+    :func:`sparse_probing.probes.inference.exchange_p_value.exchange_p_values`. It holds its level far in the
+    tail, where a correction for thousands of neurons uses it.
+
+    The interval contains the areas that a test does not reject
+    (:func:`sparse_probing.probes.inference.score_interval.score_interval`). The design effect of groups is that
+    of the ranks of rows *within their class*, which is known at an area of 1 too and does not
+    change when one class is shifted. The reference is a t distribution with one degree of freedom less than there
+    are groups of the rarer class.
+
+    One sort per column gives for every row how many rows of each class it beats, where ties count half.
 
     References
     ----------
     DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988); Sun and Xu, IEEE Signal Processing
     Letters 21 (2014), for one sort instead of all pairs; Obuchowski, Biometrics 53 (1997), for
     groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.repeat([1, -1], [9, 81])
+    >>> perfect = roc_inference(y, y[:, None])
+    >>> bool(perfect.roc_auc[0] == 1), round(float(perfect.low[0]), 2), bool(perfect.p_value[0] < 1e-9)
+    (True, 0.83, True)
     """
     scores, labels = check_rows(scores, y)
     if not 0 < level < 1:
@@ -87,17 +95,20 @@ def roc_inference(
         raise ProbeError(f"There are {n} rows but groups of shape {np.shape(groups)}. Pass one group per row.")
     codes = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     group_means = _group_means(positive, codes)
-    blocks = [_estimate(positive, block, group_means) for _, block in column_blocks(scores)]
-    area, error = np.concatenate(blocks, axis=1)
-    # The largest number of pairs of a positive and a negative that use no group twice.
-    with_positive, with_negative = (len(np.unique(codes[rows])) for rows in (positive, ~positive))
-    n_pairs = max(1, min(with_positive, with_negative, (codes.max() + 1) // 2))
-    low, high = _interval(area, error, level, scale, n_pairs)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        z = (area - 0.5) / error if scale == "linear" else logit(area) * (area * (1 - area) / error)
-    p_value = 2 * ndtr(-np.abs(np.where((area == 0) | (area == 1), np.inf, z)))
-    p_value = np.maximum(p_value, _smallest_p_value(positive, codes))
-    return RocInference(area, error, low, high, np.where(area == 0.5, 1.0, p_value))
+    blocks = [_estimate(positive, block, codes, group_means) for _, block in column_blocks(scores)]
+    area, error, design_effect, p_value = np.concatenate(blocks, axis=1)
+    p_value = np.where(area == 0.5, 1.0, p_value)
+
+    fewest = min(len(np.unique(codes[rows])) for rows in (positive, ~positive))
+    quantile = float(stdtrit(fewest - 1, (1 + level) / 2))
+    n_positive = np.count_nonzero(positive)
+    low, high = score_interval(area, design_effect, n_positive, n - n_positive, quantile)
+    # The two tests of 1/2 agree except close to the level; there the p-value decides.
+    rejected = p_value < 1 - level
+    low = np.where(rejected & (area > 0.5), np.maximum(low, np.nextafter(0.5, 1)), low)
+    high = np.where(rejected & (area < 0.5), np.minimum(high, np.nextafter(0.5, 0)), high)
+    low, high = np.where(rejected, low, np.minimum(low, 0.5)), np.where(rejected, high, np.maximum(high, 0.5))
+    return RocInference(area, error, low, high, p_value)
 
 
 def _group_means(positive: Booleans, codes: Integers) -> tuple[csr_array, csr_array]:
@@ -111,17 +122,45 @@ def _group_means(positive: Booleans, codes: Integers) -> tuple[csr_array, csr_ar
     return sums[0], sums[1]
 
 
-def _estimate(positive: Booleans, scores: Floats, group_means: tuple[csr_array, csr_array]) -> Floats:
-    """Return area and standard error (2, b) of a block of scores (b, n)."""
-    placements = _placements(positive, scores)
+def _estimate(positive: Booleans, scores: Floats, codes: Integers, group_means: tuple[csr_array, csr_array]) -> Floats:
+    """Return area, standard error, design effect and p-value (4, b) of a block of scores (b, n)."""
+    n, n_positive = len(positive), np.count_nonzero(positive)
+    n_negative = n - n_positive
+    positives_below, negatives_below = _rows_below(positive, scores)
+    placements = np.where(positive, negatives_below / n_negative, 1 - positives_below / n_positive)
     area = placements[:, positive].mean(axis=1)
-    centred = np.ascontiguousarray((placements - area[:, None]).T)
-    of_positives, of_negatives = (means @ centred for means in group_means)
+    error = np.sqrt(np.maximum(_variance(placements - area[:, None], group_means), 0))
+
+    # The same variance of centred ranks within the own class, relative to the variance of independent rows.
+    own = np.where(positive, positives_below / n_positive - 0.5, 0.5 - negatives_below / n_negative)
+    factor = np.where(positive, 1 / (n_positive * (n_positive - 1)), 1 / (n_negative * (n_negative - 1)))
+    independent = np.square(own) @ factor
+    design_effect = _variance(own, group_means) / np.where(independent > 0, independent, 1)
+    rows, positives = np.bincount(codes), np.bincount(codes, weights=positive)
+    share = positives / rows
+    if np.isin(share, (0, 1)).all():
+        least = 1.0
+    else:
+        # Groups that have both classes may cancel in the area; exchanging the rows of a group is what remains.
+        order, starts = np.argsort(codes, kind="stable"), np.cumsum(rows) - rows
+        means = np.add.reduceat(own[:, order], starts, axis=1) / rows
+        inside = np.square(own - means[:, codes]) @ (share * (1 - share) * rows / np.maximum(rows - 1, 1))[codes]
+        whole = n_positive / n * n_negative * np.square(own).mean(axis=1) * n / (n - 1)
+        least = inside / np.where(whole > 0, whole, 1)
+    design_effect = np.where(independent > 0, np.maximum(design_effect, least), 1.0)
+
+    p_value = exchange_p_values(positive, positives_below + negatives_below - n / 2, codes)
+    return np.stack([area, error, design_effect, p_value])
+
+
+def _variance(centred: Floats, group_means: tuple[csr_array, csr_array]) -> Floats:
+    """Return the variance (b,) of the mean over positives plus that over negatives of ``centred`` (b, n)."""
+    columns = np.ascontiguousarray(centred.T)
+    of_positives, of_negatives = (means @ columns for means in group_means)
     # Obuchowski's S10 / m, S01 / n and 2 S11 / (m n), each with its number of groups.
     variance = _scaled_sum(of_positives, of_positives, group_means[0])
     variance += _scaled_sum(of_negatives, of_negatives, group_means[1])
-    variance += 2 * _scaled_sum(of_positives, of_negatives, group_means[0] + group_means[1])
-    return np.stack([area, np.sqrt(np.maximum(variance, 0))])
+    return variance + 2 * _scaled_sum(of_positives, of_negatives, group_means[0] + group_means[1])
 
 
 def _scaled_sum(a: Floats, b: Floats, means: csr_array) -> Floats:
@@ -130,21 +169,20 @@ def _scaled_sum(a: Floats, b: Floats, means: csr_array) -> Floats:
     return np.einsum("ij,ij->j", a, b) * g / (g - 1)
 
 
-def _placements(positive: Booleans, scores: Floats) -> Floats:
-    """Return the share (b, n) of the other class that every row beats; ties count half."""
-    n, n_positive = scores.shape[1], np.count_nonzero(positive)
+def _rows_below(positive: Booleans, scores: Floats) -> tuple[Floats, Floats]:
+    """Return how many positives and how many negatives (b, n) every row beats; ties, the row itself too, count half."""
+    n = scores.shape[1]
     order = np.argsort(scores, axis=1)
     first, last = _ends_of_ties(np.take_along_axis(scores, order, axis=1))
     positives_up_to = np.zeros((len(scores), n + 1), dtype=np.int64)
     np.cumsum(positive[order], axis=1, out=positives_up_to[:, 1:])
-    positives_below = (
+    in_order = (
         np.take_along_axis(positives_up_to, first, axis=1) + np.take_along_axis(positives_up_to, last + 1, axis=1)
     ) / 2
-    negatives_below = (first + last + 1) / 2 - positives_below
-    share = np.where(positive[order], negatives_below / (n - n_positive), 1 - positives_below / n_positive)
-    placements = np.empty_like(scores)
-    np.put_along_axis(placements, order, share, axis=1)
-    return placements
+    positives_below, negatives_below = np.empty_like(scores), np.empty_like(scores)
+    np.put_along_axis(positives_below, order, in_order, axis=1)
+    np.put_along_axis(negatives_below, order, (first + last + 1) / 2 - in_order, axis=1)
+    return positives_below, negatives_below
 
 
 def _ends_of_ties(ordered: Floats) -> tuple[Integers, Integers]:
@@ -156,24 +194,3 @@ def _ends_of_ties(ordered: Floats) -> tuple[Integers, Integers]:
     first = np.maximum.accumulate(np.where(starts[:, :-1], index, 0), axis=1)
     last = np.minimum.accumulate(np.where(starts[:, 1:], index, n)[:, ::-1], axis=1)[:, ::-1]
     return first, last
-
-
-def _interval(area: Floats, error: Floats, level: float, scale: Scale, n_pairs: int) -> tuple[Floats, Floats]:
-    """Return the ends of the confidence interval; ``n_pairs`` gives the bound where the area is 0 or 1."""
-    width = ndtri((1 + level) / 2) * error
-    low, high = np.clip(area - width, 0, 1), np.clip(area + width, 0, 1)
-    inside = (area > 0) & (area < 1)
-    if scale == "logit":
-        centre, width = logit(area[inside]), width[inside] / (area[inside] * (1 - area[inside]))
-        low[inside], high[inside] = expit(centre - width), expit(centre + width)
-    bound = ((1 - level) / 2) ** (1 / n_pairs)
-    return np.where(area == 1, bound, low), np.where(area == 0, 1 - bound, high)
-
-
-def _smallest_p_value(positive: Booleans, codes: Integers) -> float:
-    """Return 2 over the number of ways to assign labels to groups, or to rows where a group has both labels."""
-    positives, rows = np.bincount(codes, weights=positive), np.bincount(codes)
-    mixed = ((positives > 0) & (positives < rows)).any()
-    units = positive if mixed else positives > 0
-    n, k = len(units), np.count_nonzero(units)
-    return float(min(1.0, 2 * np.exp(gammaln(k + 1) + gammaln(n - k + 1) - gammaln(n + 1))))

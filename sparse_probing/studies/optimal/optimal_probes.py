@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.inference.group_bootstrap import group_bootstrap
+from sparse_probing.probes.inference.f1_interval import f1_interval
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.l2.logistic import fit_nested_top_k, nested_scores
@@ -20,8 +20,6 @@ from sparse_probing.studies.base.metrics import classification, classification_w
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.optimal.candidates import Candidates
 
-RESAMPLES = 500
-"""Of the interval of F1."""
 SCALING = f"{DEVIATIONS:g} standard deviations"
 
 
@@ -120,10 +118,10 @@ def _optimal_probe(
 
 
 def _intervals(data: FeatureData, scores: Floats, level: float) -> dict[str, float]:
-    """Return intervals of F1 and ROC-AUC on the test rows, with whole groups resampled; NaN with too few groups."""
+    """Return intervals of F1 and ROC-AUC on the test rows, whose groups are independent; NaN with too few groups."""
     try:
         area = roc_inference(data.test.label, scores, data.test.group, level)
-        f1_low, f1_high = _f1_interval(data, scores[:, 0], level)
+        f1_low, f1_high = f1_interval(data.test.label, scores[:, 0], data.test.group, level)
         area_low, area_high = float(area.low[0]), float(area.high[0])
     except ProbeError:
         f1_low = f1_high = area_low = area_high = np.nan
@@ -133,19 +131,3 @@ def _intervals(data: FeatureData, scores: Floats, level: float) -> dict[str, flo
         "test_f1_score_low": f1_low,
         "test_f1_score_high": f1_high,
     }
-
-
-def _f1_interval(data: FeatureData, scores: Floats, level: float) -> tuple[float, float]:
-    """Resample the counts of each group, from which F1 is computed."""
-    positive, predicted = data.test.label > 0, scores > 0
-    codes = np.unique(data.test.group, return_inverse=True)[1]
-    counts = np.zeros((codes.max() + 1, 2))
-    np.add.at(counts, codes, np.stack([positive & predicted, positive ^ predicted], axis=1))
-
-    def f1(drawn: NDArray) -> float:
-        hits, misses = counts[drawn].sum(axis=0)
-        return 2 * hits / max(2 * hits + misses, 1)
-
-    rng = data.rng("f1_interval")
-    interval = group_bootstrap(f1, np.arange(len(counts)), rng, n_resamples=RESAMPLES, level=level)
-    return float(interval.low), float(interval.high)

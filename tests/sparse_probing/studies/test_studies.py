@@ -314,7 +314,7 @@ def test_every_neuron_has_an_interval_and_corrected_p_values(config):
         assert low <= probe.metrics["test_roc_auc"] <= high
         assert probe.further["p_value"] <= probe.further["p_value_corrected"] <= 1
     best = probes[0]
-    assert best.further["p_value_corrected"] < 1e-6
+    assert best.further["p_value_corrected"] < 1e-3
     assert best.further["p_value_max_statistic"] == pytest.approx(1 / 40)
     others = [p.further["p_value_max_statistic"] for p in probes[1:]]
     assert np.median(others) > 0.3

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, norm, t
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inference.group_bootstrap import group_bootstrap
@@ -12,7 +12,11 @@ from sparse_probing.probes.metrics.classification import classification_metrics
 def test_near_scipy_where_every_row_is_a_group():
     values = np.random.default_rng(0).exponential(size=60)
     ours = group_bootstrap(lambda rows: values[rows].mean(), np.arange(60), np.random.default_rng(1), n_resamples=4000)
-    theirs = bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=1).confidence_interval
+    # SciPy's percentiles at the level that Hesterberg's expansion gives for 60 values.
+    expanded = 1 - 2 * norm.cdf(-np.sqrt(60 / 59) * t.ppf(0.975, 59))
+    theirs = bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", confidence_level=expanded, rng=1
+    ).confidence_interval
     assert float(ours.low) == pytest.approx(theirs.low, abs=0.02)
     assert float(ours.high) == pytest.approx(theirs.high, abs=0.02)
 
@@ -28,6 +32,15 @@ def test_coverage_with_groups_and_far_too_little_without():
 
     assert coverage(groups) == pytest.approx(0.94, abs=0.03)
     assert coverage(np.arange(200)) < 0.75
+
+
+@pytest.mark.parametrize("n_groups", [6, 9, 20])
+def test_coverage_with_few_groups(n_groups):
+    rng = np.random.default_rng(n_groups)
+    groups = np.repeat(np.arange(n_groups), 4)
+    values = rng.standard_normal((n_groups, 1500))[groups] + rng.standard_normal((len(groups), 1500))
+    result = group_bootstrap(lambda rows: values[rows].mean(axis=0), groups, rng)
+    assert ((result.low <= 0) & (result.high >= 0)).mean() == pytest.approx(0.95, abs=0.02)
 
 
 def test_every_metric_of_many_probes_and_no_draw_without_a_class():
@@ -70,13 +83,13 @@ def test_same_generator_same_interval():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"groups": [0, 0, 0]}, "1 groups"),
+        ({"groups": [0, 0, 1, 1, 2, 3]}, "4 groups.*at least 5 groups"),
         ({"level": 0.0}, "level 0.0"),
         ({"n_resamples": 1}, "1 resamples"),
         ({"labels": [1, -1]}, "one length"),
     ],
 )
 def test_errors(changes, message):
-    arguments = {"groups": [0, 1, 2], **changes}
+    arguments = {"groups": range(6), **changes}
     with pytest.raises(ProbeError, match=message):
         group_bootstrap(lambda rows: 0.0, rng=np.random.default_rng(0), **arguments)

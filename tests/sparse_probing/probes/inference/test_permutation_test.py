@@ -21,7 +21,7 @@ def test_statistic_is_the_distance_of_the_area_from_chance(seed, dtype):
     y = np.where(rng.random(50) < 0.4, 1, -1)
     y[:2] = 1, -1
     expected = [abs(roc_auc_score(y, column.astype(float)) - 0.5) for column in X.T]
-    np.testing.assert_allclose(distance_from_chance(X)(y), expected, atol=1e-12)
+    np.testing.assert_allclose(distance_from_chance(X)(y[:, None])[:, 0], expected, atol=1e-12)
 
 
 def test_near_scipy_for_one_neuron():
@@ -41,8 +41,8 @@ def test_near_scipy_for_one_neuron():
 
 def test_step_down_by_the_book():
     observed = np.array([3.0, 9.0, 5.0])
-    nulls = iter(np.array([[9.5, 1, 2], [1, 2, 5.5], [3.5, 1, 1], [0, 0, 0]]))
-    values = iter([observed, *nulls])
+    nulls = np.array([[9.5, 1, 2], [1, 2, 5.5], [3.5, 1, 1], [0, 0, 0]])
+    values = iter([observed[:, None], nulls.T])
     result = max_statistic_test(lambda labels: next(values), [1, -1], [0, 1], 4, np.random.default_rng(0))
     # Neuron 1 against all: 1 of 4. Then 2 against {2, 0}: 2 of 4. Then 0 against itself: 2 of 4.
     np.testing.assert_allclose(result.p_values, [3 / 5, 2 / 5, 3 / 5])
@@ -76,7 +76,7 @@ def test_control_a_test_of_dependent_rows_finds_neurons_in_noise():
     rng, rejections = np.random.default_rng(0), {"sequences": 0, "rows": 0}
     for seed in range(25):
         X, labels, sequences = null_labels_of_sequences(seed, n_sequences=40, length=10, d=10)
-        for name, units in (("sequences", sequences), ("rows", np.zeros_like(sequences))):
+        for name, units in (("sequences", sequences), ("rows", np.arange(len(sequences)))):
             test = max_statistic_test(distance_from_chance(X), labels, units, 39, rng)
             rejections[name] += test.p_value <= 0.05
     assert rejections["sequences"] <= 5
@@ -88,6 +88,10 @@ def test_errors():
     with pytest.raises(ProbeError, match="0 permutations"):
         max_statistic_test(np.abs, [1, -1], [0, 1], 0, rng)
     with pytest.raises(ProbeError, match="one number per neuron"):
-        max_statistic_test(lambda labels: np.nan * labels, [1.0, -1.0], [0, 1], 9, rng)
+        max_statistic_test(lambda labels: np.full((3, 1), np.nan), [1.0, -1.0], [0, 1], 9, rng)
     with pytest.raises(ProbeError, match="non-empty"):
         distance_from_chance(np.zeros((0, 3)))
+    with pytest.raises(ProbeError, match="all of one"):
+        distance_from_chance(np.eye(3))(np.ones((3, 1)))
+    with pytest.raises(ProbeError, match="-1 or"):
+        distance_from_chance(np.eye(3))(np.array([[0], [1], [1]]))
