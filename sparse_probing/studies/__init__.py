@@ -38,11 +38,13 @@ STUDIES: dict[StudyName, Study] = {
     "compare_feature_selection": Study(
         compare_rankings.fit, rankings=compare_rankings.COMPARED, controls=WITHOUT_RANDOM_NEURONS, tunes=True
     ),
-    "multinomial_sweep": Study(multinomial.fit, kind="multiclass"),
+    "multinomial_sweep": Study(multinomial.fit, kind="multiclass", tunes=True),
     "dense_regression_probe": Study(
-        regression.fit_dense, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS
+        regression.fit_dense, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS, tunes=True
     ),
-    "heuristic_sparse_regression_sweep": Study(regression.fit_sweep, rankings=(regression.RANKING,), kind="regression"),
+    "heuristic_sparse_regression_sweep": Study(
+        regression.fit_sweep, rankings=(regression.RANKING,), kind="regression", tunes=True
+    ),
     "lasso_path": Study(
         l1_path.fit_regression, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS
     ),
@@ -63,7 +65,7 @@ STUDIES: dict[StudyName, Study] = {
     ),
     # Baselines: what directions without a meaning can do. Random neurons of a rotated layer are a random subspace.
     "rotation_baseline": Study(
-        partial(heuristic_sweep.fit, ranking="random"), rankings=("random",), bases=rotations, controls=()
+        partial(heuristic_sweep.fit, ranking="random"), rankings=("random",), bases=rotations, controls=(), tunes=True
     ),
     "rotation_baseline_dxd": Study(telescopic.fit, bases=rotations, controls=()),
     "iterative_pruning_rotation_baseline_dxd": Study(single_neurons.fit, bases=neurons_and_rotations, controls=()),

@@ -65,7 +65,7 @@ def _telescope(search: SearchConfig, data: FeatureData, penalty: Callable[[int],
     """Fit from the largest k to the smallest; neurons are standardised, so that coefficients compare."""
     ranking = search.heuristic_feature_selection_method
     ks = sparsity_levels(search, data.width)
-    neurons = replace(data, standardise=True).select(data.top(ranking, ks[-1]))
+    neurons = replace(data, scaling="unit").select(data.top(ranking, ks[-1]))
     within, probes = np.arange(len(neurons.indices)), []
     for k in reversed(ks):
         within = within[:k]
@@ -87,7 +87,7 @@ def _telescope(search: SearchConfig, data: FeatureData, penalty: Callable[[int],
                 fit,
                 metrics,
                 ranking,
-                normalized=True,
+                scaling="unit",
                 duality_gap=fit.gap,
                 regularization=fit.strength,
                 l1_ratio=l1_ratio,

@@ -44,7 +44,7 @@ class Study:
     controls: tuple[ControlName, ...] = get_args(ControlName)
     """Controls that mean something for it; none where it is a baseline itself."""
     tunes: bool = False
-    """Whether it chooses C from ``--regularization_grid``."""
+    """Whether it chooses C, where ``--regularization`` does not give it."""
     slow: bool = False
     """Whether one feature can take minutes: a task then keeps its finished rows feature by feature."""
 
