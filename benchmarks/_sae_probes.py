@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def tables(
     folder.mkdir(parents=True, exist_ok=True)
     sources = sorted(data.glob("*.csv.zst"))
     for i in np.random.default_rng(0).permutation(len(sources)):
-        name = sources[i].name.removesuffix(".csv.zst")
+        name = re.sub(r"[^\w-]", "_", sources[i].name.removesuffix(".csv.zst"))
         path = folder / f"{name}.npz"
         if not path.exists():
             frame = pd.read_csv(sources[i])

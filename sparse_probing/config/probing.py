@@ -58,8 +58,8 @@ class SplitConfig:
     test_folds: int = 0
     """Cross-validate with this number of folds: each is the test set once. 0: one test set."""
     tuning_folds: int = 5
-    """Validation folds of the training rows, on which C, and the ridge of osp_tuning, are chosen; fewer where a class has
-    fewer groups."""
+    """Validation folds of the training rows, on which C, the ridge of osp_tuning and the point of an L1 path are chosen;
+    of C and of paths fewer where a class has fewer groups."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -80,8 +80,8 @@ class FitConfig:
     normalize_activations: bool = False
     """The flag of the paper's code: --scaling paper."""
     regularization: float | None = None
-    """C of the logistic objective C * weighted loss + |coef|^2 / 2; 1 / alpha in regression. None: chosen from a grid on
-    validation folds of the training rows, and 1 in studies that do not choose."""
+    """C of the logistic objective C * weighted loss + |coef|^2 / 2; 1 / alpha in regression. None: chosen from a grid
+    on validation folds of the training rows, and 1 in studies that do not choose."""
     regularization_grid: tuple[float, ...] = ()
     """Values from which C is chosen; none given: powers of ten, or their square roots."""
     l1_ratio: float = 1.0
