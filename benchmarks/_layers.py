@@ -46,7 +46,7 @@ def stored_data(path: Path, feature_dataset: str, layer: int) -> list[FeatureDat
 
 def _feature(feature: str, layer: np.ndarray, rows: FeatureRows) -> FeatureData:
     (split,) = split_rows(feature, "binary", rows, SplitConfig(test_set_frac=TEST_FRACTION), seed=0)
-    return feature_data(split, layer, NEURONS, standardise=False, seed=0)
+    return feature_data(split, layer, NEURONS, scaling="none", seed=0)
 
 
 def fit_together(config: ProbingConfig, features: list[FeatureData]) -> list[FittedProbe]:

@@ -114,7 +114,7 @@ def make_dataset(collection: MakeConfig | str, **settings: Any) -> FeatureDatase
     return dataset
 
 
-def collection_config(name: str, **settings: Any) -> MakeConfig:
+def collection_config(name: str, /, **settings: Any) -> MakeConfig:
     """Return the settings of a collection, with other values for some of them.
 
     Lists become tuples, and paths the type that the setting has.

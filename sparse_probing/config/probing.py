@@ -50,6 +50,7 @@ StudyName = Literal[
 RankingName = Literal["mean_dif", "mean_dif_standardised", "f_stat", "mi", "auc", "lr", "svm", "random"]
 ChosenRanking = Literal["auto", RankingName]
 ControlName = Literal["shuffled_labels", "random_neurons", "rotation", "random_init"]
+ScalingName = Literal["rms", "unit", "paper", "none"]
 BasisName = Literal["neurons", "rotation", "projection"]
 
 
@@ -62,7 +63,8 @@ class SplitConfig:
     test_folds: int = 0
     """Cross-validate with this number of folds: each is the test set once. 0: one test set."""
     tuning_folds: int = 5
-    """Validation folds of the training rows, on which C, and the ridge of osp_choose_ridge, are chosen."""
+    """Validation folds of the training rows, on which C, the ridge of osp_choose_ridge and the point of an L1 path are
+    chosen; of C and of paths fewer where a class has fewer groups."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
@@ -76,22 +78,46 @@ class SplitConfig:
 class FitConfig:
     """How a probe is fitted."""
 
+    scaling: ScalingName | None = None
+    """How neurons are scaled by the training rows before a fit; coefficients in the rows are for stored activations.
+    rms (the default): the layer divided by one number, its root mean square around the means; unit: each neuron to
+    mean 0 and deviation 1; paper: each neuron divided by ten times its deviation; none."""
     normalize_activations: bool = False
-    """Standardise every neuron by its training mean and deviation."""
-    regularization: float = 1.0
-    """C of the logistic objective: C * weighted loss + |coef|^2 / 2."""
+    """The flag of the paper's code: --scaling paper."""
+    regularization: float | None = None
+    """C of the logistic objective C * weighted loss + |coef|^2 / 2; 1 / alpha in regression. None: chosen from a grid
+    on validation folds of the training rows, and 1 in studies that do not choose."""
     regularization_grid: tuple[float, ...] = ()
-    """Values from which C is chosen instead, on validation folds of the training rows."""
+    """Values from which C is chosen; none given: powers of ten, or their square roots."""
     l1_ratio: float = 1.0
     """Share of the penalty of an L1 path that is |coef|; the rest is coef^2 / 2."""
 
     def __post_init__(self) -> None:
-        """Raise SettingsError for values outside their range."""
+        """Raise SettingsError for values outside their range, and for settings that contradict one another."""
         if not 0 < self.l1_ratio <= 1:
             raise SettingsError(f"--l1_ratio must be above 0 and at most 1, not {self.l1_ratio}.")
-        for value in (self.regularization, *self.regularization_grid):
+        given = () if self.regularization is None else (self.regularization,)
+        for value in (*given, *self.regularization_grid):
             if not 0 < value < math.inf:
                 raise SettingsError(f"--regularization must be positive and finite, not {value}.")
+        if given and self.regularization_grid:
+            raise SettingsError(
+                "--regularization is one value and --regularization_grid several to choose from. Pass one of them."
+            )
+        if self.normalize_activations and self.scaling not in (None, "paper"):
+            raise SettingsError(
+                f"--normalize_activations means --scaling paper, and --scaling is {self.scaling}. Pass one of them."
+            )
+
+    @property
+    def scaling_of_neurons(self) -> ScalingName:
+        """The scaling, where ``scaling`` and ``normalize_activations`` are read together."""
+        return self.scaling or ("paper" if self.normalize_activations else "rms")
+
+    @property
+    def C(self) -> float:
+        """C of a study that does not choose it."""
+        return 1.0 if self.regularization is None else self.regularization
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from sparse_probing.studies import (
     single_neurons,
     telescopic,
 )
-from sparse_probing.studies.base.paper_units import ranking_in_paper_units
 from sparse_probing.studies.base.study import NO_RANKING, WITHOUT_RANDOM_NEURONS, Study
 from sparse_probing.studies.base.variants import only_neurons, projections
 from sparse_probing.studies.optimal import compare_ridges as optimal_ridge_choice
@@ -24,6 +23,7 @@ from sparse_probing.studies.optimal import papers_filtering, papers_pruning, pap
 from sparse_probing.studies.optimal import pruning as optimal_pruning
 from sparse_probing.studies.optimal import sweep as optimal_sweep
 from sparse_probing.studies.optimal.candidates import filter_ranking, regression_filter_ranking
+from sparse_probing.studies.telescopic import ranking_in_paper_units
 
 PAPER: RankingName = "mean_dif"
 """The default ranking of the paper's code, in studies with the names of its experiment types."""
@@ -47,10 +47,16 @@ STUDIES: dict[StudyName, Study] = {
         default_ranking=PAPER,
     ),
     "telescopic_sparsity_sweep": Study(
-        telescopic.fit, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS, default_ranking=PAPER
+        telescopic.fit,
+        rankings=ranking_in_paper_units,
+        controls=WITHOUT_RANDOM_NEURONS,
+        default_ranking=PAPER,
     ),
     "tune_telescoping_sparsity_sweep": Study(
-        telescopic.fit_grid, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS, default_ranking=PAPER
+        telescopic.fit_grid,
+        rankings=ranking_in_paper_units,
+        controls=WITHOUT_RANDOM_NEURONS,
+        default_ranking=PAPER,
     ),
     "telescopic_choose_penalty": Study(
         telescopic.fit_chosen, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS
@@ -60,11 +66,13 @@ STUDIES: dict[StudyName, Study] = {
     "compare_feature_selection": Study(
         compare_rankings.fit, rankings=compare_rankings.COMPARED, controls=WITHOUT_RANDOM_NEURONS, tunes=True
     ),
-    "multinomial_sweep": Study(multinomial.fit, kind="multiclass"),
+    "multinomial_sweep": Study(multinomial.fit, kind="multiclass", tunes=True),
     "dense_regression_probe": Study(
-        regression.fit_dense, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS
+        regression.fit_dense, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS, tunes=True
     ),
-    "heuristic_sparse_regression_sweep": Study(regression.fit_sweep, rankings=(regression.RANKING,), kind="regression"),
+    "heuristic_sparse_regression_sweep": Study(
+        regression.fit_sweep, rankings=(regression.RANKING,), kind="regression", tunes=True
+    ),
     "lasso_path": Study(
         l1_path.fit_regression, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS
     ),
@@ -96,7 +104,11 @@ STUDIES: dict[StudyName, Study] = {
     # The paper's baselines: what directions without a meaning can do.
     "rotation_baseline": Study(random_directions.fit_subspaces, rankings=NO_RANKING, bases=only_neurons, controls=()),
     "rotation_baseline_dxd": Study(
-        telescopic.fit, rankings=ranking_in_paper_units, bases=projections, controls=(), default_ranking=PAPER
+        telescopic.fit,
+        rankings=ranking_in_paper_units,
+        bases=projections,
+        controls=(),
+        default_ranking=PAPER,
     ),
     "iterative_pruning_rotation_baseline_dxd": Study(
         random_directions.fit_single_directions, bases=only_neurons, controls=(), default_ranking=PAPER

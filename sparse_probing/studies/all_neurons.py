@@ -33,7 +33,7 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     probes: list[FittedProbe] = []
     for start in range(0, data.width, BLOCK):
         block = data.select(np.arange(start, min(start + BLOCK, data.width)))
-        probes += _fit_block(data, block, config.fit.regularization, config.statistics.confidence)
+        probes += _fit_block(data, block, config.fit.C, config.statistics.confidence)
     corrected = corrected_p_values(np.array([probe.further["p_value"] for probe in probes]))
     adjusted = _max_statistic_p_values(data, config.statistics.n_permutations)
     order = np.argsort([-probe.metrics["train_f1_score"] for probe in probes], kind="stable")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 
 from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.inputs.validation import Floats
+from sparse_probing.probes.l2.held_out_scores import nested_held_out_scores
 from sparse_probing.probes.l2.logistic import LogisticFit, fit_nested_top_k, nested_scores
-from sparse_probing.studies.base.choose_regularization import Scorer, choose_regularization
+from sparse_probing.probes.splits.grouped_split import Split
+from sparse_probing.studies.base.choose_regularization import choose_regularization
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import classification
 from sparse_probing.studies.base.result_rows import FittedProbe
@@ -22,15 +25,16 @@ def fit(config: ProbingConfig, data: FeatureData, ranking: str = "") -> list[Fit
     ks = sparsity_levels(config.search, data.width)
     neurons = data.select(data.top(ranking, ks[-1]))
 
-    def fit_all(x: NDArray, y: Floats, C: float) -> Scorer:
-        return partial(nested_scores, fit_nested_top_k(x, y, ks, C=C))
+    def held_out(x: NDArray, y: Floats, folds: Sequence[Split], Cs: Sequence[float]) -> Floats:
+        return nested_held_out_scores(x, y, ks, folds, Cs)
 
-    C_of = dict(zip(ks, choose_regularization(config, data, neurons, fit_all, len(ks)), strict=True))
+    chosen = choose_regularization(config, data, neurons, held_out, len(ks))
+    C_of = dict(zip(ks, chosen.values, strict=True))
     # Those that share C are fitted together.
     fits: dict[int, LogisticFit] = {}
     for C in sorted(set(C_of.values())):
         fits |= fit_nested_top_k(neurons.x_train, neurons.y_train, [k for k in ks if C_of[k] == C], C=C)
-    fits = {k: fits[k] for k in ks}
+    fits = {k: replace(fits[k], status=chosen.status(fits[k].status)) for k in ks}
     metrics = neurons.metrics(lambda x: nested_scores(fits, x), classification(neurons.y_train))
     return [
         neurons.logistic_probe(slice(k), fits[k], metrics[i], ranking, regularization=C_of[k], density=k / data.width)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.inputs.validation import Floats, check_activations
+from sparse_probing.probes.l2.held_out_scores import nested_held_out_scores
 from sparse_probing.probes.l2.logistic import LogisticFit, fit_nested_top_k
 from sparse_probing.probes.l2.multinomial import fit_multinomial
 from sparse_probing.probes.metrics.multiclass import MulticlassMetrics, multiclass_metrics
+from sparse_probing.probes.splits.grouped_split import Split
+from sparse_probing.studies.base.choose_regularization import choose_regularization
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.sparsity_levels import sparsity_levels
@@ -47,17 +50,26 @@ class ClassProbe:
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit both probes for every k; coefficients are given for each class in turn."""
-    ranking, C = config.search.heuristic_feature_selection_method, config.fit.regularization
+    ranking = config.search.heuristic_feature_selection_method
     ks = sparsity_levels(config.search, data.width)
     neurons = data.select(data.top(ranking, ks[-1]))
-    # A binary probe of each class against the others, for all k at once.
-    one_vs_rest = [
-        fit_nested_top_k(neurons.x_train, np.where(neurons.y_train == c, 1.0, -1.0), ks, C=C)
-        for c in np.unique(neurons.y_train)
-    ]
+    classes = np.unique(neurons.y_train)
+    of_class = [np.where(neurons.y_train == c, 1.0, -1.0) for c in classes]
+
+    def held_out(x: NDArray, _y: Floats, folds: Sequence[Split], Cs: Sequence[float]) -> Floats:
+        return np.stack([nested_held_out_scores(x, y, ks, folds, Cs) for y in of_class], axis=-1)
+
+    # One C for both probes of k neurons: that of the one-vs-rest probes, which are cheap to compare.
+    chosen = choose_regularization(config, data, neurons, held_out, len(ks))
+    C_of = dict(zip(ks, chosen.values, strict=True))
+    one_vs_rest: list[dict[int, LogisticFit]] = [{} for _ in classes]
+    for C in sorted(set(chosen.values)):
+        own_ks = [k for k in ks if C_of[k] == C]
+        for fits, y in zip(one_vs_rest, of_class, strict=True):
+            fits |= fit_nested_top_k(neurons.x_train, y, own_ks, C=C)
     probes = []
     for k in ks:
-        softmax = fit_multinomial(neurons.x_train[:, :k], neurons.y_train, C=C)
+        softmax = fit_multinomial(neurons.x_train[:, :k], neurons.y_train, C=C_of[k])
         multinomial = ClassProbe(
             "multinomial",
             softmax.coef,
@@ -69,6 +81,8 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
             {"duality_gap": softmax.gap},
         )
         for probe in (multinomial, _together([fits[k] for fits in one_vs_rest])):
+            further = {**probe.further, "regularization": C_of[k], "density": k / data.width}
+            probe = replace(probe, status=chosen.status(probe.status), further=further)
             probes.append(_fitted(neurons, k, probe, ranking))
     return probes
 
@@ -101,8 +115,7 @@ def _fitted(neurons: SelectedNeurons, k: int, probe: ClassProbe, ranking: str) -
     metrics |= {f"test_{name}": getattr(test, name) for name in REPORTED}
     coef, intercepts = probe.coef, probe.intercept
     if neurons.scale is not None:
-        coef = coef / neurons.scale.deviation[:k]
-        intercepts = intercepts - coef @ neurons.scale.mean[:k]
+        coef, intercepts = neurons.scale.undo(np.arange(k), coef, intercepts)
     return FittedProbe(
         probe.name,
         neurons.indices[:k],

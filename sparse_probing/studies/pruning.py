@@ -17,7 +17,7 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
 
     The best is the one whose own probe has the highest F1 on the training rows.
     """
-    ranking, C = config.search.heuristic_feature_selection_method, config.fit.regularization
+    ranking, C = config.search.heuristic_feature_selection_method, config.fit.C
     k = min(config.search.iterative_pruning_fixed_k, data.width)
     n_steps = config.search.iterative_pruning_n_prune_steps
     candidates = data.top(ranking, k + n_steps - 1)

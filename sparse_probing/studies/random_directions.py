@@ -43,7 +43,7 @@ def fit_subspaces(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]
     The support of a row numbers the k directions of its subspace, which ``trial`` numbers. The standard error of the
     mean test F1 over the subspaces of a k is in each of their rows.
     """
-    C, n_train = config.fit.regularization or 1.0, len(data.train.row)
+    C, n_train = config.fit.C, len(data.train.row)
     rows = np.concatenate([data.train.row, data.test.row])
     layer = data.layer[rows].astype(np.float32)
     own_rows = {
@@ -73,7 +73,7 @@ def fit_single_directions(config: ProbingConfig, data: FeatureData) -> list[Fitt
     The scaled neurons (n, d) are multiplied by ``--n_trials`` Gaussian matrices (d, d), which are not orthogonal, and
     not scaled again. The rows of directions have the basis ``projection``; their coefficients are for the products.
     """
-    ranking, C = config.search.heuristic_feature_selection_method, config.fit.regularization or 1.0
+    ranking, C = config.search.heuristic_feature_selection_method, config.fit.C
     nominal = data.select(data.top(ranking, TOP_DIRECTIONS))
     probes = []
     for neurons, basis, trial in ((nominal, "neurons", 0), *_products(config, data, ranking)):

@@ -13,7 +13,7 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit a probe of each of the first ``n_neurons`` of the ranking."""
     ranking = config.search.heuristic_feature_selection_method
     neurons = data.select(data.top(ranking, config.search.n_neurons))
-    fits = fit_single_neurons(neurons.x_train, neurons.y_train, C=config.fit.regularization)
+    fits = fit_single_neurons(neurons.x_train, neurons.y_train, C=config.fit.C)
     metrics = neurons.metrics(lambda x: x * fits.coef + fits.intercept, classification(neurons.y_train))
     return single_neuron_probes(neurons, fits, metrics, ranking)
 

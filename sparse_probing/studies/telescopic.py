@@ -13,14 +13,13 @@ from itertools import product
 
 import numpy as np
 
-from sparse_probing.config import ProbingConfig
+from sparse_probing.config import ProbingConfig, RankingName
 from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows
 from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.metrics import classification
-from sparse_probing.studies.base.paper_units import in_paper_units, ranking_in_paper_units
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
@@ -31,6 +30,16 @@ L1_RATIOS = tuple(np.linspace(0.1, 0.9, 5).tolist())
 STRENGTHS = tuple(np.logspace(-2, 2, 5).tolist())
 """The grid of Gurnee et al. (2023)."""
 ALL_REMOVED = "The penalty removed every neuron: C multiplies a sum over rows, and these are too few for it."
+
+
+def ranking_in_paper_units(config: ProbingConfig) -> tuple[RankingName, ...]:
+    """Return the ranking of ``--heuristic_feature_selection_method`` for neurons in the units of the paper's code.
+
+    The paper's code ranks the neurons after it has scaled them. The difference of the means of scaled neurons is
+    ``mean_dif_standardised``; no other ranking depends on the scale.
+    """
+    name = config.search.heuristic_feature_selection_method
+    return ("mean_dif_standardised" if name == "mean_dif" else name,)
 
 
 def penalty_of_k(k: int) -> Penalty:
@@ -84,7 +93,7 @@ def _telescope(config: ProbingConfig, data: FeatureData, penalty: Callable[[int]
     """Fit from the largest k to the smallest; neurons have one standard deviation, so that coefficients compare."""
     (ranking,) = ranking_in_paper_units(config)
     ks = sparsity_levels(config.search, data.width)
-    neurons = in_paper_units(data, data.top(ranking, ks[-1]))
+    neurons = replace(data, scaling="paper").select(data.top(ranking, ks[-1]))
     within, probes = np.arange(len(neurons.indices)), []
     for k in reversed(ks):
         within = within[:k]

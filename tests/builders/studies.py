@@ -12,6 +12,7 @@ from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows
 from sparse_probing.config import ProbingConfig
 from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS
+from sparse_probing.probes.inputs.scaling import Scaling
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows
 from sparse_probing.studies.base.rank_neurons import ranked
 from sparse_probing.studies.base.result_rows import FittedProbe
@@ -32,7 +33,7 @@ def planted_data(
     shuffle: bool = False,
     seed: int = 0,
     kind: FeatureKind = "binary",
-    standardise: bool = False,
+    scaling: Scaling = "none",
 ) -> FeatureData:
     """Return the data of a feature that a third of 400 rows have; 300 rows are for training."""
     rng = np.random.default_rng(seed)
@@ -48,7 +49,7 @@ def planted_data(
         layer[:, PLANTED] += shift * label
     label = rng.permutation(label) if shuffle else label
     train, test = split_rows(np.arange(N_TRAIN), label), split_rows(np.arange(N_TRAIN, N_ROWS), label)
-    return FeatureData("made", kind, np.asfortranarray(layer), train, test, standardise, (seed,))
+    return FeatureData("made", kind, np.asfortranarray(layer), train, test, scaling, (seed,))
 
 
 def rank_and_fit(study: Study, config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:

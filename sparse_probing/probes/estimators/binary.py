@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
@@ -13,6 +15,8 @@ from sklearn.utils.validation import validate_data
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.linear import DTYPES, LinearProbe
 from sparse_probing.probes.inputs.validation import ClassWeight, Floats, as_signed_labels
+from sparse_probing.probes.l2.choose_C import C_GRID, balanced_log_loss
+from sparse_probing.probes.splits.grouped_split import Split
 
 
 class BinaryProbe(ClassifierMixin, LinearProbe):
@@ -22,6 +26,8 @@ class BinaryProbe(ClassifierMixin, LinearProbe):
     ----------
     classes_ : (2,) array
         The labels, sorted; the second is the positive class.
+    C_ : float
+        Weight of the loss against the ridge, as it was given or chosen.
     """
 
     balanced: bool = True
@@ -58,6 +64,16 @@ class BinaryProbe(ClassifierMixin, LinearProbe):
         signed_labels, _, _ = as_signed_labels(labels)
         self.classes_ = np.unique(labels)
         return activations, signed_labels
+
+    def _chosen_C(
+        self, C: float | None, labels: Floats, groups: ArrayLike | None, held_out: Callable[[list[Split]], Floats]
+    ) -> float:
+        """Return C, or the value of the grid whose scores of held-out rows (n_Cs, n, 1) have the lowest log loss."""
+        if C is None:
+            best = self._choice(lambda folds: balanced_log_loss(labels, held_out(folds)), labels, groups, len(labels))
+            C = 1.0 if best is None else C_GRID[best]
+        self.C_ = C
+        return C
 
     @property
     def _class_weight(self) -> ClassWeight:

@@ -10,12 +10,17 @@ from sklearn.utils import check_random_state
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.binary import BinaryProbe
+from sparse_probing.probes.inputs.scaling import Scaling
+from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.l1.l1_path import fit_l1_path
+from sparse_probing.probes.l2.choose_C import C_GRID
+from sparse_probing.probes.l2.held_out_scores import dense_held_out_scores, nested_held_out_scores
 from sparse_probing.probes.l2.logistic import fit_dense, fit_nested_top_k
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 from sparse_probing.probes.metrics.classification import classification_metrics
 from sparse_probing.probes.rankings import rank_neurons
 from sparse_probing.probes.rankings.top_neurons import top_neurons
+from sparse_probing.probes.splits.grouped_split import Split
 
 
 class TopKProbe(BinaryProbe):
@@ -27,13 +32,15 @@ class TopKProbe(BinaryProbe):
         Number of neurons of the probe; all neurons if there are fewer.
     ranking : str
         A name in :data:`sparse_probing.probes.rankings.RANKINGS`; ``fit`` ranks on its rows.
-    C : float
-        Weight of the loss against the ridge.
+    C : float or None
+        Weight of the loss against the ridge. None chooses it on validation folds of the rows of ``fit``, with
+        whole groups; 1 where a class has too few groups for two folds.
     balanced : bool
         Weigh rows by n / (2 n_class), so that a rare class counts as much as the other one.
-    standardize : bool
-        Rank and fit neurons that are scaled to mean 0 and deviation 1. Coefficients are always
-        those of unscaled neurons.
+    scaling : {"rms", "unit", "paper", "none"}
+        How neurons are scaled for the fit: divided by one number, the root mean square of all of them around
+        their means; each to mean 0 and deviation 1; each divided by ten times its deviation; or not at all.
+        Coefficients are always those of unscaled neurons.
     random_state : int, RandomState or None
         Seed of rankings that draw random numbers.
 
@@ -52,26 +59,35 @@ class TopKProbe(BinaryProbe):
         self,
         k: int = 8,
         ranking: str = "auc",
-        C: float = 1.0,
+        C: float | None = None,
         balanced: bool = True,
-        standardize: bool = False,
+        scaling: Scaling = "rms",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.k = k
         self.ranking = ranking
         self.C = C
         self.balanced = balanced
-        self.standardize = standardize
+        self.scaling = scaling
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Rank the neurons of ``X`` (n, d) for the labels ``y`` (n,) and fit the best ones together."""
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Rank the neurons of ``X`` (n, d) for the labels ``y`` (n,) and fit the best ones together.
+
+        ``groups`` (n,) are the rows that the choice of C keeps together, every row its own group by default.
+        """
         activations, labels = self._training_rows(X, y)
-        rows, standardiser = self._standardised(activations)
+        rows, standardiser = self._scaled(activations)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
         support = top_neurons(rank_neurons(rows, labels, self.ranking, rng), min(self.k, rows.shape[1]))
-        fits = fit_nested_top_k(rows[:, support], labels, [len(support)], self.C, self._class_weight)
-        return self._set_fit(support, fits[len(support)], standardiser)
+        ranked, k = rows[:, support], len(support)
+
+        def held_out(folds: list[Split]) -> Floats:
+            return nested_held_out_scores(ranked, labels, [k], folds, C_GRID, self._class_weight)
+
+        C = self._chosen_C(self.C, labels, groups, held_out)
+        fits = fit_nested_top_k(ranked, labels, [k], C, self._class_weight)
+        return self._set_fit(support, fits[k], standardiser)
 
 
 class SingleNeuronProbe(BinaryProbe):
@@ -81,10 +97,15 @@ class SingleNeuronProbe(BinaryProbe):
     ----------
     neuron : int or None
         The neuron; None selects the one with the best F1 score on the rows of ``fit``.
-    C : float
-        Weight of the loss against the ridge.
+    C : float or None
+        Weight of the loss against the ridge. None chooses it on validation folds of the rows of ``fit``, with
+        whole groups; 1 where a class has too few groups for two folds.
     balanced : bool
         Weigh rows by n / (2 n_class), so that a rare class counts as much as the other one.
+    scaling : {"rms", "unit", "paper", "none"}
+        How neurons are scaled for the fit: divided by one number, the root mean square of all of them around
+        their means; each to mean 0 and deviation 1; each divided by ten times its deviation; or not at all.
+        Coefficients are always those of unscaled neurons.
 
     Examples
     --------
@@ -97,23 +118,37 @@ class SingleNeuronProbe(BinaryProbe):
     ([7], True)
     """
 
-    def __init__(self, neuron: int | None = None, C: float = 1.0, balanced: bool = True) -> None:
+    def __init__(
+        self, neuron: int | None = None, C: float | None = None, balanced: bool = True, scaling: Scaling = "rms"
+    ) -> None:
         self.neuron = neuron
         self.C = C
         self.balanced = balanced
+        self.scaling = scaling
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit the neuron of ``X`` (n, d) for the labels ``y`` (n,), or fit every neuron and select the best."""
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Fit the neuron of ``X`` (n, d) for the labels ``y`` (n,), or fit every neuron and select the best.
+
+        ``groups`` (n,) as in :meth:`TopKProbe.fit`. Neurons are compared with C = 1 where it is chosen.
+        """
         activations, labels = self._training_rows(X, y)
         d = activations.shape[1]
         if self.neuron is not None and not 0 <= self.neuron < d:
             raise ProbeError(f"There is no neuron {self.neuron} among {d}. Choose from 0 to {d - 1}.")
         candidates = np.arange(d) if self.neuron is None else np.array([self.neuron])
-        columns = activations[:, candidates]
-        fits = fit_single_neurons(columns, labels, self.C, self._class_weight)
+        rows, standardiser = self._scaled(activations)
+        columns = rows[:, candidates]
+        fits = fit_single_neurons(columns, labels, 1.0 if self.C is None else self.C, self._class_weight)
         f1 = classification_metrics(labels, columns * fits.coef + fits.intercept, only=["f1_score"])["f1_score"]
         best = int(np.argmax(f1))
-        return self._set_fit(candidates[[best]], fits.neuron(best))
+        column = columns[:, [best]]
+
+        def held_out(folds: list[Split]) -> Floats:
+            return nested_held_out_scores(column, labels, [1], folds, C_GRID, self._class_weight)
+
+        C = self._chosen_C(self.C, labels, groups, held_out)
+        fit = fit_single_neurons(column, labels, C, self._class_weight).neuron(0)
+        return self._set_fit(candidates[[best]], fit, standardiser)
 
 
 class DenseProbe(BinaryProbe):
@@ -121,13 +156,15 @@ class DenseProbe(BinaryProbe):
 
     Parameters
     ----------
-    C : float
-        Weight of the loss against the ridge.
+    C : float or None
+        Weight of the loss against the ridge. None chooses it on validation folds of the rows of ``fit``, with
+        whole groups; 1 where a class has too few groups for two folds.
     balanced : bool
         Weigh rows by n / (2 n_class), so that a rare class counts as much as the other one.
-    standardize : bool
-        Fit neurons that are scaled to mean 0 and deviation 1. Coefficients are always those of
-        unscaled neurons.
+    scaling : {"rms", "unit", "paper", "none"}
+        How neurons are scaled for the fit: divided by one number, the root mean square of all of them around
+        their means; each to mean 0 and deviation 1; each divided by ten times its deviation; or not at all.
+        Coefficients are always those of unscaled neurons.
 
     Examples
     --------
@@ -139,16 +176,21 @@ class DenseProbe(BinaryProbe):
     (200, 2)
     """
 
-    def __init__(self, C: float = 1.0, balanced: bool = True, standardize: bool = False) -> None:
+    def __init__(self, C: float | None = None, balanced: bool = True, scaling: Scaling = "rms") -> None:
         self.C = C
         self.balanced = balanced
-        self.standardize = standardize
+        self.scaling = scaling
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit all neurons of ``X`` (n, d) together for the labels ``y`` (n,)."""
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Fit all neurons of ``X`` (n, d) for the labels ``y`` (n,); ``groups`` as in :meth:`TopKProbe.fit`."""
         activations, labels = self._training_rows(X, y)
-        rows, standardiser = self._standardised(activations)
-        fit = fit_dense(rows, labels, self.C, self._class_weight)
+        rows, standardiser = self._scaled(activations)
+
+        def held_out(folds: list[Split]) -> Floats:
+            return dense_held_out_scores(rows, labels, folds, C_GRID, self._class_weight)
+
+        C = self._chosen_C(self.C, labels, groups, held_out)
+        fit = fit_dense(rows, labels, C, self._class_weight)
         return self._set_fit(np.arange(rows.shape[1]), fit, standardiser)
 
 
@@ -194,4 +236,5 @@ class L1Probe(BinaryProbe):
             class_weight=self._class_weight,
             standardize=self.standardize,
         )
+        self.C_ = self.C
         return self._set_fit(path.fits[0].support, path.fits[0])

@@ -11,10 +11,17 @@ from sklearn.utils.validation import validate_data
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.linear import DTYPES, LinearProbe
+from sparse_probing.probes.inputs.scaling import Scaling
 from sparse_probing.probes.inputs.validation import Floats, Integers
-from sparse_probing.probes.l2.ridge import fit_nested_top_k_regression, forward_selection
+from sparse_probing.probes.l2.choose_C import ALPHA_GRID, squared_error
+from sparse_probing.probes.l2.ridge import (
+    fit_nested_top_k_regression,
+    forward_selection,
+    nested_ridge_held_out_predictions,
+)
 from sparse_probing.probes.rankings.regression_and_multiclass import absolute_correlation
 from sparse_probing.probes.rankings.top_neurons import top_neurons
+from sparse_probing.probes.splits.grouped_split import Split
 
 
 def most_correlated(X: ArrayLike, y: ArrayLike, k: int) -> Integers:
@@ -39,11 +46,16 @@ class SparseRegressor(RegressorMixin, LinearProbe):
     selection : {"correlation", "forward"}
         The neurons with the largest correlations, or one after another the neuron that lowers the
         squared error most together with those before it.
-    alpha : float
-        Weight of the ridge, positive.
-    standardize : bool
-        Fit neurons that are scaled to mean 0 and deviation 1. Coefficients are always those of
-        unscaled neurons.
+    alpha : float or None
+        Weight of the ridge, positive. None chooses it on validation folds of the rows of ``fit``, with whole
+        groups; 1 where there are fewer than two groups.
+    scaling : {"rms", "unit", "paper", "none"}
+        As in :class:`~sparse_probing.probes.estimators.classifiers.DenseProbe`.
+
+    Attributes
+    ----------
+    alpha_ : float
+        The weight of the ridge, as it was given or chosen.
 
     Examples
     --------
@@ -58,23 +70,37 @@ class SparseRegressor(RegressorMixin, LinearProbe):
         self,
         k: int = 8,
         selection: Literal["correlation", "forward"] = "correlation",
-        alpha: float = 1.0,
-        standardize: bool = False,
+        alpha: float | None = None,
+        scaling: Scaling = "rms",
     ) -> None:
         self.k = k
         self.selection = selection
         self.alpha = alpha
-        self.standardize = standardize
+        self.scaling = scaling
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Select neurons of ``X`` (n, d) for the targets ``y`` (n,) and fit them together."""
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Select neurons of ``X`` (n, d) for the targets ``y`` (n,) and fit them together.
+
+        ``groups`` (n,) are the rows that the choice of alpha keeps together, every row its own group by default.
+        """
         activations, targets = validate_data(self, X, y, dtype=DTYPES, y_numeric=True, ensure_min_samples=2)
-        rows, standardiser = self._standardised(activations)
+        rows, standardiser = self._scaled(activations)
         if self.selection not in SELECTIONS:
             raise ProbeError(f"There is no selection {self.selection!r}. Choose from {', '.join(SELECTIONS)}.")
         support = SELECTIONS[self.selection](rows, targets, min(self.k, rows.shape[1]))
-        fits = fit_nested_top_k_regression(rows[:, support], targets, [len(support)], self.alpha)
-        return self._set_fit(support, fits[len(support)], standardiser)
+        ranked, k = rows[:, support], len(support)
+
+        def losses(folds: list[Split]) -> Floats:
+            return squared_error(
+                targets, nested_ridge_held_out_predictions(ranked, targets, [k], folds, ALPHA_GRID[::-1])
+            )
+
+        self.alpha_ = self.alpha
+        if self.alpha_ is None:  # of equal alphas the largest, whose ridge is strongest
+            best = self._choice(losses, None, groups, len(targets))
+            self.alpha_ = 1.0 if best is None else ALPHA_GRID[::-1][best]
+        fits = fit_nested_top_k_regression(ranked, targets, [k], self.alpha_)
+        return self._set_fit(support, fits[k], standardiser)
 
     def predict(self, X: ArrayLike) -> Floats:
         """Return the predicted targets (n,) of activations (n, d)."""

@@ -1,8 +1,13 @@
-"""Centre and scale the neurons of a layer by its training rows, and bring coefficients back to stored activations."""
+"""Centre and scale the neurons of a layer by its training rows, and bring coefficients back to stored activations.
+
+A ridge on coefficients means something only on a known scale. Models differ in theirs by orders of magnitude,
+and so do the layers of one model.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,9 +58,43 @@ def undo_scaling(
     return stored, intercept - stored @ mean
 
 
+Scaling = Literal["rms", "unit", "paper", "none"]
+"""How neurons are scaled for a fit; see :meth:`Standardiser.of`."""
+
+PAPER_DEVIATIONS = 10.0
+"""Standard deviations by which Gurnee et al. (2023) divide a neuron with ``--normalize_activations``."""
+PAPER_LEAST_DEVIATION = 1e-3
+"""Smaller deviations count there as this one."""
+
+
+def root_mean_square(X: NDArray, rows: Integers | None = None) -> float:
+    """Return the root mean square distance of the neurons of a layer from their means on some rows.
+
+    Parameters
+    ----------
+    X : (N, d) array
+        Activations of any real dtype.
+    rows : (n,) array of int, optional
+        Rows of ``X``; all by default.
+
+    Returns
+    -------
+    float
+        1 where all neurons are constant. The means are left out because an intercept that is not
+        penalised absorbs them: adding a number to a neuron changes no probe. An orthogonal rotation of
+        the layer does not change the result either.
+    """
+    total = 0.0
+    for _, block in column_blocks(X, rows):
+        centre_rows(block)
+        total += float(np.vecdot(block, block).sum())
+    n = len(X) if rows is None else len(rows)
+    return float(np.sqrt(total / n / X.shape[1])) or 1.0
+
+
 @dataclass(frozen=True)
 class Standardiser:
-    """Mean and standard deviation of every neuron on training rows."""
+    """What is subtracted from every neuron, and what it is divided by."""
 
     mean: np.ndarray
     """(width,) float32."""
@@ -63,21 +102,48 @@ class Standardiser:
     """(width,) float32; 1 where a neuron is constant."""
 
     @classmethod
-    def of(cls, train: np.ndarray) -> Standardiser:
-        """Measure training rows (n, width)."""
+    def of(cls, train: np.ndarray, scaling: Scaling = "unit", rms: float | None = None) -> Standardiser | None:
+        """Measure training rows.
+
+        Parameters
+        ----------
+        train : (n, width) array
+        scaling : {"rms", "unit", "paper", "none"}
+            "rms" divides all neurons by one number, :func:`root_mean_square`. "unit" gives every neuron mean 0
+            and deviation 1. "paper" divides every neuron by ten times its deviation and does not centre it,
+            as Gurnee et al. (2023) do. "none" changes nothing.
+        rms : float, optional
+            The number of "rms" where ``train`` has only some neurons of a layer; that of ``train`` by default.
+
+        Returns
+        -------
+        Standardiser or None
+            None for "none".
+        """
+        if scaling == "none":
+            return None
+        width = train.shape[1]
+        if scaling == "rms":
+            rms = root_mean_square(train) if rms is None else rms
+            return cls(np.zeros(width, np.float32), np.full(width, rms, np.float32))
         deviation = train.std(0, dtype=np.float64).astype(np.float32)
-        deviation[deviation == 0] = 1
+        if scaling == "paper":
+            divisor = np.float32(PAPER_DEVIATIONS) * np.maximum(deviation, np.float32(PAPER_LEAST_DEVIATION))
+            return cls(np.zeros(width, np.float32), divisor)
+        deviation[(train.min(0) == train.max(0)) | (deviation == 0)] = 1
         return cls(train.mean(0, dtype=np.float64).astype(np.float32), deviation)
 
     def apply(self, rows: np.ndarray) -> np.ndarray:
-        """Standardise rows (n, width) by mean and deviation of the training rows."""
-        return (rows - self.mean) / self.deviation
+        """Scale rows (n, width); float16 becomes float32."""
+        return (rows - self.mean) / self.deviation if self.mean.any() else rows / self.deviation
 
-    def undo(self, support: np.ndarray, coef: np.ndarray, intercept: float) -> tuple[np.ndarray, float]:
-        """Return coefficients (k,) and intercept of a probe of the neurons ``support`` for stored activations."""
+    def undo(self, support: np.ndarray, coef: Floats, intercept: float | Floats) -> tuple[Floats, Floats]:
+        """Return coefficients and intercept for stored activations of a probe of the neurons ``support`` (k,).
+
+        Of one function, (k,) and (), or of K, (K, k) and (K,).
+        """
         mean, deviation = (values[support].astype(np.float64) for values in (self.mean, self.deviation))
-        stored, stored_intercept = undo_scaling(coef, intercept, mean, deviation)
-        return stored, float(stored_intercept)
+        return undo_scaling(coef, intercept, mean, deviation)
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,15 @@ def line_search(
 def hessian_factor(design: Floats, curvature: Floats) -> Floats:
     """Return the lower Cholesky factor (p, p) of the Hessian for one curvature (n,) of the loss."""
     scaled = design * np.sqrt(curvature)
-    hessian = scaled @ scaled.T
-    # The factor only preconditions steps. A little diagonal loading therefore costs nothing, and keeps
-    # duplicated and badly scaled columns positive definite.
+    return factor_of(scaled @ scaled.T)
+
+
+def factor_of(hessian: Floats) -> Floats:
+    """Return the lower Cholesky factor (p, p) of a Hessian of the loss plus that of the ridge; overwrites the former.
+
+    The factor only preconditions steps. A little diagonal loading therefore costs nothing, and keeps
+    duplicated and badly scaled columns positive definite.
+    """
     diagonal = np.einsum("ii->i", hessian)
     diagonal[1:] += 1
     diagonal *= 1 + 1e-10
@@ -144,7 +150,13 @@ def descend(
 
 
 def minimise_nested(
-    design: Floats, weights: Floats, sizes: list[int], tolerance: float, max_iter: int
+    design: Floats,
+    weights: Floats,
+    sizes: list[int],
+    tolerance: float,
+    max_iter: int,
+    start: Floats | None = None,
+    factor: Floats | None = None,
 ) -> dict[int, Descent]:
     """Minimise over the first ``size`` rows of a design (p, n), for every size.
 
@@ -152,8 +164,13 @@ def minimise_nested(
     factor is the factor of the leading block, so the Hessian of the largest fit preconditions
     all smaller ones. A fit that does not converge soon gets a Hessian at its current point,
     which the smaller fits then inherit.
+
+    ``start`` (p,) is where the largest fit starts, zero by default; ``factor`` (p, p) that of a Hessian near
+    there, by default the one at zero.
     """
-    theta, factor, steps_per_factor = np.zeros(len(design)), hessian_factor(design, weights / 4), FIRST_STEPS
+    theta = np.zeros(len(design)) if start is None else start
+    factor = hessian_factor(design, weights / 4) if factor is None else factor
+    steps_per_factor = FIRST_STEPS
     fits = {}
     for size in sorted(sizes, reverse=True):
         # Start at the minimum, over the first coordinates only, of the quadratic model with this

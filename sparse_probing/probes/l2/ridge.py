@@ -18,6 +18,7 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.convergence import is_converged, status_of
 from sparse_probing.probes.inputs.scaling import ScaledColumns, centred_columns, undo_scaling
 from sparse_probing.probes.inputs.validation import Floats, Integers, check_ks, check_targets
+from sparse_probing.probes.splits.grouped_split import Split
 
 ILL_CONDITIONED = "The system is too ill-conditioned for its alpha; raise alpha or standardise the activations."
 
@@ -128,6 +129,44 @@ def fit_nested_top_k_regression(
         coef = solve_triangular(factor[:k, :k], whitened[:k], lower=True, trans="T", check_finite=False)
         fits[k] = _ridge_fit(coef, centred - coef @ design[:k], design[:k], alpha, means[:k], y.mean())
     return fits
+
+
+def ridge_held_out_predictions(X: ArrayLike, y: ArrayLike, folds: Sequence[Split], alphas: Sequence[float]) -> Floats:
+    """Return the predictions (n_alphas, n, 1) of held-out rows by probes of all columns, for alphas in rising order.
+
+    Every row is on the test side of one fold. A fold is decomposed once, as in :func:`fit_ridge_path`.
+    """
+    X, y = check_targets(X, y)
+    predictions = np.empty((len(alphas), len(y), 1))
+    for fold in folds:
+        if np.ptp(y[fold.train]) == 0:  # one target predicts itself
+            predictions[:, fold.test] = y[fold.train][0]
+            continue
+        for i, fit in enumerate(fit_ridge_path(X[fold.train], y[fold.train], alphas).values()):
+            predictions[i, fold.test, 0] = X[fold.test] @ fit.coef + fit.intercept
+    return predictions
+
+
+def nested_ridge_held_out_predictions(
+    X_ranked: ArrayLike, y: ArrayLike, ks: Sequence[int], folds: Sequence[Split], alphas: Sequence[float]
+) -> Floats:
+    """Return the same (n_alphas, n, n_ks) for probes of the first k columns, for every k in rising order."""
+    X, y = check_targets(X_ranked, y)
+    predictions = np.empty((len(alphas), len(y), len(ks)))
+    for fold in folds:
+        means, design = centred_columns(X[fold.train, : ks[-1]])
+        held_out, mean = X[fold.test, : ks[-1]] - means, y[fold.train].mean()
+        gram, target = design @ design.T, design @ (y[fold.train] - mean)
+        for i, alpha in enumerate(alphas):
+            shifted = gram.copy()
+            # A fold only chooses: loading keeps equal columns positive definite at the smallest alphas.
+            np.einsum("ii->i", shifted)[:] += alpha + 1e-10 * gram.trace() / len(gram)
+            factor = cholesky(shifted, lower=True, overwrite_a=True, check_finite=False)
+            whitened = solve_triangular(factor, target, lower=True, check_finite=False)
+            for j, k in enumerate(ks):
+                coef = solve_triangular(factor[:k, :k], whitened[:k], lower=True, trans="T", check_finite=False)
+                predictions[i, fold.test, j] = mean + held_out[:, :k] @ coef
+    return predictions
 
 
 def forward_selection(X: ArrayLike, y: ArrayLike, k: int) -> Integers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 from zlib import crc32
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset import FeatureKind
-from sparse_probing.probes.inputs.scaling import Standardiser
+from sparse_probing.probes.inputs.scaling import Scaling, Standardiser, root_mean_square
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.l2.logistic import LogisticFit
 from sparse_probing.probes.rankings.top_neurons import top_neurons
@@ -89,8 +90,8 @@ class FeatureData:
     """(N, width) activations in the precision in which they are stored."""
     train: SplitRows
     test: SplitRows
-    standardise: bool = False
-    """Whether probes are fitted to neurons of mean 0 and deviation 1 on the training rows."""
+    scaling: Scaling = "rms"
+    """How neurons are scaled, by the training rows, before probes are fitted to them."""
     seed: tuple[int, ...] = (0,)
     """Entropy of the random choices."""
     fold: int = 0
@@ -107,6 +108,11 @@ class FeatureData:
         """Number of neurons."""
         return self.layer.shape[1]
 
+    @cached_property
+    def rms(self) -> float:
+        """Root mean square of the whole layer on the training rows."""
+        return root_mean_square(self.layer, self.train.row)
+
     def rng(self, purpose: str) -> np.random.Generator:
         """Return the random numbers of this feature for a purpose; every call starts the same sequence."""
         return random_numbers(self.seed, purpose)
@@ -120,7 +126,7 @@ class FeatureData:
         indices = np.arange(self.width) if neurons is None else np.asarray(neurons)
         values = self.layer if neurons is None else self.layer[:, indices]
         x_train, x_test = values[self.train.row], values[self.test.row]
-        scale = Standardiser.of(x_train) if self.standardise else None
+        scale = Standardiser.of(x_train, self.scaling, self.rms if self.scaling == "rms" else None)
         if scale is not None:
             x_train, x_test = scale.apply(x_train), scale.apply(x_test)
         return SelectedNeurons(indices, x_train, self.train.label, x_test, self.test.label, scale)

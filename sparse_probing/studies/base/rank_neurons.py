@@ -36,8 +36,10 @@ def ranked(features: Sequence[FeatureData], rankings: Sequence[str]) -> list[Fea
 
 def _rank(ranking: str, features: Sequence[FeatureData]) -> Floats:
     """Return scores (features, width)."""
-    # The mean difference of standardised neurons is another one; the other rankings do not depend on the scale.
-    name = "mean_dif_standardised" if ranking == "mean_dif" and features[0].standardise else ranking
+    # The mean difference of neurons that are each divided by their deviation is another one; no ranking depends
+    # on a number that divides the whole layer.
+    by_deviation = features[0].scaling in ("unit", "paper")
+    name = "mean_dif_standardised" if ranking == "mean_dif" and by_deviation else ranking
     rngs = [data.rng("ranking") for data in features]
     if features[0].kind == "binary":
         rows = [LabelledRows(data.train.row, data.train.label) for data in features]

@@ -73,7 +73,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "rank": (pa.int32(), "position of a single neuron in the ranking, from 1; 0 for probes of several"),
     "k": (pa.int32(), "number of neurons in the probe"),
     "step": (pa.int32(), "step of an iterative pruning, from 0"),
-    "normalized": (pa.bool_(), "whether neurons were standardised for the fit; coef and intercept are for stored ones"),
+    "scaling": (
+        pa.string(),
+        "how neurons were scaled for the fit (coef and intercept are for stored activations): rms, unit, paper, none; "
+        "of an optimal probe, the divisor of each neuron",
+    ),
     "seed": (pa.int64(), "seed of the split and of random choices"),
     "n_train": (pa.int64(), "training rows"),
     "n_test": (pa.int64(), "test rows"),
@@ -90,7 +94,6 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "duality_gap": (pa.float64(), "upper bound of that distance, relative to the objective"),
     "loss": (pa.string(), "loss of an optimal probe: hinge, logistic or squared"),
     "class_weight": (pa.string(), "balanced: both classes have the same total weight; none: every row has weight 1"),
-    "scaling": (pa.string(), "divisor of each neuron in the fit of an optimal probe"),
     "ridge_multiplier": (pa.float64(), "m of the ridge m / sqrt(n_train); larger is a weaker penalty"),
     "ridge": (pa.float64(), "g of the penalty |coef|^2 / (2 g) on scaled neurons"),
     "candidates": (pa.list_(pa.int32()), "neurons among which the support was searched; null: the whole layer"),
@@ -113,7 +116,9 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "support_stability": (pa.list_(pa.float64()), "share of the resamples whose best support has the neuron"),
     "validation_f1_score": (pa.float64(), "mean over validation folds of the training rows"),
     "validation_roc_auc": (pa.float64(), "mean over validation folds of the training rows"),
-    "chosen": (pa.bool_(), "whether validation chose this ridge among those compared"),
+    "validation_log_loss": (pa.float64(), "class-balanced log loss of validation folds of the training rows"),
+    "validation_r2": (pa.float64(), "share of the variance that is predicted in validation folds of the training rows"),
+    "chosen": (pa.bool_(), "whether validation chose this ridge, or this point of a path, among those compared"),
     "replaceable": (
         pa.list_(pa.int32()),
         "neurons of the support that another candidate can replace at the same objective: it is equal, or the "

@@ -44,7 +44,7 @@ class Study:
     controls: tuple[ControlName, ...] = get_args(ControlName)
     """Controls that mean something for it; none where it is a baseline itself."""
     tunes: bool = False
-    """Whether it chooses C from ``--regularization_grid``."""
+    """Whether it chooses C, where ``--regularization`` does not give it."""
     default_ranking: RankingName = "auc"
     """Ranking that ``--heuristic_feature_selection_method auto`` means: the best for few neurons, and that of the
     paper's code in a study with the name of one of its experiment types."""

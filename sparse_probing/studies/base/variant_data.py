@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.bases import BASES
+from sparse_probing.probes.inputs.scaling import Scaling
 from sparse_probing.probes.shuffled_labels import exchangeable_units, shuffled_labels
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows, random_numbers
 from sparse_probing.studies.base.feature_splits import FeatureSplit
@@ -44,13 +45,11 @@ def data_of_variants(
         # One thread: several add numbers in another order, and proofs depend on the last bits of a rotated layer.
         with threadpool_limits(1):
             directions = BASES[variant.basis](activations, np.random.default_rng((seed, layer, variant.trial)))
-        yield [
-            feature_data(split, directions, variant, config.fit.normalize_activations, seed, layer) for split in splits
-        ]
+        yield [feature_data(split, directions, variant, config.fit.scaling_of_neurons, seed, layer) for split in splits]
 
 
 def feature_data(
-    split: FeatureSplit, activations: NDArray, variant: Variant, standardise: bool, seed: int, layer: int = 0
+    split: FeatureSplit, activations: NDArray, variant: Variant, scaling: Scaling, seed: int, layer: int = 0
 ) -> FeatureData:
     """Return the data of one split in one variant; its neurons are not ranked yet.
 
@@ -63,8 +62,8 @@ def feature_data(
     activations : (N, width) array
         The layer in the basis of the variant.
     variant : Variant
-    standardise : bool
-        Whether probes are fitted to standardised neurons.
+    scaling : {"rms", "unit", "paper", "none"}
+        How neurons are scaled for the fit.
     seed : int
     layer : int
         Number of the layer.
@@ -78,7 +77,7 @@ def feature_data(
         activations,
         train,
         test,
-        standardise,
+        scaling,
         entropy,
         split.fold,
         variant,

@@ -50,7 +50,7 @@ def probes_of(candidates: Candidates, optimum: OptimalFit, multiplier: float, **
 
 def _refit(candidates: Candidates, optimum: OptimalFit, multiplier: float, further: dict[str, Any]) -> FittedProbe:
     """Return the logistic probe of the same neurons; its ``proof_status`` is about the support."""
-    neurons, C, within = candidates.neurons, candidates.config.fit.regularization, np.array(optimum.support)
+    neurons, C, within = candidates.neurons, candidates.config.fit.C, np.array(optimum.support)
     fits = fit_nested_top_k(neurons.x_train[:, within], neurons.y_train, [len(within)], C=C)
     (metrics,) = neurons.metrics(lambda x: nested_scores(fits, x[:, within]), classification(neurons.y_train))
     scores = nested_scores(fits, neurons.x_test[:, within])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from sparse_probing.config import ProbingConfig
@@ -10,7 +12,6 @@ from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.rankings.top_neurons import top_neurons
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.interruption import interrupted
-from sparse_probing.studies.base.paper_units import in_paper_units
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.optimal.candidates import Candidates, filter_size
 from sparse_probing.studies.optimal.optimal_probes import probes_of
@@ -44,7 +45,7 @@ def largest_coefficients(config: ProbingConfig, data: FeatureData) -> Integers:
     The paper's probe: logistic, balanced, on neurons of standard deviation 0.1. Of equal coefficients, such as zeros,
     the lower neuron comes first.
     """
-    neurons = in_paper_units(data)
+    neurons = replace(data, scaling="paper").select()
     (probe,) = fit_l1_path(neurons.x_train, neurons.y_train, Cs=[C], l1_ratio=L1_RATIO, standardize=False).fits
     size = np.zeros(data.width)
     size[probe.support] = np.abs(probe.coef)

@@ -39,7 +39,7 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
         probes += probes_of(searched, optimum, multiplier, step=step)
         support = searched.neurons.indices[np.array(optimum.support)]
         neurons = data.select(support)
-        fits = fit_single_neurons(neurons.x_train, neurons.y_train, C=config.fit.regularization or 1.0)
+        fits = fit_single_neurons(neurons.x_train, neurons.y_train, C=config.fit.C)
         metrics = neurons.metrics(lambda x, f=fits: x * f.coef + f.intercept, classification(neurons.y_train))
         for neuron, probe in zip(support.tolist(), single_neuron_probes(neurons, fits, metrics, RANKING), strict=True):
             if neuron not in f1_of:

@@ -28,7 +28,7 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
             break
         # The F1 of every neuron of the support as a probe of one neuron.
         neurons, support = remaining.neurons, np.array(optimum.support)
-        single = fit_single_neurons(neurons.x_train[:, support], neurons.y_train, C=config.fit.regularization)
+        single = fit_single_neurons(neurons.x_train[:, support], neurons.y_train, C=config.fit.C)
         metrics = neurons.metrics(
             lambda x, support=support, single=single: x[:, support] * single.coef + single.intercept,
             classification(neurons.y_train),

@@ -43,9 +43,9 @@ def test_the_support_is_the_best_of_all_pairs(config):
     assert found.further["proof_status"] == "proved"
 
 
-@pytest.mark.parametrize("standardise", [False, True])
-def test_coefficients_are_for_stored_activations(config, standardise):
-    data = planted_data(standardise=standardise)
+@pytest.mark.parametrize("scaling", ["none", "rms", "unit", "paper"])
+def test_coefficients_are_for_stored_activations(config, scaling):
+    data = planted_data(scaling=scaling)
     x = data.layer[data.train.row].astype(np.float64)
     for probe in optimal(rank_and_fit(SWEEP, config, data)):
         scores = x[:, probe.support] @ probe.coef + probe.intercept

@@ -176,8 +176,8 @@ def test_rows_agree_with_scikit_learn(name, config):
 
 @pytest.mark.parametrize("name", L2)
 def test_standardised_probes_give_the_scores_of_scikit_learn_on_stored_activations(name, config):
-    data = planted_data(standardise=True)
-    stored = dataclasses.replace(data, standardise=False).select()
+    data = planted_data(scaling="unit")
+    stored = dataclasses.replace(data, scaling="none").select()
     mean, deviation = stored.x_train.astype(np.float64).mean(0), stored.x_train.astype(np.float64).std(0)
     for probe in rank_and_fit(STUDIES[name], config, data)[:3]:
         x = (stored.x_train.astype(np.float64) - mean) / deviation

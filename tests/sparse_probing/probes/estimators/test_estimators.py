@@ -21,12 +21,12 @@ from tests.builders.layers import planted_code_and_prose
 @parametrize_with_checks(
     [
         TopKProbe(),
-        TopKProbe(ranking="random", standardize=True, balanced=False, random_state=0),
+        TopKProbe(ranking="random", scaling="unit", C=1.0, balanced=False, random_state=0),
         SingleNeuronProbe(),
         DenseProbe(),
         L1Probe(),
         SparseRegressor(),
-        SparseRegressor(selection="forward", standardize=True),
+        SparseRegressor(selection="forward", scaling="unit", alpha=1.0),
     ]
 )
 def test_scikit_learn_s_own_checks(estimator, check):
@@ -42,7 +42,7 @@ def test_examples(module):
 
 def test_top_k_is_scikit_learn_s_logistic_regression_on_the_support():
     X, y = planted_code_and_prose()
-    probe = TopKProbe(k=5, C=0.3).fit(X, y)
+    probe = TopKProbe(k=5, C=0.3, scaling="none").fit(X, y)
     peer = LogisticRegression(C=0.3, class_weight="balanced", tol=1e-10, max_iter=10_000)
     peer.fit(X[:, probe.support_].astype(float), y)
     np.testing.assert_allclose(probe.coef_[:, probe.support_], peer.coef_, atol=1e-4)
@@ -57,15 +57,22 @@ def test_dense_is_scikit_learn_s_logistic_regression(balanced):
     X, y = planted_code_and_prose()
     peer = LogisticRegression(class_weight="balanced" if balanced else None, solver="newton-cholesky", tol=1e-10)
     scores = peer.fit(X.astype(float), y).decision_function(X)
-    ours = DenseProbe(balanced=balanced).fit(X, y).decision_function(X)
+    ours = DenseProbe(C=1.0, balanced=balanced, scaling="none").fit(X, y).decision_function(X)
     np.testing.assert_allclose(ours, scores, atol=1e-3 * abs(scores).max())
 
 
-@pytest.mark.parametrize("probe", [TopKProbe(k=3), DenseProbe(), L1Probe(C=0.1, standardize=False)])
-def test_standardize_is_a_pipeline_with_a_scaler(probe):
+@pytest.mark.parametrize(
+    ("probe", "scaled_inside"),
+    [
+        (TopKProbe(k=3, C=1.0, scaling="none"), {"scaling": "unit"}),
+        (DenseProbe(C=1.0, scaling="none"), {"scaling": "unit"}),
+        (L1Probe(C=0.1, standardize=False), {"standardize": True}),
+    ],
+)
+def test_unit_scaling_is_a_pipeline_with_a_scaler(probe, scaled_inside):
     X, y = planted_code_and_prose()
     scaled = make_pipeline(StandardScaler(), probe).fit(X.astype(float), y).decision_function(X.astype(float))
-    ours = type(probe)(**{**probe.get_params(), "standardize": True}).fit(X, y)
+    ours = type(probe)(**{**probe.get_params(), **scaled_inside}).fit(X, y)
     np.testing.assert_allclose(ours.decision_function(X), scaled, atol=1e-3)
     assert not np.allclose(probe.fit(X, y).decision_function(X), scaled, atol=1e-1)
 
@@ -73,7 +80,7 @@ def test_standardize_is_a_pipeline_with_a_scaler(probe):
 @pytest.mark.parametrize("ranking", sorted(set(RANKINGS) - {"random"}))
 def test_planted_neuron_is_found_and_random_neurons_are_at_chance(ranking):
     X, y = planted_code_and_prose()
-    probe = TopKProbe(k=1, ranking=ranking, standardize=True).fit(X[:200], y[:200])
+    probe = TopKProbe(k=1, ranking=ranking, scaling="unit").fit(X[:200], y[:200])
     assert probe.support_.tolist() == [12]
     chance = [
         TopKProbe(k=1, ranking="random", random_state=seed).fit(X[:200], y[:200]).score(X[200:], y[200:])
@@ -109,7 +116,7 @@ def test_grid_search_with_groups():
 def test_sparse_regressor_is_ridge_on_the_support():
     X, _ = planted_code_and_prose()
     target = 2.0 * X[:, 5] / X[:, 5].std() - X[:, 20] / X[:, 20].std()
-    probe = SparseRegressor(k=3, alpha=2.0).fit(X, target)
+    probe = SparseRegressor(k=3, alpha=2.0, scaling="none").fit(X, target)
     peer = Ridge(alpha=2.0).fit(X[:, probe.support_].astype(float), target)
     np.testing.assert_allclose(probe.predict(X), peer.predict(X[:, probe.support_]), atol=1e-4)
     assert probe.support_[:2].tolist() == [5, 20]

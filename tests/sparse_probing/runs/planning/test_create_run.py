@@ -103,6 +103,7 @@ def test_where_it_runs_does_not_change_a_run(config, change):
         {"seed": 1},
         {"test_set_frac": 0.2},
         {"normalize_activations": True},
+        {"scaling": "unit"},
         {"max_k": 7},
         {"regularization": 2.0},
         {"controls": ()},

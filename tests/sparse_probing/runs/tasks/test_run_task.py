@@ -36,20 +36,23 @@ def config(plant):
     return plant()
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_rows_agree_with_scikit_learn(config, normalise):
-    config = config.with_flags(normalize_activations=normalise, regularization=0.3)
+@pytest.mark.parametrize("scaling", ["rms", "unit", "paper", "none"])
+def test_rows_agree_with_scikit_learn(config, scaling):
+    config = config.with_flags(scaling=scaling, regularization=0.3)
     x, y, split = reference_split(config, layer=0, feature="weak")
-    mean, deviation = x[split.train].mean(0), x[split.train].std(0)
-    fitted = (x - mean) / deviation if normalise else x
+    deviation = x[split.train].std(0)
+    rms = np.full(x.shape[1], np.sqrt((deviation**2).mean()))
+    # A constant that is subtracted changes only the intercept.
+    divisor = {"rms": rms, "unit": deviation, "paper": 10 * deviation, "none": np.ones(x.shape[1])}[scaling]
+    fitted = x / divisor
     rows = rows_of_task(config, layer=0, feature="weak")
     for _, row in rows[rows["control"] == ""].iterrows():
         chosen = fitted[:, row["support"]]
         sklearn = LogisticRegression(C=0.3, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
         sklearn.fit(chosen[split.train], y[split.train])
         scores = sklearn.decision_function(chosen[split.test])
-        coef_of_stored = sklearn.coef_[0] / deviation[row["support"]] if normalise else sklearn.coef_[0]
-        np.testing.assert_allclose(row["coef"], coef_of_stored, atol=1e-4)
+        np.testing.assert_allclose(row["coef"], sklearn.coef_[0] / divisor[row["support"]], atol=1e-4)
+        assert row["scaling"] == scaling
         stored_scores = x[split.test][:, row["support"]] @ row["coef"] + row["intercept"]
         np.testing.assert_allclose(stored_scores, scores, atol=1e-3)
         assert row["test_roc_auc"] == pytest.approx(roc_auc_score(y[split.test], scores), abs=1e-3)

@@ -26,7 +26,7 @@ def fitted(study, layer, features, variant=NEURONS, config=CONFIG):
     """Return the fittings of some features, and all failures."""
     kinds = {name: (study.kind, rows) for name, rows in features.items()}
     splits, failures = split_features(kinds, study.kind, config.split, config.activations.seed)
-    data = [feature_data(split, layer, variant, standardise=False, seed=0) for split in splits]
+    data = [feature_data(split, layer, variant, scaling="none", seed=0) for split in splits]
     fittings = fit_variant(config, study, data)
     return fittings, failures | fittings.failures
 
@@ -135,4 +135,4 @@ def test_a_path_of_one_neuron(name, layer):
     fittings, failed = fitted(study, layer, {"a": rows_of_feature(random_labels(study.kind, N, 1))}, config=config)
     assert not failed
     assert {len(probe.support) for probe in probes_of(fittings)} == {1}
-    assert {probe.further["normalized"] for probe in probes_of(fittings)} == {True}
+    assert {probe.further["scaling"] for probe in probes_of(fittings)} == {"unit"}

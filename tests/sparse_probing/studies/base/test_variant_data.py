@@ -63,7 +63,7 @@ def test_features_layers_and_controls_have_their_own_random_numbers(layer):
 
 
 def test_selected_neurons_are_the_requested_rows_and_neurons(layer):
-    data = dataclasses.replace(made(layer), standardise=True)
+    data = dataclasses.replace(made(layer), scaling="unit")
     neurons = data.select(np.array([7, 1]))
     stored = layer[data.train.row][:, [7, 1]].astype(np.float64)
     np.testing.assert_allclose(neurons.x_train, (stored - stored.mean(0)) / stored.std(0), atol=1e-5)
