@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks._report import Seconds, alternate, median_ratio, median_seconds, print_table, seconds
 from benchmarks._synthetic import planted_layer
 from sparse_probing.probes.inputs.validation import LabelledRows
-from sparse_probing.probes.rankings import RANKINGS, rank_layer
+from sparse_probing.probes.rankings import RANKINGS, linear_models, rank_layer
 
 TRAINING_FRACTION = 0.7
 
@@ -48,6 +49,8 @@ class RankingsConfig:
     repeats: int = 3
     threads: int = 1
     """Threads of BLAS, OpenMP and PyTorch, the same for all contenders."""
+    one_feature: tuple[tuple[int, int], ...] = ((2000, 512), (5000, 1024), (7000, 2048))
+    """Rows and neurons at which the linear models of one feature are compared with scikit-learn's."""
 
 
 def _mean_difference(X: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -122,13 +125,54 @@ def compare(config: RankingsConfig) -> list[dict[str, object]]:
     return rows
 
 
+def compare_one_feature(config: RankingsConfig) -> list[dict[str, object]]:
+    """Time the linear models of a single feature against scikit-learn's in turn; return the rows of the table.
+
+    The error of ours is the largest difference of a score from that of models solved more
+    precisely, relative to the largest score. scikit-learn's models also penalise the intercept, so that of them
+    only the overlap of the best 16 neurons is compared.
+    """
+    table: list[dict[str, object]] = []
+    for n, width in config.one_feature:
+        X, labels = planted_layer(n, width, 2)
+        y = labels[1].astype(np.float64)
+        feature, rngs = [LabelledRows(np.arange(n), y)], [np.random.default_rng(0)]
+        for name in ("lr", "svm"):
+            peer_name, peer = PEERS[name]
+            contenders = {
+                "ours": partial(rank_layer, X, feature, name, rngs),
+                "peer": lambda peer=peer, X=X, y=y: peer(X.astype(np.float32), y),
+            }
+            with threadpool_limits(config.threads), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                times = alternate(contenders, config.repeats)
+                ours, theirs = contenders["ours"]()[0], contenders["peer"]()
+                with patch.multiple(linear_models, GAP=1e-9, TOLERANCE=3e-6):
+                    precise = contenders["ours"]()[0]
+            best = [set(np.argsort(-scores)[:16]) for scores in (ours, theirs)]
+            table.append(
+                {
+                    "ranking": name,
+                    "rows": n,
+                    "neurons": width,
+                    "CPU s": f"{median_seconds(times['ours'], 'cpu'):.3f}",
+                    "peer": peer_name,
+                    "peer, CPU s": f"{median_seconds(times['peer'], 'cpu'):.3f}",
+                    "peer / ours": f"{median_ratio(times['peer'], times['ours'], 'cpu'):.1f}",
+                    "error": f"{np.abs(np.maximum(ours, 0) - np.maximum(precise, 0)).max() / precise.max():.0e}",
+                    "same of 16 best": len(best[0] & best[1]),
+                }
+            )
+    return table
+
+
 def _peer(config: RankingsConfig, name: str, X: np.ndarray, features: list[LabelledRows]) -> tuple[str, float, str]:
     """Return the peer's name, its seconds for all features and neurons, and how its scores relate to ours."""
     if name not in PEERS:
         return "", float("nan"), ""
     title, peer = PEERS[name]
     neurons = slice(0, config.peer_neurons if name in ONE_BY_ONE else config.width)
-    few, peer_scores = features[1:3], []
+    few, peer_scores = features[:2], []
     rows = [X[p.row, neurons].astype(np.float32) for p in few]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the limit of iterations is part of the recipe
@@ -164,4 +208,6 @@ def _row(
 
 
 if __name__ == "__main__":
-    print_table(compare(tyro.cli(RankingsConfig, description=__doc__)))
+    settings = tyro.cli(RankingsConfig, description=__doc__)
+    print_table(compare(settings))
+    print_table(compare_one_feature(settings))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probing_datasets.building.candidate_positions import Candidates
-from probing_datasets.building.row_sampling import first_evenly, positive_share, sample_feature
+from probing_datasets.building.row_sampling import first_evenly, positive_share, sample_feature, second_groups_first
 from probing_datasets.building.sequences import LabelledSequences, describe_sequences, is_copy
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, Probes, build_feature_dataset
 from probing_datasets.foundation.errors import DatasetError
@@ -76,7 +76,7 @@ def assemble(
         if note:
             notes.append(f"{name} {note}")
         if common_labels is not None:
-            rows = _choose_rows(config, common_labels, priority)
+            rows = _choose_rows(config, common_labels, groups, priority)
             values = common_labels.values[rows]
             if labels.kind == "binary":
                 values = np.where(values, 1.0, -1.0)
@@ -89,12 +89,26 @@ def assemble(
     return build_feature_dataset(description, sequences.tokens, sequences.groups, probes, classes)
 
 
-def _choose_rows(config: MakeConfig, labels: Labels, priority: np.ndarray | None) -> np.ndarray:
-    """Return the candidates that become rows, increasing."""
+def _choose_rows(config: MakeConfig, labels: Labels, groups: np.ndarray, priority: np.ndarray | None) -> np.ndarray:
+    """Return the candidates that become rows, increasing.
+
+    Where a class has candidates in two groups but would have rows of only one, which no split could divide,
+    a candidate of another group is chosen first.
+    """
     if priority is None:
         return np.arange(len(labels.values)) if labels.applies is None else np.flatnonzero(labels.applies)
     if labels.applies is not None:
         priority = priority[labels.applies[priority]]
+    # A regression has no classes: all of its rows are of one.
+    values = np.zeros(len(labels.values)) if labels.kind == "regression" else labels.values.astype(np.int64)
+    rows = _sample(config, labels, priority)
+    if any(len(np.unique(groups[rows[values[rows] == value]])) < MIN_GROUPS for value in np.unique(values[priority])):
+        rows = _sample(config, labels, second_groups_first(values, groups, priority))
+    return rows
+
+
+def _sample(config: MakeConfig, labels: Labels, priority: np.ndarray) -> np.ndarray:
+    """Return the rows of a feature by one priority, increasing."""
     if labels.kind == "binary":
         share = positive_share(labels.values[priority].mean(), config.positive_fraction)
         return sample_feature(labels.values, priority, config.rows_per_feature, share)[0]

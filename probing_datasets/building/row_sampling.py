@@ -41,6 +41,26 @@ def sample_feature(
     return rows, np.where(is_positive[rows], 1.0, -1.0)
 
 
+def second_groups_first(labels: np.ndarray, groups: np.ndarray, priority: np.ndarray) -> np.ndarray:
+    """Return a priority in which the first two items of every label are of two groups, where it has two.
+
+    A sample of two or more items of each label by this priority can be split with whole groups.
+
+    Parameters
+    ----------
+    labels, groups : (m,) arrays
+        Label and group of every item.
+    priority : (p,) int64
+        Items from first to last choice, all or a part; other items keep their order.
+    """
+    first: list[int] = []
+    for label in np.unique(labels[priority]):
+        of_label = priority[labels[priority] == label]
+        others = of_label[groups[of_label] != groups[of_label[0]]]
+        first += [int(of_label[0]), *map(int, others[:1])]
+    return np.concatenate([np.array(first, np.int64), priority[~np.isin(priority, first)]])
+
+
 def class_sizes(n_positive: int, n_negative: int, n_rows: int, positive_fraction: float) -> tuple[int, int]:
     """Return how many of the available positives and negatives to take, so that the fraction holds."""
     negatives_each = (1 - positive_fraction) / positive_fraction

@@ -17,6 +17,7 @@ from sparse_probing.config.harvest import (
 from sparse_probing.config.optimal import ClassificationLoss, OptimalConfig, SolverName
 from sparse_probing.config.probing import (
     BasisName,
+    ChosenRanking,
     ControlName,
     FitConfig,
     ProbingConfig,
@@ -33,6 +34,7 @@ from sparse_probing.config.share import ShareConfig
 __all__ = [
     "ActivationsConfig",
     "BasisName",
+    "ChosenRanking",
     "ClassificationLoss",
     "Cluster",
     "Configuration",

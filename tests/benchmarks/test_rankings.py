@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.all_neurons import PEERS, AllNeuronsConfig, objective
 from benchmarks.all_neurons import compare as compare_probes
-from benchmarks.rankings import RankingsConfig, make_features
+from benchmarks.rankings import RankingsConfig, compare_one_feature, make_features
 from benchmarks.rankings import compare as compare_rankings
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 from sparse_probing.probes.rankings import RANKINGS
@@ -18,6 +18,13 @@ def test_rankings_agree_with_their_peers() -> None:
     assert [row["ranking"] for row in rows] == ["read", "copy", *RANKINGS]
     exact = ("mean_dif", "mean_dif_standardised", "f_stat", "auc")
     assert all(float(str(row["difference"])) < 1e-5 for row in rows if row["ranking"] in exact)
+
+
+def test_linear_models_of_one_feature_are_precise_and_find_the_peers_neurons() -> None:
+    rows = compare_one_feature(RankingsConfig(one_feature=((400, 32), (60, 80)), repeats=1))
+    assert [(row["ranking"], row["neurons"]) for row in rows] == [("lr", 32), ("svm", 32), ("lr", 80), ("svm", 80)]
+    assert all(float(str(row["error"])) < 1e-2 for row in rows)
+    assert all(int(str(row["same of 16 best"])) >= 10 for row in rows if row["ranking"] == "svm")
 
 
 def test_features_have_different_rows() -> None:

@@ -79,13 +79,6 @@ def sets_of_rows(features: Sequence[LabelledRows], n_rows: int) -> tuple[Boolean
     return members, set_of_feature
 
 
-def moments(X: NDArray, members: Booleans) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation, each (n_sets, d), on sets of rows (n_sets, N)."""
-    sums, squares, centre = sums_over_sets(X, members, len(members))
-    n_rows = members.sum(axis=1, keepdims=True)
-    return centre + sums / n_rows, np.sqrt(np.maximum(squares / n_rows - (sums / n_rows) ** 2, 0))
-
-
 def ratio_or_zero(numerator: Floats, denominator: Floats) -> Floats:
     """Return ``numerator / denominator``: 0 for 0 / 0, infinity for other divisions by zero."""
     defined = (numerator > 0) | (denominator > 0)

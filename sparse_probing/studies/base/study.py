@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import get_args
 
 from probing_datasets.feature_dataset import FeatureKind
-from sparse_probing.config import ControlName, ProbingConfig, RankingName
+from sparse_probing.config import ChosenRanking, ControlName, ProbingConfig, RankingName
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.variants import Variant, control_in_basis, the_chosen_basis
 
 Fit = Callable[[ProbingConfig, FeatureData], list[FittedProbe]]
-Rankings = tuple[RankingName, ...]
+Rankings = tuple[ChosenRanking, ...]
 
 
 def the_chosen_ranking(config: ProbingConfig) -> Rankings:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sparse_probing.config import ProbingConfig, RankingName
+from sparse_probing.config import ChosenRanking, ProbingConfig
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import (
@@ -27,12 +27,12 @@ from sparse_probing.studies.base.interruption import interrupted, signals_noted
 from sparse_probing.studies.regression import RANKING as REGRESSION_RANKING
 
 
-def filter_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
+def filter_ranking(config: ProbingConfig) -> tuple[ChosenRanking, ...]:
     """Return the ranking that filters the layer; none where the whole layer is searched."""
     return (config.search.heuristic_feature_selection_method,) if config.optimal.osp_heuristic_filter_size > 0 else ()
 
 
-def regression_filter_ranking(config: ProbingConfig) -> tuple[RankingName, ...]:
+def regression_filter_ranking(config: ProbingConfig) -> tuple[ChosenRanking, ...]:
     """Return the same for features that are numbers, which have one ranking."""
     return (REGRESSION_RANKING,) if config.optimal.osp_heuristic_filter_size > 0 else ()
 

@@ -170,3 +170,20 @@ def test_copies_in_other_groups_are_noted(config):
     without_copy = sequences.select(np.array([0, 1, 3]))
     labels = [("x", Labels("regression", np.arange(3.0)))]
     assert assemble(config, without_copy, last_position(without_copy), labels).description.dropped == ()
+
+
+def test_no_class_loses_its_second_group_by_sampling(config, sequences, candidates):
+    """One positive is in the first sequence, hundreds are in another one: a sample rarely takes that of the first."""
+    for kind, other in (("binary", False), ("multiclass", 1)):
+        values = np.full(len(candidates), other)
+        values[np.flatnonzero(candidates.sequence == 0)[3]] = True if kind == "binary" else 0
+        values[candidates.sequence == 10] = True if kind == "binary" else 0
+        for seed in range(4):
+            dataset = assemble(
+                replace(config, seed=seed, rows_per_feature=20), sequences, candidates, [("x", Labels(kind, values))]
+            )
+            probes, label = dataset.feature_probes("x"), 1 if kind == "binary" else 0
+            groups = dataset.group_codes[probes.sequence]
+            assert len(set(groups[probes.label == label])) == 2
+            assert len(set(groups[probes.label != label])) >= 2
+            assert len(probes.label) == 20

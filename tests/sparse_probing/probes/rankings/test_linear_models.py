@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -51,6 +52,32 @@ def test_svm_coefficients_equal_scikit_learn():
     ).fit(standard, y)
     theirs = np.abs(model.coef_[0])
     assert rank("svm", X, y) == pytest.approx(theirs, abs=2e-3 * theirs.max())
+
+
+@pytest.mark.parametrize(("n", "d"), [(400, 60), (60, 300)])
+@pytest.mark.parametrize("name", ["lr", "svm"])
+def test_scores_do_not_depend_on_the_scale_of_the_layer_or_of_a_neuron(name, n, d):
+    X, y = correlated_at_many_scales(n, d)
+    scores = rank(name, X, y)
+    of_each = 10.0 ** np.random.default_rng(1).uniform(-3, 3, d)
+    for scale in (1e-3, 1e3, of_each):
+        assert rank(name, X * scale, y) == pytest.approx(scores, abs=1e-3 * scores.max())
+
+
+@pytest.mark.parametrize(("n", "d"), [(500, 30), (50, 200), (200, 200)])
+def test_svm_coefficients_are_the_optimal_ones_with_more_rows_and_with_more_neurons(n, d):
+    X, y = correlated_at_many_scales(n, d)
+    standard = StandardScaler().fit_transform(X)
+    weight = 0.5 / np.where(y > 0, (y > 0).sum(), (y < 0).sum())
+
+    def objective(theta):
+        slack = np.maximum(1 - y * (standard @ theta[1:] + theta[0]), 0)
+        slope = -2 * weight * y * slack
+        return weight @ slack**2 + theta[1:] @ theta[1:] / 2, np.r_[slope.sum(), standard.T @ slope + theta[1:]]
+
+    best = minimize(objective, np.zeros(d + 1), jac=True, method="L-BFGS-B", options={"gtol": 1e-10, "ftol": 1e-16})
+    theirs = np.abs(best.x[1:])
+    assert rank("svm", X, y) == pytest.approx(theirs, abs=1e-4 * theirs.max())
 
 
 def test_opposite_neurons_get_the_same_coefficient():
