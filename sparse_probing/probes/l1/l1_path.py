@@ -64,7 +64,8 @@ def fit_l1_path(
     Returns
     -------
     SparsePath
-        In increasing order of C.
+        In increasing order of C. Without an L2 penalty, the lowest of several equal neurons (copies, opposites
+        and multiples, where these are scaled) has the coefficient of all of them.
 
     Raises
     ------

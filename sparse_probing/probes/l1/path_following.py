@@ -12,6 +12,7 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.convergence import is_converged, status_of
 from sparse_probing.probes.inputs.scaling import ScaledColumns
 from sparse_probing.probes.inputs.validation import Floats, Integers
+from sparse_probing.probes.l1.equal_neurons import on_lowest_neurons
 from sparse_probing.probes.l1.losses import LogisticLoss, Loss
 from sparse_probing.probes.l1.proximal_newton import Penalty, minimise, null_point
 
@@ -109,6 +110,8 @@ def follow_path(
             point = minimise(columns, *objective(waypoint), point, WAYPOINT_TOLERANCE, max_iter)
         loss, penalty = objective(strength)
         point, reached = minimise(columns, loss, penalty, point, tolerance, max_iter), strength
+        if penalty.l2 == 0:
+            point = on_lowest_neurons(columns, point, penalty.l1)
         if max_support is not None and len(point.support) > max_support:
             if strength == strengths[0]:
                 raise ProbeError(
