@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from probing_datasets.building.near_duplicates import warn_of_near_duplicates
 from probing_datasets.collections import (
     affixes,
     compound_words,
@@ -110,6 +111,7 @@ def make_dataset(collection: MakeConfig | str, **settings: Any) -> FeatureDatase
     dataset = entry.build(config)
     for note in dataset.description.dropped:
         logger.warning(note)
+    warn_of_near_duplicates(dataset)
     save_dataset(dataset, config.output_dir, config.overwrite)
     return dataset
 

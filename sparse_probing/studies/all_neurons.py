@@ -9,6 +9,7 @@ import numpy as np
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config import ProbingConfig
+from sparse_probing.probes.inference.below_chance import SENTENCE, below_chance
 from sparse_probing.probes.inference.corrected_p_values import corrected_p_values
 from sparse_probing.probes.inference.permutation_test import distance_from_chance, max_statistic_test
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
@@ -36,10 +37,12 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
         probes += _fit_block(data, block, config.fit.C, config.statistics.confidence)
     corrected = corrected_p_values(np.array([probe.further["p_value"] for probe in probes]))
     adjusted = _max_statistic_p_values(data, config.statistics.n_permutations)
+    highs = np.array([probe.further["test_roc_auc_high"] for probe in probes])
+    reversed_there = below_chance(highs, corrected, config.statistics.confidence)
     order = np.argsort([-probe.metrics["train_f1_score"] for probe in probes], kind="stable")
     return [
         _with_columns(
-            replace(probes[i], rank=rank),
+            replace(probes[i], rank=rank, status=probes[i].status + (f" {SENTENCE}" if reversed_there[i] else "")),
             {"p_value_corrected": float(corrected[i]), "p_value_max_statistic": adjusted[i]},
         )
         for rank, i in enumerate(order, start=1)

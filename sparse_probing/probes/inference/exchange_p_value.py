@@ -158,7 +158,13 @@ def _mixed_groups(positive: Booleans, ranks: Floats, codes: Integers, sums: Floa
     parts = parts - np.outer(parts.sum(axis=1), weight / weight.sum())
     n_mixed = np.count_nonzero(mixed)
     observed = np.square(parts).sum(axis=1) * (n_mixed / (n_mixed - 1) if n_mixed > 1 else 0)
-    variance = between + np.maximum(exchanged, observed)
-    z = np.abs(total) / np.sqrt(np.where(variance > 0, variance, 1))
-    freedom = min(np.count_nonzero(share > 0), np.count_nonzero(share < 1)) - 1
-    return 2 * stdtr(freedom, -z)
+    within = np.maximum(exchanged, observed)
+    variance = np.where(between + within > 0, between + within, 1)
+    # Welch and Satterthwaite: the units of each part are groups, or the rows of the rarer class that are exchanged.
+    n_between = min(np.count_nonzero(share > 0), np.count_nonzero(share < 1))
+    exchanged_rows = min((share * rows)[mixed].sum(), ((1 - share) * rows)[mixed].sum())
+    n_within = np.where(observed > exchanged, n_mixed, max(exchanged_rows, 2))
+    parts_squared = np.square(between / variance) / max(n_between - 1, 1)
+    parts_squared += np.square(within / variance) / np.maximum(n_within - 1, 1)
+    freedom = 1 / np.maximum(parts_squared, 1e-12)
+    return 2 * stdtr(freedom, -np.abs(total) / np.sqrt(variance))

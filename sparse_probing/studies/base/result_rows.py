@@ -136,7 +136,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "of a single neuron: distance of the class means on training rows, in standard deviations of all of them",
     ),
     **{f"{part}_{m}": (pa.float64(), f"{m} on {part} rows") for part in ("train", "test") for m in ALL_METRICS},
-    "test_f1_score_low": (pa.float64(), "lower end of the interval of test_f1_score, by resampling groups"),
+    "test_f1_score_low": (
+        pa.float64(),
+        "lower end of the interval of test_f1_score; groups are independent, their rows need not be",
+    ),
     "test_f1_score_high": (pa.float64(), "upper end of the interval of test_f1_score"),
     "test_f1_score_standard_error": (
         pa.float64(),
@@ -146,7 +149,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "test_roc_auc_high": (pa.float64(), "upper end of the interval of test_roc_auc"),
     "p_value": (pa.float64(), "two-sided p-value of test_roc_auc against 1/2"),
     "p_value_corrected": (pa.float64(), "the same, Benjamini-Hochberg over the neurons of the layer"),
-    "p_value_max_statistic": (pa.float64(), "p-value of the training ROC-AUC among the best of permuted labels"),
+    "p_value_max_statistic": (
+        pa.float64(),
+        "p-value of the training ROC-AUC among the best of all neurons with exchanged labels",
+    ),
     "classes": (pa.list_(pa.float64()), "class numbers, in the order of the confusion matrix"),
     "class_names": (pa.list_(pa.string()), "names of these classes; null where they have none"),
     "class_intercepts": (pa.list_(pa.float64()), "intercept of each class"),

@@ -57,10 +57,10 @@ def test_single_rows_have_the_variance_of_mann_and_whitney():
 def test_level_is_held_far_in_the_tail_where_a_normal_reference_fails(kind, k, length):
     rng = np.random.default_rng(k * length)
     old, new, n_tests = np.zeros(2), np.zeros(2), 0
-    for _ in range(10):
+    for _ in range(8):
         codes = np.repeat(np.arange(10 * k), rng.geometric(1 / length, 10 * k))
         draw = rng.standard_cauchy if kind == "cauchy" else rng.standard_normal
-        scores = draw((10 * k, 1200))[codes] + draw((len(codes), 1200))
+        scores = draw((10 * k, 1000))[codes] + draw((len(codes), 1000))
         scores = np.maximum(scores - 2.5, 0) if kind == "sparse" else scores
         positive = np.isin(codes, rng.choice(10 * k, k, replace=False))
         ranks = centred_ranks(scores)
@@ -76,7 +76,7 @@ def test_level_is_held_far_in_the_tail_where_a_normal_reference_fails(kind, k, l
     assert new[0] < 1.6 * 1e-3 * n_tests
     assert new[1] < 3 * 1e-4 * n_tests + 1
     if k == 6 and length > 1:
-        assert old[1] > 5 * 1e-4 * n_tests
+        assert old[0] > 2 * 1e-3 * n_tests
 
 
 @pytest.mark.parametrize("labels", ["rows", "spans", "few_mixed"])
@@ -84,7 +84,7 @@ def test_level_is_held_far_in_the_tail_where_a_normal_reference_fails(kind, k, l
 def test_level_with_both_classes_in_groups(labels, n_groups):
     rng = np.random.default_rng(n_groups)
     hits, n_tests = np.zeros(3), 0
-    for _ in range(12):
+    for _ in range(8):
         codes = np.repeat(np.arange(n_groups), 15)
         if labels == "rows":
             positive = rng.random(len(codes)) < 0.15

@@ -1,0 +1,31 @@
+"""Scores below chance: of one probe, of the worst of many neurons, in rows."""
+
+import numpy as np
+import pandas as pd
+
+from sparse_probing.probes.inference.below_chance import below_chance, below_chance_warning
+
+
+def test_an_interval_below_a_half_counts_unless_the_correction_says_no():
+    high = np.array([0.45, 0.5, np.nan, 0.49, 0.2])
+    assert below_chance(high).tolist() == [True, False, False, True, True]
+    corrected = np.array([0.01, 0.01, np.nan, 0.3, np.nan])
+    assert below_chance(high, corrected).tolist() == [True, False, False, False, True]
+
+
+def test_rows_name_the_worst_probe_and_controls_do_not_count():
+    rows = pd.DataFrame(
+        {
+            "control": ["", "", "shuffled_labels", ""],
+            "feature": ["a", "b", "c", "d"],
+            "layer": [0, 3, 1, 2],
+            "test_roc_auc": [0.42, 0.36, 0.2, 0.7],
+            "test_roc_auc_high": [0.48, 0.44, 0.3, 0.8],
+            "p_value_corrected": [np.nan, 0.001, 0.001, 0.001],
+        }
+    )
+    message = below_chance_warning(rows)
+    assert message is not None
+    assert message.startswith("2 of 3 probes")
+    assert "b in layer 3, has ROC-AUC 0.36" in message
+    assert below_chance_warning(rows.iloc[2:]) is None
