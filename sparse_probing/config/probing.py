@@ -58,8 +58,8 @@ class SplitConfig:
     test_folds: int = 0
     """Cross-validate with this number of folds: each is the test set once. 0: one test set."""
     tuning_folds: int = 5
-    """Validation folds of the training rows, on which C, the ridge of osp_tuning and the point of an L1 path are chosen;
-    of C and of paths fewer where a class has fewer groups."""
+    """Validation folds of the training rows, on which C, the ridge of osp_tuning and the point of an L1 path are
+    chosen; of C and of paths fewer where a class has fewer groups."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
