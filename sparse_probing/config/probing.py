@@ -88,7 +88,7 @@ class FitConfig:
     """C of the logistic objective C * weighted loss + |coef|^2 / 2; 1 / alpha in regression. None: chosen from a grid
     on validation folds of the training rows, and 1 in studies that do not choose."""
     regularization_grid: tuple[float, ...] = ()
-    """Values from which C is chosen; none given: powers of ten, or their square roots."""
+    """Values from which C is chosen; none given: 13 from 1e-4 to 100, in regression 21 from 1e-7 to 1000."""
     l1_ratio: float = 1.0
     """Share of the penalty of an L1 path that is |coef|; the rest is coef^2 / 2."""
 

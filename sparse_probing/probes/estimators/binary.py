@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.linear import DTYPES, LinearProbe
 from sparse_probing.probes.inputs.validation import ClassWeight, Floats, as_signed_labels
-from sparse_probing.probes.l2.choose_C import C_GRID, balanced_log_loss
+from sparse_probing.probes.l2.choose_C import C_GRID, best_C
 from sparse_probing.probes.splits.grouped_split import Split
 
 
@@ -68,9 +68,9 @@ class BinaryProbe(ClassifierMixin, LinearProbe):
     def _chosen_C(
         self, C: float | None, labels: Floats, groups: ArrayLike | None, held_out: Callable[[list[Split]], Floats]
     ) -> float:
-        """Return C, or the value of the grid whose scores of held-out rows (n_Cs, n, 1) have the lowest log loss."""
+        """Return C, or the value of the grid that is best by the scores (n_Cs, n, 1) of held-out rows."""
         if C is None:
-            best = self._choice(lambda folds: balanced_log_loss(labels, held_out(folds)), labels, groups, len(labels))
+            best = self._choice(lambda folds: best_C(labels, held_out(folds), folds), labels, groups, len(labels))
             C = 1.0 if best is None else C_GRID[best]
         self.C_ = C
         return C

@@ -63,14 +63,14 @@ class LinearProbe(BaseEstimator):
         return (activations, None) if standardiser is None else (standardiser.apply(activations), standardiser)
 
     def _choice(
-        self, losses: Callable[[list[Split]], Floats], labels: NDArray | None, groups: ArrayLike | None, n_rows: int
+        self, choose: Callable[[list[Split]], Integers], labels: NDArray | None, groups: ArrayLike | None, n_rows: int
     ) -> int | None:
-        """Return the index of the smallest loss on validation folds with whole groups; None without two such folds."""
+        """Return the index that ``choose`` takes by validation folds with whole groups; None without two such folds."""
         codes = np.arange(n_rows) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
         if codes.shape != (n_rows,):
             raise ProbeError(f"There are {n_rows} rows and groups of shape {codes.shape}. Pass one group per row.")
         folds = validation_folds(labels, codes, VALIDATION_FOLDS, seed=0)
-        return int(losses(folds).argmin()) if folds else None
+        return int(choose(folds)[0]) if folds else None
 
     def _set_fit(
         self, support: Integers, fit: LogisticFit | RidgeFit | SparseFit, standardiser: Standardiser | None = None

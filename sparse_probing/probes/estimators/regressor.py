@@ -13,7 +13,7 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.estimators.linear import DTYPES, LinearProbe
 from sparse_probing.probes.inputs.scaling import Scaling
 from sparse_probing.probes.inputs.validation import Floats, Integers
-from sparse_probing.probes.l2.choose_C import ALPHA_GRID, squared_error
+from sparse_probing.probes.l2.choose_C import ALPHA_GRID, best_alpha
 from sparse_probing.probes.l2.ridge import (
     fit_nested_top_k_regression,
     forward_selection,
@@ -90,14 +90,13 @@ class SparseRegressor(RegressorMixin, LinearProbe):
         support = SELECTIONS[self.selection](rows, targets, min(self.k, rows.shape[1]))
         ranked, k = rows[:, support], len(support)
 
-        def losses(folds: list[Split]) -> Floats:
-            return squared_error(
-                targets, nested_ridge_held_out_predictions(ranked, targets, [k], folds, ALPHA_GRID[::-1])
-            )
+        def choose(folds: list[Split]) -> Integers:
+            predictions = nested_ridge_held_out_predictions(ranked, targets, [k], folds, ALPHA_GRID[::-1])
+            return best_alpha(targets, predictions, folds)
 
         self.alpha_ = self.alpha
         if self.alpha_ is None:  # of equal alphas the largest, whose ridge is strongest
-            best = self._choice(losses, None, groups, len(targets))
+            best = self._choice(choose, None, groups, len(targets))
             self.alpha_ = 1.0 if best is None else ALPHA_GRID[::-1][best]
         fits = fit_nested_top_k_regression(ranked, targets, [k], self.alpha_)
         return self._set_fit(support, fits[k], standardiser)

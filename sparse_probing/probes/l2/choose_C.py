@@ -2,18 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
-from sparse_probing.probes.inputs.validation import Floats
+from sparse_probing.probes.inputs.validation import Floats, Integers
+from sparse_probing.probes.splits.grouped_split import Split
 
-C_GRID = tuple(float(C) for C in np.logspace(-4, 2, 7))
+C_GRID = tuple(float(C) for C in np.logspace(-4, 2, 13))
 """Values of C for a layer that is divided by its root mean square."""
 ALPHA_GRID = tuple(float(alpha) for alpha in np.logspace(-3, 7, 21))
 """Values of the ridge of a regression probe on the same scale; one factorisation serves all of them."""
 
 TOO_FEW_GROUPS = "C = 1, because two folds of the training rows with every class in both do not exist."
 """What the status of a probe adds where C could not be chosen."""
+
+
+EQUAL_AREAS = 1e-3
+"""Difference up to which two validation ROC-AUC count as equal."""
+
+
+def best_C(y: NDArray, scores: Floats, folds: Sequence[Split]) -> Integers:
+    """Return which of m values of C to take for each of p probes: (p,).
+
+    The largest ROC-AUC of held-out rows decides, averaged over the folds; of areas that are equal within
+    ``EQUAL_AREAS`` the smallest class-balanced log loss, and of equal losses the first C. The ROC-AUC of a probe of
+    one neuron is that of the neuron for every C, so that its log loss decides.
+
+    Parameters
+    ----------
+    y : (n,) array of -1 and +1, or classes
+        With classes, areas and losses are averaged over the classes.
+    scores : (m, n, p) array, or (m, n, p, K) of K sorted classes
+        Decision values of every row by the probes that were not fitted to it.
+    folds : sequence of Split
+        The folds with these rows on their test sides.
+
+    Notes
+    -----
+    The log loss alone prefers too strong a ridge: on few rows a probe that ranks well is overconfident.
+    """
+    if scores.ndim == 3:
+        areas, losses = _fold_areas(y, scores, folds), balanced_log_loss(y, scores)
+    else:
+        signed = [np.where(y == c, 1.0, -1.0) for c in np.unique(y)]
+        areas = np.mean([_fold_areas(each, scores[..., i], folds) for i, each in enumerate(signed)], axis=0)
+        losses = one_vs_rest_log_loss(y, scores)
+    return np.where(areas >= areas.max(axis=0) - EQUAL_AREAS, losses, np.inf).argmin(axis=0)
+
+
+def best_alpha(y: NDArray, predictions: Floats, _folds: Sequence[Split]) -> Integers:
+    """Return the first of m ridges with the smallest squared error for each of p probes: (p,)."""
+    return squared_error(y, predictions).argmin(axis=0)
+
+
+def _fold_areas(y: NDArray, scores: Floats, folds: Sequence[Split]) -> Floats:
+    """Return the mean over folds of the ROC-AUC (m, p), from the ranks of the positives."""
+    areas = np.zeros((scores.shape[0], scores.shape[2]))
+    for fold in folds:
+        positive = y[fold.test] > 0
+        n_positive, n = positive.sum(), len(positive)
+        ranks = rankdata(scores[:, fold.test], axis=1)[:, positive].sum(axis=1)
+        areas += (ranks - n_positive * (n_positive + 1) / 2) / (n_positive * (n - n_positive)) / len(folds)
+    return areas
 
 
 def balanced_log_loss(y: NDArray, scores: Floats) -> Floats:

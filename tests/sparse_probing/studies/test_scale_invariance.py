@@ -16,6 +16,7 @@ CONFIG = ProbingConfig.from_flags(
     max_k=8, n_neurons=4, osp_upto_k=2, osp_ridge_grid=(1.0,), iterative_pruning_n_prune_steps=2, controls=()
 )
 
+
 def fitted(name: str, factor: float, scaling: str = "rms") -> list:
     data = planted_data(kind=STUDIES[name].kind, scaling=scaling)
     return rank_and_fit(STUDIES[name], CONFIG, replace(data, layer=(data.layer.astype(np.float64) * factor)))

@@ -1,10 +1,20 @@
 """Standardised, scaled and centred columns, and coefficients of stored activations."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.inputs.scaling import ScaledColumns, Standardiser, centred_columns, undo_scaling
+from sparse_probing.config import ScalingName
+from sparse_probing.probes.inputs.scaling import (
+    ScaledColumns,
+    Scaling,
+    Standardiser,
+    centred_columns,
+    root_mean_square,
+    undo_scaling,
+)
 
 
 def test_training_rows_get_mean_0_and_deviation_1_and_constant_columns_stay_finite():
@@ -66,3 +76,33 @@ def test_scaled_columns_undo_their_scaling():
     columns, support, coef = ScaledColumns.of(X, standardize=True), np.array([4, 1]), np.array([0.5, -2.0])
     stored, intercept = columns.undo(support, coef, 0.3)
     assert X[:, support] @ stored + intercept == pytest.approx(coef @ columns.take(support) + 0.3)
+
+
+def test_root_mean_square_is_that_of_centred_rows_and_does_not_see_a_shift_or_a_rotation():
+    rng = np.random.default_rng(4)
+    X, rows = rng.normal(0, 3, (80, 70)), np.arange(0, 80, 2)
+    expected = np.sqrt(((X[rows] - X[rows].mean(0)) ** 2).mean())
+    assert root_mean_square(X, rows) == pytest.approx(expected, rel=1e-12)
+    rotation = np.linalg.qr(rng.standard_normal((70, 70)))[0]
+    assert root_mean_square(X @ rotation + 5, rows) == pytest.approx(expected, rel=1e-9)
+    assert root_mean_square(X.astype(np.float16), rows) == pytest.approx(expected, rel=1e-3)
+    assert root_mean_square(np.full((4, 3), 0.1)) == 1.0
+
+
+def test_scalings_divide_as_documented():
+    rng = np.random.default_rng(5)
+    rows = rng.normal(3, [1, 4, 9], (200, 3))
+    assert Standardiser.of(rows, "none") is None
+    np.testing.assert_allclose(Standardiser.of(rows, "paper").apply(rows), rows / (10 * rows.std(0)), rtol=1e-6)
+    np.testing.assert_allclose(Standardiser.of(rows, "rms").apply(rows), rows / root_mean_square(rows), rtol=1e-6)
+    np.testing.assert_allclose(Standardiser.of(rows, "rms", 2.0).apply(rows), rows / 2)
+
+
+def test_a_constant_neuron_stays_finite_on_other_rows():
+    rows = np.full((7, 2), 0.1, np.float32)
+    for scaling in ("unit", "paper", "rms"):
+        assert np.abs(Standardiser.of(rows, scaling).apply(rows + 1)).max() < 10
+
+
+def test_names_of_scalings_are_those_of_the_settings():
+    assert get_args(Scaling) == get_args(ScalingName)

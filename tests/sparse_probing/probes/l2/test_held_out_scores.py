@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.metrics import log_loss, mean_squared_error, roc_auc_score
 
-from sparse_probing.probes.l2.choose_C import C_GRID, balanced_log_loss, one_vs_rest_log_loss, squared_error
+from sparse_probing.probes.l2.choose_C import C_GRID, balanced_log_loss, best_C, one_vs_rest_log_loss, squared_error
 from sparse_probing.probes.l2.held_out_scores import dense_held_out_scores, nested_held_out_scores
 from sparse_probing.probes.l2.ridge import nested_ridge_held_out_predictions, ridge_held_out_predictions
 from sparse_probing.probes.splits.grouped_folds import grouped_folds
@@ -82,3 +82,17 @@ def test_losses_are_those_of_scikit_learn():
     signed = [np.where(classes == c, 1.0, -1.0) for c in range(3)]
     expected = np.mean([balanced_log_loss(signed[c], of_classes[..., c]) for c in range(3)], axis=0)
     np.testing.assert_allclose(one_vs_rest_log_loss(classes, of_classes), expected)
+
+
+def test_the_largest_area_decides_and_of_equal_ones_the_log_loss():
+    X, y, folds = correlated(160, 20)
+    scores = dense_held_out_scores(X, y, folds, C_GRID)
+    (best,) = best_C(y, scores, folds)
+    areas = [np.mean([roc_auc_score(y[f.test], s[f.test, 0]) for f in folds]) for s in scores]
+    equal = np.flatnonzero(np.array(areas) >= max(areas) - 1e-3)
+    assert best == equal[balanced_log_loss(y, scores)[equal, 0].argmin()]
+    # The area of one neuron is the same for every C.
+    one = nested_held_out_scores(X, y, [1], folds, C_GRID)
+    assert best_C(y, one, folds)[0] == balanced_log_loss(y, one)[:, 0].argmin()
+    of_classes = np.stack([-scores, scores], axis=-1)
+    assert best_C((y > 0).astype(float), of_classes, folds)[0] == best
