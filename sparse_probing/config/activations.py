@@ -25,7 +25,8 @@ class ActivationsConfig:
     probe_location: str = "mlp.hook_post"
     """Hook point inside a block, as TransformerLens names it."""
     activation_aggregation: Aggregation = "none"
-    """One row per probed token (none), or per sequence: mean, max or last over its tokens."""
+    """One row per probed token (none), or per sequence: mean, max (the largest value of each neuron, which loses the
+    negative end of a signed one) or last over its tokens."""
     probe_next_token_feature: bool = False
     """Take the activation at the position before the labelled token: what the model knows about the next token."""
     seed: int = 0

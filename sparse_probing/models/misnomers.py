@@ -55,8 +55,12 @@ def find_misnomers(seen: Sequence[Sighting], linear_maps: Mapping[str, torch.nn.
         after = {name: widths_after[memory(each)] for name, each in points.items()}
         stream = points.get("hook_resid_pre", points.get("hook_mlp_out"))
         model_width = None if stream is None else stream.tensor.shape[-1]
+        if HEADS in points and not after[HEADS]:
+            misnomers[f"blocks.{block}.{HEADS}"] = "it is not the input of the linear map after the heads"
         post = points.get("mlp.hook_post")
-        for name in set(NEURONS) & points.keys() if post is not None else ():
+        if post is None:
+            continue
+        for name in set(NEURONS) & points.keys():
             if set(after["mlp.hook_post"]) != {model_width}:
                 reason = _not_neurons(post, points.get("hook_mlp_out"))
             elif _width(points[name]) != _width(post):
@@ -66,8 +70,6 @@ def find_misnomers(seen: Sequence[Sighting], linear_maps: Mapping[str, torch.nn.
             else:
                 continue
             misnomers[f"blocks.{block}.{name}"] = reason
-        if HEADS in points and not after[HEADS]:
-            misnomers[f"blocks.{block}.{HEADS}"] = "it is not the input of the linear map after the heads"
     return misnomers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from probing_datasets.foundation.errors import SettingsError
 
@@ -78,7 +78,7 @@ def _render(tokenizer: PreTrainedTokenizerFast, message: str, as_parts: bool) ->
     template = tokenizer.get_chat_template()
     dates = {text: TODAY.strftime(text) for text in re.findall(r"strftime_now\(\s*[\"'](.*?)[\"']", template)}
     today = "{%- macro strftime_now(format) -%}{{ " + json.dumps(dates) + "[format] }}{%- endmacro -%}"
-    content = [{"type": "text", "text": message}] if as_parts else message
+    content: Any = [{"type": "text", "text": message}] if as_parts else message
     return str(
         tokenizer.apply_chat_template(
             [{"role": "user", "content": content}],

@@ -25,8 +25,9 @@ N_ARGUMENTS_BEFORE |= dict.fromkeys(("mintinline", "mint"), 1)
 ONLY_DELIMITERS = ("verb", "spverb")
 """Macros whose argument is never in braces: a brace is a delimiter as any other character."""
 
-TOKEN = re.compile(r"\\([A-Za-z@]+)[ \t]*|\\.|%[^\n]*|.", re.DOTALL)
 BEGIN = re.compile(r"\s*\{([^{}\n]*)\}")
+TIKZ_PATH = re.compile(r"path(?:\s|[(\[])")
+"""The beginning of a path that TikZ draws; as a verbatim macro, ``\\path`` is followed by its delimiter at once."""
 OPTIONS = re.compile(r"\*?(?:\s*\[[^\]]*\])?[ \t]*")
 DELIMITER = re.compile(r"[^\sA-Za-z0-9*]")
 
@@ -62,8 +63,10 @@ def verbatim_parts(source: str) -> list[VerbatimPart]:
     n_before = N_ARGUMENTS_BEFORE | {
         match[2] or match[3] + (match[1] or ""): 0 for match in NEW_MINT_INLINE.finditer(source)
     }
+    declared = re.escape("".join(match[2] for match in SHORT_VERB.finditer(source)))
+    token_pattern = re.compile(rf"\\([A-Za-z@]+)[ \t]*|\\.|%[^\n]*|[^\\%{declared}]+|.", re.DOTALL)
     parts, place, short_delimiters = [], 0, set[str]()
-    while token := TOKEN.match(source, place):
+    while token := token_pattern.match(source, place):
         start, place, name = token.start(), token.end(), token[1]
         if short := SHORT_VERB.match(source, start):
             place = short.end()
@@ -86,7 +89,7 @@ def verbatim_parts(source: str) -> list[VerbatimPart]:
             end = re.compile(r"\\(?:fi|else)(?![A-Za-z@])").search(source, place)
             place = end.end() if end else len(source)
             parts.append(VerbatimPart(start, place, True))
-        elif name in n_before:
+        elif name in n_before and not TIKZ_PATH.match(source, start + 1):
             stop = _end_of_argument(source, token.end(1), n_before[name], name not in ONLY_DELIMITERS)
             if stop is not None:
                 parts.append(VerbatimPart(start, stop, False))

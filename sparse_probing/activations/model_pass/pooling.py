@@ -19,7 +19,8 @@ def pool(activations: torch.Tensor, valid: torch.Tensor, pooling: Pooling) -> to
     valid : (batch, length) bool
         Positions that count; at least one in each row.
     pooling : {'mean', 'max', 'last'}
-        Arithmetic mean (in float32), largest value of each neuron, or the last valid position.
+        Arithmetic mean (in float32), largest value of each neuron, or the last valid position. The largest value
+        loses the negative end of a signed neuron; the mean keeps it.
 
     Returns
     -------

@@ -112,7 +112,7 @@ def complete_folder(folder: Path, settings: dict[str, Any], tables: Iterable[str
     """
     known = _records(folder) if is_complete(folder) else {}
     records = {name: asdict(known.get(name) or FileRecord.of((folder / name).read_bytes())) for name in tables}
-    plan = json.loads((folder / PLAN).read_text())
+    plan = _read(folder / PLAN)
     description = {"plan": plan, "config": settings, "versions": provenance(), "files": records}
     write_json(folder / DESCRIPTION, {**description, **content})
 

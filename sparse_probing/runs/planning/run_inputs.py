@@ -15,6 +15,7 @@ from probing_datasets.foundation.errors import DatasetError, StoreError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.model_names import model_identity
 from sparse_probing.activations.stores import ActivationStore, open_store
+from sparse_probing.activations.stores.storage.files import file_exists
 from sparse_probing.config import ActivationsConfig, ProbingConfig
 from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import FOLDERS
@@ -57,7 +58,7 @@ def open_inputs(config: ProbingConfig) -> Inputs:
     if "random_init" not in config.statistics.controls:
         return Inputs(dataset, store, None)
     control = config.with_flags(random_init=True).activations
-    if activations.random_init or not (store_folder(control) / "plan.json").exists():
+    if activations.random_init or not file_exists(store_folder(control) / "plan.json"):
         logger.warning("The control random_init has no store and is skipped. Make it with\n  %s", _command(control))
         return Inputs(dataset, store, None)
     random_init = _open_complete_store(control, dataset)
@@ -72,7 +73,7 @@ def open_inputs(config: ProbingConfig) -> Inputs:
 def _open_complete_store(activations: ActivationsConfig, dataset: FeatureDataset) -> ActivationStore:
     """Open a store after checking that it is complete, of the model and of this version of the data set."""
     folder, command = store_folder(activations), _command(activations)
-    if not (folder / "plan.json").exists():
+    if not file_exists(folder / "plan.json"):
         raise StoreError(f"There is no activation store in {folder}. Make it with:\n  {command}")
     store = open_store(folder)
     if not store.is_complete:

@@ -11,10 +11,12 @@ from probing_datasets.foundation.atomic_files import (
     TEMPORARY_PREFIX,
     atomic_file,
     atomic_folder,
+    read_json,
     temporary_sibling,
     write_bytes,
     write_json,
 )
+from probing_datasets.foundation.errors import DamagedFileError
 
 
 class Killed(BaseException):

@@ -94,7 +94,7 @@ def test_a_disk_that_is_full_does_not_hide_the_error(capsys, tmp_path, monkeypat
     assert "LibraryError in command" in capsys.readouterr().err
 
 
-def test_a_reader_that_stops_reading_is_no_error(tmp_path):
+def test_a_reader_that_stops_reading_ends_the_command_quietly(tmp_path):
     program = (
         "import sys; from probing_datasets.foundation.command_line import run_command\n"
         "sys.exit(run_command(lambda: [print('x' * 1000) for _ in range(10_000)]))"

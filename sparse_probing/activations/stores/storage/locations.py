@@ -65,8 +65,9 @@ def remote_files(path: StorePath) -> Iterator[tuple[Any, str]]:
 
 def unreachable(path: StorePath, error: Exception) -> StoreError:
     """Return the error for a remote place, with what to check."""
+    first_line = (str(error).splitlines() or ["no reason is given"])[0].rstrip(".")
     return StoreError(
-        f"{path} cannot be read or written: {type(error).__name__}: {error}. Check the address, the network and "
+        f"{path} cannot be read or written: {type(error).__name__}: {first_line}. Check the address, the network and "
         "your credentials (for s3://: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_PROFILE), "
         "and run the same command again; finished parts are kept."
     )

@@ -54,6 +54,8 @@ CASES = [
             "% \\lstinline|CODE|\n$y$",
             "% \\begin{verbatim} $A\n$y$",
             r"\verbatiminput{x} $y$",
+            r"\path (A) edge [bend left] node {$y$} (B);",
+            r"\path[draw] (0,0) -- node {$y$} (1,1);",
             r"\\verb $y$ \$ \% \$",
         )
     ),
