@@ -24,7 +24,10 @@ BLOCK = 256
 
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
-    """Fit a probe of each single neuron; best first by F1 on the training rows, of equal ones the lower neuron first.
+    """Fit a probe of each single neuron; best first by ROC-AUC on the training rows.
+
+    Neurons of the same area are in the order of the difference of their class means in standard deviations. It is
+    the order of the ranking ``auc`` and of :func:`sparse_probing.neurons.ranked_neurons.ranked_neurons`.
 
     Intervals and p-values of the ROC-AUC on test rows treat the rows of a group as dependent; the
     p-values are corrected over the neurons of the layer (Benjamini-Hochberg). Unless ``n_permutations``
@@ -39,7 +42,9 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     adjusted = _max_statistic_p_values(data, config.statistics.n_permutations)
     highs = np.array([probe.further["test_roc_auc_high"] for probe in probes])
     reversed_there = below_chance(highs, corrected, config.statistics.confidence)
-    order = np.argsort([-probe.metrics["train_f1_score"] for probe in probes], kind="stable")
+    areas = np.array([probe.metrics["train_roc_auc"] for probe in probes]).round(9)
+    differences = np.array([probe.further["train_mean_difference"] for probe in probes])
+    order = np.lexsort((-differences, -areas))
     return [
         _with_columns(
             replace(probes[i], rank=rank, status=probes[i].status + (f" {SENTENCE}" if reversed_there[i] else "")),
@@ -56,7 +61,7 @@ def _fit_block(data: FeatureData, block: SelectedNeurons, C: float, confidence: 
         classification(block.y_train),
         classification_of_training_rows(block.y_train),
     )
-    probes = single_neuron_probes(block, fits, metrics, "train_f1_score")
+    probes = single_neuron_probes(block, fits, metrics, "train_roc_auc")
     # A negative coefficient reverses the curve. The sign is enough: the neuron itself has the ties of the probe.
     scores, remark = block.x_test * np.sign(fits.coef), ""
     try:

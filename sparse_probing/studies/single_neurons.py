@@ -22,6 +22,7 @@ def single_neuron_probes(
     neurons: SelectedNeurons, fits: SingleNeuronFit, metrics: list[dict[str, float]], ranking: str
 ) -> list[FittedProbe]:
     """Return the probe of each neuron, in the order of the ranking."""
+    differences = neurons.mean_differences()
     return [
         neurons.probe(
             "single_neuron_logistic",
@@ -31,6 +32,7 @@ def single_neuron_probes(
             ranking,
             rank=i + 1,
             newton_decrement=float(fits.decrement[i]),
+            train_mean_difference=float(differences[i]),
         )
         for i in range(len(neurons.indices))
     ]

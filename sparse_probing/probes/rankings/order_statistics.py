@@ -1,6 +1,6 @@
 """Rankings by the order of a neuron's values, for all features of a layer from one sort of every neuron.
 
-Neither score depends on the sign of a neuron or on monotone maps of it. Rows are visited in the
+Neither score depends on the sign of a neuron or, except between neurons of the same area, on monotone maps of it. Rows are visited in the
 order of the neuron's values, and every feature counts the rows that belong to it.
 """
 
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from sparse_probing.probes.inputs.blocks import BLOCK_ELEMENTS
 from sparse_probing.probes.inputs.validation import Floats, Integers, LabelledRows
+from sparse_probing.probes.rankings.class_means import standardised_mean_difference
+
+TIE_BREAK = 1e-10
 
 N_BINS = 16
 """Bins of the mutual information."""
@@ -23,8 +26,15 @@ Kernel = Callable[[NDArray, Integers, NDArray[np.int8]], Floats]
 
 
 def area_under_roc(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:
-    """Return the distance of the area under the ROC curve from 1/2; tied values count half."""
-    return np.abs(_over_sorted(_areas, X, features) - 0.5)
+    """Return the distance of the area under the ROC curve from 1/2; tied values count half.
+
+    Dozens of neurons can separate the classes of a few hundred rows without an error. Those with the same area are
+    ordered by the difference of their class means in standard deviations: it adds less than ``TIE_BREAK``, and areas
+    that differ do so by at least 1 / (2 pairs of a positive and a negative row).
+    """
+    distance = np.abs(_over_sorted(_areas, X, features) - 0.5)
+    difference = standardised_mean_difference(X, features, _rngs)
+    return distance + TIE_BREAK * difference / (1 + difference)
 
 
 def mutual_information(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np.random.Generator]) -> Floats:

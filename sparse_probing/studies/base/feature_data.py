@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset import FeatureKind
 from sparse_probing.probes.inputs.scaling import Scaling, Standardiser, root_mean_square
-from sparse_probing.probes.inputs.validation import Floats, Integers
+from sparse_probing.probes.inputs.validation import Floats, Integers, LabelledRows
 from sparse_probing.probes.l2.logistic import LogisticFit
+from sparse_probing.probes.rankings.class_means import standardised_mean_difference
 from sparse_probing.probes.rankings.top_neurons import top_neurons
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.variants import NEURONS, Variant
@@ -168,6 +169,11 @@ class SelectedNeurons:
         table = {f"train_{name}": v for name, v in train.items()} | {f"test_{name}": v for name, v in test.items()}
         return [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
 
+    def mean_differences(self, within: Any = slice(None)) -> Floats:
+        """Return how far the class means of neurons (p,) are apart on the training rows, in standard deviations."""
+        rows = LabelledRows(np.arange(len(self.y_train)), self.y_train)
+        return standardised_mean_difference(self.x_train[:, within], [rows], ())[0]
+
     def probe(
         self,
         name: str,
@@ -220,5 +226,7 @@ class SelectedNeurons:
 
         A probe of one ranked neuron is the first of its ranking.
         """
+        if len(fit.coef) == 1:
+            further["train_mean_difference"] = float(self.mean_differences(within)[0])
         rank = 1 if ranking and len(fit.coef) == 1 else 0
         return self.probe("logistic", within, fit, metrics, ranking, rank, newton_decrement=fit.decrement, **further)

@@ -8,6 +8,7 @@ from sklearn.feature_selection import mutual_info_classif
 from sklearn.metrics import mutual_info_score, roc_auc_score
 
 from sparse_probing.probes.rankings import rank_neurons
+from sparse_probing.probes.rankings.order_statistics import TIE_BREAK
 from sparse_probing.probes.rankings.top_neurons import top_neurons
 from tests.builders.layers import growing_shifts
 from tests.builders.references import bins_of_equal_counts
@@ -21,7 +22,19 @@ def rank(name, X, y):
 def test_areas_equal_scikit_learn(dtype):
     X, y = growing_shifts(600, 30, dtype=dtype)
     areas = np.array([roc_auc_score(y, column.astype(np.float64)) for column in X.T])
-    assert rank("auc", X, y) == pytest.approx(np.abs(areas - 0.5), abs=1e-12)
+    assert rank("auc", X, y) == pytest.approx(np.abs(areas - 0.5), abs=2 * TIE_BREAK)
+
+
+def test_of_neurons_without_an_error_the_one_that_separates_the_classes_most_is_first():
+    rng = np.random.default_rng(0)
+    y = np.where(np.arange(200) % 10 == 0, 1.0, -1.0)
+    gaps = np.array([0.1, 1.0, 30.0, 3.0])
+    X = rng.random((200, 4)) + (y[:, None] > 0) * (1 + gaps)
+    assert top_neurons(rank("auc", X, y), 4).tolist() == [2, 3, 1, 0]
+    # A neuron on another scale, or of the other sign, has the same place.
+    assert top_neurons(rank("auc", X * [1e3, -1e-3, 1e-6, 1], y), 4).tolist() == [2, 3, 1, 0]
+    X[y > 0, 2] = rng.permutation(np.linspace(0.99, 60, 20))  # far away, with one error
+    assert top_neurons(rank("auc", X, y), 4).tolist() == [3, 1, 0, 2]
 
 
 @settings(deadline=None, max_examples=40)
@@ -32,7 +45,7 @@ def test_areas_with_many_ties_and_both_zeros(seed, levels, dtype):
     X[rng.random(X.shape) < 0.3] = -0.0
     X[0], X[1] = 0, 1
     areas = np.array([roc_auc_score(y, column.astype(np.float64)) for column in X.T])
-    assert rank("auc", X, y) == pytest.approx(np.abs(areas - 0.5), abs=1e-12)
+    assert rank("auc", X, y) == pytest.approx(np.abs(areas - 0.5), abs=2 * TIE_BREAK)
 
 
 @settings(deadline=None, max_examples=30)
@@ -65,4 +78,4 @@ def test_informations_agree_with_nearest_neighbours():
 @pytest.mark.parametrize("name", ["auc", "mi"])
 def test_blind_to_monotone_maps(name):
     X, y = growing_shifts(600, 30, dtype=np.float32)
-    assert rank(name, np.exp(X.astype(np.float64)), y) == pytest.approx(rank(name, X, y), abs=1e-12)
+    assert rank(name, np.exp(X.astype(np.float64)), y) == pytest.approx(rank(name, X, y), abs=2 * TIE_BREAK)
