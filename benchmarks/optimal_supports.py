@@ -2,7 +2,7 @@
 
 Takes finished runs of ``optimal_sparse_probing`` over whole layers. Every support, however it was found, gets
 the same class-weighted objective and the same logistic refit; F1 and ROC-AUC are those of held-out groups.
-Beside them stands the probe that the search itself reports.
+The probe that the search itself reports is beside them.
 Differences are means over features and layers, with intervals that draw whole features again.
 """
 

@@ -22,7 +22,7 @@ from sparse_probing.studies.single_neurons import single_neuron_probes
 SUBSPACES_OF_ONE_DIRECTION = 16
 """Number of random subspaces of dimension 1; of dimension k it is divided by the square root of k."""
 TOP_DIRECTIONS = 100
-"""Best-ranked directions, and neurons, that each get a probe of their own."""
+"""Best-ranked directions, and neurons, that each get their own probe."""
 
 
 def n_subspaces(k: int) -> int:

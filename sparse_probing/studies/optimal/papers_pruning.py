@@ -24,7 +24,7 @@ RIDGE = 10.0
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search for the best k of the 50 neurons with the largest F that are left; then one neuron is removed.
 
-    Every neuron of a support gets a probe of its own, once, and the one whose probe has the highest F1 on the training
+    Every neuron of a support gets its own probe, once, and the one whose probe has the highest F1 on the training
     rows is removed. The code of Gurnee et al. (2023) compares them on the test rows, which then decide what they
     measure; this is the only difference.
     """

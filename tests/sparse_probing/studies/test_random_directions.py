@@ -68,7 +68,7 @@ def test_one_subspace_has_no_standard_error():
     assert [p.further["test_f1_score_standard_error"] for p in probes] == [None]
 
 
-def test_products_of_all_trials_stand_beside_the_neurons(config):
+def test_products_of_all_trials_are_beside_the_neurons(config):
     probes = rank_and_fit(DIRECTIONS, config.with_flags(n_trials=2), planted_data())
     nominal = [p for p in probes if p.further["basis"] == "neurons"]
     assert len(nominal) == WIDTH  # 100 in a wider layer

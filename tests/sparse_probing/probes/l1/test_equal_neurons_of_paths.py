@@ -1,4 +1,4 @@
-"""Copies of neurons in L1 paths: the lowest stands for all of them."""
+"""Copies of neurons in L1 paths: the lowest has the coefficient of all."""
 
 import numpy as np
 import pytest
