@@ -17,9 +17,9 @@ from sparse_probing.studies.base.result_rows import FittedProbe
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit all neurons together."""
     neurons = data.select()
-    chosen = choose_regularization(config, data, neurons, dense_held_out_scores)
-    (C,) = chosen.values
+    choice = choose_regularization(config, data, neurons, dense_held_out_scores)
+    (C,) = choice.values
     probe = fit_dense(neurons.x_train, neurons.y_train, C=C)
-    probe = replace(probe, status=chosen.status(probe.status))
+    probe = replace(probe, status=choice.status(probe.status))
     (metrics,) = neurons.metrics(partial(dense_scores, probe), classification(neurons.y_train))
     return [neurons.logistic_probe(slice(None), probe, metrics, regularization=C, density=1.0)]

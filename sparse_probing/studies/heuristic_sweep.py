@@ -28,13 +28,13 @@ def fit(config: ProbingConfig, data: FeatureData, ranking: str = "") -> list[Fit
     def held_out(x: NDArray, y: Floats, folds: Sequence[Split], Cs: Sequence[float]) -> Floats:
         return nested_held_out_scores(x, y, ks, folds, Cs)
 
-    chosen = choose_regularization(config, data, neurons, held_out, len(ks))
-    C_of = dict(zip(ks, chosen.values, strict=True))
+    choice = choose_regularization(config, data, neurons, held_out, len(ks))
+    C_of = dict(zip(ks, choice.values, strict=True))
     # Those that share C are fitted together.
     fits: dict[int, LogisticFit] = {}
     for C in sorted(set(C_of.values())):
         fits |= fit_nested_top_k(neurons.x_train, neurons.y_train, [k for k in ks if C_of[k] == C], C=C)
-    fits = {k: replace(fits[k], status=chosen.status(fits[k].status)) for k in ks}
+    fits = {k: replace(fits[k], status=choice.status(fits[k].status)) for k in ks}
     metrics = neurons.metrics(lambda x: nested_scores(fits, x), classification(neurons.y_train))
     return [
         neurons.logistic_probe(slice(k), fits[k], metrics[i], ranking, regularization=C_of[k], density=k / data.width)

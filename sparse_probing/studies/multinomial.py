@@ -60,10 +60,10 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
         return np.stack([nested_held_out_scores(x, y, ks, folds, Cs) for y in of_class], axis=-1)
 
     # One C for both probes of k neurons: that of the one-vs-rest probes, which are cheap to compare.
-    chosen = choose_regularization(config, data, neurons, held_out, len(ks))
-    C_of = dict(zip(ks, chosen.values, strict=True))
+    choice = choose_regularization(config, data, neurons, held_out, len(ks))
+    C_of = dict(zip(ks, choice.values, strict=True))
     one_vs_rest: list[dict[int, LogisticFit]] = [{} for _ in classes]
-    for C in sorted(set(chosen.values)):
+    for C in sorted(set(choice.values)):
         own_ks = [k for k in ks if C_of[k] == C]
         for fits, y in zip(one_vs_rest, of_class, strict=True):
             fits |= fit_nested_top_k(neurons.x_train, y, own_ks, C=C)
@@ -82,7 +82,7 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
         )
         for probe in (multinomial, _together([fits[k] for fits in one_vs_rest])):
             further = {**probe.further, "regularization": C_of[k], "density": k / data.width}
-            probe = replace(probe, status=chosen.status(probe.status), further=further)
+            probe = replace(probe, status=choice.status(probe.status), further=further)
             probes.append(_fitted(neurons, k, probe, ranking))
     return probes
 

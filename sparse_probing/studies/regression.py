@@ -36,10 +36,10 @@ def fit_dense(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
         # alphas rise where C falls
         return ridge_held_out_predictions(x, y, folds, [1 / C for C in reversed(Cs)])[::-1]
 
-    chosen = choose_regularization(config, data, neurons, held_out)
-    (C,) = chosen.values
+    choice = choose_regularization(config, data, neurons, held_out)
+    (C,) = choice.values
     (probe,) = fit_ridge_path(neurons.x_train, neurons.y_train, [1 / C]).values()
-    probe = replace(probe, status=chosen.status(probe.status))
+    probe = replace(probe, status=choice.status(probe.status))
     (metrics,) = neurons.metrics(lambda x: (x @ probe.coef + probe.intercept)[:, None], regression)
     return [neurons.probe("ridge", slice(None), probe, metrics, duality_gap=probe.gap, regularization=C, density=1.0)]
 
@@ -52,13 +52,13 @@ def fit_sweep(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     def held_out(x: NDArray, y: Floats, folds: Sequence[Split], Cs: Sequence[float]) -> Floats:
         return nested_ridge_held_out_predictions(x, y, ks, folds, [1 / C for C in Cs])
 
-    chosen = choose_regularization(config, data, neurons, held_out, len(ks))
-    C_of = dict(zip(ks, chosen.values, strict=True))
+    choice = choose_regularization(config, data, neurons, held_out, len(ks))
+    C_of = dict(zip(ks, choice.values, strict=True))
     fits: dict[int, RidgeFit] = {}
-    for C in sorted(set(chosen.values)):
+    for C in sorted(set(choice.values)):
         own_ks = [k for k in ks if C_of[k] == C]
         fits |= fit_nested_top_k_regression(neurons.x_train, neurons.y_train, own_ks, alpha=1 / C)
-    fits = {k: replace(fits[k], status=chosen.status(fits[k].status)) for k in ks}
+    fits = {k: replace(fits[k], status=choice.status(fits[k].status)) for k in ks}
     metrics = neurons.metrics(lambda x: nested_scores(fits, x), regression)
     return [
         neurons.probe(

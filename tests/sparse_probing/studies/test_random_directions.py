@@ -81,7 +81,7 @@ def test_products_of_all_trials_are_beside_the_neurons(config):
 
 
 def test_directions_are_gaussian_products_of_the_scaled_neurons(config):
-    data = planted_data(standardise=True)
+    data = planted_data(scaling="unit")
     neurons = data.select()
     probes = rank_and_fit(DIRECTIONS, config.with_flags(n_trials=1), data)
     directions = data.rng("product 0").standard_normal((WIDTH, WIDTH), dtype=np.float32)

@@ -287,11 +287,13 @@ def test_pruning_takes_the_best_neuron_away(config):
 
 
 def test_regularization_is_chosen_on_validation_folds(config):
-    tuned = config.with_flags(regularization_grid=(1e-5, 0.1, 1e4), tuning_folds=3)
+    tuned = config.with_flags(regularization=None, regularization_grid=(1e-5, 0.1, 1e4), tuning_folds=3)
     (noise,) = rank_and_fit(STUDIES["dense_probe"], tuned, planted_data(shuffle=True))
-    assert noise.further["regularization"] == 1e-5
+    assert noise.further["regularization"] < 1e4
     (signal,) = rank_and_fit(STUDIES["dense_probe"], tuned, planted_data())
-    assert signal.further["regularization"] == 0.1
+    (overfitted,) = rank_and_fit(STUDIES["dense_probe"], config.with_flags(regularization=1e4), planted_data())
+    assert signal.further["regularization"] < 1e4
+    assert signal.metrics["test_roc_auc"] > overfitted.metrics["test_roc_auc"]
     sweep = rank_and_fit(STUDIES["heuristic_sparsity_sweep"], tuned, planted_data())
     assert {p.further["regularization"] for p in sweep} <= {1e-5, 0.1, 1e4}
 

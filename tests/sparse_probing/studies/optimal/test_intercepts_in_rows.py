@@ -16,9 +16,9 @@ def optimal(probes):
     return [p for p in probes if p.probe.startswith("optimal")]
 
 
-@pytest.mark.parametrize("standardise", [False, True])
-def test_every_intercept_of_the_interval_has_the_same_objective_on_stored_activations(config, standardise):
-    data = planted_data(shift=1.0, standardise=standardise)
+@pytest.mark.parametrize("scaling", ["rms", "unit"])
+def test_every_intercept_of_the_interval_has_the_same_objective_on_stored_activations(config, scaling):
+    data = planted_data(shift=1.0, scaling=scaling)
     x, y = data.layer[data.train.row].astype(np.float64), data.train.label
     widths = []
     for probe in optimal(rank_and_fit(SWEEP, config.with_flags(osp_ridge=0.1), data)):
