@@ -156,6 +156,8 @@ def summary(table: pd.DataFrame) -> list[dict[str, object]]:
 def _difference(best: pd.DataFrame, own: pd.DataFrame, measure: str) -> str:
     values = best[measure].to_numpy() - own[measure].to_numpy()
     features = pd.factorize(own["feature"])[0]
+    if features.max() < 4:
+        return f"{values.mean():+.3f}"  # too few features for an interval
     interval = group_bootstrap(lambda drawn: values[drawn].mean(), features, np.random.default_rng(0))
     return f"{values.mean():+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 

@@ -28,7 +28,7 @@ COLLECTIONS: tuple[CollectionName, ...] = ("natural_lang_id", "programming_lang_
 COMMANDS = """  python -m probing_datasets make {collection}
   python get_activations.py --feature_dataset {dataset} --activation_aggregation mean
   python probing_experiment.py --feature_dataset {dataset} --activation_aggregation mean \\
-      --experiment_type all_neurons    (and heuristic_sparsity_sweep)"""
+      --experiment_type all_neurons    (and heuristic_sparsity_sweep --regularization 1)"""
 
 console = Console()
 
@@ -58,8 +58,10 @@ def demo(config: DemoConfig) -> None:
         commands = COMMANDS.format(collection=collection, dataset=dataset)
         console.print(commands, highlight=False, soft_wrap=True, markup=False)
         trained = _probe(config, dataset, "all_neurons", random_init=False)
-        control = _probe(config, dataset, "all_neurons", random_init=True)
-        sweep = _probe(config, dataset, "heuristic_sparsity_sweep", random_init=False)
+        # Only the scores of the untrained model are shown.
+        control = _probe(config, dataset, "all_neurons", random_init=True, controls=(), n_permutations=0)
+        # To choose C for every k takes twenty times as long.
+        sweep = _probe(config, dataset, "heuristic_sparsity_sweep", random_init=False, regularization=1.0)
         csv, png = trained.path / "ranked_neurons.csv", sweep.path / "f1_over_k.png"
         write_ranked_neurons(trained, csv)
         save_figure(f1_over_k(sweep), png)
@@ -67,7 +69,7 @@ def demo(config: DemoConfig) -> None:
         console.print(f"ranked neurons  {csv}\nF1 over k       {png}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool) -> Run:
+def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool, **settings: object) -> Run:
     """Run both stages; what is finished is not run again."""
     from sparse_probing.activations.harvest import harvest
     from sparse_probing.runs.launch import run_probing
@@ -81,9 +83,7 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
         "feature_dataset_dir": config.output_dir / "feature_datasets",
     }
     harvest(HarvestConfig.from_flags(**flags))
-    return run_probing(
-        ProbingConfig.from_flags(**flags, experiment_name="demo", experiment_type=(study,), cluster="debug")
-    )
+    return run_probing(ProbingConfig.from_flags(**flags, **settings, experiment_name="demo", experiment_type=(study,)))
 
 
 def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:
