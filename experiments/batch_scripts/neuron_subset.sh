@@ -16,7 +16,7 @@ set -euo pipefail
 export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes often have no network: download the model beforehand
 
 python get_activations.py \
-    --experiment_type activation_subset \
+    --experiment_type neuron_subset \
     --model "${MODEL:?set MODEL, for example pythia-70m}" \
     --feature_dataset "${FEATURE_DATASET:?set FEATURE_DATASET, the name of a feature data set}" \
     --probe_location "${PROBE_LOCATION:-mlp.hook_post}" \

@@ -27,7 +27,11 @@ class Neuron(NamedTuple):
 
 
 def select_neurons(
-    subset: NeuronSubsetConfig, activations: ActivationsConfig, layers: Sequence[int], hook_point: str
+    subset: NeuronSubsetConfig,
+    activations: ActivationsConfig,
+    layers: Sequence[int],
+    hook_point: str,
+    ranked_at: Sequence[str] = (),
 ) -> tuple[Neuron, ...]:
     """Return the neurons that the settings select at a hook point, in order, each once.
 
@@ -40,6 +44,8 @@ def select_neurons(
     layers : sequence of int
         The layers of the neurons; none given: all.
     hook_point : str
+    ranked_at : sequence of str
+        Further hook points of the same neurons, at which the rows of a restricted file may have been ranked.
 
     Raises
     ------
@@ -50,7 +56,7 @@ def select_neurons(
     neurons = {parse_neuron(text) for text in subset.neuron_subset}
     if subset.neuron_subset_file is not None:
         restriction = activations if subset.auto_restrict_neuron_subset_file else None
-        neurons |= set(_read_neurons(subset.neuron_subset_file, restriction, hook_point))
+        neurons |= set(_read_neurons(subset.neuron_subset_file, restriction, (hook_point, *ranked_at)))
     selected = tuple(sorted(n for n in neurons if not layers or n.layer in layers))
     if not selected:
         raise SettingsError(
@@ -85,8 +91,8 @@ def check_neurons(neurons: Iterable[Neuron], model: str, n_layers: int, hook_poi
         )
 
 
-def _read_neurons(path: Path, restriction: ActivationsConfig | None, hook_point: str) -> Iterable[Neuron]:
-    """Return the neurons of a file; with a restriction, of the rows with its model and data set and the hook point."""
+def _read_neurons(path: Path, restriction: ActivationsConfig | None, hook_points: Sequence[str]) -> Iterable[Neuron]:
+    """Return the neurons of a file; with a restriction, of the rows with its model and data set and a hook point."""
     columns = ["layer", "neuron", *(["model", "dataset", "hook_loc"] if restriction else [])]
     try:
         table = pd.read_csv(path)
@@ -98,7 +104,7 @@ def _read_neurons(path: Path, restriction: ActivationsConfig | None, hook_point:
     if restriction:
         same_model = table["model"].astype(str).map(model_slug) == model_slug(restriction.model)
         same_dataset = table["dataset"] == dataset_name(restriction)
-        table = table[same_model & same_dataset & (table["hook_loc"] == hook_point)]
+        table = table[same_model & same_dataset & table["hook_loc"].isin(hook_points)]
     numbers = table[["layer", "neuron"]].apply(pd.to_numeric, errors="coerce")
     invalid = table[numbers.isna().any(axis=1) | (numbers < 0).any(axis=1) | (numbers % 1 != 0).any(axis=1)]
     if len(invalid):

@@ -9,7 +9,7 @@ from probing_datasets.foundation.errors import ModelError, SettingsError
 from sparse_probing.activations.subset.neurons import Neuron, check_neurons, parse_neuron, select_neurons
 from sparse_probing.config import HarvestConfig
 
-SUBSET = functools.partial(HarvestConfig.from_flags, experiment_type="activation_subset")
+SUBSET = functools.partial(HarvestConfig.from_flags, experiment_type="neuron_subset")
 HOOK = "mlp.hook_post"
 
 
@@ -50,6 +50,8 @@ def test_a_file_can_be_restricted_to_the_model_and_data_of_the_harvest(ranked):
     config = SUBSET(neuron_subset_file=ranked, auto_restrict_neuron_subset_file=True)
     assert names(config) == ["L0.N30", "L2.N12"]
     assert names(config, "hook_mlp_out") == ["L3.N1"]
+    found = select_neurons(config.subset, config.activations, (), "mlp.hook_pre", ranked_at=(HOOK,))
+    assert [str(neuron) for neuron in found] == ["L0.N30", "L2.N12"]
     with pytest.raises(SettingsError, match=r"No neuron of mlp.hook_post is selected.*remove neurons"):
         names(config.with_flags(model="pythia-70m"))
 
