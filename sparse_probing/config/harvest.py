@@ -97,10 +97,11 @@ class HistogramConfig:
     n_bin: int = 100
     """Bins of a histogram, besides those for values below and above it."""
     hist_min: float | None = None
-    """Lower edge of the first bin of every neuron (Gurnee et al. take -1). Default: below the activations of the
-    neuron on a sample of sequences."""
+    """Lower edge of the first bin of every neuron (the paper's command takes -10). Default: below the
+    activations of the neuron on a sample of sequences."""
     hist_max: float | None = None
-    """Upper edge of the last bin of every neuron (Gurnee et al. take 8). Default: above those of the sample."""
+    """Upper edge of the last bin of every neuron (the paper's command takes 10). Default: above those of the
+    sample."""
     histogram_by_class: bool = False
     """Also count the probed tokens of every feature by their label."""
 
