@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The sparsity sweep once by each ranking of neurons.
+# The sparsity sweep once by each ranking of neurons; --experiment_type compare_feature_selection: the paper's comparison.
 #
 #   sbatch --array=0-7 experiments/batch_scripts/feature_selection.sh
 #
