@@ -3,7 +3,8 @@
 #
 #   sbatch --array=0-3 experiments/batch_scripts/neuron_subset.sh
 #
-# Needs MODEL and FEATURE_DATASET; reads PROBE_LOCATION, AGGREGATION, BATCH_SIZE and DEVICE. Flags may follow.
+# Needs MODEL and FEATURE_DATASET; reads PROBE_LOCATION, AGGREGATION, BATCH_SIZE and DEVICE. Flags may follow:
+# --experiment_type activation_subset stores them before the activation function, as the paper's code does.
 #SBATCH --job-name=neuron_subset
 #SBATCH --output=%x-%A_%a.log
 #SBATCH --open-mode=append

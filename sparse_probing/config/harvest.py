@@ -121,10 +121,11 @@ class NeuronSubsetConfig:
     neuron_subset: tuple[str, ...] = ()
     """Neurons as LAYER,NEURON, for example 2,317 3,15."""
     neuron_subset_file: Path | None = None
-    """CSV of ranked neurons with columns `layer` and `neuron`."""
+    """CSV of ranked neurons with columns `layer` and `neuron`; activation_subset also looks for it in the folder of the
+    model below INTERPRETABLE_NEURONS_DIR."""
     auto_restrict_neuron_subset_file: bool = False
-    """Take only rows of that file with the model, data set and hook point of this harvest (activation_subset: ranked
-    before or after the activation function)."""
+    """Take only rows of that file with the model, data set and hook point of this harvest (activation_subset: with its
+    collection, as in the paper's code)."""
     skip_computing_token_summary_df: bool = False
     """Do not summarise the chosen neurons by token."""
     save_by_neuron: bool = False

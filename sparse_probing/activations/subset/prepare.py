@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, grid_rows
-from sparse_probing.activations.subset.neurons import Neuron, check_neurons, select_neurons
+from sparse_probing.activations.subset.neurons import PRE_ACTIVATIONS, Neuron, check_neurons, select_neurons
 from sparse_probing.activations.subset.subset_parts import part_file
 from sparse_probing.activations.tables.table_inputs import TableInputs, load_table_inputs
 from sparse_probing.config import HarvestConfig
@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 ALGORITHM_VERSION = 1
 """Raise when the same settings give other numbers: old parts are then not resumed."""
 PART_SEQUENCES = 256
-PRE_ACTIVATIONS, ACTIVATIONS = "mlp.hook_pre", "mlp.hook_post"
-"""The same neurons before and after the activation function."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,9 @@ def prepare_subset(config: HarvestConfig) -> PreparedSubset:
     DatasetError, ModelError, SettingsError
         As `load_table_inputs`; also when no neuron is selected, or a neuron does not exist.
     """
-    ranked_at: tuple[str, ...] = ()
-    if config.experiment_type == "activation_subset":
-        # The paper's code stores pre-activations whatever its --probe_location is; the neurons of its files are
-        # ranked at that location, after the activation function.
+    as_paper = config.experiment_type == "activation_subset"
+    if as_paper:
+        # The paper's code stores pre-activations whatever its --probe_location is.
         given = config.activations.probe_location
         if given != PRE_ACTIVATIONS:
             logger.warning(
@@ -92,17 +89,12 @@ def prepare_subset(config: HarvestConfig) -> PreparedSubset:
                 given,
             )
         config = config.with_flags(probe_location=PRE_ACTIVATIONS)
-        ranked_at = (ACTIVATIONS,)
     inputs = load_table_inputs(config)
     model = inputs.model
     neurons: dict[str, tuple[Neuron, ...]] = {}
     for hook_point, width in inputs.widths.items():
         neurons[hook_point] = select_neurons(
-            config.subset,
-            config.activations,
-            config.layers,
-            hook_point,
-            ranked_at if hook_point == PRE_ACTIVATIONS else (),
+            config.subset, config.activations, config.layers, hook_point, as_paper=as_paper
         )
         check_neurons(neurons[hook_point], model.name, model.n_layers, hook_point, width)
     rows = grid_rows(inputs.dataset, config.tokens.positions, padding=False)
