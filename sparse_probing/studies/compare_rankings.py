@@ -29,8 +29,8 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
 def fit_filtered(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Sweep over k once by each ranking of the paper's code, computed among the 512 best by mean difference only.
 
-    This is ``compare_feature_selection`` of that code. Its ``random`` is no baseline: it draws from chosen neurons. No
-    probe has more than these 512 neurons.
+    This is ``compare_feature_selection`` of that code. Its ``random`` is not a baseline: it draws from chosen
+    neurons. A probe has at most these 512 neurons.
     """
     candidates = np.sort(data.top("mean_dif", PAPER_FILTER))  # sorted: of equal scores the lower neuron comes first
     (among,) = ranked([replace(data, layer=np.asfortranarray(data.layer[:, candidates]))], PAPER_COMPARED)
