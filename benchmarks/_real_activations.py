@@ -53,7 +53,7 @@ def _read(path: Path) -> RealLayers:
     store = open_store(path)
     plan = store.plan
     layers = [store.read(layer, dtype=None, order="F").astype(np.float32) for layer in plan.layers]
-    # Every sequence of these texts is a document of its own.
+    # Every sequence of these texts is its own document.
     documents = np.unique(store.rows[0], return_inverse=True)[1]
     model = str(plan.fingerprint["model"]).rstrip("/").rsplit("/", 1)[-1]
     return RealLayers(f"{model}, {plan.fingerprint['activation_aggregation']}", layers, documents)

@@ -90,7 +90,9 @@ def compare_memory(config: GrowthConfig) -> list[dict[str, object]]:
 
 def settings(study: StudyName, **others: object) -> ProbingConfig:
     """Return the settings of a study, with one task for all features."""
-    defaults = ProbingConfig.from_flags(model=MODEL, feature_dataset=DATASET, save_features_together=True)
+    defaults = ProbingConfig.from_flags(
+        model=MODEL, feature_dataset=DATASET, save_features_together=True, regularization=1.0
+    )
     return defaults.with_flags(experiment_type=(study,), **others)
 
 

@@ -90,7 +90,7 @@ def _features(config: SweepConfig) -> list[FeatureData]:
 def contenders(features: list[FeatureData], max_k: int) -> dict[str, Sweep]:
     """Return the sweeps that are compared, by their names."""
     wide = features[0].layer.astype(np.float32, order="C")
-    ks = sparsity_levels(SearchConfig(max_k=max_k), wide.shape[1])
+    ks = sparsity_levels(SearchConfig(max_k=max_k, scaling="none", regularization=1.0), wide.shape[1])
     recipes = {name: partial(sklearn_sweep, solver, wide, ks) for name, solver in PEERS.items()}
     recipes["TransformerLens"] = partial(transformer_lens_sweep, wide, ks)
     ours: dict[str, Sweep] = {"ours": partial(our_sweep, max_k, features)}
@@ -99,7 +99,9 @@ def contenders(features: list[FeatureData], max_k: int) -> dict[str, Sweep]:
 
 def our_sweep(max_k: int, features: list[FeatureData]) -> list[Probe]:
     """Run the study as a task of stage 2 does."""
-    config = ProbingConfig.from_flags(experiment_type=("heuristic_sparsity_sweep",), max_k=max_k)
+    config = ProbingConfig.from_flags(
+        experiment_type=("heuristic_sparsity_sweep",), max_k=max_k, scaling="none", regularization=1.0
+    )
     return [Probe(probe.support, probe.coef, probe.intercept or 0.0) for probe in fit_together(config, features)]
 
 

@@ -142,7 +142,7 @@ def why_not_found(table: pd.DataFrame) -> pd.Series:
 def best_neurons(results: Results, by: tuple[str, ...] = ("feature",)) -> pd.DataFrame:
     """Return the first-ranked neuron of every feature (or of every feature and layer) of rows or a run.
 
-    Look at ``found``: where it is false, the best neuron on training rows is no evidence on test rows.
+    Look at ``found``: where it is false, the test rows do not confirm the best neuron on training rows.
     """
     return ranked_neurons(results).groupby(list(by), sort=True).head(1).reset_index(drop=True)
 

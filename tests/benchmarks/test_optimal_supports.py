@@ -13,7 +13,7 @@ def test_no_other_support_has_a_smaller_objective_and_the_limit_holds(plant: Cal
     study = {"experiment_type": ("optimal_sparse_probing",), "osp_upto_k": 3, "test_folds": 2, "layers": (0,)}
     run = run_probing(plant().with_flags(**study))
     table = compare(SupportsConfig((run.path,), ks=(1, 2, 3)))
-    assert set(table["method"]) == {"optimal", "best of 50", "mean_dif", "f_stat", "l1"}
+    assert set(table["method"]) == {"optimal", "optimal, own probe", "best of 50", "mean_dif", "f_stat", "l1"}
     assert (table.groupby(["feature", "layer", "k", "method"]).size() == 1).all()
     assert table["excess"].min() > -run.config.optimal.osp_gap
     assert table["excess"].max() > 0

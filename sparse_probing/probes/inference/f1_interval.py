@@ -71,7 +71,7 @@ def f1_interval(
         design_effect = max(1.0, between / (n * jaccard * (1 - jaccard)))
     else:
         design_effect = np.square(rows).sum() / n
-    # Wilson: the proportions that are within z of their own standard errors.
+    # Wilson: the proportions that are within z times their standard errors.
     z_squared = float(stdtrit(n_groups - 1, (1 + level) / 2)) ** 2 * design_effect / n
     centre = (jaccard + z_squared / 2) / (1 + z_squared)
     half = np.sqrt(z_squared * (jaccard * (1 - jaccard) + z_squared / 4)) / (1 + z_squared)

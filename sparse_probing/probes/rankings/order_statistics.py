@@ -1,7 +1,7 @@
 """Rankings by the order of a neuron's values, for all features of a layer from one sort of every neuron.
 
-Neither score depends on the sign of a neuron or, except between neurons of the same area, on monotone maps of it. Rows
-are visited in the order of the neuron's values, and every feature counts the rows that belong to it.
+Scores do not depend on the sign of a neuron, and on monotone maps only between neurons of the same area. Rows are
+visited in the order of the neuron's values, and every feature counts the rows that belong to it.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig
-from sparse_probing.probes.inputs.validation import Floats
+from sparse_probing.probes.inputs.validation import Floats, check_activations
 from sparse_probing.probes.l2.choose_C import (
     ALPHA_GRID,
     C_GRID,
@@ -48,11 +48,16 @@ def choose_regularization(
     lowest squared error). Where a class has too few groups for the folds, there are fewer of them; where not
     even two exist, C is 1. Neurons were ranked on all training rows, so the validation scores are a fair choice
     between values of C but too high as an estimate.
+
+    Raises
+    ------
+    ProbeError
+        When an activation of the training rows is not finite.
     """
     if config.fit.regularization is not None:
         return ChosenC([config.fit.regularization] * n_probes)
     is_regression = data.kind == "regression"
-    x, y = neurons.x_train, neurons.y_train
+    x, y = check_activations(neurons.x_train), neurons.y_train
     folds = validation_folds(
         None if is_regression else y, data.train.group, config.split.tuning_folds, config.activations.seed
     )

@@ -26,7 +26,10 @@ def config(plant):
 def test_single_neurons_give_a_table_and_a_csv(config):
     written, text = reported(config.with_flags(experiment_type=("enumerate_monosemantic",)))
     assert written == ["ranked_neurons.csv"]
-    assert [line.split()[1:6:2] for line in text.splitlines() if "L1.5" in line] == [["strong", "L1.5", "+"]]
+    (line,) = [line.split() for line in text.splitlines() if "L1.5" in line]
+    assert line[1:4:2] == ["strong", "+L1.5"]
+    weak = next(line for line in text.splitlines() if line.startswith("│ weak"))
+    assert ("none found" in weak) == ("weak: no neuron found" in text)
     assert "ranked_neurons.csv" in text
 
 
@@ -62,7 +65,7 @@ def test_filters_of_several_sizes_are_distinguished(config):
     written, text = reported(config.with_flags(experiment_type=study, layers=(1,), osp_upto_k=2))
     assert written == ["ranked_neurons.csv"]
     table = text[text.index("mean F1") :]
-    assert "best 10 by mean_dif, neurons" in table
+    assert "best 10 by auc, neurons" in table
     assert "no ranking, neurons" in table
 
 

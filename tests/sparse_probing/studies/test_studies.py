@@ -80,9 +80,6 @@ def test_no_metric_is_null_in_every_row_except_the_documented_ones(name, config)
 OF_THE_PAPER_S_CODE = (
     "enumerate_monosemantic",
     "optimal_sparse_probing",
-    "osp_tuning",
-    "osp_iterative_pruning",
-    "test_osp_heuristic_filtering",
     "heuristic_sparsity_sweep",
     "fast_heuristic_sparsity_sweep",
     "telescopic_sparsity_sweep",
@@ -310,8 +307,9 @@ def test_a_layer_with_one_neuron(name):
 def test_every_neuron_has_an_interval_and_corrected_p_values(config):
     probes = rank_and_fit(STUDIES["all_neurons"], config.with_flags(n_permutations=39), planted_data())
     assert sorted(p.support.item() for p in probes) == list(range(WIDTH))
-    f1 = [p.metrics["train_f1_score"] for p in probes]
-    assert f1 == sorted(f1, reverse=True)
+    order = [(-round(p.metrics["train_roc_auc"], 9), -p.further["train_mean_difference"]) for p in probes]
+    assert order == sorted(order)
+    assert [p.rank for p in probes] == list(range(1, WIDTH + 1))
     for probe in probes:
         low, high = probe.further["test_roc_auc_low"], probe.further["test_roc_auc_high"]
         assert low <= probe.metrics["test_roc_auc"] <= high

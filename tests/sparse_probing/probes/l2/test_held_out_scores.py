@@ -47,7 +47,7 @@ def test_nested_scores_are_those_of_exact_fits():
             np.testing.assert_allclose(scores[2, fold.test, j], expected, atol=0.02 * np.abs(expected).max())
 
 
-def test_equal_and_constant_columns_are_no_obstacle():
+def test_equal_and_constant_columns_do_not_matter():
     X, y, folds = correlated(80, 120)
     X[:, 3], X[:, 4] = X[:, 5], 7
     assert np.isfinite(dense_held_out_scores(X, y, folds, C_GRID)).all()
