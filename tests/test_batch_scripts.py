@@ -74,5 +74,10 @@ def test_the_example_of_its_header_names_it(script):
 def test_every_kind_of_harvest_has_a_script(tmp_path):
     harvests = [script for script in SCRIPTS if "get_activations.py" in script.read_text()]
     types = {settings(script, tmp_path).experiment_type for script in harvests}
-    other = settings(harvests[0], tmp_path, "--experiment_type", "all_activations").experiment_type
-    assert types | {other} == set(get_args(HarvestType))
+    by_flag = {
+        settings(
+            REPOSITORY / "experiments" / "batch_scripts" / name, tmp_path, "--experiment_type", other
+        ).experiment_type
+        for name, other in (("harvest.sh", "all_activations"), ("neuron_subset.sh", "activation_subset"))
+    }
+    assert types | by_flag == set(get_args(HarvestType))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The sparsity sweep once by each ranking of neurons.
+# The sparsity sweep once by each ranking of neurons; --experiment_type compare_feature_selection: the paper's comparison.
 #
 #   sbatch --array=0-7 experiments/batch_scripts/feature_selection.sh
 #
@@ -15,7 +15,7 @@ set -euo pipefail
 export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes rarely reach the hub: download the model beforehand
 
 python probing_experiment.py \
-    --experiment_type compare_feature_selection \
+    --experiment_type compare_rankings \
     --model "${MODEL:?set MODEL, for example pythia-70m}" \
     --feature_dataset "${FEATURE_DATASET:?set FEATURE_DATASET, the name of a feature data set}" \
     --probe_location "${PROBE_LOCATION:-mlp.hook_post}" \

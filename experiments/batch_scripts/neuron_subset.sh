@@ -3,7 +3,8 @@
 #
 #   sbatch --array=0-3 experiments/batch_scripts/neuron_subset.sh
 #
-# Needs MODEL and FEATURE_DATASET; reads PROBE_LOCATION, AGGREGATION, BATCH_SIZE and DEVICE. Flags may follow.
+# Needs MODEL and FEATURE_DATASET; reads PROBE_LOCATION, AGGREGATION, BATCH_SIZE and DEVICE. Flags may follow:
+# --experiment_type activation_subset stores them before the activation function, as the paper's code does.
 #SBATCH --job-name=neuron_subset
 #SBATCH --output=%x-%A_%a.log
 #SBATCH --open-mode=append
@@ -16,7 +17,7 @@ set -euo pipefail
 export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes often have no network: download the model beforehand
 
 python get_activations.py \
-    --experiment_type activation_subset \
+    --experiment_type neuron_subset \
     --model "${MODEL:?set MODEL, for example pythia-70m}" \
     --feature_dataset "${FEATURE_DATASET:?set FEATURE_DATASET, the name of a feature data set}" \
     --probe_location "${PROBE_LOCATION:-mlp.hook_post}" \

@@ -55,6 +55,7 @@ EXPERIMENTS: dict[HarvestType, Callable[[HarvestConfig, Show], None]] = {
     "all_activations": store_activations,
     "full_activation_histogram": count_activations,
     "activation_subset": store_neurons,
+    "neuron_subset": store_neurons,
 }
 
 

@@ -61,7 +61,10 @@ def probe(
         With arrays: rows of one group are never split between training and test rows. Default: every row is a
         group.
     **settings
-        Flags of ``probing_experiment.py`` by name, such as ``max_k=64``, ``layers=(2,)`` or ``controls=()``.
+        Flags of ``probing_experiment.py`` by name, such as ``max_k=64``, ``layers=(2,)`` or ``controls=()``, with its
+        defaults: the layer is divided by its root mean square (``scaling="rms"``), C is chosen on validation folds in
+        studies that choose it (``regularization=1`` fixes it), and neurons are ranked by ``mean_dif`` in studies
+        with a name of the paper's code and by ``auc`` in the others.
         Tasks run in this process unless ``cluster`` says otherwise.
 
     Returns

@@ -15,21 +15,23 @@ from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import Configuration, at_least_one, setting
 from sparse_probing.config.share import ShareConfig
 
-HarvestType = Literal["activation_probe_dataset", "all_activations", "full_activation_histogram", "activation_subset"]
+HarvestType = Literal[
+    "activation_probe_dataset", "all_activations", "full_activation_histogram", "activation_subset", "neuron_subset"
+]
 Precision = Literal["8", "16", "32", "bf16"]
 ModelDtype = Literal["float32", "float16", "bfloat16"]
 StoreKind = Literal["zarr", "hdf5"]
 
 STORES: tuple[HarvestType, ...] = ("activation_probe_dataset", "all_activations")
 HISTOGRAM: tuple[HarvestType, ...] = ("full_activation_histogram",)
-SUBSET: tuple[HarvestType, ...] = ("activation_subset",)
+SUBSET: tuple[HarvestType, ...] = ("activation_subset", "neuron_subset")
 
 EXPERIMENT_TYPES_OF_SETTINGS: dict[str, tuple[HarvestType, ...]] = {
     "store": STORES,
     "output_precision": STORES,
     "activations_dir": STORES,
     "probe_next_token_feature": ("activation_probe_dataset",),
-    "positions": ("all_activations", "activation_subset"),
+    "positions": ("all_activations", *SUBSET),
     "flatten_and_ignore_padding": ("all_activations",),
     **dict.fromkeys(("top_k", "n_bin", "hist_min", "hist_max", "histogram_by_class"), HISTOGRAM),
     **dict.fromkeys(("neuron_subset", "neuron_subset_file", "auto_restrict_neuron_subset_file"), SUBSET),
@@ -80,8 +82,8 @@ class TokensConfig:
     """Which tokens are stored, in experiment types that do not follow the features."""
 
     positions: tuple[int, ...] = ()
-    """Positions to store (all_activations, activation_subset); none given: all. Negative ones count from the end of the
-    context."""
+    """Positions to store (all_activations, activation_subset, neuron_subset); none given: all. Negative ones count from
+    the end of the context."""
     flatten_and_ignore_padding: bool = False
     """Store no rows of padding (all_activations), instead of one row per sequence and position."""
 
@@ -95,10 +97,11 @@ class HistogramConfig:
     n_bin: int = 100
     """Bins of a histogram, besides those for values below and above it."""
     hist_min: float | None = None
-    """Lower edge of the first bin of every neuron (Gurnee et al. take -1). Default: below the activations of the
-    neuron on a sample of sequences."""
+    """Lower edge of the first bin of every neuron (the paper's command takes -10). Default: below the
+    activations of the neuron on a sample of sequences."""
     hist_max: float | None = None
-    """Upper edge of the last bin of every neuron (Gurnee et al. take 8). Default: above those of the sample."""
+    """Upper edge of the last bin of every neuron (the paper's command takes 10). Default: above those of the
+    sample."""
     histogram_by_class: bool = False
     """Also count the probed tokens of every feature by their label."""
 
@@ -113,14 +116,16 @@ class HistogramConfig:
 
 @dataclass(frozen=True)
 class NeuronSubsetConfig:
-    """Chosen neurons (activation_subset)."""
+    """Chosen neurons (activation_subset, neuron_subset)."""
 
     neuron_subset: tuple[str, ...] = ()
     """Neurons as LAYER,NEURON, for example 2,317 3,15."""
     neuron_subset_file: Path | None = None
-    """CSV of ranked neurons with columns `layer` and `neuron`."""
+    """CSV of ranked neurons with columns `layer` and `neuron`; activation_subset also looks for it in the folder of the
+    model below INTERPRETABLE_NEURONS_DIR."""
     auto_restrict_neuron_subset_file: bool = False
-    """Take only rows of that file with the model, data set and hook point of this harvest."""
+    """Take only rows of that file with the model, data set and hook point of this harvest (activation_subset: with its
+    collection, as in the paper's code)."""
     skip_computing_token_summary_df: bool = False
     """Do not summarise the chosen neurons by token."""
     save_by_neuron: bool = False
@@ -139,7 +144,8 @@ class HarvestConfig(Configuration):
     experiment_name: str = "harvest"
     """Free name, recorded beside the results."""
     experiment_type: HarvestType = "activation_probe_dataset"
-    """What is stored: rows of the features; all tokens; statistics of every neuron; chosen neurons."""
+    """What is stored: rows of the features; all tokens; statistics of every neuron; chosen neurons, before the
+    activation function as in the paper's code (activation_subset) or at --probe_location (neuron_subset)."""
     layers: tuple[int, ...] = ()
     """Layers to harvest; none given: all."""
     further_locations: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ StudyName = Literal[
     "rotation_baseline_dxd",
     "iterative_pruning_rotation_baseline_dxd",
     "compare_feature_selection",
+    "compare_rankings",
     "multinomial_sweep",
     "dense_regression_probe",
     "heuristic_sparse_regression_sweep",

@@ -64,6 +64,9 @@ STUDIES: dict[StudyName, Study] = {
     "l1_path": Study(l1_path.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
     "iterative_pruning": Study(pruning.fit, controls=WITHOUT_RANDOM_NEURONS),
     "compare_feature_selection": Study(
+        compare_rankings.fit_filtered, rankings=(PAPER,), controls=WITHOUT_RANDOM_NEURONS, tunes=True
+    ),
+    "compare_rankings": Study(
         compare_rankings.fit, rankings=compare_rankings.COMPARED, controls=WITHOUT_RANDOM_NEURONS, tunes=True
     ),
     "multinomial_sweep": Study(multinomial.fit, kind="multiclass", tunes=True),

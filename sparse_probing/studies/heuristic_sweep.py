@@ -8,7 +8,7 @@ from dataclasses import replace
 from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig
-from sparse_probing.probes.inputs.validation import Floats
+from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.l2.held_out_scores import nested_held_out_scores
 from sparse_probing.probes.l2.logistic import LogisticFit, fit_nested_top_k, nested_scores
 from sparse_probing.probes.splits.grouped_split import Split
@@ -22,8 +22,23 @@ from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 def fit(config: ProbingConfig, data: FeatureData, ranking: str = "") -> list[FittedProbe]:
     """Fit the first k neurons of a ranking together, for every k; by default the ranking of the configuration."""
     ranking = ranking or config.search.heuristic_feature_selection_method
-    ks = sparsity_levels(config.search, data.width)
-    neurons = data.select(data.top(ranking, ks[-1]))
+    return fit_ordered(config, data, data.top(ranking, data.width), ranking)
+
+
+def fit_ordered(config: ProbingConfig, data: FeatureData, order: Integers, ranking: str) -> list[FittedProbe]:
+    """Fit the first k of these neurons together, for every k.
+
+    Parameters
+    ----------
+    config : ProbingConfig
+    data : FeatureData
+    order : (p,) int
+        Neurons of the layer, best first.
+    ranking : str
+        What ordered them.
+    """
+    ks = sparsity_levels(config.search, len(order))
+    neurons = data.select(order[: ks[-1]])
 
     def held_out(x: NDArray, y: Floats, folds: Sequence[Split], Cs: Sequence[float]) -> Floats:
         return nested_held_out_scores(x, y, ks, folds, Cs)

@@ -1,4 +1,4 @@
-"""Experiment type `activation_subset`: chosen neurons at every token of a data set."""
+"""Experiment types `activation_subset` and `neuron_subset`: chosen neurons at every token of a data set."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ def activation_subset(config: HarvestConfig) -> Path:
     Parameters
     ----------
     config : HarvestConfig
-        ``neuron_subset``, ``neuron_subset_file`` and ``positions`` decide what is stored;
-        ``save_by_neuron`` and ``skip_computing_token_summary_df`` which further tables are made from it.
+        Of experiment type ``activation_subset``, which reads pre-activations (`mlp.hook_pre`), or ``neuron_subset``,
+        which reads ``probe_location``. ``neuron_subset``, ``neuron_subset_file`` and ``positions`` decide what is
+        stored; ``save_by_neuron`` and ``skip_computing_token_summary_df`` which further tables are made from it.
 
     Returns
     -------
     Path
-        Folder of ``config.activations.probe_location``; the folders of further locations are beside it. It
-        holds ``parts/`` (together one table, ``pandas.read_parquet(folder / "parts")``), ``token_summary.parquet``,
-        ``by_neuron/`` and, written last, ``description.json``.
+        Folder of the hook point; the folders of further locations are beside it. It holds ``parts/`` (together one
+        table, ``pandas.read_parquet(folder / "parts")``), ``token_summary.parquet``, ``by_neuron/`` and, written last,
+        ``description.json``.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def activation_subset(config: HarvestConfig) -> Path:
     prepared = prepare_subset(config)
     logger.info(summary(prepared))
     run_subset(prepared)
-    return prepared.inputs.folder(config.activations.probe_location)
+    return prepared.inputs.folder(prepared.inputs.config.activations.probe_location)
 
 
 def summary(prepared: PreparedSubset) -> str:

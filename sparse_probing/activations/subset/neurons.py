@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import ModelError, SettingsError
 from probing_datasets.model_names import model_slug
 from sparse_probing.config import ActivationsConfig, NeuronSubsetConfig
 from sparse_probing.config.result_folders import dataset_name
 
 SHOWN = 5
+PRE_ACTIVATIONS = "mlp.hook_pre"
+NEURONS_OF_MLP = (PRE_ACTIVATIONS, "mlp.hook_post")
+"""The same neurons before and after the activation function."""
 
 
 class Neuron(NamedTuple):
@@ -27,7 +31,12 @@ class Neuron(NamedTuple):
 
 
 def select_neurons(
-    subset: NeuronSubsetConfig, activations: ActivationsConfig, layers: Sequence[int], hook_point: str
+    subset: NeuronSubsetConfig,
+    activations: ActivationsConfig,
+    layers: Sequence[int],
+    hook_point: str,
+    *,
+    as_paper: bool = False,
 ) -> tuple[Neuron, ...]:
     """Return the neurons that the settings select at a hook point, in order, each once.
 
@@ -40,6 +49,10 @@ def select_neurons(
     layers : sequence of int
         The layers of the neurons; none given: all.
     hook_point : str
+    as_paper : bool
+        Read the file as the paper's code does: a name that is not a file here is one in the folder of the model below
+        INTERPRETABLE_NEURONS_DIR, and a restriction is to the collection. Where the file names models and hook
+        points, rows of other models and of other places than the neurons of the MLP are left out all the same.
 
     Raises
     ------
@@ -49,8 +62,12 @@ def select_neurons(
     """
     neurons = {parse_neuron(text) for text in subset.neuron_subset}
     if subset.neuron_subset_file is not None:
+        path = subset.neuron_subset_file
+        if as_paper and not path.exists():
+            of_model = read_settings().interpretable_neurons_dir / model_slug(activations.model) / path
+            path = of_model if of_model.exists() else path
         restriction = activations if subset.auto_restrict_neuron_subset_file else None
-        neurons |= set(_read_neurons(subset.neuron_subset_file, restriction, hook_point))
+        neurons |= set(_read_neurons(path, restriction, hook_point, as_paper))
     selected = tuple(sorted(n for n in neurons if not layers or n.layer in layers))
     if not selected:
         raise SettingsError(
@@ -85,9 +102,12 @@ def check_neurons(neurons: Iterable[Neuron], model: str, n_layers: int, hook_poi
         )
 
 
-def _read_neurons(path: Path, restriction: ActivationsConfig | None, hook_point: str) -> Iterable[Neuron]:
+def _read_neurons(
+    path: Path, restriction: ActivationsConfig | None, hook_point: str, as_paper: bool
+) -> Iterable[Neuron]:
     """Return the neurons of a file; with a restriction, of the rows with its model and data set and the hook point."""
-    columns = ["layer", "neuron", *(["model", "dataset", "hook_loc"] if restriction else [])]
+    restricted = ["dataset"] if as_paper else ["model", "dataset", "hook_loc"]
+    columns = ["layer", "neuron", *(restricted if restriction else [])]
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:  # a malformed or empty file raises subclasses of ValueError
@@ -96,9 +116,15 @@ def _read_neurons(path: Path, restriction: ActivationsConfig | None, hook_point:
     if missing:
         raise SettingsError(f"--neuron_subset_file {path} has no columns {', '.join(missing)}; see SCHEMA.md.")
     if restriction:
-        same_model = table["model"].astype(str).map(model_slug) == model_slug(restriction.model)
-        same_dataset = table["dataset"] == dataset_name(restriction)
-        table = table[same_model & same_dataset & (table["hook_loc"] == hook_point)]
+        dataset, name = table["dataset"].astype(str), dataset_name(restriction)
+        if as_paper:
+            dataset, name = dataset.str.partition(".")[0], name.partition(".")[0]
+        matches = dataset == name
+        if "model" in table.columns:
+            matches &= table["model"].astype(str).map(model_slug) == model_slug(restriction.model)
+        if "hook_loc" in table.columns:
+            matches &= table["hook_loc"].isin(NEURONS_OF_MLP if as_paper else (hook_point,))
+        table = table[matches]
     numbers = table[["layer", "neuron"]].apply(pd.to_numeric, errors="coerce")
     invalid = table[numbers.isna().any(axis=1) | (numbers < 0).any(axis=1) | (numbers % 1 != 0).any(axis=1)]
     if len(invalid):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, grid_rows
-from sparse_probing.activations.subset.neurons import Neuron, check_neurons, select_neurons
+from sparse_probing.activations.subset.neurons import PRE_ACTIVATIONS, Neuron, check_neurons, select_neurons
 from sparse_probing.activations.subset.subset_parts import part_file
 from sparse_probing.activations.tables.table_inputs import TableInputs, load_table_inputs
 from sparse_probing.config import HarvestConfig
+
+logger = logging.getLogger(__name__)
 
 ALGORITHM_VERSION = 1
 """Raise when the same settings give other numbers: old parts are then not resumed."""
@@ -74,11 +77,25 @@ def prepare_subset(config: HarvestConfig) -> PreparedSubset:
     DatasetError, ModelError, SettingsError
         As `load_table_inputs`; also when no neuron is selected, or a neuron does not exist.
     """
+    as_paper = config.experiment_type == "activation_subset"
+    if as_paper:
+        # The paper's code stores pre-activations whatever its --probe_location is.
+        given = config.activations.probe_location
+        if given != PRE_ACTIVATIONS:
+            logger.warning(
+                "Note: activation_subset stores pre-activations (%s), as in the paper's code, not --probe_location %s. "
+                "--experiment_type neuron_subset stores those.",
+                PRE_ACTIVATIONS,
+                given,
+            )
+        config = config.with_flags(probe_location=PRE_ACTIVATIONS)
     inputs = load_table_inputs(config)
     model = inputs.model
     neurons: dict[str, tuple[Neuron, ...]] = {}
     for hook_point, width in inputs.widths.items():
-        neurons[hook_point] = select_neurons(config.subset, config.activations, config.layers, hook_point)
+        neurons[hook_point] = select_neurons(
+            config.subset, config.activations, config.layers, hook_point, as_paper=as_paper
+        )
         check_neurons(neurons[hook_point], model.name, model.n_layers, hook_point, width)
     rows = grid_rows(inputs.dataset, config.tokens.positions, padding=False)
     return PreparedSubset(inputs, rows, neurons)

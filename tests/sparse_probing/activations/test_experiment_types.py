@@ -9,6 +9,8 @@ from sparse_probing.config import HarvestConfig, HarvestType
 from sparse_probing.config.result_folders import tables_folder
 from tests.builders.harvests import HOOK
 
+SUBSET = ("activation_subset", "neuron_subset")
+
 
 @pytest.fixture
 def run(tiny_harvest):
@@ -16,7 +18,7 @@ def run(tiny_harvest):
 
     def run_type(experiment_type, **change):
         shown = []
-        neurons = ("1,2",) if experiment_type == "activation_subset" else ()
+        neurons = ("1,2",) if experiment_type in SUBSET else ()
         config = tiny_harvest.with_flags(experiment_type=experiment_type, neuron_subset=neurons, **change)
         EXPERIMENTS[experiment_type](config, shown.append)
         return config, shown
@@ -27,7 +29,8 @@ def run(tiny_harvest):
 def place(config: HarvestConfig):
     if config.experiment_type in ("activation_probe_dataset", "all_activations"):
         return config.store_folder()
-    return tables_folder(config.activations, config.experiment_type, HOOK)
+    hook_point = "mlp.hook_pre" if config.experiment_type == "activation_subset" else HOOK
+    return tables_folder(config.activations, config.experiment_type, hook_point)
 
 
 def test_every_type_has_an_entry():
@@ -49,7 +52,7 @@ def test_a_dry_run_writes_nothing(run, experiment_type):
     assert not config.activations.results_dir.exists()
 
 
-@pytest.mark.parametrize("experiment_type", ["full_activation_histogram", "activation_subset"])
+@pytest.mark.parametrize("experiment_type", ["full_activation_histogram", *SUBSET])
 def test_a_rank_reports_that_others_are_not_done(run, experiment_type):
     _, shown = run(experiment_type, rank=1, world_size=2)
     assert shown[-1].startswith("process 1 of 2 has done its share")

@@ -18,7 +18,7 @@ def test_stores_and_tables_record_one_fingerprint(tiny_harvest):
     activations, forward_pass = tiny_harvest.activations, tiny_harvest.forward_pass
     dataset, model = load_inputs(activations, forward_pass, weights=False)
     common = fingerprint(activations, forward_pass, dataset, model)
-    tables = load_table_inputs(tiny_harvest.with_flags(experiment_type="activation_subset", dry_run=True))
+    tables = load_table_inputs(tiny_harvest.with_flags(experiment_type="neuron_subset", dry_run=True))
     assert tables.fingerprint(HOOK) == common | {"hook_point": HOOK, "layers": [0, 1]}
     store = prepare_harvest(tiny_harvest, weights=False).plan.fingerprint
     assert common.pop("quantization") is None  # a store records it only where it is set

@@ -85,14 +85,20 @@ def test_values_outside_their_range_are_refused(kind, setting, message):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"positions": (1,)}, "--positions is for --experiment_type all_activations or activation_subset"),
+        (
+            {"positions": (1,)},
+            "--positions is for --experiment_type all_activations or activation_subset or neuron_subset",
+        ),
         ({"flatten_and_ignore_padding": True}, "is for --experiment_type all_activations"),
         ({"probe_next_token_feature": True, "experiment_type": "all_activations"}, "activation_probe_dataset"),
         (
             {"positions": (1,), "experiment_type": "all_activations", "activation_aggregation": "mean"},
             "need --activation_aggregation none",
         ),
-        ({"neuron_subset": ("1,2",)}, r"--neuron_subset is for --experiment_type activation_subset, not for activ"),
+        (
+            {"neuron_subset": ("1,2",)},
+            r"--neuron_subset is for --experiment_type activation_subset or neuron_subset, not for activ",
+        ),
         ({"neuron_subset_file": Path("a.csv")}, "--neuron_subset_file is for .* activation_subset"),
         ({"save_by_neuron": True}, "--save_by_neuron is for .* activation_subset"),
         ({"skip_computing_token_summary_df": True}, "--skip_computing_token_summary_df is for"),

@@ -31,6 +31,7 @@ L2 = [  # their probes are L2-regularised logistic fits, which scikit-learn has 
     "fast_heuristic_sparsity_sweep",
     "iterative_pruning",
     "compare_feature_selection",
+    "compare_rankings",
 ]
 
 

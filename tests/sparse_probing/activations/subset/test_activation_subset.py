@@ -35,7 +35,7 @@ def config(tiny_harvest, models_loaded_once, monkeypatch):
     """Parts of 100 of the 270 sequences."""
     monkeypatch.setattr(prepare, "PART_SEQUENCES", 100)
     return tiny_harvest.with_flags(
-        experiment_type="activation_subset", neuron_subset=NEURONS, n_threads=1, save_by_neuron=True
+        experiment_type="neuron_subset", neuron_subset=NEURONS, n_threads=1, save_by_neuron=True
     )
 
 
@@ -127,6 +127,40 @@ def test_further_locations_have_their_own_folders(config):
     )
 
 
+@pytest.mark.parametrize("location", ["mlp.hook_post", "mlp.hook_pre", "hook_resid_post"])
+def test_the_papers_name_stores_pre_activations_whatever_the_probe_location(config, location, caplog):
+    papers = config.with_flags(experiment_type="activation_subset", probe_location=location)
+    folder = activation_subset(papers)
+    assert (folder.parents[2].name, folder.name) == ("activation_subset", "mlp.hook_pre")
+    stored, after = read(folder), read(activation_subset(config))
+    np.testing.assert_allclose(
+        torch.nn.functional.gelu(torch.tensor(stored[NAMES].to_numpy())), after[NAMES], atol=1e-6
+    )
+    assert np.abs(stored[NAMES] - after[NAMES]).to_numpy().max() > 0.1  # a control
+    notes = [r.getMessage() for r in caplog.records if r.name == prepare.__name__]
+    expected = f"stores pre-activations (mlp.hook_pre), as in the paper's code, not --probe_location {location}. "
+    assert [expected in note and "neuron_subset" in note for note in notes] == [True] * (location != "mlp.hook_pre")
+    description = json.loads((folder / "description.json").read_text())
+    assert description["plan"]["hook_point"] == "mlp.hook_pre"
+    assert description["config"]["probe_location"] == "mlp.hook_pre"
+    assert " tokens, neurons mlp.hook_pre 3, 3 parts, in " in summary(prepare_subset(papers))
+
+
+def test_a_restricted_file_of_neurons_ranked_after_the_activation_function_names_them_before_it_too(config, tmp_path):
+    name = config.activations.model
+    rows = [
+        (name, "natural_lang_id.tiny.64.-1", hook, 1, i) for i, hook in enumerate(["mlp.hook_post", "hook_mlp_out"])
+    ]
+    pd.DataFrame(rows, columns=["model", "dataset", "hook_loc", "layer", "neuron"]).to_csv(tmp_path / "a.csv")
+    of_file = {"neuron_subset": (), "neuron_subset_file": tmp_path / "a.csv", "auto_restrict_neuron_subset_file": True}
+    papers = config.with_flags(experiment_type="activation_subset", **of_file)
+    assert {hook: list(map(str, n)) for hook, n in prepare_subset(papers).neurons.items()} == {
+        "mlp.hook_pre": ["L1.N0"]
+    }
+    with pytest.raises(SettingsError, match=r"No neuron of mlp.hook_pre is selected"):
+        prepare_subset(config.with_flags(probe_location="mlp.hook_pre", **of_file))
+
+
 def test_running_again_does_nothing(config, monkeypatch):
     folder = activation_subset(config)
     before = modification_times(folder)
@@ -193,7 +227,7 @@ from sparse_probing.config import HarvestConfig
 prepare.PART_SEQUENCES = 10
 model, root, results = sys.argv[1:]
 activation_subset(HarvestConfig.from_flags(
-    experiment_type="activation_subset", model=model, feature_dataset="natural_lang_id.tiny.64.-1", n_threads=1,
+    experiment_type="neuron_subset", model=model, feature_dataset="natural_lang_id.tiny.64.-1", n_threads=1,
     feature_dataset_dir=Path(root), results_dir=Path(results), neuron_subset=("1,47", "0,3", "1,0"), batch_size=1,
 ))
 """

@@ -1,6 +1,7 @@
 """Selecting neurons by name and from a file of ranked neurons."""
 
 import functools
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from probing_datasets.foundation.errors import ModelError, SettingsError
 from sparse_probing.activations.subset.neurons import Neuron, check_neurons, parse_neuron, select_neurons
 from sparse_probing.config import HarvestConfig
 
-SUBSET = functools.partial(HarvestConfig.from_flags, experiment_type="activation_subset")
+SUBSET = functools.partial(HarvestConfig.from_flags, experiment_type="neuron_subset")
 HOOK = "mlp.hook_post"
 
 
@@ -52,6 +53,28 @@ def test_a_file_can_be_restricted_to_the_model_and_data_of_the_harvest(ranked):
     assert names(config, "hook_mlp_out") == ["L3.N1"]
     with pytest.raises(SettingsError, match=r"No neuron of mlp.hook_post is selected.*remove neurons"):
         names(config.with_flags(model="pythia-70m"))
+
+
+def test_the_papers_restriction_is_to_the_collection(ranked, tmp_path, monkeypatch):
+    def found(**flags):
+        config = SUBSET(neuron_subset_file=ranked, auto_restrict_neuron_subset_file=True).with_flags(**flags)
+        neurons = select_neurons(config.subset, config.activations, (), "mlp.hook_pre", as_paper=True)
+        return [str(neuron) for neuron in neurons]
+
+    # Ranked after the activation function, with any number of tokens; hook_mlp_out and gpt2 have other neurons.
+    assert found() == found(feature_dataset="natural_lang_id.demo.64.100") == ["L0.N30", "L2.N12"]
+    assert found(feature_dataset="other.demo.64.-1") == ["L1.N2"]
+    # The paper's files have these columns only, and are named below a folder of the model.
+    folder = tmp_path / "published" / "demo"
+    folder.mkdir(parents=True)
+    pd.read_csv(ranked)[["dataset", "layer", "neuron"]].to_csv(folder / "top.csv", index=False)
+    monkeypatch.setenv("INTERPRETABLE_NEURONS_DIR", str(folder.parent))
+    assert found(neuron_subset_file=Path("top.csv")) == ["L0.N30", "L1.N1", "L2.N12", "L3.N1"]
+    with pytest.raises(SettingsError, match="--neuron_subset_file none.csv cannot be read"):
+        found(neuron_subset_file=Path("none.csv"))
+    strict = SUBSET(neuron_subset_file=Path("top.csv"))
+    with pytest.raises(SettingsError, match="--neuron_subset_file top.csv cannot be read"):
+        selected(strict)
 
 
 @pytest.mark.parametrize("text", ["2", "2,3,4", "2,x", "-1,3", "2.5,3", ""])

@@ -8,7 +8,7 @@ from sparse_probing.activations.tables.table_inputs import load_table_inputs
 
 @pytest.fixture
 def config(tiny_harvest):
-    return tiny_harvest.with_flags(experiment_type="activation_subset")
+    return tiny_harvest.with_flags(experiment_type="neuron_subset")
 
 
 def test_layers_widths_and_folders(config):
@@ -16,7 +16,7 @@ def test_layers_widths_and_folders(config):
     assert inputs.layers == (1,)
     assert inputs.widths == {"mlp.hook_post": 48, "hook_resid_post": 16}
     expected = (
-        config.activations.results_dir / "activation_subset" / "tiny" / "natural_lang_id.tiny.64.-1" / "hook_resid_post"
+        config.activations.results_dir / "neuron_subset" / "tiny" / "natural_lang_id.tiny.64.-1" / "hook_resid_post"
     )
     assert inputs.folder("hook_resid_post") == expected
 
@@ -28,7 +28,7 @@ def test_the_fingerprint_tells_weights_and_data_apart(config):
 
 
 def test_pooled_rows_and_missing_layers_are_refused(config):
-    with pytest.raises(SettingsError, match="activation_subset needs single tokens"):
+    with pytest.raises(SettingsError, match="neuron_subset needs single tokens"):
         load_table_inputs(config.with_flags(activation_aggregation="mean"))
     with pytest.raises(ModelError, match="there is no layer 9"):
         load_table_inputs(config.with_flags(layers=(9,)))
