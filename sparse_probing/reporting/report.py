@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sparse_probing.neurons.ranked_neurons import best_neurons, f1_by_layer, why_not_found, write_ranked_neurons
+from sparse_probing.probes.inference.below_chance import below_chance_warning
 from sparse_probing.reporting.figures.f1_over_k import f1_over_k
 from sparse_probing.reporting.figures.save_figure import save_figure
 from sparse_probing.runs.load_results import rows_of
@@ -56,6 +57,8 @@ def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = 
         for remark in neuron_remarks(neurons):
             console.print(remark, markup=False, highlight=False)
         console.print(score_table(f1_by_layer(rows), "The same for each layer: F1 on held-out groups"))
+    if warning := below_chance_warning(rows):
+        console.print(warning, markup=False, highlight=False)
     for study, probes in shown_probes(rows).groupby("study", sort=False):
         for table in study_tables(probes, str(study)):
             console.print(table)

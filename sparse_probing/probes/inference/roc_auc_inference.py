@@ -73,12 +73,14 @@ def roc_inference(
     The interval contains the areas that a test does not reject
     (:func:`sparse_probing.probes.inference.score_interval.score_interval`). The design effect of groups is that
     of the ranks of rows *within their class*, which is known at an area of 1 too and does not
-    change when one class is shifted. The model of the variance assumes that both classes vary equally. Where they do
-    not, the observed variance with equal medians is larger than the modelled one; their ratio (of
-    independent rows: less ``CAUTION`` of its standard errors) then replaces the design effect. The reference is a t distribution with one degree of freedom less than there
+    change when one class is shifted. The reference is a t distribution with one degree of freedom less than there
     are groups of the rarer class.
 
-    One sort per column gives for every row how many rows of each class it beats, where ties count half.
+    The model of the variance assumes that both classes vary equally. Where they do not, the observed variance with
+    equal medians is larger than the modelled one, and their ratio replaces the design effect (of independent rows: the
+    ratio less ``CAUTION`` of its standard errors).
+
+    Two sorts per column give for every row how many rows of each class it beats, where ties count half.
 
     References
     ----------
