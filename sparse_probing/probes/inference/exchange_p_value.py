@@ -82,7 +82,7 @@ def smallest_p_value(positive: Booleans, codes: Integers) -> float:
 
 def _drawn_groups(sums: Floats, drawn: Booleans) -> Floats:
     """Return p-values (b,) of the total of K drawn groups, of which ``sums`` (b, G) are the rank sums; all add to 0."""
-    n_groups, k = len(drawn), np.count_nonzero(drawn)
+    n_groups, k = len(drawn), int(np.count_nonzero(drawn))
     total = sums[:, drawn].sum(axis=1)
     if comb(n_groups, k) <= MOST_ASSIGNMENTS:
         ways = np.array(list(combinations(range(n_groups), k)))
@@ -112,7 +112,7 @@ def _upper_tail(sums: Floats, drawn: Booleans, deviation: Floats) -> Floats:
     sample independently with probability expit(alpha + t a), given that k of them do. The two parameters solve
     E[count] = k and E[sum] = s: the minimum of a convex function, found by Newton's method.
     """
-    n_groups, k = len(drawn), np.count_nonzero(drawn)
+    n_groups, k = len(drawn), int(np.count_nonzero(drawn))
     # The next smaller sum, by the exchange of one unit: its distance matters where ties leave few sums.
     # (Drawn units come first among equal ones, so that a unit is only exchanged for a smaller one.)
     drawn_first = np.argsort(~drawn, kind="stable")

@@ -110,7 +110,7 @@ def roc_inference(
 
     fewest = min(len(np.unique(codes[rows])) for rows in (positive, ~positive))
     quantile = float(stdtrit(fewest - 1, (1 + level) / 2))
-    n_positive = np.count_nonzero(positive)
+    n_positive = int(np.count_nonzero(positive))
     caution = CAUTION if codes.max() + 1 == n else 0
     design_effect = np.maximum(design_effect, spread * (1 - caution / np.sqrt(fewest)))
     low, high = score_interval(area, design_effect, n_positive, n - n_positive, quantile)
@@ -138,7 +138,7 @@ def _estimate(positive: Booleans, scores: Floats, codes: Integers, group_means: 
 
     Area, standard error, design effect, ratio of the observed to the modelled variance, and p-value.
     """
-    n, n_positive = len(positive), np.count_nonzero(positive)
+    n, n_positive = len(positive), int(np.count_nonzero(positive))
     n_negative = n - n_positive
     positives_below, negatives_below = _rows_below(positive, scores)
     area, variance = _area_and_variance(positive, positives_below, negatives_below, group_means)
@@ -174,7 +174,7 @@ def _area_and_variance(
     positive: Booleans, positives_below: Floats, negatives_below: Floats, group_means: tuple[csr_array, csr_array]
 ) -> tuple[Floats, Floats]:
     """Return the areas (b,) and their variances (Obuchowski) from how many rows of each class a row beats (b, n)."""
-    n_positive = np.count_nonzero(positive)
+    n_positive = int(np.count_nonzero(positive))
     n_negative = len(positive) - n_positive
     placements = np.where(positive, negatives_below / n_negative, 1 - positives_below / n_positive)
     area = placements[:, positive].mean(axis=1)
