@@ -26,6 +26,13 @@ class RealLayers:
     documents: np.ndarray
     """(n,) increasing codes from 0."""
 
+    def thinned(self, rows_per_document: int) -> RealLayers:
+        """Return the layers with at most so many rows of a document, evenly spaced."""
+        rows_of = np.split(np.arange(len(self.documents)), np.flatnonzero(np.diff(self.documents)) + 1)
+        thinned = [rows[:: -(-len(rows) // rows_per_document)] for rows in rows_of]
+        rows = np.concatenate(thinned)
+        return RealLayers(self.name, [layer[rows] for layer in self.layers], self.documents[rows])
+
 
 def real_layers(stores: Sequence[Path]) -> list[RealLayers]:
     """Read these stores; without any, harvest the demo model's mean and token activations into a temporary folder."""

@@ -159,7 +159,7 @@ class StatisticsConfig:
     n_permutations: int = 999
     """Permutations of the maximum-statistic test for the best of all neurons (all_neurons); 0: no test."""
     confidence: float = 0.95
-    """Level of the confidence intervals of held-out scores (all_neurons, optimal probes)."""
+    """Level of the confidence intervals of held-out scores: ROC-AUC of binary probes, F1 of optimal ones."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""

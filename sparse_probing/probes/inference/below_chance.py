@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sparse_probing.probes.inference.corrected_p_values import corrected_p_values
 from sparse_probing.probes.inputs.validation import Booleans
 
 SENTENCE = (
@@ -35,9 +36,15 @@ def below_chance(high: NDArray, p_value_corrected: NDArray | None = None, level:
 
 
 def below_chance_warning(rows: pd.DataFrame) -> str | None:
-    """Return a warning for result rows, None where no probe outside the controls is significantly below chance."""
+    """Return a warning for result rows, None where no probe outside the controls is significantly below chance.
+
+    P-values that are not corrected yet are corrected over these rows: of many probes, some are below 1/2 by chance.
+    """
     plain = rows[rows["control"] == ""]
-    bad = plain[below_chance(plain["test_roc_auc_high"].to_numpy(), plain["p_value_corrected"].to_numpy())]
+    corrected = plain["p_value_corrected"].to_numpy(np.float64)
+    single = corrected_p_values(np.where(np.isnan(corrected), plain["p_value"].to_numpy(np.float64), np.nan))
+    corrected = np.where(np.isnan(corrected), single, corrected)
+    bad = plain[below_chance(plain["test_roc_auc_high"].to_numpy(), corrected)]
     if bad.empty:
         return None
     worst = bad.loc[bad["test_roc_auc"].idxmin()]

@@ -51,10 +51,13 @@ def exchanged_labels(
     within = np.arange(len(group)) - start[group]
 
     values, codes = np.unique(pattern, return_inverse=True)
-    counts = np.zeros((len(length), len(values)), dtype=np.int64)
-    np.add.at(counts, (group, codes), 1)
+    # The most frequent label of every group: the last of its pairs of group and label, sorted by their number.
+    pairs, counts = np.unique(group * len(values) + codes, return_counts=True)
+    frequent = np.empty(len(length), dtype=np.int64)
+    by_count = pairs[::-1][np.argsort(counts[::-1], kind="stable")]  # of equally frequent ones the smallest counts
+    frequent[by_count // len(values)] = by_count % len(values)
     previous = codes[start[group] + (within - 1) % length[group]]
-    begins = np.flatnonzero((codes != previous) | (codes == counts.argmax(axis=1)[group]))
+    begins = np.flatnonzero((codes != previous) | (codes == frequent[group]))
     n_begins = np.bincount(group[begins], minlength=len(length))
     first_begin = np.cumsum(n_begins) - n_begins
 

@@ -11,9 +11,14 @@ from scipy.special import stdtrit
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inference.exchange_p_value import exchange_p_values
-from sparse_probing.probes.inference.score_interval import score_interval
+from sparse_probing.probes.inference.score_interval import area_variance, score_interval
 from sparse_probing.probes.inputs.blocks import column_blocks
 from sparse_probing.probes.inputs.validation import Booleans, Floats, Integers, check_rows
+
+CAUTION = 2.0
+"""Standard errors by which the ratio of two variances must exceed 1 before intervals of independent rows are wider.
+Otherwise their ends are functions of the area only; those of groups of rows depend on estimated variances in any case.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,11 @@ def roc_inference(
     change when one class is shifted. The reference is a t distribution with one degree of freedom less than there
     are groups of the rarer class.
 
-    One sort per column gives for every row how many rows of each class it beats, where ties count half.
+    The model of the variance assumes that both classes vary equally. Where they do not, the observed variance with
+    equal medians is larger than the modelled one, and their ratio replaces the design effect (of independent rows: the
+    ratio less ``CAUTION`` of its standard errors).
+
+    Two sorts per column give for every row how many rows of each class it beats, where ties count half.
 
     References
     ----------
@@ -96,12 +105,14 @@ def roc_inference(
     codes = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     group_means = _group_means(positive, codes)
     blocks = [_estimate(positive, block, codes, group_means) for _, block in column_blocks(scores)]
-    area, error, design_effect, p_value = np.concatenate(blocks, axis=1)
+    area, error, design_effect, spread, p_value = np.concatenate(blocks, axis=1)
     p_value = np.where(area == 0.5, 1.0, p_value)
 
     fewest = min(len(np.unique(codes[rows])) for rows in (positive, ~positive))
     quantile = float(stdtrit(fewest - 1, (1 + level) / 2))
-    n_positive = np.count_nonzero(positive)
+    n_positive = int(np.count_nonzero(positive))
+    caution = CAUTION if codes.max() + 1 == n else 0
+    design_effect = np.maximum(design_effect, spread * (1 - caution / np.sqrt(fewest)))
     low, high = score_interval(area, design_effect, n_positive, n - n_positive, quantile)
     # The two tests of 1/2 agree except close to the level; there the p-value decides.
     rejected = p_value < 1 - level
@@ -123,13 +134,19 @@ def _group_means(positive: Booleans, codes: Integers) -> tuple[csr_array, csr_ar
 
 
 def _estimate(positive: Booleans, scores: Floats, codes: Integers, group_means: tuple[csr_array, csr_array]) -> Floats:
-    """Return area, standard error, design effect and p-value (4, b) of a block of scores (b, n)."""
-    n, n_positive = len(positive), np.count_nonzero(positive)
+    """Return five numbers (5, b) for every column of a block of scores (b, n).
+
+    Area, standard error, design effect, ratio of the observed to the modelled variance, and p-value.
+    """
+    n, n_positive = len(positive), int(np.count_nonzero(positive))
     n_negative = n - n_positive
     positives_below, negatives_below = _rows_below(positive, scores)
-    placements = np.where(positive, negatives_below / n_negative, 1 - positives_below / n_positive)
-    area = placements[:, positive].mean(axis=1)
-    error = np.sqrt(np.maximum(_variance(placements - area[:, None], group_means), 0))
+    area, variance = _area_and_variance(positive, positives_below, negatives_below, group_means)
+    # The same where both classes have the median 0: known at an area of 1 too.
+    medians = np.stack([np.median(scores[:, rows], axis=1) for rows in (positive, ~positive)])
+    aligned = scores - np.where(positive, *medians[:, :, None])
+    area_0, variance_0 = _area_and_variance(positive, *_rows_below(positive, aligned), group_means)
+    spread = variance_0 / np.maximum(area_variance(area_0, n_positive, n_negative), np.finfo(np.float64).tiny)
 
     # The same variance of centred ranks within the own class, relative to the variance of independent rows.
     own = np.where(positive, positives_below / n_positive - 0.5, 0.5 - negatives_below / n_negative)
@@ -150,7 +167,18 @@ def _estimate(positive: Booleans, scores: Floats, codes: Integers, group_means: 
     design_effect = np.where(independent > 0, np.maximum(design_effect, least), 1.0)
 
     p_value = exchange_p_values(positive, positives_below + negatives_below - n / 2, codes)
-    return np.stack([area, error, design_effect, p_value])
+    return np.stack([area, np.sqrt(variance), design_effect, spread, p_value])
+
+
+def _area_and_variance(
+    positive: Booleans, positives_below: Floats, negatives_below: Floats, group_means: tuple[csr_array, csr_array]
+) -> tuple[Floats, Floats]:
+    """Return the areas (b,) and their variances (Obuchowski) from how many rows of each class a row beats (b, n)."""
+    n_positive = int(np.count_nonzero(positive))
+    n_negative = len(positive) - n_positive
+    placements = np.where(positive, negatives_below / n_negative, 1 - positives_below / n_positive)
+    area = placements[:, positive].mean(axis=1)
+    return area, np.maximum(_variance(placements - area[:, None], group_means), 0)
 
 
 def _variance(centred: Floats, group_means: tuple[csr_array, csr_array]) -> Floats:

@@ -10,6 +10,7 @@ import numpy as np
 from probing_datasets.foundation.errors import DatasetError, ProbeError, SplitError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.studies.base.feature_data import FeatureData
+from sparse_probing.studies.base.held_out_intervals import with_intervals
 from sparse_probing.studies.base.rank_neurons import ranked
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.study import Study
@@ -37,7 +38,8 @@ def fit_variant(config: ProbingConfig, study: Study, features: Sequence[FeatureD
     for data in features:
         try:
             complete = data if is_ranked else ranked([_with_own_rows_only(data)], study.rankings_of(config))[0]
-            fittings.probes += [(data, probe) for probe in study.fit(config, complete)]
+            probes = with_intervals(complete, study.fit(config, complete), config.statistics.confidence)
+            fittings.probes += [(data, probe) for probe in probes]
         except FAILURES_OF_A_FEATURE as error:
             failure = f"{data.variant.control or data.variant.basis}, fold {data.fold}: {error}"
             add_failures(fittings.failures, {data.feature: failure})

@@ -147,7 +147,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "test_roc_auc_low": (pa.float64(), "lower end of the interval of test_roc_auc"),
     "test_roc_auc_high": (pa.float64(), "upper end of the interval of test_roc_auc"),
-    "p_value": (pa.float64(), "two-sided p-value of test_roc_auc against 1/2"),
+    "p_value": (pa.float64(), "two-sided p-value of test_roc_auc against 1/2; null for random subspaces"),
     "p_value_corrected": (pa.float64(), "the same, Benjamini-Hochberg over the neurons of the layer"),
     "p_value_max_statistic": (
         pa.float64(),

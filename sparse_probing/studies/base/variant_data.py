@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.bases import BASES
 from sparse_probing.probes.inputs.scaling import Scaling
-from sparse_probing.probes.shuffled_labels import exchangeable_units, shuffled_labels
+from sparse_probing.probes.shuffled_labels import shuffled_labels
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows, random_numbers
 from sparse_probing.studies.base.feature_splits import FeatureSplit
 from sparse_probing.studies.base.variants import Variant
@@ -90,5 +90,5 @@ def _split_rows(split: FeatureSplit, indices: NDArray, variant: Variant, rng: np
     rows = split.rows
     label, sequence, group = rows.label[indices], rows.sequence[indices], rows.group[indices]
     if variant.shuffle_labels:
-        label = shuffled_labels(label, exchangeable_units(label, sequence, group), rng)
+        label = shuffled_labels(label, group, rng, sequence, keep_classes=split.kind != "regression")
     return SplitRows(rows.row[indices], label, sequence, group)

@@ -118,16 +118,17 @@ def _optimal_probe(
 
 
 def _intervals(data: FeatureData, scores: Floats, level: float) -> dict[str, float]:
-    """Return intervals of F1 and ROC-AUC on the test rows, whose groups are independent; NaN with too few groups."""
+    """Return intervals of F1 and ROC-AUC, and a p-value, on the test rows; NaN with too few groups."""
     try:
         area = roc_inference(data.test.label, scores, data.test.group, level)
         f1_low, f1_high = f1_interval(data.test.label, scores[:, 0], data.test.group, level)
-        area_low, area_high = float(area.low[0]), float(area.high[0])
+        area_low, area_high, p_value = float(area.low[0]), float(area.high[0]), float(area.p_value[0])
     except ProbeError:
-        f1_low = f1_high = area_low = area_high = np.nan
+        f1_low = f1_high = area_low = area_high = p_value = np.nan
     return {
         "test_roc_auc_low": area_low,
         "test_roc_auc_high": area_high,
+        "p_value": p_value,
         "test_f1_score_low": f1_low,
         "test_f1_score_high": f1_high,
     }

@@ -113,6 +113,24 @@ def test_coverage_with_both_classes_in_every_group(n_groups):
     assert min(covered) > 0.93
 
 
+@pytest.mark.parametrize("labels", ["pure", "rows"])
+@pytest.mark.parametrize("n_positive_groups", [9, 60, 200])
+def test_coverage_where_positives_vary_more_than_negatives(labels, n_positive_groups):
+    covered, truths = [], (0.9, 0.95, 0.99)
+    for draw in range(10):
+        rng = np.random.default_rng((n_positive_groups, draw))
+        n_groups = n_positive_groups * (4 if labels == "pure" else 1)
+        groups = np.repeat(np.arange(n_groups), 1 if labels == "pure" else 6)
+        y = np.where(groups < n_positive_groups if labels == "pure" else rng.random(len(groups)) < 0.2, 1, -1)
+        noise = rng.standard_normal((n_groups, 180))[groups] + rng.standard_normal((len(groups), 180))
+        noise /= np.sqrt(2)
+        shift = np.sqrt(1 + 1.8**2) * norm.ppf(truths)[np.arange(180) % 3]
+        result = roc_inference(y, np.where((y > 0)[:, None], 1.8 * noise + shift, noise), groups)
+        truth = np.array(truths)[np.arange(180) % 3]
+        covered.append((result.low <= truth) & (truth <= result.high))
+    assert (np.concatenate([c.reshape(60, 3) for c in covered]).mean(axis=0) > 0.92).all()
+
+
 def test_p_values_of_noise_are_uniform_and_without_groups_too_small():
     y, scores, groups = binormal_groups(0.7, 0, 150, 6, 2000, np.random.default_rng(2))
     honest, naive = roc_inference(y, scores, groups).p_value, roc_inference(y, scores).p_value

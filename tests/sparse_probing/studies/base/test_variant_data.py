@@ -38,13 +38,22 @@ def test_shuffled_labels_stay_whole_where_a_group_has_one(layer):
     assert not np.array_equal(plain.train.label, shuffled.train.label)
 
 
-def test_control_labels_that_differ_within_groups_are_exchanged_by_sequence(layer):
+def test_control_labels_that_differ_within_groups_keep_sequences_whole_and_groups_mixed(layer):
     rows = rows_in_groups(np.where(np.arange(N) // 2 % 2, 1.0, -1.0))
     shuffled = made(layer, CONTROLS["shuffled_labels"], rows=rows).train
     per_sequence = [len(set(shuffled.label[shuffled.sequence == s])) for s in np.unique(shuffled.sequence)]
     per_group = [len(set(shuffled.label[shuffled.group == g])) for g in np.unique(shuffled.group)]
     assert set(per_sequence) == {1}
-    assert set(per_group) == {1, 2}
+    assert set(per_group) == {2}
+
+
+def test_control_labels_of_real_numbers_keep_neighbours_together():
+    label = np.arange(N, dtype=np.float64)
+    (split,) = split_rows("a", "regression", rows_in_groups(label), SplitConfig(), 0)
+    train = feature_data(split, np.zeros((N, 2)), CONTROLS["shuffled_labels"], "none", 0).train
+    steps = np.diff(train.label)[np.diff(train.group) == 0]
+    assert np.isin(steps, (1, -3)).all()  # a pattern of four neighbours, turned
+    assert not np.array_equal(train.label, label[train.row])
 
 
 def test_features_layers_and_controls_have_their_own_random_numbers(layer):
