@@ -83,7 +83,9 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
         "feature_dataset_dir": config.output_dir / "feature_datasets",
     }
     harvest(HarvestConfig.from_flags(**flags))
-    return run_probing(ProbingConfig.from_flags(**flags, **settings, experiment_name="demo", experiment_type=(study,)))
+    return run_probing(
+        ProbingConfig.from_flags(**flags, **settings, experiment_name="demo", experiment_type=(study,), cluster="debug")
+    )
 
 
 def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:

@@ -96,7 +96,9 @@ def ranked_neurons(results: Results) -> pd.DataFrame:
     table["always_yes_f1_score"] = 2 * positives / (1 + positives)
     table["rank"] = table.groupby("feature").cumcount() + 1
     table["n_as_good"] = table["test_roc_auc"].round(9).groupby(table["feature"]).rank(method="max", ascending=False)
-    table["found"] = why_not_found(table) == ""
+    table["found"] = True
+    for applies, _ in _objections(table):
+        table["found"] &= ~applies
     return table[list(CSV_COLUMNS)].reset_index(drop=True)
 
 
@@ -113,8 +115,16 @@ def why_not_found(table: pd.DataFrame) -> pd.Series:
         ``control_roc_auc`` and ``control_f1_score``; of these, the interval and the control may be missing.
     """
     reasons = pd.Series("", index=table.index)
+    for applies, sentence in _objections(table):
+        for row in table.index[applies & (reasons == "")]:
+            reasons[row] = sentence.format(**table.loc[row].to_dict())
+    return reasons
+
+
+def _objections(table: pd.DataFrame) -> list[tuple[pd.Series, str]]:
+    """Return, for every reason, which rows it applies to, and the sentence that says so."""
     f1, area = table["test_f1_score"], table["test_roc_auc"]
-    objections = (
+    return [
         (~(area > 0.5), "ROC-AUC {test_roc_auc:.3f} is not above chance"),
         (
             table["test_roc_auc_low"] <= 0.5,
@@ -132,11 +142,7 @@ def why_not_found(table: pd.DataFrame) -> pd.Series:
             f1 <= table["control_f1_score"],
             "F1 {test_f1_score:.3f} is not above {control_f1_score:.3f}, found with shuffled labels",
         ),
-    )
-    for applies, sentence in objections:
-        for row in table.index[applies & (reasons == "")]:
-            reasons[row] = sentence.format(**table.loc[row].to_dict())
-    return reasons
+    ]
 
 
 def best_neurons(results: Results, by: tuple[str, ...] = ("feature",)) -> pd.DataFrame:

@@ -118,10 +118,13 @@ def neuron_table(neurons: pd.DataFrame) -> Table:
     """Lay out the first-ranked neuron of each feature; where its test rows do not confirm it, none was found."""
     title = "The neuron that is best on training rows, scored on held-out groups"
     has_interval = neurons["test_roc_auc_low"].notna().any()
-    table = Table("feature", "neuron", title=title)
+    table = Table(title=title)
+    # A narrow terminal folds a cell over lines: digits that are cut off would be misread.
+    for name in ("feature", "neuron"):
+        table.add_column(name, overflow="fold")
     names = ["ROC-AUC", *(["interval"] if has_interval else []), "F1", "always yes", "shuffled", "as good", "positives"]
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for _, row in neurons.iterrows():
         name = f"{'+' if row['coef'] > 0 else '-'}L{row['layer']}.{row['neuron']}" if row["found"] else "none found"
         interval = f"{row['test_roc_auc_low']:.3f}-{row['test_roc_auc_high']:.3f}"
