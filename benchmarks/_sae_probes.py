@@ -107,7 +107,8 @@ def tables(
                 output_dir=folder / "datasets",
                 overwrite=True,
             )
-            np.savez(path, **_harvested(config, loaded, Path(model).name, layer, aggregation, folder))
+            arrays = _harvested(config, loaded, Path(model).name, layer, aggregation, folder)
+            np.savez(path, X=arrays["X"], y=arrays["y"], group=arrays["group"])
             plain.unlink()
         with np.load(path) as arrays:
             yield Table(name, arrays["X"], arrays["y"], arrays["group"])

@@ -34,6 +34,7 @@ from benchmarks._report import print_table
 from benchmarks._sae_probes import Table, data_folder, tables
 from probing_datasets.feature_dataset import Aggregation
 from sparse_probing.probes.estimators import DenseProbe
+from sparse_probing.probes.inputs.scaling import Scaling
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
 
 TEST_FRACTION = 0.3
@@ -67,7 +68,7 @@ class SaeProbesConfig:
     cache: Path = Path("sae_probes_cache")
 
 
-def ours(scaling: str, C: float | None) -> Probe:
+def ours(scaling: Scaling, C: float | None) -> Probe:
     """Return our dense probe."""
 
     def fit(x: np.ndarray, y: np.ndarray, group: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -91,7 +92,7 @@ def peer(x: np.ndarray, y: np.ndarray, _group: np.ndarray, test: np.ndarray) -> 
 
 def the_package_s_own(x: np.ndarray, y: np.ndarray, _group: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Fit by the package itself."""
-    from sae_probes.utils_training import find_best_reg
+    from sae_probes.utils_training import find_best_reg  # pyright: ignore[reportMissingImports]
 
     # It measures on test rows that must have both classes; only its classifier is used here.
     y_test = np.arange(len(test)) % 2
@@ -101,7 +102,7 @@ def the_package_s_own(x: np.ndarray, y: np.ndarray, _group: np.ndarray, test: np
 def peer_function() -> Probe:
     """Return the package's own function where it and what it imports are installed."""
     try:
-        from sae_probes.utils_training import find_best_reg  # noqa: F401
+        from sae_probes.utils_training import find_best_reg  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
         return peer
     return the_package_s_own

@@ -26,7 +26,7 @@ from scipy.stats import rankdata
 
 import sparse_probing as sp
 from benchmarks._report import print_table
-from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset import Aggregation, FeatureDataset
 from probing_datasets.feature_dataset.probed_rows import feature_rows, probed_rows
 from sparse_probing.activations.stores import ActivationStore
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
@@ -63,7 +63,7 @@ class Source:
     settings: Mapping[str, Any] = field(default_factory=dict)
     file: str = ""
     """Below ``--data``; empty: bundled."""
-    aggregation: str = "mean"
+    aggregation: Aggregation = "mean"
     corpus_column: str = ""
     features: tuple[str, ...] = ()
     """Only these; none given: all."""
@@ -176,7 +176,9 @@ def choices(
                     "layer": layer, "neuron": neuron, "ties": ties, "always_yes": always, "n_layers": len(layers),
                     **ceiling[key],
                 }  # fmt: skip
-        for corpus in np.unique(corpora) if corpora is not None else ():
+        if corpora is None:
+            continue
+        for corpus in np.unique(corpora):
             of_corpus = corpora[own.sequence] == corpus
             if min((y[of_corpus] > 0).sum(), (y[of_corpus] < 0).sum()) < 20:
                 continue
@@ -230,10 +232,10 @@ def main(config: OrderConfig) -> None:
         for name, source in SOURCES.items():
             if config.datasets and name not in config.datasets:
                 continue
-            if source.file and (config.data is None or not (config.data / source.file).exists()):
-                continue
             settings = dict(source.settings)
             if source.file:
+                if config.data is None or not (config.data / source.file).exists():
+                    continue
                 settings["source"] = str(config.data / source.file)
             dataset = sp.make_dataset(
                 source.collection,

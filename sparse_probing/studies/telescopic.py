@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from sparse_probing.config import ProbingConfig, RankingName
+from sparse_probing.config import ChosenRanking, ProbingConfig
 from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
@@ -32,7 +32,7 @@ STRENGTHS = tuple(np.logspace(-2, 2, 5).tolist())
 ALL_REMOVED = "The penalty removed every neuron: C multiplies a sum over rows, and these are too few for it."
 
 
-def ranking_in_paper_units(config: ProbingConfig) -> tuple[RankingName, ...]:
+def ranking_in_paper_units(config: ProbingConfig) -> tuple[ChosenRanking, ...]:
     """Return the ranking of ``--heuristic_feature_selection_method`` for neurons in the units of the paper's code.
 
     The paper's code ranks the neurons after it has scaled them. The difference of the means of scaled neurons is

@@ -85,9 +85,10 @@ def nested_held_out_scores(
     ----------
     X_ranked : (n, p) array
         Columns in rank order, best first.
+    y : (n,) array of -1 and +1
     ks : sequence of int
         In increasing order.
-    y, folds, Cs, class_weight
+    folds, Cs, class_weight
         As in :func:`dense_held_out_scores`.
 
     Returns

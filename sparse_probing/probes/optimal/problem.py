@@ -93,7 +93,8 @@ class Scaling:
 
     def undo(self, support: Integers, coef: Floats, intercept: float) -> tuple[Floats, float]:
         """Return the coefficients (k,) and the intercept that apply to stored activations."""
-        return Standardiser(self.mean, self.scale).undo(support, coef, intercept)
+        stored, stored_intercept = Standardiser(self.mean, self.scale).undo(support, coef, intercept)
+        return stored, float(stored_intercept)
 
 
 def scaled_columns(X: NDArray) -> tuple[NDArray[np.float32], Scaling]:
