@@ -96,6 +96,8 @@ def probe_arrays(
     name = cast(StudyName, study)
     config = ProbingConfig.from_flags(experiment_type=(name,), **UNNAMED | flags)
     check_studies(config)
+    if of_stores := [flag for flag in ("feature_subset", "layers", "random_init") if flags.get(flag)]:
+        raise SettingsError(f"{', '.join(of_stores)} choose among what a store has. Leave them out with arrays.")
     if "random_init" in config.statistics.controls:
         raise SettingsError("The control random_init needs a model and its store. Remove it from controls.")
     activations, labels = _activations(X), np.asarray(_on_cpu(y))

@@ -112,7 +112,8 @@ class Result:
             Of a multiclass feature, ``feature=class``.
         layer : int
         k : int, optional
-            Number of neurons. Default: the probe with the best F1 on training rows.
+            Number of neurons. Default: the probe that validation chose, where the study chooses one; otherwise
+            the one with the best F1 on training rows.
 
         Raises
         ------
@@ -141,6 +142,8 @@ class Result:
                 rows = rows[rows[column] == value]
                 if rows.empty:
                     raise ProbeError(f"No probe has {column} {value!r}. There are: {', '.join(map(str, known))}.")
+        if k is None and rows["chosen"].isin([True]).any():
+            rows = rows[rows["chosen"].isin([True])]
         best = rows.sort_values("train_f1_score", ascending=False, kind="stable").iloc[0]
         return probe_from_row(self.run.config, best)
 
@@ -167,7 +170,7 @@ class Result:
         best = self.best_neurons()
         if best.empty:
             score = next(s for s in ("test_f1_score", "test_macro_f1_score", "test_r2") if self._rows[s].notna().any())
-            plain = self._rows[self._rows["control"] == ""]
+            plain = self._rows[(self._rows["control"] == "") & ~self._rows["chosen"].isin([False])]
             order = plain.sort_values(score.replace("test_", "train_"), ascending=False, kind="stable")
             best = order.groupby("feature", sort=True).head(1).sort_values("feature")
             shown = best[["feature", "layer", "probe", "k", score, "n_test"]]

@@ -97,8 +97,9 @@ def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:
     of_control = control.set_index("feature")[["test_roc_auc", "test_f1_score"]]
     both = trained.join(of_control.set_axis(["random_roc_auc", "random_f1"], axis=1), on="feature")
     for _, row in both.iterrows():
-        name = f"L{row['layer']}.{row['neuron']}" if row["found"] else "none found"
-        counts = f"{row['n_as_good']:,.0f}", str(row["n_positive_test"])
+        above = row["test_roc_auc"] > row["random_roc_auc"] or row["test_f1_score"] > row["random_f1"]
+        name = f"L{row['layer']}.{row['neuron']}" if row["found"] and above else "none found"
+        counts = f"{row['n_as_good']:,}", str(row["n_positive_test"])
         table.add_row(row["feature"], name, *(f"{row[column]:.2f}" for column in columns), *counts)
     table.add_section()
     table.add_row("mean", "", *(f"{mean:.2f}" for mean in both[columns].mean()))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from probing_datasets.foundation.atomic_files import write_bytes
+from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.runs.load_results import rows_of
 from sparse_probing.runs.planning.run_record import Run
 
@@ -74,14 +75,26 @@ def ranked_neurons(results: Results) -> pd.DataFrame:
         same search, over all layers, puts first on shuffled labels (NaN without that control). ``n_as_good`` counts
         the neurons of the feature whose test ROC-AUC is at least as high, itself included. ``found`` is whether
         :func:`why_not_found` has no objection.
+
+    Raises
+    ------
+    ProbeError
+        When rows of single neurons have no training ROC-AUC: an older version wrote them.
     """
     rows = rows_of(results)
     # Probes of one neuron, each neuron once. Of a cross-validation the first fold is used: training rows of another
     # fold are test rows here, so an order by the mean over folds would depend on them.
     is_single = (rows["k"] == 1) & (rows["basis"] == "neurons") & rows["probe"].isin(SINGLE_NEURON_PROBES)
     single = rows[is_single & (rows["fold"] == 0)].copy()
+    if single["train_roc_auc"].isna().any():
+        raise ProbeError(
+            "Rows of single neurons have no train_roc_auc, which decides their order: an older version wrote them. "
+            "Run the study again."
+        )
     single["neuron"] = [support[0] for support in single["support"]]
     single["coef"] = [coef[0] for coef in single["coef"]]
+    # Of a neuron that two studies fitted, the row with the most is kept: only all_neurons corrects its p-values.
+    single = single.sort_values("p_value_corrected", na_position="last", key=pd.isna, kind="stable")
     single = single.drop_duplicates(["feature", "layer", "neuron", "control"])
     # Areas of the same order of rows can differ in the last digit.
     single["rounded_area"] = single["train_roc_auc"].round(9)
@@ -96,6 +109,7 @@ def ranked_neurons(results: Results) -> pd.DataFrame:
     table["always_yes_f1_score"] = 2 * positives / (1 + positives)
     table["rank"] = table.groupby("feature").cumcount() + 1
     table["n_as_good"] = table["test_roc_auc"].round(9).groupby(table["feature"]).rank(method="max", ascending=False)
+    table["n_as_good"] = table["n_as_good"].astype("Int64")
     table["found"] = True
     for applies, _ in _objections(table):
         table["found"] &= ~applies
@@ -105,14 +119,14 @@ def ranked_neurons(results: Results) -> pd.DataFrame:
 def why_not_found(table: pd.DataFrame) -> pd.Series:
     """Return, for every row of ranked neurons, why it is not evidence that the neuron encodes the feature; else "".
 
-    A neuron must do better on test rows than chance (the interval of its ROC-AUC must exclude .5, where there is one),
-    than always answering yes, and than what the same search finds on shuffled labels (where that control was fitted).
+    A neuron must do better on test rows than chance (its ROC-AUC must have an interval that excludes .5), than always
+    answering yes, and than what the same search finds on shuffled labels (where that control was fitted).
 
     Parameters
     ----------
     table : pandas.DataFrame
         With the columns ``test_roc_auc``, ``test_roc_auc_low``, ``test_f1_score``, ``always_yes_f1_score``,
-        ``control_roc_auc`` and ``control_f1_score``; of these, the interval and the control may be missing.
+        ``control_roc_auc`` and ``control_f1_score``; the control may be missing.
     """
     reasons = pd.Series("", index=table.index)
     for applies, sentence in _objections(table):
@@ -123,9 +137,15 @@ def why_not_found(table: pd.DataFrame) -> pd.Series:
 
 def _objections(table: pd.DataFrame) -> list[tuple[pd.Series, str]]:
     """Return, for every reason, which rows it applies to, and the sentence that says so."""
+    optional = ("test_roc_auc_low", "control_roc_auc", "control_f1_score")
+    table = table.reindex(columns=[*table.columns, *(name for name in optional if name not in table.columns)])
     f1, area = table["test_f1_score"], table["test_roc_auc"]
     return [
         (~(area > 0.5), "ROC-AUC {test_roc_auc:.3f} is not above chance"),
+        (
+            table["test_roc_auc_low"].isna(),
+            "ROC-AUC {test_roc_auc:.3f} has no interval: there are too few groups to tell",
+        ),
         (
             table["test_roc_auc_low"] <= 0.5,
             "ROC-AUC {test_roc_auc:.3f} has an interval that begins at {test_roc_auc_low:.3f}",

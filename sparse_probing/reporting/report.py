@@ -76,18 +76,25 @@ def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = 
 def shown_probes(results: pd.DataFrame) -> pd.DataFrame:
     """Return the probes except those for comparison: logistic refits of optimal supports, and ridges not chosen."""
     is_refit = results["proof_status"].notna() & results["loss"].isna()
-    return results[~(is_refit | results["chosen"].isin([False]))]
+    is_other_ridge = results["ridge_multiplier"].notna() & results["chosen"].isin([False])
+    return results[~(is_refit | is_other_ridge)]
 
 
 def study_tables(rows: pd.DataFrame, study: str) -> Iterable[Table]:
     """Yield the best held-out score of every feature and layer, and how rankings, bases and controls compare."""
     plain = rows[rows["control"] == ""]
     score, name = next((column, name) for column, name in SCORES.items() if plain[column].notna().any())
-    # Of each feature, layer, fold and trial the probe that is best in training, of equal ones the smallest.
-    order = plain.sort_values([score.replace("test_", "train_"), "k"], ascending=[False, True], kind="stable")
+    # Of each feature, layer, fold and trial the probe that is best in training, of equal ones the smallest; of a path
+    # the one that validation chose.
+    order = plain[~plain["chosen"].isin([False])].sort_values(
+        [score.replace("test_", "train_"), "k"], ascending=[False, True], kind="stable"
+    )
     best = order.drop_duplicates(["feature", "layer", "fold", "trial"])
     by_layer = best.pivot_table(index="feature", columns="layer", values=score)
-    yield score_table(by_layer, f"{study}: {name} on held-out groups of the probe that is best in training")
+    which = "that validation chose" if plain["chosen"].notna().any() else "that is best in training"
+    # Single neurons have a table already, in the order of ranked neurons.
+    if plain["k"].max() > 1 or (plain["basis"] != "neurons").any():
+        yield score_table(by_layer, f"{study}: {name} on held-out groups of the probe {which}")
     # Each way to choose neurons: the ranking, with the number of candidates of a search, and the basis.
     rankings = plain["ranking"].replace("", "no ranking")
     n_candidates = plain["n_candidates"].where(plain["step"].isna() & (plain["ranking"] != "")).astype("Int64")
@@ -121,20 +128,19 @@ def neuron_table(neurons: pd.DataFrame) -> Table:
     table = Table(title=title)
     # A narrow terminal folds a cell over lines: digits that are cut off would be misread.
     for name in ("feature", "neuron"):
-        table.add_column(name, overflow="fold")
-    names = ["ROC-AUC", *(["interval"] if has_interval else []), "F1", "always yes", "shuffled", "as good", "positives"]
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, no_wrap=name == "neuron", overflow="fold")
+    for name in ["AUC", *(["interval"] if has_interval else []), "F1", "F1 yes", "F1 control", "as good", "n+"]:
+        table.add_column(name, justify="right", no_wrap=name == "interval", overflow="fold")
     for _, row in neurons.iterrows():
         name = f"{'+' if row['coef'] > 0 else '-'}L{row['layer']}.{row['neuron']}" if row["found"] else "none found"
-        interval = f"{row['test_roc_auc_low']:.3f}-{row['test_roc_auc_high']:.3f}"
+        interval = f"{row['test_roc_auc_low']:.2f}-{row['test_roc_auc_high']:.2f}"
         table.add_row(
             escape(row["feature"]),
             name,
             f"{row['test_roc_auc']:.3f}",
             *([interval] if has_interval else []),
             *(f"{row[score]:.3f}" for score in ("test_f1_score", "always_yes_f1_score", "control_f1_score")),
-            f"{row['n_as_good']:,.0f}",
+            f"{row['n_as_good']:,}",
             f"{row['n_positive_test']:,}",
         )
     return table
@@ -143,8 +149,9 @@ def neuron_table(neurons: pd.DataFrame) -> Table:
 def neuron_remarks(neurons: pd.DataFrame) -> list[str]:
     """Say how to read the table of neurons, and of every feature without a neuron, why."""
     remarks = [
-        "+ or -: the end of the neuron that means the feature. F1 always yes: of answering yes to every row; shuffled: "
-        "what the same search finds with shuffled labels; as good: neurons with at least this ROC-AUC."
+        "+ or -: the end of the neuron that means the feature. AUC: area under the ROC curve; F1 yes: of answering yes "
+        "to every row; F1 control: what the same search finds with shuffled labels; as good: fitted neurons with at least "
+        "this AUC; n+: positive held-out rows."
     ]
     for i, reason in why_not_found(neurons).items():
         if reason:

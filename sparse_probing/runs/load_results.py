@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, load_run
 from sparse_probing.runs.tasks.published_results import ROWS, finished_tasks, task_folder
-from sparse_probing.studies.base.result_rows import LOGS, read_rows
+from sparse_probing.studies.base.result_rows import COLUMNS, LOGS, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,5 +55,11 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.Data
 
 
 def rows_of(results: pd.DataFrame | Run | Path | str) -> pd.DataFrame:
-    """Return results that may be a run, or the folder of one, as rows; a DataFrame of rows is returned unchanged."""
-    return load_results(results) if isinstance(results, Run | Path | str) else results
+    """Return results that may be a run, or the folder of one, as rows.
+
+    A DataFrame of rows gets the columns that were left out because no row fills them, such as those of `Result.rows`.
+    """
+    if isinstance(results, Run | Path | str):
+        return load_results(results)
+    missing = [name for name in COLUMNS if name not in results.columns and name not in LOGS]
+    return results.reindex(columns=[*results.columns, *missing])

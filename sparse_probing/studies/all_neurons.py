@@ -24,10 +24,12 @@ BLOCK = 256
 
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
-    """Fit a probe of each single neuron; best first by ROC-AUC on the training rows.
+    """Fit a probe of each single neuron; best first by the ROC-AUC of the probe on the training rows.
 
-    Neurons of the same area are in the order of the difference of their class means in standard deviations. It is
-    the order of the ranking ``auc`` and of :func:`sparse_probing.neurons.ranked_neurons.ranked_neurons`.
+    Probes of the same area are in the order of the difference of the class means in standard deviations, as in
+    :func:`sparse_probing.neurons.ranked_neurons.ranked_neurons`. The ranking ``auc`` has the same order, except of
+    neurons whose logistic coefficient and ROC-AUC have different signs, because of a few large activations: their
+    probes are worse than chance in training, and last here.
 
     Intervals and p-values of the ROC-AUC on test rows treat the rows of a group as dependent; the
     p-values are corrected over the neurons of the layer (Benjamini-Hochberg). Unless ``n_permutations``
@@ -43,6 +45,7 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     highs = np.array([probe.further["test_roc_auc_high"] for probe in probes])
     reversed_there = below_chance(highs, corrected, config.statistics.confidence)
     areas = np.array([probe.metrics["train_roc_auc"] for probe in probes]).round(9)
+    reversed_there &= areas > 0.5
     differences = np.array([probe.further["train_mean_difference"] for probe in probes])
     order = np.lexsort((-differences, -areas))
     return [

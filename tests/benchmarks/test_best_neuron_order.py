@@ -1,4 +1,4 @@
-"""The comparison of orders of neurons: every order finds a planted neuron, and all but one ignore a layer's scale."""
+"""The comparison of orders: each finds a planted neuron, and only one depends on the scale of a layer."""
 
 import numpy as np
 import pandas as pd

@@ -17,7 +17,6 @@ from sparse_probing.probes.l2.choose_C import C_GRID
 from sparse_probing.probes.l2.held_out_scores import dense_held_out_scores, nested_held_out_scores
 from sparse_probing.probes.l2.logistic import fit_dense, fit_nested_top_k
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
-from sparse_probing.probes.metrics.classification import classification_metrics
 from sparse_probing.probes.rankings import rank_neurons
 from sparse_probing.probes.rankings.top_neurons import top_neurons
 from sparse_probing.probes.splits.grouped_split import Split
@@ -96,7 +95,8 @@ class SingleNeuronProbe(BinaryProbe):
     Parameters
     ----------
     neuron : int or None
-        The neuron; None selects the one with the best F1 score on the rows of ``fit``.
+        The neuron; None selects the one with the best ROC-AUC on the rows of ``fit``, of equal ones the one
+        whose class means are farthest apart in standard deviations.
     C : float or None
         Weight of the loss against the ridge. None chooses it on validation folds of the rows of ``fit``, with
         whole groups; 1 where a class has too few groups for two folds.
@@ -127,9 +127,9 @@ class SingleNeuronProbe(BinaryProbe):
         self.scaling = scaling
 
     def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
-        """Fit the neuron of ``X`` (n, d) for the labels ``y`` (n,), or fit every neuron and select the best.
+        """Fit the neuron of ``X`` (n, d) for the labels ``y`` (n,), or the best by the ranking ``auc``.
 
-        ``groups`` (n,) as in :meth:`TopKProbe.fit`. Neurons are compared with C = 1 where it is chosen.
+        ``groups`` (n,) as in :meth:`TopKProbe.fit`.
         """
         activations, labels = self._training_rows(X, y)
         d = activations.shape[1]
@@ -138,9 +138,7 @@ class SingleNeuronProbe(BinaryProbe):
         candidates = np.arange(d) if self.neuron is None else np.array([self.neuron])
         rows, standardiser = self._scaled(activations)
         columns = rows[:, candidates]
-        fits = fit_single_neurons(columns, labels, 1.0 if self.C is None else self.C, self._class_weight)
-        f1 = classification_metrics(labels, columns * fits.coef + fits.intercept, only=["f1_score"])["f1_score"]
-        best = int(np.argmax(f1))
+        best = int(top_neurons(rank_neurons(columns, labels, "auc", np.random.default_rng(0)), 1)[0])
         column = columns[:, [best]]
 
         def held_out(folds: list[Split]) -> Floats:

@@ -40,7 +40,8 @@ def below_chance_warning(rows: pd.DataFrame) -> str | None:
 
     P-values that are not corrected yet are corrected over these rows: of many probes, some are below 1/2 by chance.
     """
-    plain = rows[rows["control"] == ""]
+    # A probe that is worse than chance in training too is not reversed: few large activations decide its coefficient.
+    plain = rows[(rows["control"] == "") & (rows["train_roc_auc"] > 0.5)]
     corrected = plain["p_value_corrected"].to_numpy(np.float64)
     single = corrected_p_values(np.where(np.isnan(corrected), plain["p_value"].to_numpy(np.float64), np.nan))
     corrected = np.where(np.isnan(corrected), single, corrected)

@@ -81,22 +81,6 @@ def grouped_folds(labels: ArrayLike | None, groups: ArrayLike, n_folds: int, see
     return [Split(np.flatnonzero(fold_of_row != fold), np.flatnonzero(fold_of_row == fold)) for fold in range(n_folds)]
 
 
-def most_folds(labels: ArrayLike | None, groups: ArrayLike, n_folds: int, seed: int) -> list[Split]:
-    """Return :func:`grouped_folds` with ``n_folds`` folds, or the largest feasible number below it.
-
-    Raises
-    ------
-    SplitError
-        If not even two folds are feasible; the message is that for two folds.
-    """
-    for n in range(n_folds, 2, -1):
-        try:
-            return grouped_folds(labels, groups, n, seed)
-        except SplitError:
-            continue
-    return grouped_folds(labels, groups, 2, seed)
-
-
 def _fill_folds(rows_per_group: Integers, fold_of_group: Integers, n_folds: int, rng: np.random.Generator) -> Integers:
     """Assign the groups that have no fold (-1) class by class; a fold may miss a class that has no free group left."""
     fold_of_group = fold_of_group.copy()

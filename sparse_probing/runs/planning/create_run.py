@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from probing_datasets.building.near_duplicates import warn_of_near_duplicates
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.config import ProbingConfig, StudyName
@@ -36,6 +37,7 @@ def build_run(config: ProbingConfig) -> Run:
         As `create_run`.
     """
     inputs = open_inputs(config)
+    warn_of_near_duplicates(inputs.dataset)
     stored = inputs.store.plan.layers
     missing = sorted(set(config.layers) - set(stored))
     if missing:

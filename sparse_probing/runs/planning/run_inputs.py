@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probing_datasets.building.near_duplicates import warn_of_near_duplicates
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DatasetError, StoreError
@@ -54,7 +53,6 @@ def open_inputs(config: ProbingConfig) -> Inputs:
     activations = config.activations
     dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
     store = _open_complete_store(activations, dataset)
-    warn_of_near_duplicates(dataset)
     if "random_init" not in config.statistics.controls:
         return Inputs(dataset, store, None)
     control = config.with_flags(random_init=True).activations

@@ -9,6 +9,7 @@ import numpy as np
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inference.below_chance import SENTENCE, below_chance
+from sparse_probing.probes.inference.corrected_p_values import corrected_p_values
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.inputs.blocks import column_blocks
 from sparse_probing.probes.inputs.validation import Floats
@@ -40,7 +41,9 @@ def with_intervals(data: FeatureData, probes: Sequence[FittedProbe], confidence:
     except ProbeError as error:
         table, remark = np.full((3, len(positions)), np.nan), f" No interval: {error}"
     completed = list(probes)
-    for i, (low, high, p_value), is_below in zip(positions, table.T, below_chance(table[1]), strict=True):
+    reversed_there = below_chance(table[1], corrected_p_values(table[2]), confidence)
+    reversed_there &= [probes[i].metrics["train_roc_auc"] > 0.5 for i in positions]
+    for i, (low, high, p_value), is_below in zip(positions, table.T, reversed_there, strict=True):
         columns = {"test_roc_auc_low": float(low), "test_roc_auc_high": float(high), "p_value": float(p_value)}
         probe = probes[i]
         status = probe.status + remark + (f" {SENTENCE}" if is_below and not data.variant.control else "")

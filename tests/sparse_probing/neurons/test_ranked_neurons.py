@@ -1,8 +1,13 @@
 """Ranked neurons: training rows decide the order; controls, folds and bases are treated as documented."""
 
+import io
+
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.api.result import Result
 from sparse_probing.neurons.ranked_neurons import (
     CSV_COLUMNS,
     best_neurons,
@@ -10,8 +15,11 @@ from sparse_probing.neurons.ranked_neurons import (
     why_not_found,
     write_ranked_neurons,
 )
+from sparse_probing.reporting.report import report
+from sparse_probing.reporting.selectivity import selectivity
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
+from sparse_probing.studies.base.result_rows import COLUMNS
 from tests.builders.studies import single_neuron_row as row
 
 PAPER_COLUMNS = [
@@ -87,8 +95,8 @@ FOUND = {"test_roc_auc": 0.9, "test_roc_auc_low": 0.7, "n_positive_test": 30, "n
     ("changed", "test_f1", "reason"),
     [
         ({}, 0.8, ""),
-        ({"test_roc_auc_low": None}, 0.8, ""),
-        ({"test_roc_auc": 0.475, "test_roc_auc_low": None}, 0.659, "ROC-AUC 0.475 is not above chance"),
+        ({"test_roc_auc_low": float("nan")}, 0.8, "ROC-AUC 0.900 has no interval: there are too few groups to tell"),
+        ({"test_roc_auc": 0.475, "test_roc_auc_low": 0.4}, 0.659, "ROC-AUC 0.475 is not above chance"),
         ({"test_roc_auc_low": 0.43}, 0.8, "ROC-AUC 0.900 has an interval that begins at 0.430"),
         ({}, 0.4615, "F1 0.462 is not above that of always answering yes, 0.462"),
         ({"control": {"test_roc_auc": 0.9}}, 0.8, "ROC-AUC 0.900 is not above 0.900, found with shuffled labels"),
@@ -104,8 +112,8 @@ def test_a_neuron_is_found_only_above_chance_above_always_yes_and_above_its_cont
     assert ranked["always_yes_f1_score"].tolist() == pytest.approx([2 * 0.3 / 1.3])
 
 
-def test_without_a_control_or_an_interval_a_neuron_can_be_found():
-    ranked = ranked_neurons(table(row(0, 7, 0.9, 0.8, **{**FOUND, "test_roc_auc_low": float("nan")})))
+def test_without_a_control_a_neuron_can_be_found():
+    ranked = ranked_neurons(table(row(0, 7, 0.9, 0.8, **FOUND)))
     assert ranked["found"].tolist() == [True]
     assert ranked[["control_roc_auc", "control_f1_score"]].isna().all(axis=None)
 
@@ -174,3 +182,27 @@ def test_the_first_fold_of_a_cross_validation_is_ranked():
 def test_a_run_or_its_folder_is_ranked_like_its_rows(run, results):
     assert ranked_neurons(run).equals(ranked_neurons(results))
     assert best_neurons(str(run.path)).equals(best_neurons(results))
+
+
+@pytest.mark.parametrize("study", ["enumerate_monosemantic", "heuristic_sparsity_sweep", "all_neurons"])
+def test_rows_without_the_columns_that_no_row_fills_are_ranked(plant, study):
+    result = Result.of_run(run_probing(plant().with_flags(experiment_type=(study,), ks=(1, 2))))
+    assert set(result.rows.columns) < set(COLUMNS)
+    assert ranked_neurons(result.rows).equals(result.ranked_neurons())
+    assert len(selectivity(result.rows)) > 0
+    written = report(result.rows, Console(file=io.StringIO(), width=140))
+    assert written == []
+
+
+def test_a_neuron_of_two_studies_keeps_its_corrected_p_value():
+    rows = [
+        row(0, 7, 0.9, 0.9, probe="logistic", study="sweep", p_value_corrected=None),
+        row(0, 7, 0.9, 0.9, p_value_corrected=0.01),
+    ]
+    for order in (rows, rows[::-1]):
+        assert ranked_neurons(table(*order))["p_value_corrected"].tolist() == [0.01]
+
+
+def test_rows_without_the_score_of_the_order_are_refused():
+    with pytest.raises(ProbeError, match="no train_roc_auc, which decides their order: an older version wrote them"):
+        ranked_neurons(table(row(0, 7, float("nan"), 0.9)))

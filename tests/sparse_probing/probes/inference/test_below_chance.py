@@ -23,6 +23,7 @@ def test_rows_name_the_worst_probe_and_controls_do_not_count():
             "test_roc_auc_high": [0.48, 0.44, 0.3, 0.8],
             "p_value": [0.01, 0.0005, 0.0005, 0.0005],
             "p_value_corrected": [np.nan, 0.001, 0.001, 0.001],
+            "train_roc_auc": 0.9,
         }
     )
     message = below_chance_warning(rows)
@@ -30,12 +31,16 @@ def test_rows_name_the_worst_probe_and_controls_do_not_count():
     assert message.startswith("2 of 3 probes")
     assert "b in layer 3, has ROC-AUC 0.36" in message
     assert below_chance_warning(rows.iloc[2:]) is None
+    # What is worse than chance in training too is not reversed.
+    assert below_chance_warning(rows.assign(train_roc_auc=0.2)) is None
 
 
 def test_of_a_hundred_probes_without_a_correction_one_just_below_a_half_is_chance():
     p_value = np.linspace(0.03, 1, 100)
     rows = pd.DataFrame({"control": "", "feature": "a", "layer": 0, "test_roc_auc": 0.4, "p_value": p_value})
-    rows = rows.assign(test_roc_auc_high=np.where(p_value < 0.05, 0.49, 0.6), p_value_corrected=np.nan)
+    rows = rows.assign(
+        test_roc_auc_high=np.where(p_value < 0.05, 0.49, 0.6), p_value_corrected=np.nan, train_roc_auc=0.9
+    )
     assert below_chance_warning(rows) is None
     message = below_chance_warning(rows.assign(p_value=p_value / 1000))
     assert message is not None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from probing_datasets.foundation.errors import SplitError
 from sparse_probing.probes.splits import covering_parts as module
 from sparse_probing.probes.splits.covering_parts import covering_parts
-from sparse_probing.probes.splits.grouped_folds import grouped_folds, most_folds
+from sparse_probing.probes.splits.grouped_folds import grouped_folds
 from sparse_probing.probes.splits.grouped_split import grouped_multiclass_split, grouped_split, grouped_stratified_split
 
 SEEDS = range(8)
@@ -142,16 +142,6 @@ def test_a_triangle_of_classes_is_refused_by_name():
         grouped_multiclass_split(labels, groups, 0.5, 0)
     with pytest.raises(SplitError, match="classes a, b, c share too few groups"):
         grouped_folds(labels, groups, 2, 0)
-
-
-def test_most_folds_uses_as_many_as_the_classes_allow():
-    groups = np.arange(20) // 2
-    labels = np.where(groups < 3, 1, -1)
-    assert len(most_folds(labels, groups, 5, 0)) == 3
-    assert len(most_folds(labels, groups, 2, 0)) == 2
-    assert len(most_folds(None, np.arange(4), 5, 0)) == 4
-    with pytest.raises(SplitError, match="Class 1 is in 1 groups, too few for 2 folds"):
-        most_folds(np.where(groups < 1, 1, -1), groups, 5, 0)
 
 
 def test_groups_without_classes_are_counted_as_groups():
