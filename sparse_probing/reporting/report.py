@@ -150,8 +150,8 @@ def neuron_remarks(neurons: pd.DataFrame) -> list[str]:
     """Say how to read the table of neurons, and of every feature without a neuron, why."""
     remarks = [
         "+ or -: the end of the neuron that means the feature. AUC: area under the ROC curve; F1 yes: of answering yes "
-        "to every row; F1 control: what the same search finds with shuffled labels; as good: fitted neurons with at least "
-        "this AUC; n+: positive held-out rows."
+        "to every row; F1 control: what the same search finds with shuffled labels; as good: fitted neurons with at "
+        "least this AUC; n+: positive held-out rows."
     ]
     for i, reason in why_not_found(neurons).items():
         if reason:

@@ -17,6 +17,6 @@ def test_no_other_support_has_a_smaller_objective_and_the_limit_holds(plant: Cal
     assert (table.groupby(["feature", "layer", "k", "method"]).size() == 1).all()
     assert table["excess"].min() > -run.config.optimal.osp_gap
     assert table["excess"].max() > 0
-    assert [row["n"] for row in summary(table)] == [2] * 15
+    assert [row["n"] for row in summary(table)] == [2] * 18
     one = compare(SupportsConfig((run.path,), ks=(1, 2), limit=1))
     assert one.groupby(["feature", "layer"]).ngroups == 1

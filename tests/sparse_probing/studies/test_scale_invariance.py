@@ -41,10 +41,13 @@ def test_a_layer_times_a_number_gives_the_same_probes(name):
             np.testing.assert_array_equal(mine.support, theirs.support)
             size = max(float(np.abs(theirs.coef).max()), 1e-9)
             # Coefficients of random products are for the products of scaled neurons.
-            undone = 1.0 if theirs.further.get("basis") == "projection" else factor
+            is_product = theirs.further.get("basis") == "projection"
+            undone = 1.0 if is_product else factor
+            # They are rounded to float32, so that two rows can change places.
+            tolerance = 1e-3 if is_product else 1e-6
             np.testing.assert_allclose(mine.coef * undone, theirs.coef, rtol=1e-5, atol=1e-5 * size)
             assert regularization(mine) == pytest.approx(regularization(theirs), rel=1e-5)
-            assert measured(mine) == pytest.approx(measured(theirs), rel=1e-5, abs=1e-6, nan_ok=True)
+            assert measured(mine) == pytest.approx(measured(theirs), rel=1e-5, abs=tolerance, nan_ok=True)
 
 
 def test_without_scaling_they_differ():
