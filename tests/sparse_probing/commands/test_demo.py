@@ -26,5 +26,10 @@ def test_the_demo_finds_language_neurons_and_its_controls_do_not(tmp_path: Path,
         assert (trained / "ranked_neurons.csv").read_text().startswith(",".join(CSV_COLUMNS))
         assert (sweep / "f1_over_k.png").read_bytes().startswith(b"\x89PNG")
         assert load_results(sweep)["converged"].all()
+        of_random = best_neurons(control).set_index("feature")
         for neuron in best.itertuples():
-            assert f"L{neuron.layer}.{neuron.neuron}" in printed
+            untrained = of_random.loc[neuron.feature]
+            above = neuron.test_roc_auc > untrained["test_roc_auc"] or neuron.test_f1_score > untrained["test_f1_score"]
+            name = f"L{neuron.layer}.{neuron.neuron}" if neuron.found and above else "none found"
+            (line,) = [line for line in printed.splitlines() if line.startswith(f"│ {neuron.feature} ")]
+            assert name in line
