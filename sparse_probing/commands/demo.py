@@ -89,8 +89,9 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
 
 
 def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:
-    table = Table("language", title="The neuron that is best on training rows, scored on held-out groups")
-    table.add_column("neuron", no_wrap=True)
+    table = Table(title="The neuron that is best on training rows, scored on held-out groups")
+    for name in ("language", "neuron"):
+        table.add_column(name, no_wrap=True)
     for name in ("ROC-AUC", "random weights", "F1", "always yes", "shuffled", "random weights", "as good", "positives"):
         table.add_column(name, justify="right")
     columns = ["test_roc_auc", "random_roc_auc", "test_f1_score"]

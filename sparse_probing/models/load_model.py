@@ -91,7 +91,7 @@ def load_model(
     except Exception as error:  # a damaged file makes each library raise its own errors
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         advice = (
-            "Check that this folder is what `save_pretrained` wrote, and that the device exists"
+            "Check that this folder is what `save_pretrained` wrote, and pass a device that exists"
             if Path(path).is_dir()
             else "Pass `demo`, a local model folder, a TransformerLens alias or a hub id, and a device that exists"
         )

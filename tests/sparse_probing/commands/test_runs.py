@@ -30,7 +30,8 @@ def run(plant):
 
 def test_status_follows_a_run_from_its_start_to_its_end(script, run):
     status, out, err = script("status", *PLANTED)
-    assert (status, err) == (1, "error: 4 of 4 tasks are not done.\n")
+    assert status == 1
+    assert err.endswith("error: 4 of 4 tasks are not done.\n")  # after what saving the data set shows
     assert str(run.path) in out
     assert script(*PLANTED)[0] == 0
     status, out, err = script("status", *PLANTED)
@@ -100,7 +101,8 @@ def test_status_as_json_names_the_log_of_a_task_that_died(script, run, monkeypat
     submission = record_jobs(run, "slurm", [list(run.tasks)], "12", phase="intent")
     log = write_log(run, submission, "12", "ImportError\n")
     status, out, err = script("status", *PLANTED, "--json", "--run", run.path)
-    assert (status, err) == (1, "error: 4 of 4 tasks are not done.\n")
+    assert status == 1
+    assert err.endswith("error: 4 of 4 tasks are not done.\n")  # after what saving the data set shows
     assert json.loads(out)["counts"]["died"] == 4
     assert {task["log"] for task in json.loads(out)["tasks"]} == {str(log)}
 

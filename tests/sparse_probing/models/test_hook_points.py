@@ -120,7 +120,9 @@ def test_an_architecture_that_mixes_precisions_is_traced_in_float32():
 
 def test_a_hook_point_that_a_forward_pass_does_not_reach(tiny):
     token, model = torch.ones((1, 1), dtype=torch.long), replace(tiny, name="tiny")
-    never_called = HookPoint((*TRACE_SHAPE, 600), Site("embed_out", "output", None))
+    head = tiny.model.get_output_embeddings()
+    (name,) = [name for name, module in tiny.model.named_modules() if module is head]
+    never_called = HookPoint((*TRACE_SHAPE, 600), Site(name, "output", None))
     vars(model)["hook_points"] = tiny.hook_points | {"unembed.hook_out": never_called}
     with pytest.raises(ModelError, match="A forward pass of tiny does not reach unembed.hook_out"):
         model.run(token, token, {"unembed.hook_out": print})
