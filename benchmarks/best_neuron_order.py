@@ -69,7 +69,6 @@ class Source:
     """Only these; none given: all."""
 
 
-TABLE = "labelled_text"
 EWT_FEATURES = (
     "Tense_Past",
     "Number_Plur",

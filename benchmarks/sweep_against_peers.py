@@ -32,7 +32,6 @@ from benchmarks._report import Seconds, alternate, median_ratio, median_seconds,
 from benchmarks.all_neurons import PEERS, sklearn_metrics
 from sparse_probing.config import ProbingConfig, SearchConfig
 from sparse_probing.studies.base.feature_data import FeatureData
-from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _features(config: SweepConfig) -> list[FeatureData]:
 def contenders(features: list[FeatureData], max_k: int) -> dict[str, Sweep]:
     """Return the sweeps that are compared, by their names."""
     wide = features[0].layer.astype(np.float32, order="C")
-    ks = sparsity_levels(SearchConfig(max_k=max_k), wide.shape[1])
+    ks = SearchConfig(max_k=max_k).sparsity_levels(wide.shape[1])
     recipes = {name: partial(sklearn_sweep, solver, wide, ks) for name, solver in PEERS.items()}
     recipes["TransformerLens"] = partial(transformer_lens_sweep, wide, ks)
     ours: dict[str, Sweep] = {"ours": partial(our_sweep, max_k, features)}

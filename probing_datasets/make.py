@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from probing_datasets.building.near_duplicates import warn_of_near_duplicates
 from probing_datasets.collections import (
     affixes,
     compound_words,
@@ -29,6 +28,7 @@ from probing_datasets.collections import (
 )
 from probing_datasets.collections.registry_entry import Collection
 from probing_datasets.feature_dataset import FeatureDataset, save_dataset
+from probing_datasets.feature_dataset.near_duplicates import warn_of_near_duplicates
 from probing_datasets.foundation.errors import SettingsError, list_known
 from probing_datasets.make_config import MakeConfig
 

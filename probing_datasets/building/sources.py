@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from probing_datasets.building.groups import group_of_file, group_of_row
-from probing_datasets.building.text_files import (
+from probing_datasets.demo import DEMO_TEXTS
+from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
+from probing_datasets.foundation.text_files import (
     COMPRESSED_SUFFIXES,
     READ_ERRORS,
     name_without_compression,
@@ -22,9 +25,6 @@ from probing_datasets.building.text_files import (
     read_text,
     unreadable,
 )
-from probing_datasets.demo import DEMO_TEXTS
-from probing_datasets.foundation.errors import SourceError
-from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
 
 TABLE_FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 TEXT_SUFFIX = ".txt"

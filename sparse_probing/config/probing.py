@@ -54,6 +54,9 @@ ControlName = Literal["shuffled_labels", "random_neurons", "rotation", "random_i
 ScalingName = Literal["rms", "unit", "paper", "none"]
 BasisName = Literal["neurons", "rotation", "projection"]
 
+SMALL_KS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12)
+"""The first values of k of a sweep in Gurnee et al. (2023); they continue with 16, 32, 64, ..."""
+
 
 @dataclass(frozen=True)
 class SplitConfig:
@@ -146,6 +149,19 @@ class SearchConfig:
         at_least_one(self, "max_k", "n_neurons", "iterative_pruning_fixed_k", "iterative_pruning_n_prune_steps")
         if any(k < 1 for k in self.ks):
             raise SettingsError(f"Every value of --ks must be at least 1, not {min(self.ks)}.")
+
+    def sparsity_levels(self, width: int) -> list[int]:
+        """Return the numbers of neurons of a sweep: ``ks``, or those of Gurnee et al. (2023) up to ``max_k`` and width.
+
+        Examples
+        --------
+        >>> SearchConfig(max_k=50).sparsity_levels(512)
+        [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32]
+        """
+        if self.ks:
+            return sorted({min(k, width) for k in self.ks})
+        doubled = [16 << i for i in range(width.bit_length())]
+        return sorted({k for k in (*SMALL_KS, *doubled, width) if k <= min(self.max_k, width)})
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from sparse_probing.studies.base.choose_regularization import choose_regularizat
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import classification
 from sparse_probing.studies.base.result_rows import FittedProbe
-from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 
 def fit(config: ProbingConfig, data: FeatureData, ranking: str = "") -> list[FittedProbe]:
@@ -37,7 +36,7 @@ def fit_ordered(config: ProbingConfig, data: FeatureData, order: Integers, ranki
     ranking : str
         What ordered them.
     """
-    ks = sparsity_levels(config.search, len(order))
+    ks = config.search.sparsity_levels(len(order))
     neurons = data.select(order[: ks[-1]])
 
     def held_out(x: NDArray, y: Floats, folds: Sequence[Split], Cs: Sequence[float]) -> Floats:

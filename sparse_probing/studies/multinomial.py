@@ -18,7 +18,6 @@ from sparse_probing.probes.splits.grouped_split import Split
 from sparse_probing.studies.base.choose_regularization import choose_regularization
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.result_rows import FittedProbe
-from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 REPORTED = (
     "accuracy",
@@ -51,7 +50,7 @@ class ClassProbe:
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit both probes for every k; coefficients are given for each class in turn."""
     ranking = config.search.heuristic_feature_selection_method
-    ks = sparsity_levels(config.search, data.width)
+    ks = config.search.sparsity_levels(data.width)
     neurons = data.select(data.top(ranking, ks[-1]))
     classes = np.unique(neurons.y_train)
     of_class = [np.where(neurons.y_train == c, 1.0, -1.0) for c in classes]

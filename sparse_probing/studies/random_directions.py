@@ -16,7 +16,6 @@ from sparse_probing.probes.rankings.top_neurons import top_neurons
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
 from sparse_probing.studies.base.metrics import classification
 from sparse_probing.studies.base.result_rows import FittedProbe
-from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 from sparse_probing.studies.single_neurons import single_neuron_probes
 
 SUBSPACES_OF_ONE_DIRECTION = 16
@@ -51,7 +50,7 @@ def fit_subspaces(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]
         "test": replace(data.test, row=np.arange(n_train, len(rows))),
     }
     probes = []
-    for k in sparsity_levels(config.search, data.width):
+    for k in config.search.sparsity_levels(data.width):
         of_k = []
         for trial in range(n_subspaces(k)):
             gaussian = data.rng(f"subspace {trial} of dimension {k}").standard_normal((data.width, k))

@@ -22,7 +22,6 @@ from sparse_probing.studies.base.choose_regularization import choose_regularizat
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.metrics import regression
 from sparse_probing.studies.base.result_rows import FittedProbe
-from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 RANKING: RankingName = "f_stat"
 """The ranking for real targets, that of Gurnee et al. (2023)."""
@@ -46,7 +45,7 @@ def fit_dense(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
 
 def fit_sweep(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Fit the first k neurons together, for every k."""
-    ks = sparsity_levels(config.search, data.width)
+    ks = config.search.sparsity_levels(data.width)
     neurons = data.select(data.top(RANKING, ks[-1]))
 
     def held_out(x: NDArray, y: Floats, folds: Sequence[Split], Cs: Sequence[float]) -> Floats:

@@ -21,7 +21,6 @@ from sparse_probing.studies.base.feature_data import FeatureData, SplitRows
 from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.metrics import classification
 from sparse_probing.studies.base.result_rows import FittedProbe
-from sparse_probing.studies.base.sparsity_levels import sparsity_levels
 
 Penalty = tuple[float, float]
 """``(C, l1_ratio)`` of the objective C * loss + l1_ratio |coef| + (1 - l1_ratio) coef^2 / 2."""
@@ -92,7 +91,7 @@ def _subset(rows: SplitRows, indices: Integers) -> SplitRows:
 def _telescope(config: ProbingConfig, data: FeatureData, penalty: Callable[[int], Penalty]) -> list[FittedProbe]:
     """Fit from the largest k to the smallest; neurons have one standard deviation, so that coefficients compare."""
     (ranking,) = ranking_in_paper_units(config)
-    ks = sparsity_levels(config.search, data.width)
+    ks = config.search.sparsity_levels(data.width)
     neurons = replace(data, scaling="paper").select(data.top(ranking, ks[-1]))
     within, probes = np.arange(len(neurons.indices)), []
     for k in reversed(ks):

@@ -21,8 +21,8 @@ from conllu.models import TokenList
 from conllu.parser import DEFAULT_FIELDS, parse_dict_value
 
 from probing_datasets.building.sources import SourceColumns, read_source
-from probing_datasets.building.text_files import READ_ERRORS, name_without_compression, open_text, unreadable
 from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.text_files import READ_ERRORS, name_without_compression, open_text, unreadable
 
 CONLLU_SUFFIX = ".conllu"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from probing_datasets.building.near_duplicates import warn_of_near_duplicates
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind
+from probing_datasets.feature_dataset.near_duplicates import warn_of_near_duplicates
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.runs.planning.run_inputs import open_inputs

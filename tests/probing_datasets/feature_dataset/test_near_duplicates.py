@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 
-from probing_datasets.building.near_duplicates import near_duplicates
+from probing_datasets.feature_dataset.near_duplicates import near_duplicates
 from probing_datasets.make import make_dataset
 
 WORDS = [
@@ -69,7 +69,7 @@ def test_equal_short_texts_and_long_texts_over_many_pieces(monkeypatch):
     texts = [np.array([5]), np.array([5]), *[rng.integers(0, 9000, 300) for _ in range(20)]]
     texts.append(texts[7].copy())
     for tokens_at_once in (2**20, 256, 700):
-        monkeypatch.setattr("probing_datasets.building.near_duplicates.TOKENS_AT_ONCE", tokens_at_once)
+        monkeypatch.setattr("probing_datasets.feature_dataset.near_duplicates.TOKENS_AT_ONCE", tokens_at_once)
         result = near_duplicates(*flat(texts), np.arange(23))
         assert result.sequences.tolist() == [0, 1, 7, 22]
         assert result.partners.tolist() == [1, 0, 22, 7]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset.dataset import FeatureDataset
 
 logger = logging.getLogger(__name__)
 
