@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config import ProbingConfig
-from sparse_probing.probes.inference.below_chance import SENTENCE, below_chance
 from sparse_probing.probes.inference.corrected_p_values import corrected_p_values
 from sparse_probing.probes.inference.permutation_test import distance_from_chance, max_statistic_test
-from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
-from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
+from sparse_probing.studies.base.feature_data import FeatureData
+from sparse_probing.studies.base.held_out_intervals import with_intervals
 from sparse_probing.studies.base.metrics import classification, classification_of_training_rows
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.single_neurons import single_neuron_probes
@@ -39,55 +36,23 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     probes: list[FittedProbe] = []
     for start in range(0, data.width, BLOCK):
         block = data.select(np.arange(start, min(start + BLOCK, data.width)))
-        probes += _fit_block(data, block, config.fit.C, config.statistics.confidence)
+        fits = fit_single_neurons(block.x_train, block.y_train, C=config.fit.C)
+        metrics = block.metrics(
+            lambda x, f=fits: x * f.coef + f.intercept,
+            classification(block.y_train),
+            classification_of_training_rows(block.y_train),
+        )
+        probes += single_neuron_probes(block, fits, metrics, "train_roc_auc")
+    probes = with_intervals(data, probes, config.statistics.confidence)
     corrected = corrected_p_values(np.array([probe.further["p_value"] for probe in probes]))
     adjusted = _max_statistic_p_values(data, config.statistics.n_permutations)
-    highs = np.array([probe.further["test_roc_auc_high"] for probe in probes])
-    reversed_there = below_chance(highs, corrected, config.statistics.confidence)
     areas = np.array([probe.metrics["train_roc_auc"] for probe in probes]).round(9)
-    reversed_there &= areas > 0.5
     differences = np.array([probe.further["train_mean_difference"] for probe in probes])
-    order = np.lexsort((-differences, -areas))
-    return [
-        _with_columns(
-            replace(probes[i], rank=rank, status=probes[i].status + (f" {SENTENCE}" if reversed_there[i] else "")),
-            {"p_value_corrected": float(corrected[i]), "p_value_max_statistic": adjusted[i]},
-        )
-        for rank, i in enumerate(order, start=1)
-    ]
-
-
-def _fit_block(data: FeatureData, block: SelectedNeurons, C: float, confidence: float) -> list[FittedProbe]:
-    fits = fit_single_neurons(block.x_train, block.y_train, C=C)
-    metrics = block.metrics(
-        lambda x: x * fits.coef + fits.intercept,
-        classification(block.y_train),
-        classification_of_training_rows(block.y_train),
-    )
-    probes = single_neuron_probes(block, fits, metrics, "train_roc_auc")
-    # A negative coefficient reverses the curve. The sign is enough: the neuron itself has the ties of the probe.
-    scores, remark = block.x_test * np.sign(fits.coef), ""
-    try:
-        areas = roc_inference(data.test.label, scores, data.test.group, confidence)
-        low, high, p_value = areas.low, areas.high, areas.p_value
-    except ProbeError as error:
-        low = high = p_value = np.full(scores.shape[1], np.nan)
-        remark = f" No interval: {error}"
-    return [
-        _with_columns(
-            replace(probe, status=probe.status + remark),
-            {
-                "test_roc_auc_low": float(low[i]),
-                "test_roc_auc_high": float(high[i]),
-                "p_value": float(p_value[i]),
-            },
-        )
-        for i, probe in enumerate(probes)
-    ]
-
-
-def _with_columns(probe: FittedProbe, columns: Mapping[str, float | None]) -> FittedProbe:
-    return replace(probe, further={**probe.further, **columns})
+    ranked = []
+    for rank, i in enumerate(np.lexsort((-differences, -areas)), start=1):
+        tests = {"p_value_corrected": float(corrected[i]), "p_value_max_statistic": adjusted[i]}
+        ranked.append(replace(probes[i], rank=rank, further={**probes[i].further, **tests}))
+    return ranked
 
 
 def _max_statistic_p_values(data: FeatureData, n_permutations: int) -> list[float | None]:

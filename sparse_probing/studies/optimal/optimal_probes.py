@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inference.f1_interval import f1_interval
-from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.inputs.validation import Floats
 from sparse_probing.probes.l2.logistic import fit_nested_top_k, nested_scores
 from sparse_probing.probes.optimal.problem import DEVIATIONS
@@ -57,7 +56,7 @@ def _refit(candidates: Candidates, optimum: OptimalFit, multiplier: float, furth
     return neurons.logistic_probe(
         within,
         fits[len(within)],
-        metrics | _intervals(candidates.data, scores, candidates.config.statistics.confidence),
+        metrics | _f1_ends(candidates.data, scores, candidates.config.statistics.confidence),
         regularization=C,
         n_candidates=candidates.width,
         ridge_multiplier=multiplier,
@@ -77,7 +76,7 @@ def _optimal_probe(
 
     (metrics,) = neurons.metrics(score, regression if squared else classification_without_probabilities)
     if not squared:
-        metrics |= _intervals(candidates.data, score(neurons.x_test), candidates.config.statistics.confidence)
+        metrics |= _f1_ends(candidates.data, score(neurons.x_test), candidates.config.statistics.confidence)
     fit = OptimalLinear(
         coef,
         intercept,
@@ -117,18 +116,10 @@ def _optimal_probe(
     )
 
 
-def _intervals(data: FeatureData, scores: Floats, level: float) -> dict[str, float]:
-    """Return intervals of F1 and ROC-AUC, and a p-value, on the test rows; NaN with too few groups."""
+def _f1_ends(data: FeatureData, scores: Floats, level: float) -> dict[str, float]:
+    """Return the interval of F1 on the test rows; NaN with too few groups."""
     try:
-        area = roc_inference(data.test.label, scores, data.test.group, level)
-        f1_low, f1_high = f1_interval(data.test.label, scores[:, 0], data.test.group, level)
-        area_low, area_high, p_value = float(area.low[0]), float(area.high[0]), float(area.p_value[0])
+        low, high = f1_interval(data.test.label, scores[:, 0], data.test.group, level)
     except ProbeError:
-        f1_low = f1_high = area_low = area_high = p_value = np.nan
-    return {
-        "test_roc_auc_low": area_low,
-        "test_roc_auc_high": area_high,
-        "p_value": p_value,
-        "test_f1_score_low": f1_low,
-        "test_f1_score_high": f1_high,
-    }
+        low = high = np.nan
+    return {"test_f1_score_low": low, "test_f1_score_high": high}
