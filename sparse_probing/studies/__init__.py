@@ -30,33 +30,16 @@ PAPER: RankingName = "mean_dif"
 
 STUDIES: dict[StudyName, Study] = {
     "dense_probe": Study(dense.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS, tunes=True),
-    "enumerate_monosemantic": Study(
-        single_neurons.fit,
-        default_ranking=PAPER,
-    ),
+    "enumerate_monosemantic": Study(single_neurons.fit, default_ranking=PAPER),
     "all_neurons": Study(all_neurons.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS),
-    "heuristic_sparsity_sweep": Study(
-        heuristic_sweep.fit,
-        tunes=True,
-        default_ranking=PAPER,
-    ),
+    "heuristic_sparsity_sweep": Study(heuristic_sweep.fit, tunes=True, default_ranking=PAPER),
     # The paper's fast sweep saved iterations; here all k together cost less than one did there.
-    "fast_heuristic_sparsity_sweep": Study(
-        heuristic_sweep.fit,
-        tunes=True,
-        default_ranking=PAPER,
-    ),
+    "fast_heuristic_sparsity_sweep": Study(heuristic_sweep.fit, tunes=True, default_ranking=PAPER),
     "telescopic_sparsity_sweep": Study(
-        telescopic.fit,
-        rankings=ranking_in_paper_units,
-        controls=WITHOUT_RANDOM_NEURONS,
-        default_ranking=PAPER,
+        telescopic.fit, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS, default_ranking=PAPER
     ),
     "tune_telescoping_sparsity_sweep": Study(
-        telescopic.fit_grid,
-        rankings=ranking_in_paper_units,
-        controls=WITHOUT_RANDOM_NEURONS,
-        default_ranking=PAPER,
+        telescopic.fit_grid, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS, default_ranking=PAPER
     ),
     "telescopic_choose_penalty": Study(
         telescopic.fit_chosen, rankings=ranking_in_paper_units, controls=WITHOUT_RANDOM_NEURONS

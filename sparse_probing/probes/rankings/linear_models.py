@@ -8,7 +8,7 @@ of the layer or of a neuron. No digit of a model depends on the other features.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +46,7 @@ def l1_logistic(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np
     penalty adds neurons as they enter, so that most columns are only read to check that they stay outside.
     """
     scores = np.zeros((len(features), X.shape[1]))
-    for score, feature in zip(scores, features, strict=True):
-        rows, y = X[feature.row], feature.label
-        if (rows == rows[:1]).all():
-            continue
-        columns = ScaledColumns.of(rows, standardize=True)
+    for i, rows, y, columns in _standardised(X, features):
         n_positive = np.count_nonzero(y > 0)
         loss = LogisticLoss(y, 0.5 / np.where(y > 0, n_positive, len(y) - n_positive))
         strongest = null_correlation(columns, loss)
@@ -63,9 +59,9 @@ def l1_logistic(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np
         if fit.gap > GAP:
             logger.warning("The L1 model is within %.1e of its optimum; ranks may be off.", fit.gap)
         residual, _ = loss.derivatives(rows[:, fit.support].astype(np.float64) @ fit.coef + fit.intercept)
-        score[:] = np.minimum(np.abs(columns.correlate(residual)) / penalty - 1, 0)
+        scores[i] = np.minimum(np.abs(columns.correlate(residual)) / penalty - 1, 0)
         # Of standardised neurons; the score of a neuron in the model is above 0, those of all others are not.
-        score[fit.support] = np.abs(fit.coef) * columns.scale[fit.support]
+        scores[i, fit.support] = np.abs(fit.coef) * columns.scale[fit.support]
     return scores
 
 
@@ -76,14 +72,20 @@ def linear_svm(X: NDArray, features: Sequence[LabelledRows], _rngs: Sequence[np.
     ``LinearSVC(C=1 / n, class_weight="balanced")``, without its penalty on the intercept.
     """
     scores = np.zeros((len(features), X.shape[1]))
-    for score, feature in zip(scores, features, strict=True):
-        rows, y = X[feature.row], feature.label
-        if (rows == rows[:1]).all():
-            continue
-        columns = ScaledColumns.of(rows, standardize=True)
+    for i, _, y, columns in _standardised(X, features):
         z = ((columns.stored - columns.mean) / columns.scale).astype(np.float32)
-        score[:] = np.abs(_svm_coefficients(z, y.astype(np.float32)))
+        scores[i] = np.abs(_svm_coefficients(z, y.astype(np.float32)))
     return scores
+
+
+def _standardised(
+    X: NDArray, features: Sequence[LabelledRows]
+) -> Iterator[tuple[int, NDArray, NDArray, ScaledColumns]]:
+    """Yield number, rows, labels and standardised columns of each feature, except where every neuron is constant."""
+    for i, feature in enumerate(features):
+        rows = X[feature.row]
+        if (rows != rows[:1]).any():
+            yield i, rows, feature.label, ScaledColumns.of(rows, standardize=True)
 
 
 def _svm_coefficients(z: Singles, y: Singles) -> Singles:

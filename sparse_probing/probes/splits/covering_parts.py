@@ -55,31 +55,13 @@ def covering_parts(members: Booleans, n_parts: int, rng: np.random.Generator) ->
     missing = np.ones((n_classes, n_parts), dtype=np.bool_)
     dead_ends: set[bytes] = set()
 
-    def choices() -> Iterator[tuple[int, int]] | None:
-        """Return the assignments (kind, part) to try next, one of which every solution from here has; None at the end.
-
-        None to try: there is no solution.
-        """
-        parts_missing = missing.sum(axis=1)
-        spare = np.where(parts_missing > 0, remaining @ has - parts_missing, np.inf)
-        # Of equally scarce classes, first those with the fewest parts to reach: they leave the fewest choices.
-        scarcest = int(np.lexsort((parts_missing, spare))[0])
-        if not parts_missing.any():
-            return None
-        if spare[scarcest] < 0:
-            return iter(())
-        part = int(np.where(missing[scarcest], missing.sum(axis=0), -1).argmax())
-        usable = np.flatnonzero((remaining > 0) & kinds[:, scarcest])
-        gain = (kinds[usable] & missing[:, part]).sum(axis=1)
-        return iter([(int(kind), part) for kind in usable[np.lexsort((preference[usable], -gain))]])
-
     def state() -> bytes:
         """Describe what is missing and what is left for it; parts that miss the same are interchangeable."""
         useful = has @ missing.any(axis=1).astype(np.float32)
         return np.where(useful > 0, remaining, 0).tobytes() + b"".join(sorted(column.tobytes() for column in missing.T))
 
     trail: list[tuple[int, int, Booleans]] = []
-    to_try = [choices()]
+    to_try = [_assignments_to_try(missing, remaining, kinds, preference)]
     steps = 0
     while to_try[-1] is not None:
         step = next(to_try[-1], None)
@@ -100,7 +82,7 @@ def covering_parts(members: Booleans, n_parts: int, rng: np.random.Generator) ->
             missing[kinds[kind], part] = False
             remaining[kind] -= 1
             if state() not in dead_ends:
-                to_try.append(choices())
+                to_try.append(_assignments_to_try(missing, remaining, kinds, preference))
                 continue
         kind, part, before = trail.pop()
         missing[:, part] = before
@@ -111,3 +93,24 @@ def covering_parts(members: Booleans, n_parts: int, rng: np.random.Generator) ->
         parts = [part for used, part, _ in trail if used == kind]
         assigned[shuffled[np.flatnonzero(kind_of_group == kind)[: len(parts)]]] = parts
     return assigned
+
+
+def _assignments_to_try(
+    missing: Booleans, remaining: Integers, kinds: Booleans, preference: Integers
+) -> Iterator[tuple[int, int]] | None:
+    """Return assignments (kind, part), one of which every solution from here has; None where no part misses a class.
+
+    Without an assignment to try there is no solution.
+    """
+    parts_missing = missing.sum(axis=1)
+    if not parts_missing.any():
+        return None
+    spare = np.where(parts_missing > 0, remaining @ kinds.astype(np.float32) - parts_missing, np.inf)
+    # Of equally scarce classes, first those with the fewest parts to reach: they leave the fewest choices.
+    scarcest = int(np.lexsort((parts_missing, spare))[0])
+    if spare[scarcest] < 0:
+        return iter(())
+    part = int(np.where(missing[scarcest], missing.sum(axis=0), -1).argmax())
+    usable = np.flatnonzero((remaining > 0) & kinds[:, scarcest])
+    gain = (kinds[usable] & missing[:, part]).sum(axis=1)
+    return iter([(int(kind), part) for kind in usable[np.lexsort((preference[usable], -gain))]])

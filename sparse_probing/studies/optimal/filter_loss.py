@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 import numpy as np
 
 from sparse_probing.config import ProbingConfig
@@ -20,17 +23,32 @@ def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search the whole layer, and then ever more of the best-ranked neurons; ``excess`` compares the objectives."""
     ranking = config.search.heuristic_feature_selection_method
     filter_sizes = {*SIZES, config.optimal.osp_heuristic_filter_size}
+    filtered = (
+        Candidates(config, data, data.select(np.sort(data.top(ranking, size))), ranking)
+        for size in sorted(size for size in filter_sizes if 0 < size < data.width)
+    )
+    return compare_with_layer(config, data, filtered, config.optimal.osp_ridge)
+
+
+def compare_with_layer(
+    config: ProbingConfig, data: FeatureData, filtered: Iterable[Candidates], multiplier: float
+) -> list[FittedProbe]:
+    """Search the whole layer and then filtered ones; ``excess`` is how far an objective is above that of the layer.
+
+    Parameters
+    ----------
+    config : ProbingConfig
+    data : FeatureData
+    filtered : iterable of Candidates
+    multiplier : float
+        Of the ridge.
+    """
     best_objectives: dict[int, float] = {}  # of the whole layer, by k
     probes: list[FittedProbe] = []
-    for size in [data.width, *sorted(size for size in filter_sizes if 0 < size < data.width)]:
-        if size == data.width:
-            candidates = Candidates(config, data, data.select())
-        else:
-            candidates = Candidates(config, data, data.select(np.sort(data.top(ranking, size))), ranking)
-        multiplier = config.optimal.osp_ridge
-        for optimum in growing(candidates, candidates.sparse_problem(multiplier)):
+    for searched in chain([Candidates(config, data, data.select())], filtered):
+        for optimum in growing(searched, searched.sparse_problem(multiplier)):
             reference = best_objectives.setdefault(len(optimum.support), optimum.objective)
-            probes += probes_of(candidates, optimum, multiplier, excess=optimum.objective / reference - 1)
+            probes += probes_of(searched, optimum, multiplier, excess=optimum.objective / reference - 1)
         if interrupted():
             break
     return probes

@@ -11,12 +11,10 @@ from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.rankings.top_neurons import top_neurons
 from sparse_probing.studies.base.feature_data import FeatureData
-from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.optimal.candidates import Candidates, filter_size
-from sparse_probing.studies.optimal.optimal_probes import probes_of
+from sparse_probing.studies.optimal.filter_loss import compare_with_layer
 from sparse_probing.studies.optimal.papers_pruning import RIDGE
-from sparse_probing.studies.optimal.sweep import growing
 
 FILTER = "elastic_net"
 """Name of the filter in the column ``ranking``."""
@@ -26,17 +24,8 @@ C, L1_RATIO = 1.0, 0.8
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search the whole layer and the filtered one for k = 1, 2, ...; ``excess`` is what the filter loses."""
-    best_objectives: dict[int, float] = {}  # of the whole layer, by k
-    probes: list[FittedProbe] = []
     filtered = Candidates(config, data, data.select(largest_coefficients(config, data)), FILTER)
-    for searched in (Candidates(config, data, data.select()), filtered):
-        multiplier = RIDGE / np.sqrt(searched.n_train)
-        for optimum in growing(searched, searched.sparse_problem(multiplier)):
-            reference = best_objectives.setdefault(len(optimum.support), optimum.objective)
-            probes += probes_of(searched, optimum, multiplier, excess=optimum.objective / reference - 1)
-        if interrupted():
-            break
-    return probes
+    return compare_with_layer(config, data, [filtered], RIDGE / np.sqrt(filtered.n_train))
 
 
 def largest_coefficients(config: ProbingConfig, data: FeatureData) -> Integers:

@@ -15,6 +15,7 @@ from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.optimal.problem import class_weights, ridge_of, scaled_columns
 from sparse_probing.probes.optimal.support_fit import fit_support
 from sparse_probing.studies import STUDIES
+from sparse_probing.studies.base.held_out_intervals import with_intervals
 from sparse_probing.studies.base.interruption import deliver, interrupted, signals_noted
 from sparse_probing.studies.optimal.candidates import Candidates
 from sparse_probing.studies.optimal.verify_row import verify_row
@@ -70,10 +71,12 @@ def test_the_refit_is_the_logistic_probe_of_the_support(config):
 
 
 def test_intervals_hold_the_estimate(config):
-    for probe in rank_and_fit(SWEEP, config, planted_data(shift=1.0)):
+    data = planted_data(shift=1.0)
+    for probe in with_intervals(data, rank_and_fit(SWEEP, config, data), config.statistics.confidence):
+        row = probe.as_row()
         for name in ("f1_score", "roc_auc"):
-            low, high = (probe.metrics[f"test_{name}_{end}"] for end in ("low", "high"))
-            assert low < probe.metrics[f"test_{name}"] < high
+            low, high = (row[f"test_{name}_{end}"] for end in ("low", "high"))
+            assert low < row[f"test_{name}"] < high
 
 
 @pytest.mark.parametrize(
