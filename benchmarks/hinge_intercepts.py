@@ -1,8 +1,8 @@
 """What the intercept of an optimal hinge probe is worth, where its objective has many equally good ones.
 
 For runs of ``optimal_sparse_probing`` with the hinge loss: the F1 on held-out groups of every probe with the lowest,
-the middle and the highest intercept of the interval of equally good ones, with the intercept that is reported, and of the
-logistic refit of the same neurons.
+the middle and the highest intercept of the interval of equally good ones, with the intercept that is reported, and of
+the logistic refit of the same neurons.
 """
 
 from __future__ import annotations
