@@ -148,7 +148,7 @@ def test_truncated_weights(tiny_model_dir, tmp_path):
 
 
 def test_a_device_that_does_not_exist(tiny_model_dir):
-    with pytest.raises(ModelError, match="that the device exists"):
+    with pytest.raises(ModelError, match="pass a device that exists"):
         load_model(str(tiny_model_dir), device="cuda:99")
 
 
