@@ -7,12 +7,13 @@ import logging
 import numpy as np
 
 from probing_datasets.foundation.errors import StoreError
+from probing_datasets.foundation.sealed_json import seal
 from sparse_probing.activations.stores.manifest.disk_space import remove_stale_leftovers, storage_errors
 from sparse_probing.activations.stores.manifest.part_records import PARTS
 from sparse_probing.activations.stores.manifest.plan_file import HEADER, Header
 from sparse_probing.activations.stores.manifest.row_index import RowIndex
 from sparse_probing.activations.stores.plan import StorePlan, plan_differences
-from sparse_probing.activations.stores.storage.checksums import FileRecord, seal
+from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import file_exists, write_file
 from sparse_probing.activations.stores.storage.locations import StorePath, is_local
 

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from probing_datasets.foundation.hashing import digest_json
-from sparse_probing.activations.stores.storage.checksums import FileRecord, seal, unseal
+from probing_datasets.foundation.sealed_json import seal, unseal
+from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import read_files, remove_file, write_file
 from sparse_probing.activations.stores.storage.locations import StorePath
 

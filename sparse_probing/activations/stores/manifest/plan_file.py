@@ -8,8 +8,9 @@ from typing import Any
 
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from probing_datasets.foundation.hashing import digest_json
+from probing_datasets.foundation.sealed_json import unseal
 from sparse_probing.activations.stores.plan import StorePlan
-from sparse_probing.activations.stores.storage.checksums import FileRecord, unseal
+from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import read_file
 from sparse_probing.activations.stores.storage.locations import StorePath
 

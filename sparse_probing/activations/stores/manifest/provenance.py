@@ -6,7 +6,7 @@ from typing import Any
 
 from probing_datasets.foundation.errors import CorruptStoreError
 from probing_datasets.foundation.provenance import provenance
-from sparse_probing.activations.stores.storage.checksums import seal, unseal
+from probing_datasets.foundation.sealed_json import seal, unseal
 from sparse_probing.activations.stores.storage.files import file_exists, read_file, write_file
 from sparse_probing.activations.stores.storage.locations import StorePath
 

@@ -1,12 +1,11 @@
-"""Checksums of the files of a store, and JSON files that contain their own digest."""
+"""Checksums of the files of a store."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from probing_datasets.foundation.hashing import checksum, digest_json
+from probing_datasets.foundation.hashing import checksum
 from sparse_probing.activations.stores.storage.files import file_size, read_blocks
 from sparse_probing.activations.stores.storage.locations import StorePath
 
@@ -35,25 +34,3 @@ class FileRecord:
             return "missing"
         except OSError:
             return "cannot be read"
-
-
-def seal(content: dict[str, Any]) -> bytes:
-    """Return the bytes of a JSON file that contains the SHA-256 of its content."""
-    value = {"content": content, "digest": digest_json(content)}
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
-
-
-def unseal(data: bytes) -> dict[str, Any]:
-    """Return the content of a sealed file.
-
-    Raises
-    ------
-    ValueError
-        When any byte differs from what :func:`seal` wrote.
-    """
-    value = json.loads(data)
-    if not isinstance(value, dict) or not isinstance(value.get("content"), dict):
-        raise ValueError("not a sealed file")
-    if seal(value["content"]) != data:
-        raise ValueError("the content does not have the recorded digest")
-    return value["content"]

@@ -20,9 +20,9 @@ from upath import UPath
 
 from probing_datasets.foundation import atomic_files
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.sealed_json import seal, unseal
 from sparse_probing.activations.stores import STORES, open_store
 from sparse_probing.activations.stores.plan import STORED_DTYPES, StorePlan
-from sparse_probing.activations.stores.storage.checksums import seal, unseal
 from tests.builders.harvests import HOOK, file_contents, flip_bit
 
 REPOSITORY = Path(__file__).parents[4]

@@ -1,0 +1,118 @@
+"""The one reader of JSON files that decide work: each contains the digest of its content, and has a known shape.
+
+A file is refused before its bytes are used: when it is not a regular file, is too large, has a byte that was not
+written, or does not have the fields of its shape.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from probing_datasets.foundation.atomic_files import write_bytes
+from probing_datasets.foundation.errors import DamagedFileError
+from probing_datasets.foundation.hashing import digest_json
+
+MAX_BYTES = 2**28
+"""Largest JSON file that is read: 256 MiB. The record of a run of 100,000 tasks takes a tenth of it."""
+
+Shape = TypeVar("Shape")
+
+
+def seal(content: dict[str, Any]) -> bytes:
+    """Return the bytes of a JSON file that contains the SHA-256 of its content."""
+    value = {"content": content, "digest": digest_json(content)}
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """Return the content of a sealed file.
+
+    Raises
+    ------
+    ValueError
+        When any byte differs from what :func:`seal` wrote.
+    """
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict) or not isinstance(value.get("content"), dict):
+        raise ValueError("not a sealed file")
+    if seal(value["content"]) != data:
+        raise ValueError("the content does not have the recorded digest")
+    return value["content"]
+
+
+def shaped(content: Any, shape: type[Shape]) -> Shape:
+    """Return JSON values as a dataclass, or another type that msgspec knows; its annotations decide what is valid.
+
+    Raises
+    ------
+    ValueError
+        When a field is missing, has another type, or is outside the bounds of its annotation.
+
+    Examples
+    --------
+    >>> shaped([1, 2], tuple[int, int])
+    (1, 2)
+    """
+    try:
+        return msgspec.convert(content, shape)
+    except (msgspec.ValidationError, RecursionError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def read_regular_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    ValueError
+        When it is not a regular file (a device and a pipe have no end), or has more than ``max_bytes``.
+    OSError
+        When it cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer blocks
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        if status.st_size > max_bytes:
+            raise ValueError(f"{status.st_size:,} bytes; at most {max_bytes:,} are read")
+        return file.read(max_bytes + 1)
+
+
+def read_sealed(path: Path, shape: type[Shape], remedy: str = "Restore it, or delete it and run again.") -> Shape:
+    """Read a sealed file.
+
+    Parameters
+    ----------
+    path : Path
+    shape : type
+        Type of the content; see `shaped`.
+    remedy : str
+        Last sentence of the message when the file is damaged.
+
+    Raises
+    ------
+    DamagedFileError
+        When the file is not what was written.
+    OSError
+        When it cannot be read.
+    """
+    try:
+        return shaped(unseal(read_regular_file(path)), shape)
+    except ValueError as error:
+        raise DamagedFileError(f"{path} is damaged ({error}). {remedy}") from error
+
+
+def write_sealed(path: Path, content: Any) -> None:
+    """Write a dictionary or a dataclass as a sealed file, atomically and durably."""
+    write_bytes(path, seal(asdict(content) if is_dataclass(content) and not isinstance(content, type) else content))
