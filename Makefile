@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PACKAGES := probing_datasets sparse_probing
+# Files of tests run beside each other: a process for each CPU, at most four (each takes 1 to 2 GB).
+PYTEST := $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
 SCRIPTS := get_activations.py probing_experiment.py
 
 .DEFAULT_GOAL := help
@@ -17,10 +19,10 @@ demo: $(INSTALLED) ## Run both stages on the bundled model and data, offline
 	$(BIN)/python -m sparse_probing.commands.demo
 
 test check: lint ## All that CI demands: format, lint, types, floors, docstrings, tests
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-fast: $(INSTALLED) ## The tests without those marked slow
-	$(BIN)/pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(INSTALLED) ## Format, lint, types, import floors and docstrings, without the tests
 	$(BIN)/ruff format --check --output-format concise .

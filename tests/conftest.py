@@ -18,6 +18,13 @@ from tests.builders import planted_runs
 from tests.builders.models import save_tiny_model
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run the tests of a file, which share fixtures, and one those of the only Slurm cluster."""
+    for item in items:
+        group = "slurm" if item.path.parent.name == "slurm" else item.path.relative_to(item.config.rootpath).as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def ctrl_c_works() -> None:
     """Take Ctrl-C as a terminal gives it: a shell starts what it puts into the background without it."""
