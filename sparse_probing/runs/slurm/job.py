@@ -20,6 +20,7 @@ from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.runs.submissions import LOGS, mark_ended
 from sparse_probing.runs.tasks.entry_points import harvest_share, run_entry, run_share
+from sparse_probing.studies.base.interruption import Interrupted
 
 CALLS = "calls.json"
 
@@ -88,6 +89,8 @@ def main(folder: Path) -> None:
     except TaskError:  # tasks failed, but each of them was attempted
         mark_ended(folder / LOGS, environment.job_id)
         raise
+    except Interrupted as interruption:  # Slurm cancels the job, or requeues it
+        sys.exit(str(interruption))
     mark_ended(folder / LOGS, environment.job_id)
 
 

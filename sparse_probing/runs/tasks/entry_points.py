@@ -15,6 +15,7 @@ from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks.attempt_records import begin_attempt, end_attempt, fail_attempt, is_attempted
 from sparse_probing.runs.tasks.published_results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
+from sparse_probing.studies.base.interruption import Interrupted
 
 
 def run_entry(run_path: str, keys: list[str], submission: str) -> None:
@@ -56,12 +57,14 @@ def attempt_task(run_path: str, key: str, submission: str) -> bool:
     ------
     OSError
         Of the disk. The task is then not recorded as failed: the next launch runs it again.
+    Interrupted
+        When a signal ended the task and the process is about to be killed; the task is then lost.
     """
     attempt = begin_attempt(Path(run_path), key, submission)
     with locked(attempt):
         try:
             run_task(run_path, key)
-        except (OSError, UncompletedJobError):
+        except (OSError, UncompletedJobError, Interrupted):
             raise
         except Exception as error:
             fail_attempt(attempt, error)
