@@ -21,7 +21,7 @@ from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import Submission, record_submission
 from sparse_probing.runs.tasks.attempt_records import last_attempts
 
-WORKER = (sys.executable, "-P", "-m", "sparse_probing.runs.executors.worker")
+WORKER = (sys.executable, "-P", "-m", "sparse_probing.runs.tasks.worker")
 DEAD_WORKER = (
     "A worker process died, perhaps because there was too little memory. Finished tasks are kept: "
     "run the same command again, with fewer --workers."

@@ -1,6 +1,7 @@
 """The program of a job: ``python -m sparse_probing.runs.slurm.job FOLDER`` makes the call that FOLDER holds for it.
 
-submitit handles signals: before a time-out it requeues the job, which then makes the same call again.
+submitit handles signals: before a time-out it requeues the job, which then makes the same call again, unless the job
+saved nothing in all its time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from submitit.core.utils import DelayedSubmission, JobPaths
 
 from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import TaskError
+from sparse_probing.runs.slurm.resumable import Resumable
 from sparse_probing.runs.submissions import LOGS, mark_ended
 from sparse_probing.runs.tasks.entry_points import harvest_share, run_entry, run_share
 from sparse_probing.studies.base.interruption import Interrupted
@@ -51,21 +53,6 @@ class Calls:
         write_json(folder / CALLS, asdict(self))
 
 
-@dataclass(frozen=True)
-class Resumable:
-    """A function that resumes its work when it is called again."""
-
-    function: Callable[..., None]
-
-    def __call__(self, *arguments: Any) -> None:
-        """Call the function."""
-        self.function(*arguments)
-
-    def checkpoint(self, *arguments: Any) -> DelayedSubmission:
-        """Return the call to be made after a time-out: the same."""
-        return DelayedSubmission(self, *arguments)
-
-
 def main(folder: Path) -> None:
     """Make the call of this entry.
 
@@ -81,7 +68,7 @@ def main(folder: Path) -> None:
     if not paths.submitted_pickle.exists():
         calls = Calls(**json.loads((folder / CALLS).read_text()))
         arguments = calls.arguments[int(environment.array_task_id or 0)]
-        call = DelayedSubmission(Resumable(FUNCTIONS[calls.function]), *arguments)
+        call = DelayedSubmission(Resumable(FUNCTIONS[calls.function], calls.time), *arguments)
         call.set_timeout(calls.time, calls.max_timeouts)
         call.dump(paths.submitted_pickle)
     try:

@@ -23,6 +23,10 @@ from sparse_probing.studies.base.probe_row import probe_row
 
 logger = logging.getLogger(__name__)
 
+SAVED: list[str] = []
+"""What this process has saved: tasks, and features of unfinished tasks. A job that saved nothing until its time limit
+would save nothing the next time either."""
+
 
 def run_task(run_path: str, key: str) -> dict[str, Any]:
     """Run one task unless it is finished, and return its record.
@@ -58,6 +62,7 @@ def run_task(run_path: str, key: str) -> dict[str, Any]:
         "versions": provenance(),
     }
     publish(run.path, key, rows, record)
+    SAVED.append(key)
     Checkpoints(run.path, key).remove()
     return record
 
@@ -96,4 +101,5 @@ def fit_task(run: Run, key: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
                 raise Interrupted("interrupted: a search ended early without a signal.")
             if name and not fittings.failures:
                 checkpoints.keep(name, fitted)
+                SAVED.append(name)
     return rows, failures

@@ -21,7 +21,6 @@ from sparse_probing.runs.submissions import read_submissions
 from sparse_probing.runs.tasks.attempt_records import begin_attempt
 from tests.builders.runs import PLANTED_FLAGS, folder_with_traps
 
-
 DEADLY = (sys.executable, "-c", "import os; os._exit(9)")
 """A worker that ends at its start, as when the kernel kills it because memory runs out."""
 
@@ -98,8 +97,8 @@ sys.exit(probing_experiment.main())
 WORKER = """
 import os, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 import numpy as np
-from sparse_probing.runs.executors import worker
 
 def attempt_task(run_path, key, submission):
     folder = Path({folder!r})
@@ -108,7 +107,8 @@ def attempt_task(run_path, key, submission):
         work()
 
 {work}
-worker.attempt_task = attempt_task
+sys.modules["sparse_probing.runs.tasks.entry_points"] = SimpleNamespace(attempt_task=attempt_task)
+from sparse_probing.runs.tasks import worker
 worker.main(sys.argv[1], sys.argv[2], 1)
 """
 """The real program with other tasks: the first two take a minute, the others no time."""
@@ -130,10 +130,8 @@ def work():
     ("signals", "gap", "work"),
     [
         ([signal.SIGINT], 0, INSIDE_A_SEARCH),
-        ([signal.SIGTERM], 0, COMPUTE),
         ([signal.SIGINT, signal.SIGINT], 0.15, COMPUTE),
-        ([signal.SIGINT, signal.SIGINT], 0.5, SLEEP),
-        ([signal.SIGTERM, signal.SIGINT, signal.SIGTERM], 0.05, INSIDE_A_SEARCH),
+        ([signal.SIGTERM], 0, SLEEP),
         ([signal.SIGKILL], 0, COMPUTE),
     ],
 )
@@ -146,7 +144,7 @@ def test_however_the_launcher_ends_it_leaves_no_process_behind(plant, tmp_path, 
     command = [sys.executable, "-c", script, *PLANTED_FLAGS, "--cluster", "local", "--workers", "4"]
     command += ["--max_k", "4", "--features_per_task", "1"]
     launcher = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(list(folder.iterdir())) < 2:
         assert launcher.poll() is None, launcher.communicate()
         assert time.monotonic() < deadline

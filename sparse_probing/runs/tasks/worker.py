@@ -1,4 +1,4 @@
-"""The program of a worker process: ``python -m sparse_probing.runs.executors.worker RUN SUBMISSION THREADS``.
+"""The program of a worker process: ``python -m sparse_probing.runs.tasks.worker RUN SUBMISSION THREADS``.
 
 It reads keys of tasks from its standard input, a line each, runs them, and answers each with a line of JSON: null, or
 the error of the disk that ended it. When its input ends, because the launcher closed it or died, however it died, the
