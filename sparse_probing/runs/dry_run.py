@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.harvest_first import expected_tasks, missing_harvests
 from sparse_probing.runs.planning.create_run import build_run
@@ -73,6 +72,9 @@ def _stage_two(config: ProbingConfig) -> list[str]:
 def _both_stages(config: ProbingConfig, harvests: list[HarvestConfig]) -> list[str]:
     n_tasks, arrays, lines = expected_tasks(config, harvests[0]), [], []
     if config.harvest_first.harvest:
+        # Here: a dry run of stage 2 needs no model, whose libraries take seconds.
+        from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
+
         lines += [dry_run_of_harvest(harvest).__rich__().plain for harvest in harvests]
         arrays += [harvest_array(harvest, config.harvest_first, config.slurm) for harvest in harvests]
     lines.append(f"{n_tasks:,} tasks when the store is complete; the jobs create the run")

@@ -1,7 +1,7 @@
 """The program of a job: ``python -m sparse_probing.runs.slurm.job FOLDER`` makes the call that FOLDER holds for it.
 
-submitit handles signals: before a time-out it requeues the job, which then makes the same call again, unless the job
-saved nothing in all its time.
+submitit handles signals: before a time-out it requeues the job, which then makes the same call again, unless it
+saved nothing twice.
 """
 
 from __future__ import annotations

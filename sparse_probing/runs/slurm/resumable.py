@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from submitit.core.utils import DelayedSubmission
@@ -28,16 +28,21 @@ class Resumable:
     minutes: int
     """Time limit of the job."""
 
+    is_last_try: bool = False
+    """Whether the job was requeued after it had all its time and saved nothing."""
+
     def __call__(self, *arguments: Any) -> None:
         """Call the function."""
         self.function(*arguments)
 
     def checkpoint(self, *arguments: Any) -> DelayedSubmission | None:
-        """Return the call to be made after a time-out: the same; None, which ends the job, when it led to nothing.
+        """Return the call to be made after a time-out: the same; None, which ends the job, when it leads to nothing.
 
-        A job that was preempted early could not have saved anything, and is always requeued.
+        That is when the job had all its time twice in a row and saved nothing. One that was preempted early could not
+        have saved anything.
         """
-        had_its_time = time.monotonic() - START > self.minutes * 30
-        if had_its_time and not SAVED and self.function is not harvest_share:
-            return None
-        return DelayedSubmission(self, *arguments)
+        if self.function is harvest_share or SAVED:
+            return DelayedSubmission(replace(self, is_last_try=False), *arguments)
+        if time.monotonic() - START < self.minutes * 30:
+            return DelayedSubmission(self, *arguments)
+        return None if self.is_last_try else DelayedSubmission(replace(self, is_last_try=True), *arguments)

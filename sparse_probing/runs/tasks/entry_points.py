@@ -24,8 +24,8 @@ from sparse_probing.runs.tasks.run_task import SAVED, run_task
 from sparse_probing.studies.base.interruption import Interrupted
 
 TOO_SHORT = (
-    "A whole job was too short to finish one feature of it, and was not requeued, because it would start the same "
-    "feature again. Run it with --retry_failed and a longer --time, or in another run with a smaller --osp_timeout."
+    "Its job ran out of time before it had finished one feature, and was not requeued again, because it would start "
+    "the same feature once more. Use --retry_failed and a longer --time, or another run with a smaller --osp_timeout."
 )
 
 

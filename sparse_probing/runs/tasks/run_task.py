@@ -24,8 +24,8 @@ from sparse_probing.studies.base.probe_row import probe_row
 logger = logging.getLogger(__name__)
 
 SAVED: list[str] = []
-"""What this process has saved: tasks, and features of unfinished tasks. A job that saved nothing until its time limit
-would save nothing the next time either."""
+"""What this process has saved: tasks, and features of unfinished tasks. A job that saves nothing until its time limit is
+not requeued for ever."""
 
 
 def run_task(run_path: str, key: str) -> dict[str, Any]:
