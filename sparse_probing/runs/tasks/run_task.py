@@ -24,8 +24,8 @@ from sparse_probing.studies.base.probe_row import probe_row
 logger = logging.getLogger(__name__)
 
 SAVED: list[str] = []
-"""What this process has saved: tasks, and features of unfinished tasks. A job that saves nothing until its time limit is
-not requeued for ever."""
+"""What this process has saved: tasks, and features of unfinished tasks. A job that saves nothing in all its time is
+requeued only once."""
 
 
 def run_task(run_path: str, key: str) -> dict[str, Any]:
