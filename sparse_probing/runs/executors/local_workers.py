@@ -69,7 +69,7 @@ class LocalWorkers(ThisProcess):
 def _workers(n_workers: int, arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
     """Start worker processes; at the end close their input, which ends them, and wait for that.
 
-    Each is in a session of its own: Ctrl-C in a terminal reaches this process only, which ends them in good order.
+    Each has its own session: Ctrl-C in a terminal reaches this process only, which ends them in good order.
     A second Ctrl-C kills them.
     """
     workers: list[subprocess.Popen[str]] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from sparse_probing.runs.tasks.entry_points import harvest_share, run_entry, run
 from sparse_probing.studies.base.interruption import Interrupted
 
 CALLS = "calls.json"
+SECONDS_UNTIL_KILLED = 600
+"""How long a job whose search was interrupted waits for its end; longer than the grace time of most partitions."""
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
     "run_entry": run_entry,
@@ -76,8 +79,12 @@ def main(folder: Path) -> None:
     except TaskError:  # tasks failed, but each of them was attempted
         mark_ended(folder / LOGS, environment.job_id)
         raise
-    except Interrupted as interruption:  # Slurm cancels the job, or requeues it
-        sys.exit(str(interruption))
+    except Interrupted as interruption:
+        # Slurm is about to end the job. It requeues a job that it preempted only when it ended it: one that ends by
+        # itself in its grace time has failed.
+        print(interruption, file=sys.stderr, flush=True)  # noqa: T201 (the log of the job)
+        time.sleep(SECONDS_UNTIL_KILLED)
+        sys.exit(1)
     mark_ended(folder / LOGS, environment.job_id)
 
 

@@ -20,7 +20,7 @@ START = time.monotonic()
 class Resumable:
     """A function that resumes its work when it is called again.
 
-    It has a module of its own because a pickle holds a class of the program itself by value, and with it the values
+    It has its own module because a pickle holds a class of the program itself by value, and with it the values
     that START and SAVED had then.
     """
 
