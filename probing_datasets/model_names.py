@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from probing_datasets.demo import DEMO_MODEL_PATH
@@ -20,9 +23,7 @@ def resolve_model_name(name: str) -> str:
         return str(DEMO_MODEL_PATH)
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser().resolve())
-    from transformer_lens.tools.model_registry.registry_io import resolve_model_alias  # slow to import
-
-    return resolve_model_alias(name) or name
+    return _official_names().get(name, name)
 
 
 def model_identity(name: str) -> str:
@@ -33,3 +34,17 @@ def model_identity(name: str) -> str:
 def model_slug(name: str) -> str:
     """Return a short name of a model that is valid as a folder name: the last part of its path or hub id."""
     return re.sub(r"[^\w.-]+", "-", Path(name).name or name)
+
+
+@cache
+def _official_names() -> dict[str, str]:
+    """Return the hub id behind every alias of TransformerLens.
+
+    Its table is read without importing it: the import takes seconds, in commands that load no model.
+    """
+    package = find_spec("transformer_lens")
+    if package is None or not package.submodule_search_locations:
+        return {}
+    table = Path(package.submodule_search_locations[0], "tools", "model_registry", "data", "model_aliases.json")
+    aliases: dict[str, list[str]] = json.loads(table.read_text(encoding="utf-8"))["aliases"]
+    return {alias: official for official, names in reversed(aliases.items()) for alias in names}

@@ -7,6 +7,7 @@ Reading settings changes nothing in the process. The two functions that change t
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,18 +121,12 @@ def outside_any_job() -> Iterator[None]:
         os.environ.update(removed)
 
 
-@contextmanager
-def safe_import_path() -> Iterator[None]:
-    """Let Python processes that are started meanwhile import nothing from the working directory."""
-    given = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if given is None:
-            os.environ.pop("PYTHONSAFEPATH", None)
-        else:
-            os.environ["PYTHONSAFEPATH"] = given
+def environment_of_a_program() -> dict[str, str]:
+    """Return the environment of a Python program of ours that imports the packages from where this process did."""
+    variables, root = dict(os.environ), str(Path(__file__).parents[2])
+    if root != sysconfig.get_path("purelib"):  # a clone
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [root, variables.get("PYTHONPATH")]))
+    return variables
 
 
 def _dotenv_file(names: tuple[str, ...]) -> dict[str, str]:

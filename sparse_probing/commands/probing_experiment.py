@@ -38,12 +38,14 @@ def probe_command(arguments: list[str]) -> None:
         console.out(dry_run(config), highlight=False)
         return
     from sparse_probing.reporting.report import report  # here, so that --help is fast
-    from sparse_probing.runs.launch import launch, raise_failures
+    from sparse_probing.runs.launch import describe_share, launch, raise_failures
 
     status = launch(config, partial(console.out, highlight=False))
     if status is None:
         return
-    # Of an array of processes that share the tasks, the last one reports.
+    # Of an array of processes that share the tasks, the last one reports the results.
+    if config.share.world_size > 1:
+        console.out(describe_share(status, config.share), highlight=False)
     if status.counts["done"] and (config.share.world_size == 1 or status.all_done):
         report(status.run, console)
     raise_failures(status, config.share.of(list(status.run.tasks)))

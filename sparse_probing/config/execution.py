@@ -37,12 +37,13 @@ class ExecutionConfig:
     """Run failed tasks again. Tasks that were lost or died, and damaged results, always run again."""
     wait: bool = False
     """Wait for the jobs and print the results (slurm)."""
-    tasks_per_job: int = 1
-    """Tasks of one array entry (slurm); more where the cluster does not accept so many entries."""
+    tasks_per_job: int | None = None
+    """Tasks of one array entry (slurm); more where the cluster does not accept so many entries. Default: about a
+    minute of work, where finished tasks of the same study tell how long that is; otherwise 1."""
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
-        at_least_one(self, "workers", "tasks_per_job")
+        at_least_one(self, "workers", *([] if self.tasks_per_job is None else ["tasks_per_job"]))
 
 
 @dataclass(frozen=True)

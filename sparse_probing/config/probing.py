@@ -159,7 +159,7 @@ class SearchConfig:
         [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 32]
         """
         if self.ks:
-            return sorted({min(k, width) for k in self.ks})
+            return sorted({min(k, width) for k in self.ks})  # a projected layer can be narrower than the stored one
         doubled = [16 << i for i in range(width.bit_length())]
         return sorted({k for k in (*SMALL_KS, *doubled, width) if k <= min(self.max_k, width)})
 

@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
-from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
+from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.harvest_first import expected_tasks, missing_harvests
 from sparse_probing.runs.planning.create_run import build_run
 from sparse_probing.runs.planning.run_inputs import open_inputs
-from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, load_run
+from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.slurm.job_arrays import harvest_array, share_array, task_array
 from sparse_probing.runs.slurm.sbatch import Array, batch_script, check_script
 from sparse_probing.runs.status.run_status import OPEN, run_status
-from sparse_probing.runs.tasks.published_results import check_results
+from sparse_probing.runs.tasks.task_seconds import seconds_per_feature
 
 
 @dataclass(frozen=True)
@@ -39,20 +38,11 @@ def dry_run(config: ProbingConfig) -> str:
 def estimate(run: Run, keys: Iterable[str]) -> Estimate:
     """Estimate how long some tasks take, from finished tasks of this run or, without any, of other runs beside it."""
     tasks = [run.tasks[key] for key in keys]
-    records = sorted(run.folder.parent.glob(f"*/*/{RUN_RECORD}"), key=lambda record: record.parent != run.path)
-    seconds_per_feature: dict[StudyName, list[float]] = {}
-    for record in records:
-        other = load_run(record.parent)
-        seconds: dict[StudyName, list[float]] = {}
-        for key, result in check_results(other.path, other.tasks).items():
-            if result.intact:
-                task = other.tasks[key]
-                seconds.setdefault(task.study, []).append(result.seconds / len(task.features))
-        seconds_per_feature = seconds | seconds_per_feature
-    if not {task.study for task in tasks} <= seconds_per_feature.keys():
+    known = seconds_per_feature(run)
+    if not {task.study for task in tasks} <= known.keys():
         return Estimate(None, 0)
-    total = sum(mean(seconds_per_feature[task.study]) * len(task.features) for task in tasks)
-    return Estimate(total / 3600, sum(map(len, seconds_per_feature.values())))
+    total = sum(mean(known[task.study]) * len(task.features) for task in tasks)
+    return Estimate(total / 3600, sum(map(len, known.values())))
 
 
 def _stage_two(config: ProbingConfig) -> list[str]:
@@ -82,6 +72,9 @@ def _stage_two(config: ProbingConfig) -> list[str]:
 def _both_stages(config: ProbingConfig, harvests: list[HarvestConfig]) -> list[str]:
     n_tasks, arrays, lines = expected_tasks(config, harvests[0]), [], []
     if config.harvest_first.harvest:
+        # Here: a dry run of stage 2 needs no model, whose libraries take seconds.
+        from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
+
         lines += [dry_run_of_harvest(harvest).__rich__().plain for harvest in harvests]
         arrays += [harvest_array(harvest, config.harvest_first, config.slurm) for harvest in harvests]
     lines.append(f"{n_tasks:,} tasks when the store is complete; the jobs create the run")

@@ -8,8 +8,6 @@ import tyro
 from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.errors import SettingsError
-from sparse_probing.activations.harvest import harvest
-from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.stores import open_store
 from sparse_probing.activations.stores.manifest.plan_file import HEADER
 from sparse_probing.activations.stores.storage.files import file_exists
@@ -41,6 +39,8 @@ def missing_harvests(config: ProbingConfig) -> list[HarvestConfig]:
 
 def harvest_here(config: ProbingConfig) -> None:
     """Make the stores that are not complete, in this process."""
+    from sparse_probing.activations.harvest import harvest  # here: it loads models, whose libraries take seconds
+
     for stage_one in missing_harvests(config):
         harvest(stage_one)
 
@@ -53,6 +53,8 @@ def expected_tasks(config: ProbingConfig, stage_one: HarvestConfig) -> int:
     DatasetError, ModelError, StoreError
         When stage 1 cannot run.
     """
+    from sparse_probing.activations.harvesting.prepare import prepare_harvest  # here, for the same reason
+
     prepared = prepare_harvest(stage_one, weights=False)
     return len(cut_tasks(config, config.layers or prepared.plan.layers, prepared.dataset))
 

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Sequence
 
 from probing_datasets.foundation.errors import TaskError
-from sparse_probing.config import ProbingConfig
+from sparse_probing.config import ProbingConfig, ShareConfig
 from sparse_probing.runs.choose_tasks import open_tasks
 from sparse_probing.runs.executors import executor_of
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import Run, settings_folder
+from sparse_probing.runs.slurm.squeue import live_submissions
 from sparse_probing.runs.status.deaths import last_line
 from sparse_probing.runs.status.run_status import LIVE, RunStatus, run_status
 from sparse_probing.runs.status.waiting import wait_for_submissions
@@ -81,11 +82,33 @@ def launch(config: ProbingConfig, show: Show = logger.info) -> RunStatus | None:
     keys = list(config.share.of(list(run.tasks)))
     with locked(run.folder / LAUNCH_LOCK):
         submission = executor.submit(run, open_tasks(run, keys, config.execution.retry_failed))
-    if on_slurm and run_status(run).keys(*LIVE):
+    status = run_status(run)
+    if on_slurm and status.keys(*LIVE):
         show(_describe([submission] if submission else [], f"--run {run.path}"))
         if not config.execution.wait:
             return None
+    submitted = {key for keys_of_job in submission.keys or () for key in keys_of_job} if submission else set()
+    if elsewhere := (set(status.keys(*LIVE)) & set(keys)) - submitted:
+        others = [each for each in live_submissions(run.folder) if each != submission]
+        names = ", ".join(
+            each.job_name if each.cluster == "slurm" else f"process {each.pid} on {each.host}" for each in others
+        )
+        show(f"{len(elsewhere)} of {len(keys)} tasks are queued or running elsewhere ({names}). Waiting for them.")
     return executor.wait(run, keys)
+
+
+def describe_share(status: RunStatus, share: ShareConfig) -> str:
+    """Return what one of several processes that share the tasks of a run has done, and what remains."""
+    keys, done = share.of(list(status.run.tasks)), set(status.keys("done"))
+    n_others = len(status.tasks) - len(keys) - len(done - {*keys})
+    others = f"{n_others} tasks of other shares are not done" if n_others else "all tasks of other shares are done"
+    origin = ""
+    if share == ShareConfig() and share.world_size > 1:
+        origin = " (from SLURM_ARRAY_TASK_ID; --rank 0 --world_size 1 runs all tasks)"
+    return (
+        f"share {share.rank + 1} of {share.world_size}{origin}: {len(done & {*keys})} of {len(keys)} tasks are done; "
+        f"{others}. Run: {status.run.path}"
+    )
 
 
 def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
@@ -116,6 +139,9 @@ def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
 
 def _describe(submissions: list[Submission], flags: str) -> str:
     """Return what was submitted to Slurm, and how to follow it."""
-    lines = [f"submitted {each.job_name}: {each.n_jobs} jobs, as job {each.job_id}" for each in submissions]
+    lines = []
+    for each in submissions:
+        size = f" of at most {max(map(len, each.keys))} tasks" if each.keys else ""
+        lines.append(f"submitted {each.job_name}: {each.n_jobs} jobs{size}, as job {each.job_id}")
     lines = lines or ["nothing was submitted: every task that is not finished is queued or running"]
     return "\n".join([*lines, f"follow it with: python probing_experiment.py status, logs KEY or cancel, and {flags}"])

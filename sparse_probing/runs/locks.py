@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 logger = logging.getLogger(__name__)
 
 NOT_SUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+PAUSES = (0.0, 0.01)
+"""Seconds before each of two looks at a lock: another process that looks at it holds it for a moment too."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait until no other process holds the lock of a file, and hold it.
+    """Wait until no other process holds the lock of a file, and hold it. On Windows nobody can read the file then.
 
     On a file system without locks there is only a warning: two launches at the same moment then run some tasks
     twice, and results are still whole.
@@ -24,7 +28,7 @@ def locked(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_descriptor(file.fileno())
         except OSError as error:
             if error.errno not in NOT_SUPPORTED:
                 raise
@@ -35,13 +39,19 @@ def locked(path: Path) -> Iterator[None]:
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of a file."""
     try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        for pause in PAUSES:
+            time.sleep(pause)
+            try:
+                file = path.open("r+b")  # some network file systems lock only files that are open for writing
+            except PermissionError:  # a run of another user
+                file = path.open("rb")
+            with file:
+                if lock_descriptor(file.fileno(), blocking=False):
+                    return False
     except FileNotFoundError:
         return False
     except OSError as error:
         if error.errno not in NOT_SUPPORTED:
             raise
-    return False
+        return False
+    return True

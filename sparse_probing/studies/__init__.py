@@ -63,29 +63,52 @@ STUDIES: dict[StudyName, Study] = {
         l1_path.fit_regression, rankings=NO_RANKING, kind="regression", controls=WITHOUT_RANDOM_NEURONS
     ),
     "optimal_sparse_probing": Study(
-        optimal_sweep.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True, default_ranking=PAPER
+        optimal_sweep.fit,
+        rankings=filter_ranking,
+        controls=WITHOUT_RANDOM_NEURONS,
+        n_searches=optimal_sweep.n_searches,
+        default_ranking=PAPER,
     ),
     "osp_choose_ridge": Study(
-        optimal_ridge_choice.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True
+        optimal_ridge_choice.fit,
+        rankings=filter_ranking,
+        controls=WITHOUT_RANDOM_NEURONS,
+        n_searches=optimal_ridge_choice.n_searches,
     ),
-    "osp_prune_layer": Study(optimal_pruning.fit, rankings=filter_ranking, controls=WITHOUT_RANDOM_NEURONS, slow=True),
-    "osp_filter_sizes": Study(optimal_filter_sizes.fit, controls=WITHOUT_RANDOM_NEURONS, slow=True),
+    "osp_prune_layer": Study(
+        optimal_pruning.fit,
+        rankings=filter_ranking,
+        controls=WITHOUT_RANDOM_NEURONS,
+        n_searches=optimal_pruning.n_searches,
+    ),
+    "osp_filter_sizes": Study(
+        optimal_filter_sizes.fit, controls=WITHOUT_RANDOM_NEURONS, n_searches=optimal_filter_sizes.n_searches
+    ),
     # What these names mean in the paper's code.
     "osp_tuning": Study(
-        papers_tuning.fit, rankings=(papers_tuning.RANKING,), controls=WITHOUT_RANDOM_NEURONS, slow=True
+        papers_tuning.fit,
+        rankings=(papers_tuning.RANKING,),
+        controls=WITHOUT_RANDOM_NEURONS,
+        n_searches=papers_tuning.n_searches,
     ),
     "osp_iterative_pruning": Study(
-        papers_pruning.fit, rankings=(papers_pruning.RANKING,), controls=WITHOUT_RANDOM_NEURONS, slow=True
+        papers_pruning.fit,
+        rankings=(papers_pruning.RANKING,),
+        controls=WITHOUT_RANDOM_NEURONS,
+        n_searches=papers_pruning.n_searches,
     ),
     "test_osp_heuristic_filtering": Study(
-        papers_filtering.fit, rankings=NO_RANKING, controls=WITHOUT_RANDOM_NEURONS, slow=True
+        papers_filtering.fit,
+        rankings=NO_RANKING,
+        controls=WITHOUT_RANDOM_NEURONS,
+        n_searches=papers_filtering.n_searches,
     ),
     "optimal_sparse_regression": Study(
         optimal_sweep.fit,
         rankings=regression_filter_ranking,
         kind="regression",
         controls=WITHOUT_RANDOM_NEURONS,
-        slow=True,
+        n_searches=optimal_sweep.n_searches,
     ),
     # The paper's baselines: what directions without a meaning can do.
     "rotation_baseline": Study(random_directions.fit_subspaces, rankings=NO_RANKING, bases=only_neurons, controls=()),

@@ -18,7 +18,6 @@ from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.l1.l1_path import fit_l1_path
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows
-from sparse_probing.studies.base.interruption import interrupted
 from sparse_probing.studies.base.metrics import classification
 from sparse_probing.studies.base.result_rows import FittedProbe
 
@@ -55,13 +54,11 @@ def fit_grid(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Sweep k downwards with every penalty of a grid; all probes are returned, and none is chosen.
 
     This is ``tune_telescoping_sparsity_sweep`` of the paper's code. Compare the rows by their training scores:
-    the test scores of the best of many are too high. After a signal, the penalties done before it are returned.
+    the test scores of the best of many are too high.
     """
     probes: list[FittedProbe] = []
     for l1_ratio, C in product(L1_RATIOS, STRENGTHS):
         probes += _telescope(config, data, lambda _k, penalty=(C, l1_ratio): penalty)
-        if interrupted():
-            break
     return probes
 
 

@@ -41,3 +41,12 @@ def test_alias_and_hub_id(name, resolved):
 )
 def test_slug_is_fit_for_a_folder(name, slug):
     assert model_slug(name) == slug
+
+
+def test_every_alias_of_transformer_lens_means_what_it_means_there():
+    from transformer_lens.tools.model_registry.registry_io import load_model_aliases, resolve_model_alias
+
+    names = [alias for aliases in load_model_aliases().values() for alias in aliases]
+    assert len(names) > 100
+    for name in (*names, *load_model_aliases(), "no such model"):
+        assert resolve_model_name(name) == (resolve_model_alias(name) or name)

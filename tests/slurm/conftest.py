@@ -42,7 +42,7 @@ def slurm(cluster, monkeypatch):
 def flags():
     """Flags of stage 2 on planted neurons: a task for each feature and layer."""
     named = ["--model", "tiny", "--feature_dataset", "made.tiny.16.-1"]
-    return [*named, "--max_k", "4", "--features_per_task", "1", "--mem", "1G", "--time", "5"]
+    return [*named, "--max_k", "4", "--features_per_task", "1", "--tasks_per_job", "1", "--mem", "1G", "--time", "5"]
 
 
 @pytest.fixture

@@ -3,11 +3,15 @@
 import json
 import os
 import shlex
+import time
 
 import pytest
 
 from sparse_probing.runs.slurm.job import CALLS
 from sparse_probing.runs.submissions import read_submissions, submission_folder
+from sparse_probing.runs.tasks.attempt_records import attempts_of
+from sparse_probing.runs.tasks.partial_rows import INTERRUPTED, Checkpoints
+from sparse_probing.runs.tasks.published_results import read_record
 
 ONE_LAYER = ("--layers", 0)
 ONE_TASK = ("--layers", 1, "--feature_subset", "strong")
@@ -60,6 +64,39 @@ def test_a_job_whose_calls_were_changed_died_and_a_cancelled_job_did_not(slurm, 
     assert probe(*ONE_TASK, command=["cancel"])[1].startswith("cancelled probe-")
     slurm.wait_for_end()
     assert states(*ONE_TASK) == {"todo": 1}
+
+
+LONG_SEARCH = ("--experiment_type", "optimal_sparse_probing", "--osp_ridge", 1e4, "--osp_upto_k", 8, "--layers", 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["cancel", "scancel", "requeue", "preemption"])
+def test_a_search_that_is_interrupted_is_not_published_and_runs_again(slurm, probe, states, plant, results, how):
+    """submitit ignores the SIGTERM that Slurm sends; the search has noted it, and ends early."""
+    plant()
+    search = (*LONG_SEARCH, "--feature_subset", "strong")
+    status, _, err = probe(*search, "--partition", "low")
+    assert status == 0, err
+    run = results.run
+    (key,) = run.tasks
+    slurm.wait_for(lambda: attempts_of(run.path, key))
+    time.sleep(2)  # the third support or so of eight; each of the last takes more seconds than this
+    (job,) = slurm.queue()
+    if how == "cancel":
+        probe(*search, command=["cancel"])
+    elif how == "preemption":
+        slurm.sbatch("--nodes=3", "--exclusive", "--output=/dev/null", "--wrap", "sleep 5")
+    else:
+        slurm.run("scancel" if how == "scancel" else "scontrol", *(["requeue"] if how == "requeue" else []), job)
+    slurm.wait_for(lambda: slurm.queue()[job] in ("CANCELLED", "PENDING"))
+    time.sleep(4)  # longer than KillWait
+    kept = Checkpoints(run.path, key).folder
+    assert set(os.listdir(kept) if kept.exists() else []) <= {f"{INTERRUPTED}.parquet"}  # no feature as a finished one
+    assert states(*search) == ({"lost": 1} if "cancel" in how else {"pending": 1})
+    if "cancel" not in how:
+        n_attempts = len(attempts_of(run.path, key))
+        slurm.wait_for(lambda: len(attempts_of(run.path, key)) > n_attempts)
+    assert read_record(run.path, key) is None
 
 
 @pytest.mark.slow

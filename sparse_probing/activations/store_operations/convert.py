@@ -12,12 +12,19 @@ from tqdm import tqdm
 from probing_datasets.foundation.errors import ActivationError
 from sparse_probing.activations.store_operations.repair import reopen_damaged_copies
 from sparse_probing.activations.stores import STORES, ActivationStore
-from sparse_probing.activations.stores.format.read_part import TENSOR_DTYPES
 from sparse_probing.activations.stores.format.stored_arrays import ArrayKey, array_keys
 from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes
 from sparse_probing.activations.stores.manifest.provenance import read_provenance, write_provenance
 from sparse_probing.activations.stores.storage.locations import StorePath
 from sparse_probing.config import Precision, StoreKind
+
+TENSOR_DTYPES: dict[Precision, torch.dtype] = {
+    "8": torch.float32,
+    "16": torch.float16,
+    "32": torch.float32,
+    "bf16": torch.bfloat16,
+}
+"""The dtype that holds each precision exactly."""
 
 
 def convert(

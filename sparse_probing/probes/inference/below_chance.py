@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from sparse_probing.probes.inference.corrected_p_values import corrected_p_values
 from sparse_probing.probes.inputs.validation import Booleans
+
+if TYPE_CHECKING:
+    import pandas as pd  # not in a task: its import takes half a second
 
 SENTENCE = (
     "Significantly below chance on held-out rows: what holds in training is reversed there. "

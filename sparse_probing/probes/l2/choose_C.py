@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.splits.grouped_split import Split
@@ -60,6 +59,8 @@ def best_alpha(y: NDArray, predictions: Floats, _folds: Sequence[Split]) -> Inte
 
 def _fold_areas(y: NDArray, scores: Floats, folds: Sequence[Split]) -> Floats:
     """Return the mean over folds of the ROC-AUC (m, p), from the ranks of the positives."""
+    from scipy.stats import rankdata  # here, because its import takes most of a second in every process
+
     areas = np.zeros((scores.shape[0], scores.shape[2]))
     for fold in folds:
         positive = y[fold.test] > 0

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr
-from scipy.optimize import minimize
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import softmax
 
@@ -153,6 +152,8 @@ def _descend(objective: SoftmaxObjective, whitening: Whitening, tolerance: float
 
     start = np.zeros(objective.n_classes * (len(objective.design) + 1))
     options = {"maxcor": MEMORY, "maxiter": max_iter, "maxfun": 2 * max_iter, "ftol": 0, "gtol": 0}
+    from scipy.optimize import minimize  # here, because only multinomial probes need it
+
     end = minimize(evaluate, start, jac=True, method="L-BFGS-B", callback=stop, options=options)
     return _with_best_intercept(objective, *whitening.split(end.x), int(end.nit))
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
+import json
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from queue import Empty, SimpleQueue
 
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from probing_datasets.foundation.command_line import INTERRUPTED
-from probing_datasets.foundation.environment import read_settings, safe_import_path
+from probing_datasets.foundation.environment import environment_of_a_program, read_settings
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import Cluster
 from sparse_probing.runs.executors.this_process import ThisProcess
 from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import Submission, record_submission
 from sparse_probing.runs.tasks.attempt_records import last_attempts
-from sparse_probing.runs.tasks.entry_points import attempt_task
 
+WORKER = (sys.executable, "-P", "-m", "sparse_probing.runs.tasks.worker")
 DEAD_WORKER = (
     "A worker process died, perhaps because there was too little memory. Finished tasks are kept: "
     "run the same command again, with fewer --workers."
@@ -40,55 +38,79 @@ class LocalWorkers(ThisProcess):
         self.workers = workers
 
     def _run_tasks(self, run: Run, submission: Submission, keys: list[str]) -> None:
-        workers = min(self.workers, len(keys))
-        threads = max(1, read_settings().n_cpus // workers)
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads,))
+        n_workers = min(self.workers, len(keys))
+        threads = max(1, read_settings().n_cpus // n_workers)
+        waiting: SimpleQueue[str] = SimpleQueue()
+        for key in keys:
+            waiting.put(key)
+        answers: SimpleQueue[str] = SimpleQueue()
         ended_in_order = True
         try:
-            with _interrupts_held_back(), safe_import_path():
-                futures = [pool.submit(_attempt_in_worker, str(run.path), key, submission.id) for key in keys]
-            name = ", ".join(run.config.experiment_type)
-            for future in tqdm(as_completed(futures), total=len(keys), desc=name, unit=" tasks", disable=None):
-                future.result()
-        except BrokenProcessPool as error:
-            # A worker that was killed in the middle of a task leaves its attempt, and the other tasks were not
-            # reached. Without such an attempt, it was killed before it began a task.
-            attempts = last_attempts(run.path, keys).values()
-            ended_in_order = any(each.submission == submission.id and not each.message for each in attempts)
-            raise TaskError(DEAD_WORKER) from error
+            with _workers(n_workers, [str(run.path), submission.id, str(threads)]) as workers:
+                for worker in workers:
+                    threading.Thread(target=_hand_over, args=(worker, waiting, answers), daemon=True).start()
+                name = ", ".join(run.config.experiment_type)
+                for _ in tqdm(keys, desc=name, unit=" tasks", disable=None):
+                    answer = answers.get()
+                    if not answer:
+                        # A worker that was killed in the middle of a task leaves its attempt, and the other tasks
+                        # were not reached. Without such an attempt, it was killed before it began a task.
+                        attempts = last_attempts(run.path, keys).values()
+                        ended_in_order = any(each.submission == submission.id and not each.message for each in attempts)
+                        raise TaskError(DEAD_WORKER)
+                    if error := json.loads(answer):
+                        raise OSError(*error)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
             if ended_in_order:
                 record_submission(run.folder, replace(submission, phase="ended"))
 
 
 @contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back; processes that are started meanwhile hold it back until they run a task."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _workers(n_workers: int, arguments: list[str]) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start worker processes; at the end close their input, which ends them, and wait for that.
+
+    Each has its own session: Ctrl-C in a terminal reaches this process only, which ends them in good order.
+    A second Ctrl-C kills them.
+    """
+    workers: list[subprocess.Popen[str]] = []
     try:
-        yield
+        for _ in range(n_workers):
+            workers.append(
+                subprocess.Popen(
+                    [*WORKER, *arguments],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    encoding="utf-8",
+                    start_new_session=True,
+                    env=environment_of_a_program(),
+                )
+            )
+        yield workers
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        try:
+            for worker in workers:
+                with suppress(OSError):  # the worker has died
+                    worker.stdin.close()  # pyright: ignore[reportOptionalMemberAccess]
+            for worker in workers:
+                worker.wait()
+                worker.stdout.close()  # pyright: ignore[reportOptionalMemberAccess]
+        except KeyboardInterrupt:
+            for worker in workers:
+                worker.kill()
+            raise
 
 
-def _start_worker(threads: int) -> None:
-    """Divide the CPUs among the workers, and let Ctrl-C end a task without a traceback of every worker."""
-    threadpool_limits(threads)
-    for number in (signal.SIGINT, signal.SIGALRM):
-        signal.signal(number, lambda *_: sys.exit(INTERRUPTED))
-    sys.unraisablehook = _exit_again_soon
-
-
-def _exit_again_soon(unraisable: sys.UnraisableHookArgs) -> None:
-    """Exit once more a little later when Ctrl-C arrived inside a callback, where Python ignores the exit."""
-    if unraisable.exc_type is SystemExit:
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
-    else:
-        sys.__unraisablehook__(unraisable)
-
-
-def _attempt_in_worker(run_path: str, key: str, submission: str) -> bool:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return attempt_task(run_path, key, submission)
+def _hand_over(worker: subprocess.Popen[str], waiting: SimpleQueue[str], answers: SimpleQueue[str]) -> None:
+    """Give a worker one task after the other; queue its answers, an empty one when it has died."""
+    with suppress(Empty, ValueError):  # no task is left, or the input of the worker was closed
+        while True:
+            key = waiting.get_nowait()
+            try:
+                print(key, file=worker.stdin, flush=True)
+                answer = worker.stdout.readline()  # pyright: ignore[reportOptionalMemberAccess]
+            except BrokenPipeError:
+                answer = ""
+            answers.put(answer)
+            if not answer:
+                return

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +45,7 @@ class ThisProcess:
         """Run the submitted tasks, then wait for those of these tasks that other processes run."""
         submission, self._submission = self._submission, None
         if submission is not None:
-            with self._alive:
+            with self._alive, _sigterm_as_ctrl_c():
                 self._run_tasks(run, submission, [key for (key,) in submission.keys_of(run)])
         return wait_for_tasks(run, keys)
 
@@ -60,3 +63,16 @@ class ThisProcess:
                     attempt_task(str(run.path), key, submission.id)
         finally:
             record_submission(run.folder, replace(submission, phase="ended"))
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM end the tasks like Ctrl-C. Without effect outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)

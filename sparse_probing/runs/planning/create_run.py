@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind
 from probing_datasets.feature_dataset.near_duplicates import warn_of_near_duplicates
-from probing_datasets.foundation.errors import DatasetError, StoreError
+from probing_datasets.foundation.errors import DatasetError, SettingsError, StoreError
 from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.runs.planning.run_inputs import open_inputs
 from sparse_probing.runs.planning.run_record import Run, Task, name_run, record_run
@@ -22,6 +22,8 @@ def create_run(config: ProbingConfig) -> Run:
         When there is no complete store; the message contains the command that makes it.
     DatasetError
         When the data set or a feature does not exist, or the store was made from another version of it.
+    SettingsError
+        When probes of more neurons than a layer has are requested.
     """
     run = build_run(config)
     record_run(run)
@@ -33,7 +35,7 @@ def build_run(config: ProbingConfig) -> Run:
 
     Raises
     ------
-    StoreError, DatasetError
+    StoreError, DatasetError, SettingsError
         As `create_run`.
     """
     inputs = open_inputs(config)
@@ -44,6 +46,7 @@ def build_run(config: ProbingConfig) -> Run:
         layers = ", ".join(map(str, stored))
         raise StoreError(f"The store in {inputs.store.path} has no layer {missing[0]}; it holds layers {layers}.")
     layers = tuple(sorted(set(config.layers))) or stored
+    _check_numbers_of_neurons(config, max(inputs.store.plan.widths.values()))
     return name_run(config, cut_tasks(config, layers, inputs.dataset), inputs.digest)
 
 
@@ -75,3 +78,13 @@ def _features_of(study: StudyName, subset: tuple[str, ...], dataset: FeatureData
             "Choose others with --feature_subset, or another --experiment_type."
         )
     return features
+
+
+def _check_numbers_of_neurons(config: ProbingConfig, width: int) -> None:
+    """Raise SettingsError for an exact number of neurons above the width; ``--max_k`` and its like are only limits."""
+    exact = {"ks": max(config.search.ks, default=0)}
+    if any("pruning" in study or "prune" in study for study in config.experiment_type):
+        exact["iterative_pruning_fixed_k"] = config.search.iterative_pruning_fixed_k
+    for name, k in exact.items():
+        if k > width:
+            raise SettingsError(f"--{name} {k} is more than the {width} neurons of a layer. Choose at most {width}.")

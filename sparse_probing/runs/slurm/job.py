@@ -1,12 +1,14 @@
 """The program of a job: ``python -m sparse_probing.runs.slurm.job FOLDER`` makes the call that FOLDER holds for it.
 
-submitit handles signals: before a time-out it requeues the job, which then makes the same call again.
+submitit handles signals: before a time-out it requeues the job, which then makes the same call again, unless it
+saved nothing twice.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +20,14 @@ from submitit.core.utils import DelayedSubmission, JobPaths
 
 from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import TaskError
+from sparse_probing.runs.slurm.resumable import Resumable
 from sparse_probing.runs.submissions import LOGS, mark_ended
 from sparse_probing.runs.tasks.entry_points import harvest_share, run_entry, run_share
+from sparse_probing.studies.base.interruption import Interrupted
 
 CALLS = "calls.json"
+SECONDS_UNTIL_KILLED = 600
+"""How long a job whose search was interrupted waits for its end; longer than the grace time of most partitions."""
 
 FUNCTIONS: dict[str, Callable[..., None]] = {
     "run_entry": run_entry,
@@ -50,21 +56,6 @@ class Calls:
         write_json(folder / CALLS, asdict(self))
 
 
-@dataclass(frozen=True)
-class Resumable:
-    """A function that resumes its work when it is called again."""
-
-    function: Callable[..., None]
-
-    def __call__(self, *arguments: Any) -> None:
-        """Call the function."""
-        self.function(*arguments)
-
-    def checkpoint(self, *arguments: Any) -> DelayedSubmission:
-        """Return the call to be made after a time-out: the same."""
-        return DelayedSubmission(self, *arguments)
-
-
 def main(folder: Path) -> None:
     """Make the call of this entry.
 
@@ -80,7 +71,7 @@ def main(folder: Path) -> None:
     if not paths.submitted_pickle.exists():
         calls = Calls(**json.loads((folder / CALLS).read_text()))
         arguments = calls.arguments[int(environment.array_task_id or 0)]
-        call = DelayedSubmission(Resumable(FUNCTIONS[calls.function]), *arguments)
+        call = DelayedSubmission(Resumable(FUNCTIONS[calls.function], calls.time), *arguments)
         call.set_timeout(calls.time, calls.max_timeouts)
         call.dump(paths.submitted_pickle)
     try:
@@ -88,6 +79,12 @@ def main(folder: Path) -> None:
     except TaskError:  # tasks failed, but each of them was attempted
         mark_ended(folder / LOGS, environment.job_id)
         raise
+    except Interrupted as interruption:
+        # Slurm is about to end the job. It requeues a job that it preempted only when it ended it: one that ends by
+        # itself in its grace time has failed.
+        print(interruption, file=sys.stderr, flush=True)  # noqa: T201 (the log of the job)
+        time.sleep(SECONDS_UNTIL_KILLED)
+        sys.exit(1)
     mark_ended(folder / LOGS, environment.job_id)
 
 

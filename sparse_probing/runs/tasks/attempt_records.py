@@ -23,6 +23,8 @@ from probing_datasets.foundation.errors import SparseProbingError
 from sparse_probing.runs.locks import is_locked
 
 ATTEMPTS = "attempts"
+LOCK = ".lock"
+"""End of the name of a lock file."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,12 @@ def begin_attempt(run_path: Path, key: str, submission: str) -> Path:
 
 def is_attempted(run_path: Path, key: str) -> bool:
     """Whether a process is running a task now; a copy of this one on a node that Slurm lost, for example."""
-    return any(is_locked(path) for path in (run_path / ATTEMPTS).glob(f"{key}.*.json"))
+    return any(is_locked(path) for path in (run_path / ATTEMPTS).glob(f"{key}.*{LOCK}"))
+
+
+def attempt_lock(path: Path) -> Path:
+    """Return the file that the process of an attempt locks: beside its record, which others read meanwhile."""
+    return path.with_suffix(LOCK)
 
 
 def fail_attempt(path: Path, error: Exception) -> None:
@@ -65,8 +72,9 @@ def fail_attempt(path: Path, error: Exception) -> None:
 
 def end_attempt(path: Path) -> None:
     """Remove the record of an attempt whose task is finished, or was interrupted by a handled signal."""
-    with suppress(OSError):
-        path.unlink()
+    for file in (path, attempt_lock(path)):
+        with suppress(OSError):
+            file.unlink()
 
 
 def read_attempt(path: Path) -> Attempt:
@@ -82,7 +90,8 @@ def attempts_of(run_path: Path, key: str) -> list[Attempt]:
 def last_attempts(run_path: Path, keys: Container[str]) -> dict[str, Attempt]:
     """Return the last attempt at each of the tasks that has a recorded one."""
     try:
-        names = sorted(name for name in os.listdir(run_path / ATTEMPTS) if not name.startswith(TEMPORARY_PREFIX))
+        every_name = os.listdir(run_path / ATTEMPTS)
+        names = sorted(n for n in every_name if not n.startswith(TEMPORARY_PREFIX) and not n.endswith(LOCK))
     except FileNotFoundError:
         return {}
     last_names = {name.split(".")[0]: name for name in names}

@@ -12,9 +12,21 @@ from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.tasks.attempt_records import begin_attempt, end_attempt, fail_attempt, is_attempted
+from sparse_probing.runs.tasks.attempt_records import (
+    attempt_lock,
+    begin_attempt,
+    end_attempt,
+    fail_attempt,
+    is_attempted,
+)
 from sparse_probing.runs.tasks.published_results import read_record
-from sparse_probing.runs.tasks.run_task import run_task
+from sparse_probing.runs.tasks.run_task import SAVED, run_task
+from sparse_probing.studies.base.interruption import Interrupted
+
+TOO_SHORT = (
+    "Its job ran out of time before it had finished one feature, and was not requeued again, because it would start "
+    "the same feature once more. Use --retry_failed and a longer --time, or another run with a smaller --osp_timeout."
+)
 
 
 def run_entry(run_path: str, keys: list[str], submission: str) -> None:
@@ -56,12 +68,18 @@ def attempt_task(run_path: str, key: str, submission: str) -> bool:
     ------
     OSError
         Of the disk. The task is then not recorded as failed: the next launch runs it again.
+    Interrupted
+        When a signal ended the task and the process is about to be killed; the task is then lost.
     """
     attempt = begin_attempt(Path(run_path), key, submission)
-    with locked(attempt):
+    with locked(attempt_lock(attempt)):
         try:
             run_task(run_path, key)
-        except (OSError, UncompletedJobError):
+        except UncompletedJobError:
+            if not SAVED:
+                fail_attempt(attempt, TaskError(TOO_SHORT))
+            raise
+        except (OSError, Interrupted):
             raise
         except Exception as error:
             fail_attempt(attempt, error)

@@ -18,10 +18,14 @@ from sparse_probing.runs.tasks.published_results import publish, read_record
 from sparse_probing.runs.tasks.task_data import task_data
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.fit_variant import add_failures, fit_variant
-from sparse_probing.studies.base.interruption import deliver, interrupted, signals_noted
+from sparse_probing.studies.base.interruption import Interrupted, deliver, interrupted, signals_noted
 from sparse_probing.studies.base.probe_row import probe_row
 
 logger = logging.getLogger(__name__)
+
+SAVED: list[str] = []
+"""What this process has saved: tasks, and features of unfinished tasks. A job that saves nothing in all its time is
+requeued only once."""
 
 
 def run_task(run_path: str, key: str) -> dict[str, Any]:
@@ -40,6 +44,8 @@ def run_task(run_path: str, key: str) -> dict[str, Any]:
     ------
     CorruptStoreError
         When a file of the layer does not have the recorded checksum.
+    Interrupted
+        When a signal ended a search, and its handler returned. Nothing is published then.
     """
     run = load_run(Path(run_path))
     record = read_record(run.path, key)
@@ -56,6 +62,7 @@ def run_task(run_path: str, key: str) -> dict[str, Any]:
         "versions": provenance(),
     }
     publish(run.path, key, rows, record)
+    SAVED.append(key)
     Checkpoints(run.path, key).remove()
     return record
 
@@ -85,10 +92,14 @@ def fit_task(run: Run, key: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
             add_failures(failures, fittings.failures)
             fitted = [probe_row(config, task.study, task.layer, data, probe) for data, probe in fittings.probes]
             rows += fitted
-            if interrupted():  # keep what the search found, and then let the signal end the process
+            if interrupted() or any(row.get("proof_status") == "interrupted" for row in fitted):
+                # Keep what the search found for people to read, and let the signal end the process. None of it is
+                # a finished row, whatever the handler of the signal does.
                 path = checkpoints.keep(INTERRUPTED, rows)
                 logger.warning("interrupted: the best supports found so far, with their bounds, are in %s", path)
                 deliver()
+                raise Interrupted("interrupted: a search ended early without a signal.")
             if name and not fittings.failures:
                 checkpoints.keep(name, fitted)
+                SAVED.append(name)
     return rows, failures

@@ -48,8 +48,14 @@ class Study:
     default_ranking: RankingName = "auc"
     """Ranking that ``--heuristic_feature_selection_method auto`` means: the best for few neurons, and that of the
     paper's code in a study with the name of one of its experiment types."""
-    slow: bool = False
-    """Whether one feature can take minutes: a task then keeps its finished rows feature by feature."""
+    n_searches: Callable[[ProbingConfig], int] | None = None
+    """Largest number of searches, each limited by ``--osp_timeout``, for one feature in one variant; None: a study
+    without searches."""
+
+    @property
+    def slow(self) -> bool:
+        """Whether one feature can take minutes: a task then keeps its finished rows feature by feature."""
+        return self.n_searches is not None
 
     def rankings_of(self, config: ProbingConfig) -> Rankings:
         """Return the rankings that the study needs with these settings."""

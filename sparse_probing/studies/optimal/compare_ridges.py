@@ -19,6 +19,11 @@ from sparse_probing.studies.optimal.sweep import growing
 MEASURES = ("f1_score", "roc_auc")
 
 
+def n_searches(config: ProbingConfig) -> int:
+    """Return the largest number of searches for one feature: every ridge on every fold, and on all rows."""
+    return config.optimal.osp_upto_k * len(config.optimal.osp_ridge_grid) * (config.split.tuning_folds + 1)
+
+
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Return the probes of every ridge and k; of each k, the one with the best mean validation F1 is ``chosen``."""
     searched = candidates(config, data)

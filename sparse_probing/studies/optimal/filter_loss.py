@@ -19,6 +19,11 @@ SIZES = (10, 25, 50, 100, 250, 1000)
 """Of the filter: 50 is the paper's."""
 
 
+def n_searches(config: ProbingConfig) -> int:
+    """Return the largest number of searches for one feature: in the layer, and after every filter."""
+    return config.optimal.osp_upto_k * (1 + len({*SIZES, config.optimal.osp_heuristic_filter_size}))
+
+
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search the whole layer, and then ever more of the best-ranked neurons; ``excess`` compares the objectives."""
     ranking = config.search.heuristic_feature_selection_method

@@ -22,6 +22,11 @@ C, L1_RATIO = 1.0, 0.8
 """Penalty of the dense probe."""
 
 
+def n_searches(config: ProbingConfig) -> int:
+    """Return the largest number of searches for one feature: in the layer, and after the filter."""
+    return config.optimal.osp_upto_k * 2
+
+
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search the whole layer and the filtered one for k = 1, 2, ...; ``excess`` is what the filter loses."""
     filtered = Candidates(config, data, data.select(largest_coefficients(config, data)), FILTER)

@@ -21,6 +21,11 @@ RIDGE = 10.0
 """The ridge is this number divided by the number of training rows."""
 
 
+def n_searches(config: ProbingConfig) -> int:
+    """Return the largest number of searches for one feature."""
+    return config.search.iterative_pruning_n_prune_steps
+
+
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search for the best k of the 50 neurons with the largest F that are left; then one neuron is removed.
 

@@ -19,6 +19,11 @@ SHARE = 0.2
 """Share of the rows from whose number the ridges are computed."""
 
 
+def n_searches(config: ProbingConfig) -> int:
+    """Return the largest number of searches for one feature."""
+    return config.optimal.osp_upto_k * len(EXPONENTS)
+
+
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search among the candidates for k = 1, 2, ... with every ridge ``(n_train / 5) ** -p``.
 

@@ -14,6 +14,11 @@ from sparse_probing.studies.optimal.candidates import candidates
 from sparse_probing.studies.optimal.optimal_probes import probes_of
 
 
+def n_searches(config: ProbingConfig) -> int:
+    """Return the largest number of searches for one feature."""
+    return config.search.iterative_pruning_n_prune_steps
+
+
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search for supports of a fixed number of neurons; after each, its best single neuron is removed.
 

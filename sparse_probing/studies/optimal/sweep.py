@@ -17,6 +17,11 @@ from sparse_probing.studies.optimal.candidates import Candidates, candidates
 from sparse_probing.studies.optimal.optimal_probes import probes_of
 
 
+def n_searches(config: ProbingConfig) -> int:
+    """Return the largest number of searches for one feature."""
+    return config.optimal.osp_upto_k * (1 + config.optimal.osp_resamples)
+
+
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
     """Search for supports of up to ``osp_upto_k`` neurons; after a signal, return those found before it."""
     searched, multiplier = candidates(config, data), config.optimal.osp_ridge

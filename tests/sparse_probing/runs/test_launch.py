@@ -3,23 +3,36 @@
 import dataclasses
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import probing_experiment
 from probing_datasets.foundation.errors import SettingsError, TaskError
+from sparse_probing.activations import harvest as stage_one
 from sparse_probing.config import ProbingConfig
-from sparse_probing.runs import harvest_first
 from sparse_probing.runs.executors.this_process import ThisProcess
 from sparse_probing.runs.launch import launch, raise_failures, run_probing
+from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import load_run
 from sparse_probing.runs.status.run_status import run_status
-from sparse_probing.runs.submissions import read_submissions
+from sparse_probing.runs.submissions import alive_lock, read_submissions
 from sparse_probing.runs.tasks import entry_points as entry
 from sparse_probing.runs.tasks.published_results import ROWS, read_record, task_folder
-from tests.builders.runs import cut_short, let_slurm_forget_all_jobs, publish_times, record_jobs, row_bytes, write_log
+from tests.builders.planted_runs import planted_settings
+from tests.builders.runs import (
+    PLANTED_FLAGS,
+    cut_short,
+    let_slurm_forget_all_jobs,
+    publish_times,
+    record_jobs,
+    row_bytes,
+    run_script,
+    write_log,
+)
 
 
 @pytest.fixture
@@ -239,7 +252,7 @@ def test_harvest_makes_the_store_first_and_only_once(tiny_harvest, monkeypatch):
     config = ProbingConfig.from_flags(**shared, cluster="debug", harvest=True, harvest_flags="--batch_size 8")
     run = run_probing(config)
     assert len(row_bytes(run)) == 1
-    monkeypatch.setattr(harvest_first, "harvest", None)
+    monkeypatch.setattr(stage_one, "harvest", None)
     assert run_probing(config.with_flags(layers=(0, 1))).input_digest == run.input_digest
 
 
@@ -247,3 +260,53 @@ def test_harvest_flags_whose_store_stage_two_would_not_read_are_refused(config):
     flags = config.with_flags(harvest=True, harvest_flags="--probe_location hook_resid_post")
     with pytest.raises(SettingsError, match="would make .*hook_resid_post.none, and stage 2 reads .*hook_post.none"):
         run_probing(flags)
+
+
+def test_a_launch_says_whose_tasks_it_waits_for_when_others_run_all_of_them(config, monkeypatch):
+    run, shown = create_run(config), []
+    other = record_jobs(run, "debug", [[key] for key in run.tasks])
+    with ExitStack() as alive:
+        alive.enter_context(locked(alive_lock(run.folder, other)))
+
+        def let_it_end(text):
+            shown.append(text)
+            alive.close()  # the other process is killed while this one waits
+
+        status = launch(config, let_it_end)
+    assert shown == [
+        f"4 of 4 tasks are queued or running elsewhere (process {other.pid} on {other.host}). Waiting for them."
+    ]
+    with pytest.raises(TaskError, match="The same command runs it again"):
+        raise_failures(status, list(run.tasks))
+
+
+@pytest.mark.parametrize(("rank", "n_tasks"), [(0, 2), (1, 1)])
+def test_a_share_of_an_array_says_what_it_did(plant, monkeypatch, capsys, rank, n_tasks):
+    plant()
+    capsys.readouterr()
+    for name, value in {"TASK_ID": rank, "TASK_MIN": 0, "TASK_STEP": 1, "TASK_COUNT": 3}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_{name}", str(value))
+    flags = [*PLANTED_FLAGS, "--max_k", "4", "--features_per_task", "1"]
+    status, out, err = run_script(probing_experiment, flags, monkeypatch, capsys)
+    assert (status, err) == (0, "")
+    assert out.startswith(
+        f"share {rank + 1} of 3 (from SLURM_ARRAY_TASK_ID; --rank 0 --world_size 1 runs all tasks): {n_tasks} of "
+        f"{n_tasks} tasks are done; {4 - n_tasks} tasks of other shares are not done. Run: "
+    )
+    assert len(out.splitlines()) == 1
+    store = planted_settings().store_folder() / "mlp.hook_post"
+    for shard in store.rglob("c.*"):
+        cut_short(shard, 100)
+    status, out, err = run_script(probing_experiment, [*flags, "--seed", "1"], monkeypatch, capsys)
+    assert status == 1
+    assert f"0 of {n_tasks} tasks are done" in out
+    assert "tasks or features failed" in err
+
+
+def test_the_last_share_also_prints_the_results(plant, monkeypatch, capsys):
+    plant()
+    flags = [*PLANTED_FLAGS, "--max_k", "4", "--features_per_task", "1", "--world_size", "2"]
+    outputs = [run_script(probing_experiment, [*flags, "--rank", rank], monkeypatch, capsys)[1] for rank in (0, 1)]
+    assert len(outputs[0].splitlines()) == 1
+    assert outputs[1].startswith("share 2 of 2: 2 of 2 tasks are done; all tasks of other shares are done. Run: ")
+    assert "strong" in outputs[1]

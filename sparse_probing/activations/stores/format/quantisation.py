@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from probing_datasets.foundation.errors import StoreError
 
@@ -61,21 +60,22 @@ def quantise(values: np.ndarray, block_rows: int) -> Quantised:
     return result
 
 
-def dequantise(codes: torch.Tensor, scale: torch.Tensor, offset: torch.Tensor, runs: Sequence[Run]) -> torch.Tensor:
+def dequantise(codes: np.ndarray, scale: np.ndarray, offset: np.ndarray, runs: Sequence[Run]) -> np.ndarray:
     """Return the float32 values of codes.
 
     Parameters
     ----------
-    codes : torch.Tensor
+    codes : np.ndarray
         uint8, ``(rows, columns)`` or ``(rows,)`` of one column.
-    scale, offset : torch.Tensor
+    scale, offset : np.ndarray
         float32, ``(blocks, columns)`` or ``(blocks,)``.
     runs : Sequence[tuple[int, slice]]
         The blocks of the rows, as :func:`runs_of` gives them.
     """
-    values = codes.float()
+    values = codes.astype(np.float32)
     for block, rows in runs:
-        torch.addcmul(offset[block], values[rows], scale[block], out=values[rows])
+        values[rows] *= scale[block]
+        values[rows] += offset[block]
     return values
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import DTypeLike
 
 from probing_datasets.foundation.errors import StoreError
@@ -20,19 +19,18 @@ from sparse_probing.config import Precision
 Order = Literal["C", "F"]
 """``C``: the columns of a row are contiguous; ``F``: the rows of a column are."""
 
-TENSOR_DTYPES: dict[Precision, torch.dtype] = {
-    "8": torch.float32,
-    "16": torch.float16,
-    "32": torch.float32,
-    "bf16": torch.bfloat16,
+BFLOAT16_BITS = np.dtype(np.uint16)
+"""bfloat16, for which NumPy has no dtype: the upper half of a float32."""
+
+STORED_DTYPES: dict[Precision, np.dtype] = {
+    "8": np.dtype(np.float32),
+    "16": np.dtype(np.float16),
+    "32": np.dtype(np.float32),
+    "bf16": BFLOAT16_BITS,
 }
 """The dtype that holds each precision exactly."""
 
-NUMPY_DTYPES: dict[np.dtype, torch.dtype] = {
-    np.dtype(np.float16): torch.float16,
-    np.dtype(np.float32): torch.float32,
-    np.dtype(np.float64): torch.float64,
-}
+READABLE = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))
 
 Pieces = dict[int, list[tuple[slice | int, slice | int]]]
 """Block -> columns within the block, and where they go in the result."""
@@ -71,22 +69,13 @@ def parts_of(plan: StorePlan, rows: np.ndarray) -> Iterator[PartRows]:
             yield PartRows(part, rows[start:stop] - first, slice(start, stop), stop - start == end - first)
 
 
-def tensor_dtype(dtype: DTypeLike | None, precision: Precision) -> torch.dtype:
+def dtype_to_read(dtype: DTypeLike | None, precision: Precision) -> np.dtype:
     """Return the dtype to read into: the given one, or for None the stored one (float32 where NumPy has none)."""
     if dtype is None:
-        return torch.float16 if precision == "16" else torch.float32
-    if np.dtype(dtype) not in NUMPY_DTYPES:
+        return np.dtype(np.float16 if precision == "16" else np.float32)
+    if np.dtype(dtype) not in READABLE:
         raise StoreError(f"Activations are read as float16, float32 or float64, not {np.dtype(dtype)}.")
-    return NUMPY_DTYPES[np.dtype(dtype)]
-
-
-def empty(n_rows: int, n_columns: int, dtype: torch.dtype, order: Order) -> torch.Tensor:
-    """Return an uninitialised tensor ``(n_rows, n_columns)`` in a memory order.
-
-    NumPy allocates it, because NumPy requests large pages from the system, which halves the time of a read.
-    """
-    memory = np.empty((n_rows, n_columns), f"u{dtype.itemsize}", order=order)
-    return torch.from_numpy(memory).view(dtype)
+    return np.dtype(dtype)
 
 
 def read_part(
@@ -94,11 +83,11 @@ def read_part(
     rows: PartRows,
     columns: np.ndarray | None,
     block_rows: int,
-    out: torch.Tensor,
+    out: np.ndarray,
 ) -> None:
     """Copy some rows and columns of one part of a layer into ``out``, a block of columns at a time.
 
-    PyTorch converts float16 four times as fast as NumPy does.
+    This is NumPy, and not PyTorch, whose import takes longer than most tasks of stage 2.
 
     Parameters
     ----------
@@ -110,8 +99,8 @@ def read_part(
         Columns in the order of ``out``; None means all.
     block_rows : int
         Rows that share a scale.
-    out : torch.Tensor
-        ``(rows, columns)``.
+    out : np.ndarray
+        ``(rows, columns)``; of `BFLOAT16_BITS` for the bits of stored bfloat16.
 
     Raises
     ------
@@ -124,15 +113,16 @@ def read_part(
     runs = runs_of(rows.inside, block_rows)
     scales = [read_blocks(p, shape, list(pieces), slice(0, shape.rows), True) for p, shape in scale_files]
     for copies, block, *scale_blocks in zip(pieces.values(), values, *scales, strict=True):
-        stored, steps = _tensor(rows.take(block, span.start)), [_tensor(scale) for scale in scale_blocks]
+        stored = rows.take(block, span.start)
         for source, target in copies:
             decoded = stored[:, source]
-            if steps:
-                scale, offset = (step[:, source] for step in steps)
+            if scale_blocks:
+                scale, offset = (steps[:, source] for steps in scale_blocks)
                 decoded = dequantise(decoded, scale, offset, runs)
-            elif decoded.dtype == torch.uint16:
-                decoded = decoded.view(torch.bfloat16)
-            out[:, target].copy_(decoded)
+            elif decoded.dtype == BFLOAT16_BITS and out.dtype != BFLOAT16_BITS:
+                decoded = np.left_shift(decoded, 16, dtype=np.uint32).view(np.float32)
+            with np.errstate(over="ignore"):  # a value beyond float16 becomes infinite
+                out[:, target] = decoded
 
 
 def column_pieces(layout: BlockLayout, columns: np.ndarray | None) -> Pieces:
@@ -145,8 +135,3 @@ def column_pieces(layout: BlockLayout, columns: np.ndarray | None) -> Pieces:
         block, inside = divmod(int(columns[place]), width)
         pieces.setdefault(block, []).append((inside, place))
     return pieces
-
-
-def _tensor(array: np.ndarray) -> torch.Tensor:
-    """View an array as a tensor; bytes fetched from a URL are read-only, which PyTorch cannot share, and are copied."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import DTypeLike
 
 from probing_datasets.feature_dataset import FeatureDataset
@@ -13,16 +13,18 @@ from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_row
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores.format.encoding import Encoding
 from sparse_probing.activations.stores.format.read_part import (
-    TENSOR_DTYPES,
+    STORED_DTYPES,
     Order,
-    empty,
+    dtype_to_read,
     parts_of,
     read_part,
-    tensor_dtype,
 )
 from sparse_probing.activations.stores.format.stored_arrays import check_columns, check_rows, find_array
 from sparse_probing.activations.stores.manifest.row_index import RowIndex
 from sparse_probing.activations.stores.storage.locations import StorePath
+
+if TYPE_CHECKING:
+    import torch
 
 ALL = slice(None)
 
@@ -124,8 +126,7 @@ class ReadableLayers(Encoding):
             When the store is unfinished or damaged, or does not hold the layer, hook point, rows or columns; the
             message lists the layers and hook points that it holds.
         """
-        dtype_of_tensor = tensor_dtype(dtype, self.plan.precision)
-        return self._read(layer, hook_point, rows, columns, dtype_of_tensor, order).numpy()
+        return self._read(layer, hook_point, rows, columns, dtype_to_read(dtype, self.plan.precision), order)
 
     def read_torch(
         self,
@@ -139,7 +140,11 @@ class ReadableLayers(Encoding):
 
         Precision 8 gives float32.
         """
-        return self._read(layer, hook_point, rows, columns, TENSOR_DTYPES[self.plan.precision], order)
+        import torch  # here: it takes longer than most tasks of stage 2, which read arrays
+
+        precision = self.plan.precision
+        values = torch.from_numpy(self._read(layer, hook_point, rows, columns, STORED_DTYPES[precision], order))
+        return values.view(torch.bfloat16) if precision == "bf16" else values
 
     def _read(
         self,
@@ -147,15 +152,15 @@ class ReadableLayers(Encoding):
         hook_point: str | None,
         rows: slice | np.ndarray,
         columns: np.ndarray | None,
-        dtype: torch.dtype,
+        dtype: np.dtype,
         order: Order,
-    ) -> torch.Tensor:
+    ) -> np.ndarray:
         self._require_complete()
         key = find_array(self.path, self.plan, layer, hook_point)
         width = self.plan.widths[key[0]]
         rows = check_rows(rows, self.plan.n_rows)
         columns = None if columns is None else check_columns(columns, width)
-        out = empty(len(rows), width if columns is None else len(columns), dtype, order)
+        out = np.empty((len(rows), width if columns is None else len(columns)), dtype, order)
         for part_rows in parts_of(self.plan, rows):
             files = [(self.path / name, layout) for name, layout in self._layer_files(key, part_rows.part)]
             try:

@@ -1,10 +1,14 @@
 """Worker processes of this machine: one that dies, and what they import."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 import probing_experiment
@@ -17,12 +21,8 @@ from sparse_probing.runs.submissions import read_submissions
 from sparse_probing.runs.tasks.attempt_records import begin_attempt
 from tests.builders.runs import PLANTED_FLAGS, folder_with_traps
 
-
-class Deadly:
-    """Ends the process that unpickles it, as the kernel does when memory runs out."""
-
-    def __reduce__(self):
-        return os._exit, (9,)
+DEADLY = (sys.executable, "-c", "import os; os._exit(9)")
+"""A worker that ends at its start, as when the kernel kills it because memory runs out."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def config(plant):
 
 
 def test_a_worker_that_dies_before_its_task_is_reported_and_the_tasks_died(config, monkeypatch):
-    monkeypatch.setattr(local_workers, "_attempt_in_worker", Deadly())
+    monkeypatch.setattr(local_workers, "WORKER", DEADLY)
     with pytest.raises(TaskError, match=r"A worker process died.*fewer --workers"):
         run_probing(config)
     monkeypatch.undo()
@@ -45,7 +45,7 @@ def test_a_worker_that_dies_before_its_task_is_reported_and_the_tasks_died(confi
 
 def test_when_a_worker_dies_during_a_task_the_others_are_still_to_do(config, monkeypatch):
     run = create_run(config)
-    monkeypatch.setattr(local_workers, "_attempt_in_worker", Deadly())
+    monkeypatch.setattr(local_workers, "WORKER", DEADLY)
     new_submission = local_workers.ThisProcess.submit
 
     def submit(self, run, keys):
@@ -86,27 +86,88 @@ def test_workers_import_nothing_from_the_working_directory(plant, tmp_path):
     assert "L1.5" in done.stdout
 
 
-WITH_A_TRAP = """
-import multiprocessing, sys
+LAUNCHER = """
+import sys
+import probing_experiment
+from sparse_probing.runs.executors import local_workers
 
-from probing_datasets.foundation.environment import safe_import_path
+local_workers.WORKER = (sys.executable, "-c", {worker!r})
+sys.exit(probing_experiment.main())
+"""
+WORKER = """
+import os, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
 
-if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
-    with safe_import_path():
-        process = context.Process(target=print, args=("alive",))
-        process.start()
-    process.join()
-    sys.exit(process.exitcode)
+def attempt_task(run_path, key, submission):
+    folder = Path({folder!r})
+    if len(list(folder.iterdir())) < 2:
+        (folder / str(os.getpid())).touch()
+        work()
+
+{work}
+sys.modules["sparse_probing.runs.tasks.entry_points"] = SimpleNamespace(attempt_task=attempt_task)
+from sparse_probing.runs.tasks import worker
+worker.main(sys.argv[1], sys.argv[2], 1)
+"""
+"""The real program with other tasks: the first two take a minute, the others no time."""
+SLEEP = "def work(): time.sleep(60)"
+COMPUTE = "def work(): [np.ones((500, 500)) @ np.ones((500, 500)) for _ in range(100_000)]"
+INSIDE_A_SEARCH = """
+from sparse_probing.studies.base.interruption import deliver, interrupted, signals_noted
+
+def work():
+    with signals_noted():
+        while not interrupted():
+            time.sleep(0.01)
+    deliver()
 """
 
 
-def test_a_process_that_starts_does_not_take_the_standard_library_from_the_working_directory(tmp_path):
-    """Python imports modules before the new process has the import path of its parent."""
-    folder = folder_with_traps(tmp_path / "folder of a user")
-    (folder / "multiprocessing.py").write_text("raise ImportError('multiprocessing of the working directory')\n")
-    script = tmp_path / "script.py"
-    script.write_text(WITH_A_TRAP)
-    environment = os.environ | {"PYTHONPATH": str(Path(probing_experiment.__file__).parent)}
-    done = subprocess.run([sys.executable, script], cwd=folder, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("signals", "gap", "work"),
+    [
+        ([signal.SIGINT], 0, INSIDE_A_SEARCH),
+        ([signal.SIGINT, signal.SIGINT], 0.15, COMPUTE),
+        ([signal.SIGTERM], 0, SLEEP),
+        ([signal.SIGKILL], 0, COMPUTE),
+    ],
+)
+def test_however_the_launcher_ends_it_leaves_no_process_behind(plant, tmp_path, signals, gap, work):
+    """Four workers, of which two have a task and two have nothing to do."""
+    plant()
+    folder = tmp_path / "started"
+    folder.mkdir()
+    script = LAUNCHER.format(worker=WORKER.format(folder=str(folder), work=work))
+    command = [sys.executable, "-c", script, *PLANTED_FLAGS, "--cluster", "local", "--workers", "4"]
+    command += ["--max_k", "4", "--features_per_task", "1"]
+    launcher = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(list(folder.iterdir())) < 2:
+        assert launcher.poll() is None, launcher.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    processes = psutil.Process(launcher.pid).children(recursive=True)
+    assert len(processes) == 4  # the workers, and nothing else that could stay behind
+    for number in signals:
+        with suppress(ProcessLookupError):
+            os.killpg(launcher.pid, number)
+        time.sleep(gap)
+    _, err = launcher.communicate(timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    assert not alive
+    if signals == [signal.SIGKILL]:
+        assert launcher.returncode == -signal.SIGKILL
+    elif len(signals) == 1:
+        assert launcher.returncode == 130
+        assert err.splitlines()[-1].startswith("interrupted: finished work is kept")
+    assert "Traceback" not in err or len(signals) > 1, err
+
+
+def test_the_errors_of_a_disk_reach_the_launcher(config, monkeypatch):
+    program = 'import os; os.read(0, 1); os.write(1, b\'[28, "No space left on device", "rows.parquet"]\\n\')'
+    monkeypatch.setattr(local_workers, "WORKER", (sys.executable, "-c", program))
+    with pytest.raises(OSError, match=r"No space left on device: 'rows.parquet'"):
+        run_probing(config)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from probing_datasets.foundation.errors import DatasetError, StoreError
+from probing_datasets.foundation.errors import DatasetError, SettingsError, StoreError
 from sparse_probing.activations.stores import ZarrStore, open_store
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.create_run import create_run
@@ -209,3 +209,22 @@ def test_the_record_of_a_run_is_read_without_heavy_imports():
     script = f"import sys, {', '.join(modules)}; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"ks": (1, 21)}, "--ks 21 is more than the 20 neurons of a layer. Choose at most 20."),
+        (
+            {"experiment_type": ("osp_prune_layer",), "iterative_pruning_fixed_k": 600},
+            "--iterative_pruning_fixed_k 600 is more than the 20 neurons of a layer. Choose at most 20.",
+        ),
+    ],
+)
+def test_more_neurons_than_a_layer_has_are_refused_before_anything_runs(plant, flags, message):
+    with pytest.raises(SettingsError, match=message):
+        create_run(plant().with_flags(**flags))
+
+
+def test_all_neurons_of_a_layer_and_limits_above_its_width_are_accepted(plant):
+    create_run(plant().with_flags(ks=(1, 20), max_k=600, iterative_pruning_fixed_k=600))

@@ -5,12 +5,12 @@ import multiprocessing
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks import entry_points as entry
-from sparse_probing.runs.tasks.attempt_records import begin_attempt, is_attempted
+from sparse_probing.runs.tasks.attempt_records import attempt_lock, begin_attempt, is_attempted
 from sparse_probing.runs.tasks.published_results import read_record
 
 
 def hold(path, started, end):
-    with locked(path):
+    with locked(attempt_lock(path)):
         started.set()
         end.wait(60)
 

@@ -55,13 +55,29 @@ def interrupted_search(self, *arguments, **options):
     return search(self, *arguments, **options)
 
 Candidates.search = interrupted_search
+{before}
 worker.run_task({path!r}, {key!r})
 """
+UNDER_SUBMITIT = """
+from submitit.core.job_environment import SignalHandler
+from submitit.core.utils import DelayedSubmission
+
+signal.signal(signal.SIGTERM, SignalHandler(None, None, DelayedSubmission(print)).bypass)
+"""
+IGNORED = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interrupted_task_keeps_finished_features_and_the_supports_found_so_far(name, plant):
+@pytest.mark.parametrize(
+    ("name", "before", "status"),
+    [
+        ("SIGINT", "", -signal.SIGINT),
+        ("SIGTERM", "", -signal.SIGTERM),
+        ("SIGTERM", UNDER_SUBMITIT, 1),
+        ("SIGTERM", IGNORED, 1),
+    ],
+)
+def test_an_interrupted_task_keeps_finished_features_and_the_supports_found_so_far(name, before, status, plant):
     from sparse_probing.runs.planning.create_run import create_run
     from sparse_probing.runs.tasks.run_task import run_task
     from sparse_probing.studies.base.result_rows import read_rows
@@ -71,9 +87,9 @@ def test_an_interrupted_task_keeps_finished_features_and_the_supports_found_so_f
     run = create_run(config.with_flags(features_per_task=10))
     (key,) = run.tasks
     assert len(run.tasks[key].features) >= 2
-    script = SCRIPT.format(signal=name, path=str(run.path), key=key)
+    script = SCRIPT.format(signal=name, before=before, path=str(run.path), key=key)
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert ended.returncode == -getattr(signal, name), ended.stderr
+    assert ended.returncode == status, ended.stderr
     folder = Checkpoints(run.path, key).folder
     kept = read_rows(sorted(folder.glob("variant*.parquet")))
     assert set(kept["feature"]) == {run.tasks[key].features[0]}
