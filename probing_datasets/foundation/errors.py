@@ -89,6 +89,10 @@ class DamagedFileError(SparseProbingError):
     """A file that this project wrote cannot be read back."""
 
 
+class CodeChangedError(SparseProbingError):
+    """The code changed between the submission of tasks and their start, so that their keys are not valid any more."""
+
+
 class TableError(SparseProbingError):
     """A table of ranked neurons does not exist, or has no rows of the requested kind."""
 

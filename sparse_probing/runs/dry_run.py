@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import mean
 
+from probing_datasets.foundation.errors import CodeChangedError, DamagedFileError
 from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
 from sparse_probing.runs.harvest_first import expected_tasks, missing_harvests
@@ -16,6 +18,8 @@ from sparse_probing.runs.slurm.job_arrays import harvest_array, share_array, tas
 from sparse_probing.runs.slurm.sbatch import Array, batch_script, check_script
 from sparse_probing.runs.status.run_status import OPEN, run_status
 from sparse_probing.runs.tasks.published_results import check_results
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,11 @@ def estimate(run: Run, keys: Iterable[str]) -> Estimate:
     records = sorted(run.folder.parent.glob(f"*/*/{RUN_RECORD}"), key=lambda record: record.parent != run.path)
     seconds_per_feature: dict[StudyName, list[float]] = {}
     for record in records:
-        other = load_run(record.parent)
+        try:
+            other = load_run(record.parent)
+        except (CodeChangedError, DamagedFileError) as error:
+            logger.warning("Its times are not used: %s", error)
+            continue
         seconds: dict[StudyName, list[float]] = {}
         for key, result in check_results(other.path, other.tasks).items():
             if result.intact:

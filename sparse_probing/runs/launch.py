@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from probing_datasets.foundation.errors import TaskError
+from probing_datasets.foundation.printable import printable
 from sparse_probing.config import ProbingConfig
 from sparse_probing.runs.choose_tasks import open_tasks
 from sparse_probing.runs.executors import executor_of
@@ -110,12 +111,13 @@ def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
     if failures:
         hint = " Use --retry_failed to run failed tasks again." if {*keys} & {*status.keys("failed")} else ""
         raise TaskError(
-            f"{len(failures)} tasks or features failed; finished results are kept.{hint}\n" + "\n".join(failures)
+            f"{len(failures)} tasks or features failed; finished results are kept.{hint}\n"
+            + "\n".join(printable(failure) for failure in failures)
         )
 
 
 def _describe(submissions: list[Submission], flags: str) -> str:
     """Return what was submitted to Slurm, and how to follow it."""
-    lines = [f"submitted {each.job_name}: {each.n_jobs} jobs, as job {each.job_id}" for each in submissions]
+    lines = [f"submitted {each.id}: {each.n_jobs} jobs, as job {each.job_id}" for each in submissions]
     lines = lines or ["nothing was submitted: every task that is not finished is queued or running"]
     return "\n".join([*lines, f"follow it with: python probing_experiment.py status, logs KEY or cancel, and {flags}"])

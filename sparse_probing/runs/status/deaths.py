@@ -43,7 +43,7 @@ def find_deaths(
     deaths: dict[str, Death] = {}
     settled = set(settled_keys)
     for submission in reversed(submissions):
-        if submission.phase == "cancelled" or settled >= run.tasks.keys():
+        if submission.phase == "cancelled" or submission.is_damaged or settled >= run.tasks.keys():
             continue
         deaths_of_jobs = _deaths_of_jobs(run.folder, submission)
         keys_of_entries = submission.keys_of(run)

@@ -8,10 +8,12 @@ from typing import Any
 from submitit.core.utils import UncompletedJobError
 
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import TaskError
-from sparse_probing.config import HarvestConfig, ProbingConfig
+from probing_datasets.foundation.errors import CodeChangedError, DamagedFileError, TaskError
+from sparse_probing.config import HarvestConfig
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
+from sparse_probing.runs.planning.run_record import code_changed, load_run, recorded_config, settings_folder
+from sparse_probing.runs.submissions import SUBMISSIONS
 from sparse_probing.runs.tasks.attempt_records import begin_attempt, end_attempt, fail_attempt, is_attempted
 from sparse_probing.runs.tasks.published_results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
@@ -22,10 +24,12 @@ def run_entry(run_path: str, keys: list[str], submission: str) -> None:
 
     Raises
     ------
+    DamagedFileError, CodeChangedError
+        When the record of the run is not what was written, or the code gives its tasks other keys.
     TaskError
         When some failed; the others are finished.
     """
-    run, remaining, failed = Path(run_path), list(keys), []
+    run, remaining, failed = load_run(Path(run_path)).path, list(keys), []  # refused before any task begins
     while remaining:
         key = next((key for key in remaining if not is_attempted(run, key)), remaining[0])
         remaining.remove(key)
@@ -36,8 +40,17 @@ def run_entry(run_path: str, keys: list[str], submission: str) -> None:
 
 
 def run_share(config: dict[str, Any], rank: int, world_size: int, submission: str) -> None:
-    """Create the run of a configuration, now that its store is complete, and run a share of its tasks."""
-    run = create_run(ProbingConfig.from_record(config))
+    """Create the run of a configuration, now that its store is complete, and run a share of its tasks.
+
+    Raises
+    ------
+    CodeChangedError
+        When this version of the code gives the tasks other keys, and so another folder, than the one that submitted.
+    """
+    recorded = recorded_config(config, Path(submission))
+    if not (settings_folder(recorded) / SUBMISSIONS / submission).is_dir():
+        raise CodeChangedError(code_changed(settings_folder(recorded)))
+    run = create_run(recorded)
     run_entry(str(run.path), run.share(rank, world_size), submission)
 
 
@@ -54,14 +67,15 @@ def attempt_task(run_path: str, key: str, submission: str) -> bool:
 
     Raises
     ------
-    OSError
-        Of the disk. The task is then not recorded as failed: the next launch runs it again.
+    OSError, CodeChangedError, DamagedFileError
+        Of the disk, and of a record of the run that another process changed. The task is then not recorded as
+        failed: the next launch runs it again.
     """
     attempt = begin_attempt(Path(run_path), key, submission)
     with locked(attempt):
         try:
             run_task(run_path, key)
-        except (OSError, UncompletedJobError):
+        except (OSError, CodeChangedError, DamagedFileError, UncompletedJobError):
             raise
         except Exception as error:
             fail_attempt(attempt, error)

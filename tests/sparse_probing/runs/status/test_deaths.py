@@ -55,7 +55,7 @@ def test_a_job_without_a_log_never_started(run, keys):
 
 def test_a_job_that_slurm_still_has_did_not_die(run, keys, queue):
     submission = record_jobs(run, "slurm", [[key] for key in keys], "7")
-    queue[submission.job_name] = {
+    queue[submission.id] = {
         0: Job("7_0", "PENDING", ""),
         1: Job("7_1", "RUNNING", ""),
         2: Job("7_2", "FAILED", ""),
