@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.foundation.errors import ProbeError, list_known
 from sparse_probing.neurons import ranked_neurons
 from sparse_probing.studies.base.result_rows import filled_columns
 
@@ -141,7 +141,8 @@ class Result:
                 known = sorted(rows[column].unique().tolist())
                 rows = rows[rows[column] == value]
                 if rows.empty:
-                    raise ProbeError(f"No probe has {column} {value!r}. There are: {', '.join(map(str, known))}.")
+                    has = list_known(str(value), map(str, known))
+                    raise ProbeError(f"No probe has {column} {value!r}. There are: {has}.")
         if k is None and rows["chosen"].isin([True]).any():
             rows = rows[rows["chosen"].isin([True])]
         best = rows.sort_values("train_f1_score", ascending=False, kind="stable").iloc[0]

@@ -55,13 +55,13 @@ def load_neurons(
     sums = read_checksums(root)
     models = sorted({name.split("/")[0] for name in sums})
     if model not in models:
-        raise TableError(f"There are no neurons of {model!r} in {root}. It has: {list_known(model, models, most=10)}.")
+        raise TableError(f"There are no neurons of {model!r} in {root}. It has: {list_known(model, models)}.")
     names = [name for name in sums if name.split("/")[0] == model]
     if collection is not None:
         collections = {name: name.split("/")[1].split(".")[0] for name in names}
         names = [n for n in names if collections[n] == collection or n.split("/")[1].startswith(f"{collection}.")]
         if not names:
-            has = list_known(collection, sorted(set(collections.values())), most=10)
+            has = list_known(collection, sorted(set(collections.values())))
             raise TableError(f"There are no neurons of {model!r} for {collection!r} in {root}. It has: {has}.")
     table = pd.concat([_read_table(root / name, sums[name]) for name in names], ignore_index=True)
     for column, value in (("feature", feature), ("layer", layer)):
@@ -70,7 +70,7 @@ def load_neurons(
             table = table[table[column] == value]
             if table.empty:
                 raise TableError(
-                    f"No row has {column} {value!r}; there are: {list_known(str(value), map(str, known), most=10)}."
+                    f"No row has {column} {value!r}; there are: {list_known(str(value), map(str, known))}."
                 )
     return table.reset_index(drop=True)
 

@@ -21,7 +21,6 @@ from sparse_probing.config import Cluster
 from sparse_probing.runs.executors.this_process import ThisProcess
 from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import Submission, record_submission
-from sparse_probing.runs.tasks.attempt_records import last_attempts
 from sparse_probing.runs.tasks.entry_points import attempt_task
 
 DEAD_WORKER = (
@@ -52,10 +51,7 @@ class LocalWorkers(ThisProcess):
             for future in tqdm(as_completed(futures), total=len(keys), desc=name, unit=" tasks", disable=None):
                 future.result()
         except BrokenProcessPool as error:
-            # A worker that was killed in the middle of a task leaves its attempt, and the other tasks were not
-            # reached. Without such an attempt, it was killed before it began a task.
-            attempts = last_attempts(run.path, keys).values()
-            ended_in_order = any(each.submission == submission.id and not each.message for each in attempts)
+            ended_in_order = False
             raise TaskError(DEAD_WORKER) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

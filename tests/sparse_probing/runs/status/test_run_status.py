@@ -82,7 +82,7 @@ def test_workers_of_a_living_launcher(run, keys, submit):
         begin_attempt(run.path, keys[1], submission.id)
         fail_task(run, keys[2], submission)
         assert states(run) == ["done", "running", "failed", "pending"]
-    assert states(run) == ["done", "lost", "failed", "todo"]
+    assert states(run) == ["done", "lost", "failed", "died"]
 
 
 def test_jobs_by_what_slurm_reports(run, keys, submit, queue):
@@ -94,9 +94,9 @@ def test_jobs_by_what_slurm_reports(run, keys, submit, queue):
     queue({submission.id: ["PENDING", "PENDING", "PENDING"]})  # requeued: no process runs it
     assert states(run) == ["pending"] * 4
     queue({submission.id: ["TIMEOUT"] * 3})
-    assert states(run) == ["lost", "todo", "died", "died"]
+    assert states(run) == ["lost", "died", "died", "died"]
     queue({})
-    assert states(run) == ["lost", "todo", "died", "died"]
+    assert states(run) == ["lost", "died", "died", "died"]
 
 
 def test_an_earlier_failure_does_not_count_while_a_later_submission_is_live(run, keys, submit, queue):
