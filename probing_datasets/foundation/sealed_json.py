@@ -115,4 +115,5 @@ def read_sealed(path: Path, shape: type[Shape], remedy: str = "Restore it, or de
 
 def write_sealed(path: Path, content: Any) -> None:
     """Write a dictionary or a dataclass as a sealed file, atomically and durably."""
-    write_bytes(path, seal(asdict(content) if is_dataclass(content) and not isinstance(content, type) else content))
+    values: Any = asdict(content) if is_dataclass(content) and not isinstance(content, type) else content
+    write_bytes(path, seal(values))

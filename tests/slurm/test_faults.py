@@ -102,14 +102,6 @@ def test_jobs_whose_code_changed_after_they_were_submitted_publish_nothing(slurm
     assert not (run.path / "tasks").exists()
 
 
-def test_once_memory(slurm, probe, states, plant):
-    plant()
-    assert probe(*ONE_TASK, "--setup", "ulimit -v 250000")[0] == 0
-    slurm.wait_for_end()
-    print(probe(*ONE_TASK, command=["status"]))
-    assert states(*ONE_TASK) == {"died": 1}
-
-
 @pytest.mark.slow
 def test_a_job_that_runs_out_of_time_resumes_its_unfinished_task(slurm, probe, states, plant, mid_write, results):
     """The first task that is written stops there until its job runs out of time; the second starts at its beginning."""

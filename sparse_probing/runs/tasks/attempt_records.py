@@ -83,7 +83,7 @@ def end_attempt(path: Path) -> None:
 def read_attempt(path: Path) -> Attempt | None:
     """Read the record of an attempt; None, with a warning, when it is damaged: a task does not depend on it."""
     try:
-        attempt = read_sealed(path, Attempt)
+        attempt = read_sealed(path, Attempt, remedy="")
     except FileNotFoundError:  # the task was finished since the folder was listed
         return None
     except (OSError, DamagedFileError) as error:
