@@ -34,6 +34,9 @@ ALIVE = "alive.lock"
 LAUNCH_LOCK = "launch.lock"
 """A launch holds this lock while it decides which tasks it submits."""
 
+MAX_JOBS = 4_000_001
+"""Largest array that any Slurm accepts; processes of this machine count one job for each task."""
+
 Stage = Literal["harvest", "probe"]
 Phase = Literal["intent", "submitted", "ended", "cancelled"]
 JobFile = Literal["log.out", "ended"]
@@ -52,7 +55,7 @@ class Submission:
     """Name of its folder and of its Slurm jobs; no other submission has the same name."""
     stage: Stage
     cluster: Cluster
-    n_jobs: Annotated[int, Meta(ge=0)]
+    n_jobs: Annotated[int, Meta(ge=0, le=MAX_JOBS)]
     """0: which tasks it has is not known, because its record was damaged."""
     keys: list[list[str]] | None
     """Keys of the tasks of every job. None: every job does its share of the tasks of a run that it creates itself."""

@@ -13,7 +13,6 @@ from sparse_probing.config import HarvestConfig
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import code_changed, load_run, recorded_config, settings_folder
-from sparse_probing.runs.submissions import SUBMISSIONS
 from sparse_probing.runs.tasks.attempt_records import begin_attempt, end_attempt, fail_attempt, is_attempted
 from sparse_probing.runs.tasks.published_results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
@@ -39,8 +38,10 @@ def run_entry(run_path: str, keys: list[str], submission: str) -> None:
         raise TaskError(f"{len(failed)} of {len(keys)} tasks of {run_path} failed: {', '.join(failed)}.")
 
 
-def run_share(config: dict[str, Any], rank: int, world_size: int, submission: str) -> None:
+def run_share(config: dict[str, Any], name: str, rank: int, world_size: int, submission: str) -> None:
     """Create the run of a configuration, now that its store is complete, and run a share of its tasks.
+
+    ``name`` is that of the folder of the settings when the jobs were submitted.
 
     Raises
     ------
@@ -48,8 +49,8 @@ def run_share(config: dict[str, Any], rank: int, world_size: int, submission: st
         When this version of the code gives the tasks other keys, and so another folder, than the one that submitted.
     """
     recorded = recorded_config(config, Path(submission))
-    if not (settings_folder(recorded) / SUBMISSIONS / submission).is_dir():
-        raise CodeChangedError(code_changed(settings_folder(recorded)))
+    if settings_folder(recorded).name != name:
+        raise CodeChangedError(code_changed(settings_folder(recorded).with_name(name)))
     run = create_run(recorded)
     run_entry(str(run.path), run.share(rank, world_size), submission)
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from probing_datasets.foundation.sealed_json import unseal, write_sealed
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.submissions import (
     LOGS,
@@ -55,6 +56,16 @@ def test_no_changed_bit_of_a_record_is_accepted(tmp_path):
         path.write_bytes(changed)
         (read,) = read_submissions(tmp_path)
         assert read.is_damaged
+
+
+@pytest.mark.parametrize("change", [{"n_jobs": 10**12}, {"n_jobs": -1}, {"cluster": "cloud"}, {"id": "other"}])
+def test_a_sealed_record_that_no_submission_has_is_damaged(tmp_path, change):
+    submission = new_submission("probe", "slurm", 1, None)
+    record_submission(tmp_path, submission)
+    path = submission_folder(tmp_path, submission) / RECORD
+    write_sealed(path, unseal(path.read_bytes()) | change)
+    (read,) = read_submissions(tmp_path)
+    assert read.is_damaged
 
 
 def test_other_folders_are_not_submissions(tmp_path):

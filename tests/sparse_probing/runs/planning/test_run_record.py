@@ -7,6 +7,7 @@ import pytest
 
 from probing_datasets.foundation.errors import CodeChangedError, DamagedFileError
 from probing_datasets.foundation.sealed_json import read_sealed, unseal, write_sealed
+from sparse_probing.neurons.export import export_neurons
 from sparse_probing.runs.planning import run_record
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import RUN_RECORD, KeyedTask, RunRecord, find_run, load_run
@@ -87,11 +88,23 @@ def test_tasks_do_not_begin_under_keys_that_their_settings_do_not_give(run, chan
     assert not (run.path / "tasks").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"probe_location": "../../../../x"}, {"feature_dataset": ".."}, {"model": ".."}, {"experiment_name": "../../x"}],
+)
+def test_a_record_of_another_person_names_no_folder_elsewhere(run, tmp_path, change):
+    record = read_sealed(run.path / RUN_RECORD, RunRecord)
+    write_sealed(run.path / RUN_RECORD, replace(record, config=record.config | change))
+    with pytest.raises((DamagedFileError, CodeChangedError)):
+        export_neurons(run.path, tmp_path / "neurons")
+    assert not (tmp_path / "neurons").exists()
+
+
 def test_a_job_of_an_older_version_of_the_code_is_refused(run, plant, monkeypatch):
     monkeypatch.setattr(run_record, "ALGORITHM_VERSION", run_record.ALGORITHM_VERSION + 1)
     for job in (
         lambda: run_entry(str(run.path), list(run.tasks), "submission"),
-        lambda: run_share(run.config.record_with_full_paths(), 0, 1, "submission"),
+        lambda: run_share(run.config.record_with_full_paths(), run.folder.name, 0, 1, "submission"),
     ):
         with pytest.raises(CodeChangedError, match="the code changed since this was submitted; launch again"):
             job()
