@@ -28,6 +28,7 @@ import sparse_probing as sp
 from benchmarks._report import print_table
 from probing_datasets.feature_dataset import Aggregation, FeatureDataset
 from probing_datasets.feature_dataset.probed_rows import feature_rows, probed_rows
+from probing_datasets.foundation.spreadsheet_cells import csv_bytes
 from sparse_probing.activations.stores import ActivationStore
 from sparse_probing.probes.l2.single_neuron import fit_single_neurons
 from sparse_probing.probes.metrics.classification import classification_metrics
@@ -251,7 +252,7 @@ def main(config: OrderConfig) -> None:
             rows += choices(config, Path(model).name, name, source, dataset, store)
     table = pd.DataFrame(rows)
     if config.csv is not None:
-        table.to_csv(config.csv, index=False)
+        config.csv.write_bytes(csv_bytes(table))
     print_table(table_of(table))
 
 

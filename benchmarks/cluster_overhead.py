@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ import tyro
 
 import probing_experiment
 from benchmarks._report import print_table, seconds
+from probing_datasets.foundation.sealed_json import seal
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
 from sparse_probing.activations.harvest import harvest
@@ -30,7 +31,7 @@ from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.planning.run_record import Run, Task, name_run, record_run
 from sparse_probing.runs.status.run_status import run_status
-from sparse_probing.runs.tasks.published_results import publish, read_record, task_folder
+from sparse_probing.runs.tasks.published_results import RECORD, ROWS, TaskRecord, publish, read_record, task_folder
 
 SCRIPT = Path(probing_experiment.__file__)
 Rows = list[dict[str, object]]
@@ -63,9 +64,9 @@ class Span:
 def compare_entries(config: ClusterOverheadConfig, folder: Path) -> Rows:
     """Time the entries of an array on Slurm, and the start of Python that is in each."""
     run = run_array(config, folder)
-    records = [read_record(run.path, key) or {} for key in run.tasks]
-    spans = list(all_spans({record["job"] for record in records}).values())
-    n, work, inside = len(records), sum(record["seconds"] for record in records), sum(span.seconds for span in spans)
+    records = [record for key in run.tasks if (record := read_record(run.path, key)) is not None]
+    spans = list(all_spans({record.job for record in records if record.job}).values())
+    n, work, inside = len(records), sum(record.seconds for record in records), sum(span.seconds for span in spans)
     whole = (max(span.end for span in spans) - min(span.begin for span in spans)).total_seconds()
     parts = {
         "work": work / n,
@@ -132,9 +133,15 @@ def make_finished_run(n_tasks: int, folder: Path) -> Run:
     run = name_run(config, [Task("dense_probe", layer, ("feature",)) for layer in range(n_tasks)], "0" * 16)
     record_run(run)
     first, *others = run.tasks
-    publish(run.path, first, [], {"seconds": 1.0, "failed_features": {}})
+    publish(run.path, [], TaskRecord(first, run.tasks[first], {}, 1.0, None, "", {}))
+    record = read_record(run.path, first)
+    if record is None:
+        raise AssertionError("The result was just published.")
     for key in others:
-        shutil.copytree(task_folder(run.path, first), task_folder(run.path, key), copy_function=os.link)
+        other = task_folder(run.path, key)
+        other.mkdir()
+        os.link(task_folder(run.path, first) / ROWS, other / ROWS)
+        (other / RECORD).write_bytes(seal(asdict(replace(record, key=key, task=run.tasks[key]))))
     return run
 
 

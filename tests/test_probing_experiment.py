@@ -15,13 +15,17 @@ import pytest
 
 import get_activations
 import probing_experiment
+from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.config import ProbingConfig
+from sparse_probing.neurons import export
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.tasks.published_results import read_record, task_folder
+from sparse_probing.runs.tasks import entry_points
+from sparse_probing.runs.tasks.published_results import ROWS, read_record, task_folder
+from sparse_probing.runs.tasks.run_task import run_task
 from sparse_probing.studies.base.result_rows import METRICS
-from tests.builders.runs import PLANTED_FLAGS, noise_labels, publish_result, run_script
+from tests.builders.runs import PLANTED_FLAGS, flip_byte, noise_labels, publish_result, row_bytes, run_script
 
 SCRIPT = Path(probing_experiment.__file__)
 PLANTED = [*PLANTED_FLAGS, "--max_k", "4"]
@@ -41,6 +45,41 @@ def test_a_run_prints_its_best_neurons_and_names_its_files(script, plant):
     written = [Path(line.removeprefix("wrote ")) for line in out.splitlines() if line.startswith("wrote ")]
     assert [path.name for path in written] == ["ranked_neurons.csv", "f1_over_k.png"]
     assert all(path.is_file() for path in written)
+
+
+def test_a_result_that_changed_on_the_disk_is_found_and_made_again_before_the_report(script, plant):
+    """Its size and time of change are those of the intact file, and `status` has seen it intact."""
+    run = create_run(plant().with_flags(max_k=4, features_per_task=10, n_neurons=30))
+    assert script(probing_experiment, *PLANTED)[0] == 0
+    assert script(probing_experiment, "status", "--run", run.path)[0] == 0
+    before, table = row_bytes(run), (run.path / "ranked_neurons.csv").read_bytes()
+    key = next(iter(run.tasks))
+    path = task_folder(run.path, key) / ROWS
+    times = path.stat()
+    flip_byte(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    status, _, err = script(export, run.path)
+    assert status == 1
+    assert "error: 1 of 2 tasks of" in err
+    assert script(probing_experiment, *PLANTED)[0] == 0
+    assert row_bytes(run) == before
+    assert (run.path / "ranked_neurons.csv").read_bytes() == table
+
+
+def test_a_report_of_the_finished_part_writes_no_table(script, plant, monkeypatch):
+    run = create_run(plant().with_flags(max_k=4, features_per_task=10, n_neurons=30))
+
+    def broken(run_path, key):
+        if run.tasks[key].layer == 0:
+            raise ProbeError("nothing to fit")
+        return run_task(run_path, key)
+
+    monkeypatch.setattr(entry_points, "run_task", broken)
+    status, out, err = script(probing_experiment, *PLANTED)
+    assert status == 1
+    assert "L1.5" in out
+    assert "1 tasks or features failed" in err
+    assert not list(run.path.glob("*.csv")) + list(run.path.glob("*.png"))
 
 
 def test_flags_may_have_underscores_or_hyphens(script, plant):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from probing_datasets.feature_dataset import FeatureKind
-from probing_datasets.foundation.errors import DatasetError
+from probing_datasets.foundation.errors import DatasetError, list_known
 
 LabelKind = Literal["auto", "binary", "multiclass", "regression"]
 
@@ -72,7 +72,8 @@ def label_column(name: str, cells: Sequence[Any], kind: LabelKind = "auto", posi
         return [LabelledColumn(name, "regression", np.array([float(text or 0) for text in texts]), known)]
     classes = in_order(distinct_texts)
     if positive and positive not in classes:
-        raise DatasetError(f"No row of {name!r} has the --positive_label {positive!r}; it has: {', '.join(classes)}.")
+        has = list_known(positive, classes)
+        raise DatasetError(f"No row of {name!r} has the --positive_label {positive!r}; it has: {has}.")
     if len(classes) < 2 or (kind == "binary" and len(classes) > 2 and not positive):
         raise DatasetError(
             f"The labels of {name!r} have {len(classes)} values ({', '.join(classes[:5]) or 'none'}), which do not "

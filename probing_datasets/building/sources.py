@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from probing_datasets.building.groups import group_of_file, group_of_row
 from probing_datasets.demo import DEMO_TEXTS
-from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.errors import SourceError, list_known
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
 from probing_datasets.foundation.text_files import (
     COMPRESSED_SUFFIXES,
@@ -281,7 +281,7 @@ def _columns_to_read(columns: SourceColumns, names: list[str], where: str) -> li
         if root and root not in names:
             flag = f"--{role}_column" if role in ("text", "label", "group") else "the flag of its column"
             raise SourceError(
-                f"{where} has no column {flags[role]!r} for the {role}; it has: {', '.join(names)}. "
+                f"{where} has no column {flags[role]!r} for the {role}; it has: {list_known(str(flags[role]), names)}. "
                 f"Name the right one with {flag}"
                 + (" (empty: every row is its own group)." if role == "group" else ".")
             )

@@ -13,7 +13,7 @@ import numpy as np
 
 from probing_datasets.feature_dataset.description import Description, Probes
 from probing_datasets.foundation.atomic_files import atomic_folder
-from probing_datasets.foundation.errors import DatasetError, list_known
+from probing_datasets.foundation.errors import DatasetError, first_names, list_known
 
 if TYPE_CHECKING:
     import datasets
@@ -140,7 +140,7 @@ class FeatureDataset:
         unknown = sorted(set(names) - set(self.features) - set(classes))
         if unknown:
             known = list_known(unknown[0], [*self.features, *(classes if "=" in unknown[0] else [])])
-            raise DatasetError(f"{self.name} has no feature {', '.join(unknown)}; it has: {known}.")
+            raise DatasetError(f"{self.name} has no feature {first_names(unknown)}; it has: {known}.")
 
     def save(self, path: Path) -> None:
         """Write the data set as a folder, atomically; an existing data set at this path is replaced."""

@@ -12,21 +12,36 @@ from collections.abc import Iterable
 MANY_NAMES = 10
 
 
-def list_known(unknown: str, known: Iterable[str], most: int | None = None) -> str:
+def first_names(names: Iterable[object], most: int = MANY_NAMES) -> str:
+    """Return the first of some names for a message, and how many others there are.
+
+    Examples
+    --------
+    >>> first_names("abc", most=2)
+    'a, b and 1 more'
+    """
+    texts = [str(name) for name in names]
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def list_known(unknown: str, known: Iterable[str], most: int = MANY_NAMES) -> str:
     """Return the names that exist, for the message about one that does not.
 
-    If there are many, the nearest come first. At most ``most`` names are returned, by default all.
+    If there are many, those nearest to it come first, and at most ``most`` are returned.
 
     Examples
     --------
     >>> list_known("noun", ["verb", "nouns"])
     'verb, nouns'
+    >>> list_known("noun", ["verb", "nouns"] * 6, most=1)
+    'nouns and 11 more'
     """
     names = list(known)
     if len(names) > MANY_NAMES:
         similarity = {name: difflib.SequenceMatcher(None, unknown.lower(), name.lower()).ratio() for name in names}
         names.sort(key=lambda name: -similarity[name])
-    return ", ".join(names[:most])
+    return first_names(names, most)
 
 
 class SparseProbingError(Exception):
@@ -87,6 +102,10 @@ class SolverUnavailableError(ProbeError):
 
 class DamagedFileError(SparseProbingError):
     """A file that this project wrote cannot be read back."""
+
+
+class CodeChangedError(SparseProbingError):
+    """The code changed between the submission of tasks and their start, so that their keys are not valid any more."""
 
 
 class TableError(SparseProbingError):

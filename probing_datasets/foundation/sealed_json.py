@@ -86,7 +86,7 @@ def read_regular_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
             raise ValueError("not a regular file")
         if status.st_size > max_bytes:
             raise ValueError(f"{status.st_size:,} bytes; at most {max_bytes:,} are read")
-        return file.read(max_bytes + 1)
+        return file.read(status.st_size + 1)  # not max_bytes, for which Python would allocate memory
 
 
 def read_sealed(path: Path, shape: type[Shape], remedy: str = "Restore it, or delete it and run again.") -> Shape:
@@ -115,4 +115,5 @@ def read_sealed(path: Path, shape: type[Shape], remedy: str = "Restore it, or de
 
 def write_sealed(path: Path, content: Any) -> None:
     """Write a dictionary or a dataclass as a sealed file, atomically and durably."""
-    write_bytes(path, seal(asdict(content) if is_dataclass(content) and not isinstance(content, type) else content))
+    values: Any = asdict(content) if is_dataclass(content) and not isinstance(content, type) else content
+    write_bytes(path, seal(values))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.foundation.errors import ProbeError, list_known
 from sparse_probing.neurons import ranked_neurons
 from sparse_probing.studies.base.result_rows import filled_columns
 
@@ -43,18 +43,18 @@ class Result:
         self.failures = dict(failures or {})
 
     @classmethod
-    def of_run(cls, run: Run | Path | str) -> Result:
-        """Load the results of a run, or of the folder of one.
+    def of_run(cls, run: Run | Path | str, finished_only: bool = False) -> Result:
+        """Load the results of a run, or of the folder of one; ``finished_only`` as in `load_results`.
 
         Raises
         ------
         TaskError
-            When the folder holds no run, or no task of it is finished.
+            When the folder holds no run, or a task of it has no intact result.
         """
         from sparse_probing.runs.load_results import load_results
         from sparse_probing.runs.planning.run_record import load_run
 
-        rows = load_results(run)
+        rows = load_results(run, finished_only)
         return cls(rows, load_run(Path(run)) if isinstance(run, str | Path) else run)
 
     @property
@@ -141,7 +141,8 @@ class Result:
                 known = sorted(rows[column].unique().tolist())
                 rows = rows[rows[column] == value]
                 if rows.empty:
-                    raise ProbeError(f"No probe has {column} {value!r}. There are: {', '.join(map(str, known))}.")
+                    has = list_known(str(value), map(str, known))
+                    raise ProbeError(f"No probe has {column} {value!r}. There are: {has}.")
         if k is None and rows["chosen"].isin([True]).any():
             rows = rows[rows["chosen"].isin([True])]
         best = rows.sort_values("train_f1_score", ascending=False, kind="stable").iloc[0]
@@ -180,6 +181,6 @@ class Result:
         return shown.replace({np.nan: None}).to_html(index=False, escape=True, float_format="{:.3f}".format)
 
 
-def load_result(run: Path | str) -> Result:
-    """Load the results of a run from its folder."""
-    return Result.of_run(run)
+def load_result(run: Path | str, finished_only: bool = False) -> Result:
+    """Load the results of a run from its folder; ``finished_only`` as in `load_results`."""
+    return Result.of_run(run, finished_only)

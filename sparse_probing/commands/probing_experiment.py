@@ -39,6 +39,7 @@ def probe_command(arguments: list[str]) -> None:
         return
     from sparse_probing.reporting.report import report  # here, so that --help is fast
     from sparse_probing.runs.launch import describe_share, launch, raise_failures
+    from sparse_probing.runs.load_results import load_results
 
     status = launch(config, partial(console.out, highlight=False))
     if status is None:
@@ -46,8 +47,10 @@ def probe_command(arguments: list[str]) -> None:
     # Of an array of processes that share the tasks, the last one reports the results.
     if config.share.world_size > 1:
         console.out(describe_share(status, config.share), highlight=False)
-    if status.counts["done"] and (config.share.world_size == 1 or status.all_done):
+    if status.all_done:
         report(status.run, console)
+    elif status.counts["done"] and config.share.world_size == 1:  # the finished part is printed, and no file written
+        report(load_results(status.run, finished_only=True), console)
     raise_failures(status, config.share.of(list(status.run.tasks)))
 
 

@@ -8,6 +8,12 @@
         harvests/<model>/<data set>/<hook point>.<rows>/                submissions of stage 1 to Slurm
         probing/<experiment>/<model>/<data set>/<hook point>.<aggregation>/<studies>-<digest of the settings>/
                                                                         the runs of one configuration of stage 2
+
+    INTERPRETABLE_NEURONS_DIR/
+        <model>/<data set>.<hook point>.<aggregation>.<studies>[.<digest of further settings>].csv
+                                                                        an exported table of ranked neurons
+
+Settings may come from a file of another person: each becomes one component of a path, or is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +21,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from probing_datasets.foundation.path_names import path_name
 from probing_datasets.model_names import model_slug
 from sparse_probing.config.activations import ActivationsConfig
 
@@ -25,13 +32,14 @@ if TYPE_CHECKING:
 def model_name(activations: ActivationsConfig) -> str:
     """Return the short name of the model with its revision, and with the seed of random weights: ``demo+random0``."""
     name = model_slug(activations.model)
+    path_name(name, "The setting model")  # before the rest is added: `..+random0` is a valid name
     name += f"@{model_slug(activations.revision)}" if activations.revision else ""
-    return name + (f"+random{activations.seed}" if activations.random_init else "")
+    return path_name(name + (f"+random{activations.seed}" if activations.random_init else ""), "The setting model")
 
 
 def dataset_name(activations: ActivationsConfig) -> str:
     """Return the short name of the feature data set."""
-    return Path(activations.feature_dataset).name
+    return path_name(Path(activations.feature_dataset).name, "The setting feature_dataset")
 
 
 def store_folder(
@@ -56,14 +64,15 @@ def store_folder(
     rows = activations.activation_aggregation
     rows += ".next_token" if activations.probe_next_token_feature else ""
     rows += ".all" if every_token else ""
-    name = f"{hook_point or activations.probe_location}.{rows}"
+    name = path_name(f"{hook_point or activations.probe_location}.{rows}", "The setting probe_location")
     return root / model_name(activations) / dataset_name(activations) / name
 
 
 def tables_folder(activations: ActivationsConfig, experiment_type: str, hook_point: str) -> Path:
     """Return the folder of the tables that an experiment type of stage 1 makes of a hook point."""
-    root = activations.results_dir / experiment_type
-    return root / model_name(activations) / dataset_name(activations) / hook_point
+    root = activations.results_dir / path_name(experiment_type, "The setting experiment_type")
+    place = path_name(hook_point, "The setting probe_location")
+    return root / model_name(activations) / dataset_name(activations) / place
 
 
 def harvest_submissions_folder(activations: ActivationsConfig, every_token: bool = False) -> Path:
@@ -89,6 +98,23 @@ def settings_folder(
     """
     first, *others = experiment_type
     studies = f"{first}+{len(others)}" if others else first
-    rows = f"{activations.probe_location}.{activations.activation_aggregation}"
-    root = activations.results_dir / "probing" / experiment_name
+    rows = path_name(f"{activations.probe_location}.{activations.activation_aggregation}", "The setting probe_location")
+    experiment = [path_name(part, "The setting experiment_name") for part in experiment_name.split("/")]
+    root = activations.results_dir.joinpath("probing", *experiment)
     return root / model_name(activations) / dataset_name(activations) / rows / f"{studies}-{digest}"
+
+
+def exported_table(activations: ActivationsConfig, experiment_type: tuple[str, ...], digest: str) -> Path:
+    """Return the name of an exported table of ranked neurons, below INTERPRETABLE_NEURONS_DIR.
+
+    Parameters
+    ----------
+    activations : ActivationsConfig
+    experiment_type : tuple of str
+        The studies.
+    digest : str
+        Of the settings that are not in the rest of the name; empty when they have their default values.
+    """
+    rows = f"{activations.probe_location}.{activations.activation_aggregation}.{'+'.join(experiment_type)}"
+    name = ".".join(filter(None, [dataset_name(activations), rows, digest, "csv"]))
+    return Path(model_name(activations)) / path_name(name, "A setting of the run")

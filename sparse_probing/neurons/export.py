@@ -1,15 +1,18 @@
 """Ranked neurons for others to download: ``python -m sparse_probing.neurons.export RUN_FOLDER ...``.
 
-Writes ``<INTERPRETABLE_NEURONS_DIR>/<model>/<data set>.<hook point>.<aggregation>.<study>.csv`` for
-every run and updates ``SHA256SUMS``, which ``sha256sum --check`` reads.
+Writes ``<INTERPRETABLE_NEURONS_DIR>/<model>/<data set>.<hook point>.<aggregation>.<study>.csv`` for every run, a JSON
+file of the same name with everything that decided the table, and updates ``SHA256SUMS``, which
+``sha256sum --check`` reads. The name of a table of a run with other settings than the defaults ends with their digest.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -17,13 +20,33 @@ from rich.console import Console
 from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import run_command
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import SettingsError, TaskError
-from sparse_probing.config.result_folders import dataset_name, model_name
-from sparse_probing.neurons.load import CHECKSUMS
-from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
+from probing_datasets.foundation.errors import DamagedFileError, SettingsError, TableError
+from probing_datasets.foundation.hashing import digest_json
+from probing_datasets.foundation.printable import printable
+from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from sparse_probing.config import ProbingConfig
+from sparse_probing.config.probing import DECIDE_NO_RESULT
+from sparse_probing.config.result_folders import exported_table
+from sparse_probing.neurons.load import CHECKSUMS, read_checksums
+from sparse_probing.neurons.ranked_neurons import ranked_neurons, ranked_neurons_csv
 from sparse_probing.runs.load_results import load_results
-from sparse_probing.runs.planning.run_record import load_run
-from sparse_probing.runs.tasks.published_results import finished_tasks
+from sparse_probing.runs.planning.run_record import Run, load_run
+from sparse_probing.runs.tasks.published_results import read_record
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_TOP = 100
+IN_THE_NAME = (
+    "model",
+    "revision",
+    "random_init",
+    "feature_dataset",
+    "probe_location",
+    "activation_aggregation",
+    "experiment_type",
+)
+"""Settings that the name of a table shows."""
+DECIDE_NO_TABLE = (*DECIDE_NO_RESULT, "experiment_name", "features_per_task", "save_features_together")
 
 
 @dataclass(frozen=True)
@@ -32,39 +55,99 @@ class ExportConfig:
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """Folders of runs."""
-    top: int = 100
+    top: int = DEFAULT_TOP
     """Best neurons of each feature that are written; 0: all."""
+    overwrite: bool = False
+    """Replace an existing file that has another table."""
 
 
-def export_neurons(run_path: Path, root: Path, top: int = 100) -> Path:
+@dataclass(frozen=True)
+class TableRecord:
+    """What decided an exported table: the content of the JSON file beside it."""
+
+    settings: dict[str, Any]
+    """Every setting of stage 2 that decides a number, and ``top``."""
+    activations: str
+    """Digest of the activations."""
+    versions: list[dict[str, str | None]]
+    """Of Python, the packages and the commit that the tasks ran with."""
+    sha256: str
+    """Of the CSV."""
+
+
+def export_neurons(run_path: Path, root: Path, top: int = DEFAULT_TOP, overwrite: bool = False) -> Path:
     """Write the ``top`` best neurons (0: all) of every feature of a run below ``root`` and return the CSV.
 
     Raises
     ------
     TaskError
-        When the folder holds no run, or a task of it is not finished.
+        When the folder holds no run, or a task of it is not finished: the ranking is over all layers.
+    TableError
+        When the file exists with another table, unless it may be overwritten.
     """
     results, run = load_results(run_path), load_run(run_path)
-    missing = len(run.tasks) - len(finished_tasks(run_path, run.tasks))
-    if missing:
-        raise TaskError(
-            f"{missing} of {len(run.tasks)} tasks of {run_path} are not finished, and the ranking is over all layers. "
-            "Run probing_experiment.py with the same settings first."
+    table = ranked_neurons(results)
+    content = ranked_neurons_csv(table[table["rank"] <= top] if top else table)
+    settings = {name: value for name, value in run.config.record().items() if name not in DECIDE_NO_RESULT}
+    record = TableRecord(settings | {"top": top}, run.input_digest, _versions(run), hashlib.sha256(content).hexdigest())
+    further = further_settings(run.config, top)
+    digest = digest_json(further)[:8] if further else ""
+    name = exported_table(run.config.activations, run.config.experiment_type, digest)
+    path = root / name
+    if path.exists() and path.read_bytes() != content and not overwrite:
+        raise TableError(
+            f"{path} has another table{_differences(path, record)}, so nothing was written. "
+            "Export with --overwrite to replace it, or set INTERPRETABLE_NEURONS_DIR to another folder."
         )
-    activations = run.config.activations
-    rows = f"{activations.probe_location}.{activations.activation_aggregation}.{'+'.join(run.config.experiment_type)}"
-    path = root / model_name(activations) / f"{dataset_name(activations)}.{rows}.csv"
-    write_ranked_neurons(results, path, top)
-    write_checksums(root)
+    write_bytes(path, content)
+    write_sealed(path.with_suffix(".json"), record)
+    _update_checksums(root, name.as_posix(), record.sha256)
     return path
 
 
-def write_checksums(root: Path) -> None:
-    """Write the SHA-256 of every CSV below ``root``."""
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(root).as_posix()}\n"
-        for path in sorted(root.rglob("*.csv"))
-    ]
+def further_settings(config: ProbingConfig, top: int) -> dict[str, Any]:
+    """Return the settings that decide a table, are not in the rest of its name, and do not have their default."""
+    shown = (*IN_THE_NAME, *(["seed"] if config.activations.random_init else []))
+    defaults = ProbingConfig().record() | {"top": DEFAULT_TOP}
+    settings = config.record() | {"top": top}
+    return {
+        name: value
+        for name, value in settings.items()
+        if name not in shown and name not in DECIDE_NO_TABLE and value != defaults[name]
+    }
+
+
+def _versions(run: Run) -> list[dict[str, str | None]]:
+    versions: list[dict[str, str | None]] = []
+    for key in run.tasks:
+        record = read_record(run.path, key)
+        if record is not None and record.versions not in versions:
+            versions.append(record.versions)
+    return versions
+
+
+def _differences(path: Path, record: TableRecord) -> str:
+    """Return which settings of an existing table are not those of a new one, where that is known."""
+    try:
+        other = read_sealed(path.with_suffix(".json"), TableRecord)
+    except (OSError, DamagedFileError):
+        return ""
+    names = [name for name in record.settings if other.settings.get(name) != _as_json(record.settings[name])]
+    names += ["activations"] if other.activations != record.activations else []
+    return f", of a run with other {', '.join(names)}" if names else ""
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _update_checksums(root: Path, name: str, digest: str) -> None:
+    """Replace the checksum of one table; those of the others stay, because their files may be damaged."""
+    sums = read_checksums(root) if (root / CHECKSUMS).exists() else {}
+    for missing in [other for other in sums if not (root / other).exists()]:
+        logger.warning("%s is removed from %s, because it does not exist", missing, CHECKSUMS)
+        del sums[missing]
+    lines = [f"{value}  {table}\n" for table, value in sorted((sums | {name: digest}).items())]
     write_bytes(root / CHECKSUMS, "".join(lines).encode())
 
 
@@ -81,8 +164,8 @@ def export_command(config: ExportConfig) -> None:
             "Name at least one folder of a run (results/probing/<experiment>/<model>/...), and --top of 0 or more."
         )
     for run in config.runs:
-        path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top)
-        Console().print(f"wrote {path}", soft_wrap=True, markup=False)
+        path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top, config.overwrite)
+        Console().print(f"wrote {printable(path)}", soft_wrap=True, markup=False)
 
 
 def main() -> int:

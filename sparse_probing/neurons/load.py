@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import CorruptTableError, TableError
+from probing_datasets.foundation.errors import CorruptTableError, TableError, list_known
+from probing_datasets.foundation.spreadsheet_cells import cell_text
 
 CHECKSUMS = "SHA256SUMS"
 TEXT_COLUMNS = ("model", "dataset", "feature", "aggregation", "hook_loc", "revision", "study")
@@ -51,16 +52,16 @@ def load_neurons(
         When a table does not have its checksum.
     """
     root = Path(folder) if folder is not None else _default_folder()
-    sums = _read_checksums(root)
+    sums = read_checksums(root)
     models = sorted({name.split("/")[0] for name in sums})
     if model not in models:
-        raise TableError(f"There are no neurons of {model!r} in {root}. It has: {', '.join(models)}.")
+        raise TableError(f"There are no neurons of {model!r} in {root}. It has: {list_known(model, models)}.")
     names = [name for name in sums if name.split("/")[0] == model]
     if collection is not None:
         collections = {name: name.split("/")[1].split(".")[0] for name in names}
         names = [n for n in names if collections[n] == collection or n.split("/")[1].startswith(f"{collection}.")]
         if not names:
-            has = ", ".join(sorted(set(collections.values())))
+            has = list_known(collection, sorted(set(collections.values())))
             raise TableError(f"There are no neurons of {model!r} for {collection!r} in {root}. It has: {has}.")
     table = pd.concat([_read_table(root / name, sums[name]) for name in names], ignore_index=True)
     for column, value in (("feature", feature), ("layer", layer)):
@@ -68,7 +69,9 @@ def load_neurons(
             known = sorted(table[column].unique().tolist())
             table = table[table[column] == value]
             if table.empty:
-                raise TableError(f"No row has {column} {value!r}; there are: {', '.join(map(str, known))}.")
+                raise TableError(
+                    f"No row has {column} {value!r}; there are: {list_known(str(value), map(str, known))}."
+                )
     return table.reset_index(drop=True)
 
 
@@ -82,7 +85,7 @@ def _default_folder() -> Path:
     return named
 
 
-def _read_checksums(root: Path) -> dict[str, str]:
+def read_checksums(root: Path) -> dict[str, str]:
     """Return the SHA-256 of every table below a folder, by its name ``<model>/<file>``."""
     path = root / CHECKSUMS
     if not path.is_file():
@@ -108,6 +111,9 @@ def _read_table(path: Path, digest: str) -> pd.DataFrame:
     header = pd.read_csv(io.BytesIO(content), nrows=0).columns
     # An empty cell is a missing number; a text such as "None" or "NA" may be the name of a feature.
     missing = {column: [""] for column in header if column not in TEXT_COLUMNS}
-    return pd.read_csv(
+    table = pd.read_csv(
         io.BytesIO(content), keep_default_na=False, na_values=missing, dtype=dict.fromkeys(TEXT_COLUMNS, str)
     )
+    for column in table.columns.intersection(TEXT_COLUMNS):
+        table[column] = table[column].map(cell_text)
+    return table

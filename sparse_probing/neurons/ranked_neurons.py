@@ -8,6 +8,7 @@ import pandas as pd
 
 from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.foundation.spreadsheet_cells import csv_bytes
 from sparse_probing.runs.load_results import rows_of
 from sparse_probing.runs.planning.run_record import Run
 
@@ -183,5 +184,10 @@ def write_ranked_neurons(results: Results, path: Path, top: int = 0) -> pd.DataF
     """Write the ranked neurons as CSV, the ``top`` best of each feature (0: all), atomically; return them."""
     table = ranked_neurons(results)
     table = table[table["rank"] <= top] if top else table
-    write_bytes(path, table.to_csv(index=False, float_format="%.10g", lineterminator="\n").encode())
+    write_bytes(path, ranked_neurons_csv(table))
     return table
+
+
+def ranked_neurons_csv(table: pd.DataFrame) -> bytes:
+    """Return ranked neurons as CSV; `sparse_probing.neurons.load.load_neurons` reads it."""
+    return csv_bytes(table, "%.10g")

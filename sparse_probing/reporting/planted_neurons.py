@@ -28,6 +28,7 @@ from probing_datasets.foundation.command_line import run_command
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.foundation.provenance import provenance
+from probing_datasets.foundation.spreadsheet_cells import csv_bytes
 from sparse_probing.config import RankingName
 from sparse_probing.probes.rankings import rank_neurons
 from sparse_probing.probes.rankings.top_neurons import top_neurons
@@ -121,7 +122,7 @@ def run_study(config: FeatureSelectionConfig) -> pd.DataFrame:
     """Run all trials and write ``trials.csv``, ``planted_neurons.png`` and ``run.json`` into the output folder."""
     bar = tqdm(range(config.n_trials), desc="trials", disable=None)
     trials = pd.DataFrame([row for trial in bar for row in run_trial(config, trial)])
-    write_bytes(config.output_dir / "trials.csv", trials.to_csv(index=False, lineterminator="\n").encode())
+    write_bytes(config.output_dir / "trials.csv", csv_bytes(trials))
     save_figure(planted_neurons(trials), config.output_dir / "planted_neurons.png")
     settings = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(config).items()}
     write_json(config.output_dir / "run.json", {"config": settings, "versions": provenance()})

@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 
 def open_tasks(run: Run, keys: list[str], retry_failed: bool) -> list[str]:
     """Return the given tasks that are neither finished nor running; warn of those that died twice in a row."""
-    status = run_status(run)
-    if status.keys("unknown"):
-        raise TaskError(no_answer(run.folder))
+    status = run_status(run, read_all=True)  # a report of results that are not intact would fail
+    if unknown := status.keys("unknown"):
+        raise TaskError(status.tasks[unknown[0]].message or no_answer(run.folder))
     states: tuple[State, ...] = (*OPEN, "failed") if retry_failed else OPEN
     open_keys = [key for key in keys if status.tasks[key].state in states]
     logger.info("%d tasks, %d to run, in %s", len(run.tasks), len(open_keys), run.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import mean
@@ -15,6 +16,8 @@ from sparse_probing.runs.slurm.job_arrays import harvest_array, share_array, tas
 from sparse_probing.runs.slurm.sbatch import Array, batch_script, check_script
 from sparse_probing.runs.status.run_status import OPEN, run_status
 from sparse_probing.runs.tasks.task_seconds import seconds_per_feature
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

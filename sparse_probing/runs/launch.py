@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from probing_datasets.foundation.errors import TaskError
+from probing_datasets.foundation.printable import printable
 from sparse_probing.config import ProbingConfig, ShareConfig
 from sparse_probing.runs.choose_tasks import open_tasks
 from sparse_probing.runs.executors import executor_of
@@ -133,7 +134,8 @@ def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
     if failures:
         hint = " Use --retry_failed to run failed tasks again." if {*keys} & {*status.keys("failed")} else ""
         raise TaskError(
-            f"{len(failures)} tasks or features failed; finished results are kept.{hint}\n" + "\n".join(failures)
+            f"{len(failures)} tasks or features failed; finished results are kept.{hint}\n"
+            + "\n".join(printable(failure) for failure in failures)
         )
 
 
@@ -142,6 +144,6 @@ def _describe(submissions: list[Submission], flags: str) -> str:
     lines = []
     for each in submissions:
         size = f" of at most {max(map(len, each.keys))} tasks" if each.keys else ""
-        lines.append(f"submitted {each.job_name}: {each.n_jobs} jobs{size}, as job {each.job_id}")
+        lines.append(f"submitted {each.id}: {each.n_jobs} jobs{size}, as job {each.job_id}")
     lines = lines or ["nothing was submitted: every task that is not finished is queued or running"]
     return "\n".join([*lines, f"follow it with: python probing_experiment.py status, logs KEY or cancel, and {flags}"])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, load_run
-from sparse_probing.runs.tasks.published_results import ROWS, finished_tasks, task_folder
+from sparse_probing.runs.tasks.published_results import read_result
 from sparse_probing.studies.base.result_rows import COLUMNS, LOGS, read_rows
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.DataFrame:
-    """Load the rows of every finished task of a run, or of several runs one after the other.
+def load_results(runs: Run | Path | str | Iterable[Run | Path | str], finished_only: bool = False) -> pd.DataFrame:
+    """Load the rows of a run, or of several runs one after the other.
 
     Parameters
     ----------
     runs : Run, path, or several of them
         What `run_probing` returned, or the folder of a run.
+    finished_only : bool
+        Load the finished part of a run of which some tasks have no intact result, with a warning.
 
     Returns
     -------
@@ -35,23 +37,40 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.Data
     Raises
     ------
     TaskError
-        When a folder holds no run, when no task of a run is finished, or when there is no run in the list.
+        When a folder holds no run, when a task of a run has no intact result (with ``finished_only``: when none has
+        one), or when there is no run in the list.
     """
-    files: list[Path] = []
+    loaded: list[Run] = []
     for run in [runs] if isinstance(runs, Run | Path | str) else runs:
         if not isinstance(run, Run):
             if not (Path(run) / RUN_RECORD).is_file():
                 raise TaskError(f"{run} is not the folder of a run; it has no {RUN_RECORD}.")
             run = load_run(Path(run))
-        finished = finished_tasks(run.path, run.tasks)
-        if not finished:
-            raise TaskError(f"No task of {run.path} is finished. Run probing_experiment.py with the same settings.")
-        if len(finished) < len(run.tasks):
-            logger.warning("%d of %d tasks of %s are finished", len(finished), len(run.tasks), run.path)
-        files += [task_folder(run.path, key) / ROWS for key in finished]
-    if not files:
+        loaded.append(run)
+    if not loaded:
         raise TaskError("There are no runs to load. Pass at least one run, or the folder of one.")
-    return read_rows(files, without=LOGS)
+    return read_rows((rows for run in loaded for rows in _rows_of_tasks(run, finished_only)), without=LOGS)
+
+
+def _rows_of_tasks(run: Run, finished_only: bool) -> Iterator[bytes]:
+    """Yield the parquet file of every finished task, read once: the bytes that were checked are those that are used."""
+    n_finished = 0
+    for key in run.tasks:
+        result = read_result(run.path, key)
+        if result is not None:
+            n_finished += 1
+            yield result.rows
+    if not n_finished:
+        raise TaskError(f"No task of {run.path} is finished. Run probing_experiment.py with the same settings.")
+    if n_finished < len(run.tasks):
+        n_missing = len(run.tasks) - n_finished
+        what = f"{n_missing} of {len(run.tasks)} tasks of {run.path} are not finished, or their rows are damaged."
+        if not finished_only:
+            raise TaskError(
+                f"{what} Run probing_experiment.py with the same settings, which runs only these tasks; "
+                "load_results(..., finished_only=True) loads the others."
+            )
+        logger.warning("%s The rows of the others are loaded.", what)
 
 
 def rows_of(results: pd.DataFrame | Run | Path | str) -> pd.DataFrame:

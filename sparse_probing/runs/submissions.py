@@ -6,25 +6,36 @@ again.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, cast
 
-from probing_datasets.foundation.atomic_files import read_json, write_json
+from msgspec import Meta
+
+from probing_datasets.foundation.errors import DamagedFileError
+from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.config import Cluster, ShareConfig
 from sparse_probing.runs.locks import is_locked
 from sparse_probing.runs.planning.run_record import Run
 
+logger = logging.getLogger(__name__)
+
 SUBMISSIONS = "submissions"
 RECORD = "submission.json"
 LOGS = "logs"
+ALIVE = "alive.lock"
 LAUNCH_LOCK = "launch.lock"
 """A launch holds this lock while it decides which tasks it submits."""
+
+MAX_JOBS = 4_000_001
+"""Largest array that any Slurm accepts; processes of this machine count one job for each task."""
 
 Stage = Literal["harvest", "probe"]
 Phase = Literal["intent", "submitted", "ended", "cancelled"]
@@ -33,14 +44,19 @@ JOB_FILE_NAME = re.compile(r"\d+(?:_(?P<entry>\d+))?_0_(?P<kind>log\.out|ended)"
 """Files of a job, as submitit names its logs: ``12_0_log.out`` of a job, ``12_3_0_log.out`` of an entry of an array."""
 
 
+ID = re.compile(r"(?P<stage>harvest|probe)-\d{8}T\d{12}-[0-9a-f]{8}")
+
+
 @dataclass(frozen=True)
 class Submission:
     """Jobs that were submitted together: the entries of one array, or tasks of this machine's processes."""
 
     id: str
+    """Name of its folder and of its Slurm jobs; no other submission has the same name."""
     stage: Stage
     cluster: Cluster
-    n_jobs: int
+    n_jobs: Annotated[int, Meta(ge=0, le=MAX_JOBS)]
+    """0: which tasks it has is not known, because its record was damaged."""
     keys: list[list[str]] | None
     """Keys of the tasks of every job. None: every job does its share of the tasks of a run that it creates itself."""
     phase: Phase = "intent"
@@ -51,9 +67,9 @@ class Submission:
     pid: int = 0
 
     @property
-    def job_name(self) -> str:
-        """Name of its Slurm jobs; no other submission has the same name."""
-        return f"{self.stage}-{self.id}"
+    def is_damaged(self) -> bool:
+        """Whether only its name is known, because its record was damaged."""
+        return self.n_jobs == 0
 
     def keys_of(self, run: Run) -> list[list[str]]:
         """Return the keys of the tasks of every job."""
@@ -68,7 +84,8 @@ class Submission:
 
 def new_submission(stage: Stage, cluster: Cluster, n_jobs: int, keys: list[list[str]] | None = None) -> Submission:
     """Return a submission of this process with a new name."""
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"  # later names sort after earlier ones
+    # Later names of a stage sort after earlier ones.
+    name = f"{stage}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
     return Submission(name, stage, cluster, n_jobs, keys, host=socket.gethostname(), pid=os.getpid())
 
 
@@ -79,7 +96,7 @@ def submission_folder(folder: Path, submission: Submission) -> Path:
 
 def alive_lock(folder: Path, submission: Submission) -> Path:
     """Return the file whose lock the process that runs the tasks of a submission holds while it lives."""
-    return submission_folder(folder, submission) / "alive.lock"
+    return submission_folder(folder, submission) / ALIVE
 
 
 def is_alive(folder: Path, submission: Submission) -> bool:
@@ -89,13 +106,44 @@ def is_alive(folder: Path, submission: Submission) -> bool:
 
 def record_submission(folder: Path, submission: Submission) -> None:
     """Write the record of a submission."""
-    write_json(submission_folder(folder, submission) / RECORD, asdict(submission))
+    write_sealed(submission_folder(folder, submission) / RECORD, submission)
 
 
 def read_submissions(folder: Path) -> list[Submission]:
-    """Return the submissions of a folder, from the first to the last."""
-    records = sorted((folder / SUBMISSIONS).glob(f"*/{RECORD}"))
-    return [Submission(**read_json(record)) for record in records]
+    """Return the submissions of a folder, from the first to the last.
+
+    Of a submission whose record is damaged, its folder gives the name, by which its jobs are found and cancelled.
+    """
+    try:
+        names = sorted(os.listdir(folder / SUBMISSIONS))
+    except FileNotFoundError:
+        return []
+    submissions = [_read_submission(folder / SUBMISSIONS / name) for name in names if ID.fullmatch(name)]
+    return [submission for submission in submissions if submission is not None]
+
+
+def _read_submission(place: Path) -> Submission | None:
+    try:
+        submission = read_sealed(place / RECORD, Submission, "")
+        if submission.id == place.name:
+            return submission
+        error = f"{place / RECORD} is about the submission {submission.id}."
+    except FileNotFoundError:
+        if not (place / LOGS).exists():  # nothing was handed over: the record is written first
+            return None
+        error = f"{place / RECORD} is missing."
+    except (OSError, DamagedFileError) as damage:
+        error = str(damage).rstrip()
+    _warn(f"{error} Its jobs are found by their name.")
+    stage = cast(Stage, place.name.split("-")[0])
+    cluster: Cluster = "local" if (place / ALIVE).exists() else "slurm"
+    return Submission(place.name, stage, cluster, 0, [], "submitted", host="(unknown)")
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warn once in a process, however often a record is read."""
+    logger.warning("%s", text)
 
 
 def job_files(folder: Path, submission: Submission, kind: JobFile) -> dict[int, Path]:

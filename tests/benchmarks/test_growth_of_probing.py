@@ -32,7 +32,7 @@ def test_a_planted_store_is_probed_by_one_task(tmp_path: Path) -> None:
     assert (layer.shape, layer.dtype, layer.nbytes) == ((500, 8), np.float16, layer_bytes)
     run = create_run(config)
     (key,) = run.tasks
-    assert run_task(str(run.path), key)["failed_features"] == {}
+    assert run_task(str(run.path), key).failed_features == {}
     rows = read_rows([task_folder(run.path, key) / ROWS])
     assert set(rows["feature"]) == {"planted0", "planted1"}
     assert set(rows["control"]) == {"", "shuffled_labels"}

@@ -1,6 +1,5 @@
 """Records of a run made without running it, the bytes and times of its results, and the scripts in this process."""
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -9,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.runs.planning.run_record import Run
+from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from sparse_probing.runs.planning.run_record import Run, Task
 from sparse_probing.runs.submissions import (
     LOGS,
     Submission,
@@ -19,7 +19,7 @@ from sparse_probing.runs.submissions import (
     submission_folder,
 )
 from sparse_probing.runs.tasks.attempt_records import begin_attempt, fail_attempt
-from sparse_probing.runs.tasks.published_results import RECORD, ROWS, publish, task_folder
+from sparse_probing.runs.tasks.published_results import RECORD, ROWS, TaskRecord, publish, task_folder
 
 PLANTED_FLAGS = ["--model", "tiny", "--feature_dataset", "made.tiny.16.-1", "--cluster", "debug"]
 """Flags of stage 2 on the data set and activations of the fixture `plant`."""
@@ -67,9 +67,15 @@ def publish_times(run: Run) -> dict[str, int]:
     return {key: task_folder(run.path, key).stat().st_mtime_ns for key in run.tasks}
 
 
-def publish_result(run: Run, key: str, **record) -> None:
+def task_record(key: str, task: Task | None = None, **changes) -> TaskRecord:
+    """Return the record of a task that took two seconds."""
+    record = TaskRecord(key, task or Task("dense_probe", 0, ("a",)), {}, 2.0, None, "host", {})
+    return replace(record, **changes)
+
+
+def publish_result(run: Run, key: str, **changes) -> None:
     """Publish a result without rows for a task, which took two seconds."""
-    publish(run.path, key, [], {"seconds": 2.0} | record)
+    publish(run.path, [], task_record(key, run.tasks[key], **changes))
 
 
 def fail_task(run: Run, key: str, submission: Submission) -> None:
@@ -81,7 +87,7 @@ def set_seconds(run: Run, seconds: float) -> None:
     """Let every finished task have taken so long."""
     for key in run.tasks:
         path = task_folder(run.path, key) / RECORD
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": seconds}))
+        write_sealed(path, replace(read_sealed(path, TaskRecord), seconds=seconds))
 
 
 def cut_short(path: Path, n_bytes: int = 1) -> None:

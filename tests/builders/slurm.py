@@ -135,14 +135,14 @@ class Results:
     def jobs(self):
         """Return the job that did it, for every finished task."""
         records = {key: read_record(self.run.path, key) for key in self.run.tasks}
-        return {key: record["job"] for key, record in records.items() if record}
+        return {key: record.job for key, record in records.items() if record}
 
 
 STALL = """
 import os, sys, time
 
 def stall(event, arguments):
-    if event != "open" or not str(arguments[0]).endswith("/task.json") or arguments[1] != "w":
+    if event != "open" or "/.tmp-task.json-" not in str(arguments[0]) or arguments[1] != "wb":
         return
     try:
         with open({stalled!r}, "x") as file:

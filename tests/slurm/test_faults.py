@@ -4,14 +4,20 @@ import json
 import os
 import shlex
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from sparse_probing.runs.planning.run_record import RUN_RECORD, RunRecord
 from sparse_probing.runs.slurm.job import CALLS
-from sparse_probing.runs.submissions import read_submissions, submission_folder
+from sparse_probing.runs.status.deaths import last_line
+from sparse_probing.runs.submissions import RECORD, job_files, read_submissions, submission_folder
 from sparse_probing.runs.tasks.attempt_records import attempts_of
 from sparse_probing.runs.tasks.partial_rows import INTERRUPTED, Checkpoints
 from sparse_probing.runs.tasks.published_results import read_record
+from tests.builders.runs import flip_byte
 
 ONE_LAYER = ("--layers", 0)
 ONE_TASK = ("--layers", 1, "--feature_subset", "strong")
@@ -97,6 +103,40 @@ def test_a_search_that_is_interrupted_is_not_published_and_runs_again(slurm, pro
         n_attempts = len(attempts_of(run.path, key))
         slurm.wait_for(lambda: len(attempts_of(run.path, key)) > n_attempts)
     assert read_record(run.path, key) is None
+
+
+@pytest.mark.parametrize("damage", [flip_byte, Path.unlink])
+def test_jobs_of_a_damaged_submission_are_not_submitted_again_and_can_be_cancelled(
+    slurm, probe, states, plant, results, damage
+):
+    plant()
+    assert probe(*ONE_LAYER, "--sbatch_parameters", "hold")[0] == 0
+    (submission,) = read_submissions(results.run.folder)
+    damage(submission_folder(results.run.folder, submission) / RECORD)
+    assert states(*ONE_LAYER) == {"unknown": 2}
+    status, _, err = probe(*ONE_LAYER)
+    assert status == 1
+    assert f"error: The record of {submission.id} is damaged, and its jobs are queued or running" in err
+    assert len(slurm.queue()) == 2
+    assert probe(*ONE_LAYER, command=["cancel"])[1] == f"cancelled {submission.id}, job {submission.job_id}\n"
+    assert set(slurm.wait_for_end()) == {"CANCELLED"}
+    assert states(*ONE_LAYER) == {"todo": 2}
+
+
+def test_jobs_whose_code_changed_after_they_were_submitted_publish_nothing(slurm, probe, states, plant, results):
+    plant()
+    assert probe(*ONE_TASK, "--sbatch_parameters", "hold")[0] == 0
+    run = results.run
+    (submission,) = read_submissions(run.folder)
+    record = read_sealed(run.path / RUN_RECORD, RunRecord)
+    write_sealed(run.path / RUN_RECORD, replace(record, config=record.config | {"seed": 1}))
+    slurm.run("scontrol", "release", submission.job_id)
+    assert slurm.wait_for_end() == {"FAILED": 1}
+    write_sealed(run.path / RUN_RECORD, record)
+    assert states(*ONE_TASK) == {"died": 1}
+    (log,) = job_files(run.folder, submission, "log.out").values()
+    assert last_line(log).endswith("the code changed since this was submitted; launch again.")
+    assert not (run.path / "tasks").exists()
 
 
 @pytest.mark.slow

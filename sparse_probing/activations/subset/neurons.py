@@ -10,6 +10,7 @@ import pandas as pd
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import ModelError, SettingsError
+from probing_datasets.foundation.spreadsheet_cells import cell_text
 from probing_datasets.model_names import model_slug
 from sparse_probing.config import ActivationsConfig, NeuronSubsetConfig
 from sparse_probing.config.result_folders import dataset_name
@@ -116,12 +117,12 @@ def _read_neurons(
     if missing:
         raise SettingsError(f"--neuron_subset_file {path} has no columns {', '.join(missing)}; see SCHEMA.md.")
     if restriction:
-        dataset, name = table["dataset"].astype(str), dataset_name(restriction)
+        dataset, name = table["dataset"].astype(str).map(cell_text), dataset_name(restriction)
         if as_paper:
             dataset, name = dataset.str.partition(".")[0], name.partition(".")[0]
         matches = dataset == name
         if "model" in table.columns:
-            matches &= table["model"].astype(str).map(model_slug) == model_slug(restriction.model)
+            matches &= table["model"].astype(str).map(cell_text).map(model_slug) == model_slug(restriction.model)
         if "hook_loc" in table.columns:
             matches &= table["hook_loc"].isin(NEURONS_OF_MLP if as_paper else (hook_point,))
         table = table[matches]

@@ -19,7 +19,6 @@ from sparse_probing.config import Cluster
 from sparse_probing.runs.executors.this_process import ThisProcess
 from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import Submission, record_submission
-from sparse_probing.runs.tasks.attempt_records import last_attempts
 
 WORKER = (sys.executable, "-P", "-m", "sparse_probing.runs.tasks.worker")
 DEAD_WORKER = (
@@ -53,10 +52,7 @@ class LocalWorkers(ThisProcess):
                 for _ in tqdm(keys, desc=name, unit=" tasks", disable=None):
                     answer = answers.get()
                     if not answer:
-                        # A worker that was killed in the middle of a task leaves its attempt, and the other tasks
-                        # were not reached. Without such an attempt, it was killed before it began a task.
-                        attempts = last_attempts(run.path, keys).values()
-                        ended_in_order = any(each.submission == submission.id and not each.message for each in attempts)
+                        ended_in_order = False
                         raise TaskError(DEAD_WORKER)
                     if error := json.loads(answer):
                         raise OSError(*error)

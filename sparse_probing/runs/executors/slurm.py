@@ -48,6 +48,6 @@ class SlurmArrays:
         TaskError
             When Slurm does not answer.
         """
-        cancel_jobs(submission.job_name)
+        cancel_jobs(submission.id)
         record_submission(folder, replace(submission, phase="cancelled"))
-        return f"cancelled {submission.job_name}, job {submission.job_id}"
+        return f"cancelled {submission.id}, job {submission.job_id}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind
 from probing_datasets.feature_dataset.near_duplicates import warn_of_near_duplicates
-from probing_datasets.foundation.errors import DatasetError, SettingsError, StoreError
+from probing_datasets.foundation.errors import DatasetError, SettingsError, StoreError, first_names, list_known
 from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.runs.planning.run_inputs import open_inputs
 from sparse_probing.runs.planning.run_record import Run, Task, name_run, record_run
@@ -43,7 +43,7 @@ def build_run(config: ProbingConfig) -> Run:
     stored = inputs.store.plan.layers
     missing = sorted(set(config.layers) - set(stored))
     if missing:
-        layers = ", ".join(map(str, stored))
+        layers = list_known(str(missing[0]), map(str, stored))
         raise StoreError(f"The store in {inputs.store.path} has no layer {missing[0]}; it holds layers {layers}.")
     layers = tuple(sorted(set(config.layers))) or stored
     _check_numbers_of_neurons(config, max(inputs.store.plan.widths.values()))
@@ -74,7 +74,7 @@ def _features_of(study: StudyName, subset: tuple[str, ...], dataset: FeatureData
     others = sorted(set(kinds) - set(features))
     if others and (subset or not features):
         raise DatasetError(
-            f"{study} takes {' and '.join(accepted)} features, and {', '.join(others)} of {dataset.name} are not. "
+            f"{study} takes {' and '.join(accepted)} features, and {first_names(others)} of {dataset.name} are not. "
             "Choose others with --feature_subset, or another --experiment_type."
         )
     return features

@@ -15,14 +15,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from probing_datasets.foundation.atomic_files import read_json, write_json
-from probing_datasets.foundation.errors import DamagedFileError, TaskError
+from probing_datasets.foundation.errors import CodeChangedError, SettingsError, TaskError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.provenance import provenance
+from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.config import ProbingConfig, ShareConfig, StudyName, result_folders
 from sparse_probing.config.probing import DECIDE_NO_RESULT
 
@@ -53,6 +53,26 @@ class Task:
 
 
 @dataclass(frozen=True)
+class KeyedTask:
+    """A task of the record of a run."""
+
+    key: str
+    task: Task
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of ``run.json``."""
+
+    config: dict[str, Any]
+    activations: str
+    """Digest of the activations that the tasks read."""
+    tasks: list[KeyedTask]
+    """In the order in which they are started."""
+    versions: dict[str, str | None]
+
+
+@dataclass(frozen=True)
 class Run:
     """A folder of tasks and their published results."""
 
@@ -79,8 +99,8 @@ class Run:
 
 def name_run(config: ProbingConfig, tasks: list[Task], input_digest: str) -> Run:
     """Return the run of these tasks: their configuration and input decide its folder and their keys."""
-    identity = {**_identity(config), "activations": input_digest}
-    keyed = {digest_json({**identity, **asdict(task)})[:16]: task for task in tasks}
+    identity = digest_json({**_identity(config), "activations": input_digest})
+    keyed = {digest_json({"run": identity, **asdict(task)})[:16]: task for task in tasks}
     return Run(settings_folder(config) / input_digest[:8], config, keyed, input_digest)
 
 
@@ -95,24 +115,50 @@ def settings_folder(config: ProbingConfig) -> Path:
 
 def record_run(run: Run) -> None:
     """Write the record of a run."""
-    tasks = [{"key": key, **asdict(task)} for key, task in run.tasks.items()]
-    record = {
-        "config": run.config.record_with_full_paths(),
-        "inputs": {"activations": run.input_digest},
-        "tasks": tasks,
-        "versions": provenance(),
-    }
-    write_json(run.path / RUN_RECORD, record)
+    tasks = [KeyedTask(key, task) for key, task in run.tasks.items()]
+    record = RunRecord(run.config.record_with_full_paths(), run.input_digest, tasks, provenance())
+    write_sealed(run.path / RUN_RECORD, record)
 
 
 def load_run(path: Path) -> Run:
-    """Read the record of a run."""
-    record = read_json(path / RUN_RECORD)
+    """Read the record of a run, and compute the keys of its tasks again from its configuration and input.
+
+    Raises
+    ------
+    DamagedFileError
+        When the record is not what was written.
+    CodeChangedError
+        When the tasks have other keys with this version of the code, because it would give other numbers.
+    """
+    file = path / RUN_RECORD
+    remedy = "The command that launched the run writes it again: run that command."
+    record = read_sealed(file, RunRecord, remedy)
+    run = name_run(recorded_config(record.config, file), [each.task for each in record.tasks], record.activations)
+    if list(run.tasks) != [each.key for each in record.tasks]:
+        raise CodeChangedError(code_changed(file))
+    return replace(run, path=path)
+
+
+def recorded_config(record: dict[str, Any], file: Path) -> ProbingConfig:
+    """Return the configuration that a file records.
+
+    Raises
+    ------
+    CodeChangedError
+        When this version of the code has other settings.
+    """
     try:
-        tasks = {task["key"]: Task(task["study"], task["layer"], tuple(task["features"])) for task in record["tasks"]}
-        return Run(path, ProbingConfig.from_record(record["config"]), tasks, record["inputs"]["activations"])
-    except (KeyError, TypeError) as error:
-        raise DamagedFileError(f"{path / RUN_RECORD} is damaged: {error!r} is missing or wrong.") from error
+        return ProbingConfig.from_record(record)
+    except (SettingsError, KeyError, TypeError) as error:
+        raise CodeChangedError(f"{code_changed(file)} ({error})") from error
+
+
+def code_changed(file: Path) -> str:
+    """Return the error for tasks whose code changed after their record was written."""
+    return (
+        f"The tasks of {file} are not those of this version of the code: "
+        "the code changed since this was submitted; launch again."
+    )
 
 
 def find_run(folder: Path) -> Run | None:

@@ -6,11 +6,10 @@ saved nothing twice.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from submitit import JobEnvironment
 from submitit.core.submission import process_job
 from submitit.core.utils import DelayedSubmission, JobPaths
 
-from probing_datasets.foundation.atomic_files import write_json
 from probing_datasets.foundation.errors import TaskError
+from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.slurm.resumable import Resumable
 from sparse_probing.runs.submissions import LOGS, mark_ended
 from sparse_probing.runs.tasks.entry_points import harvest_share, run_entry, run_share
@@ -53,7 +52,7 @@ class Calls:
     def write(self, folder: Path) -> None:
         """Write the calls into the folder of a submission."""
         (folder / LOGS).mkdir(parents=True)
-        write_json(folder / CALLS, asdict(self))
+        write_sealed(folder / CALLS, self)
 
 
 def main(folder: Path) -> None:
@@ -69,7 +68,7 @@ def main(folder: Path) -> None:
     for path in (paths.submitted_pickle, paths.result_pickle):  # submitit fails on the remains of a killed process
         path.with_name(f"{path.name}.save_tmp").unlink(missing_ok=True)
     if not paths.submitted_pickle.exists():
-        calls = Calls(**json.loads((folder / CALLS).read_text()))
+        calls = read_sealed(folder / CALLS, Calls, "Launch again.")
         arguments = calls.arguments[int(environment.array_task_id or 0)]
         call = DelayedSubmission(Resumable(FUNCTIONS[calls.function], calls.time), *arguments)
         call.set_timeout(calls.time, calls.max_timeouts)

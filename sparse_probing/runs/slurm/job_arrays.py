@@ -66,11 +66,11 @@ def share_array(config: ProbingConfig, n_tasks: int, after: tuple[str, ...]) -> 
     warn_of_long_searches(config)
     n_jobs = min(-(-n_tasks // (config.execution.tasks_per_job or 1)), max_array_size())
     submission = new_submission("probe", "slurm", n_jobs)
-    record = config.record_with_full_paths()
-    arguments: list[list[Any]] = [[record, rank, n_jobs, submission.id] for rank in range(n_jobs)]
+    record, folder = config.record_with_full_paths(), settings_folder(config)
+    arguments: list[list[Any]] = [[record, folder.name, rank, n_jobs, submission.id] for rank in range(n_jobs)]
     return Array(
         submission,
-        settings_folder(config),
+        folder,
         "run_share",
         arguments,
         config.slurm,

@@ -79,7 +79,7 @@ def submit_array(array: Array) -> Submission:
         with outside_any_job():
             answer = subprocess.run(["sbatch", "--parsable", str(array.place / SCRIPT)], capture_output=True, text=True)
         if answer.returncode:
-            raise SettingsError(f"sbatch refused {array.submission.job_name}: {_last_line(answer.stderr)}")
+            raise SettingsError(f"sbatch refused {array.submission.id}: {_last_line(answer.stderr)}")
     except SparseProbingError:
         if ask_about([array.submission]) == {}:
             shutil.rmtree(array.place)
@@ -122,7 +122,7 @@ def batch_script(array: Array) -> str:
         command=shlex.join(program),
         folder=array.place / LOGS,
         map_count=n_entries if n_entries > 1 else None,
-        job_name=array.submission.job_name,
+        job_name=array.submission.id,
         time=array.resources.time,
         cpus_per_task=n_threads,
         array_parallelism=slurm.throttle or UNLIMITED,

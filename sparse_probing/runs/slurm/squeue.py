@@ -76,14 +76,14 @@ def ask_queue(names: Iterable[str]) -> Queue | None:
 
 def ask_about(submissions: Iterable[Submission]) -> Queue | None:
     """Return the Slurm jobs of these submissions; None while Slurm does not answer."""
-    return ask_queue(submission.job_name for submission in submissions if submission.cluster == "slurm")
+    return ask_queue(submission.id for submission in submissions if submission.cluster == "slurm")
 
 
 def is_live(folder: Path, submission: Submission, queue: Queue) -> bool:
     """Whether tasks of a submission run or will run."""
     if submission.cluster != "slurm":
         return is_alive(folder, submission)
-    return any(job.is_live for job in queue.get(submission.job_name, {}).values())
+    return any(job.is_live for job in queue.get(submission.id, {}).values())
 
 
 def live_submissions(folder: Path) -> list[Submission]:
@@ -100,7 +100,7 @@ def live_submissions(folder: Path) -> list[Submission]:
         raise TaskError(no_answer(folder))
     live = [submission for submission in submissions if is_live(folder, submission, queue)]
     # A launcher that was killed right after sbatch has not recorded the job id; the queue has it.
-    ids = [[job.id.split("_")[0] for job in queue.get(submission.job_name, {}).values()] for submission in live]
+    ids = [[job.id.split("_")[0] for job in queue.get(submission.id, {}).values()] for submission in live]
     return [replace(each, job_id=job_ids[0]) if job_ids else each for each, job_ids in zip(live, ids, strict=True)]
 
 

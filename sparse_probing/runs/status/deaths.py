@@ -19,7 +19,7 @@ class Death:
     message: str
     log: Path | None
     n_deaths: int = 1
-    """How many of the last submissions of the task, one after the other, ended like this one."""
+    """How many of the last submissions of the task, one after the other, ended before their job began any task."""
 
 
 def find_deaths(
@@ -27,8 +27,8 @@ def find_deaths(
 ) -> dict[str, Death]:
     """Return the tasks whose last job ended before they began, by key.
 
-    A task has died when its last submission is over, did not end in good order, and its job has no attempt at any of
-    its tasks on record. Submissions that the command ``cancel`` ended do not count.
+    A task has died when its last submission is over, its job did not end in good order, and has no attempt at the
+    task on record. Submissions that the command ``cancel`` ended do not count.
 
     Parameters
     ----------
@@ -43,18 +43,20 @@ def find_deaths(
     deaths: dict[str, Death] = {}
     settled = set(settled_keys)
     for submission in reversed(submissions):
-        if submission.phase == "cancelled" or settled >= run.tasks.keys():
+        if submission.phase == "cancelled" or submission.is_damaged or settled >= run.tasks.keys():
             continue
         deaths_of_jobs = _deaths_of_jobs(run.folder, submission)
         keys_of_entries = submission.keys_of(run)
         began = {key for key, attempt in attempts.items() if attempt.submission == submission.id}
-        if submission.cluster != "slurm" and began:
-            began = {key for keys in keys_of_entries for key in keys}  # one group of processes ran all of them
         for entry, keys in enumerate(keys_of_entries):
-            # A job that began one of its tasks started well: the tasks that it did not reach have not died.
-            entry_began = not began.isdisjoint(keys)
+            # A job that began a task started well: it says nothing about whether the next one will. Processes of this
+            # machine ran the tasks of all entries together.
+            started_well = bool(began) if submission.cluster != "slurm" else not began.isdisjoint(keys)
             for key in set(keys) - settled:
-                if entry_began or entry not in deaths_of_jobs:
+                if key in began or entry not in deaths_of_jobs:
+                    settled.add(key)
+                elif started_well:
+                    deaths.setdefault(key, replace(deaths_of_jobs[entry], n_deaths=0))
                     settled.add(key)
                 elif key in deaths:
                     deaths[key] = replace(deaths[key], n_deaths=deaths[key].n_deaths + 1)

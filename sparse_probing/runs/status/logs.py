@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from probing_datasets.foundation.printable import printable
 from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import LOGS, SUBMISSIONS, Submission, job_files, read_submissions
 from sparse_probing.runs.tasks.attempt_records import attempts_of
 from sparse_probing.runs.tasks.published_results import read_record
 
 LAST_LINES = 40
+JOB = re.compile(r"\d+(_\d+)?")
 
 
 def log_of_task(run: Run, key: str) -> Iterator[str]:
@@ -18,18 +21,18 @@ def log_of_task(run: Run, key: str) -> Iterator[str]:
 
     When there is no result, also the logs of the jobs that were given the task and did not start it.
     """
-    yield f"task {key}: {run.tasks[key]}, features {', '.join(run.tasks[key].features)}"
+    yield printable(f"task {key}: {run.tasks[key]}, features {', '.join(run.tasks[key].features)}")
     attempts, record = attempts_of(run.path, key), read_record(run.path, key)
     for attempt in attempts:
         place = f"{attempt.host}, job {attempt.job or 'none'}, process {attempt.pid}"
-        yield f"started {attempt.started} on {place}" + ("" if attempt.message else "; it left no error")
-        yield from attempt.traceback.splitlines()
+        yield printable(f"started {attempt.started} on {place}") + ("" if attempt.message else "; it left no error")
+        yield from _printable_lines(attempt.traceback)
     if record is not None:
-        yield f"done in {record['seconds']} s on {record['host']}, job {record['job'] or 'none'}"
+        yield printable(f"done in {record.seconds} s on {record.host}, job {record.job or 'none'}")
 
     logs: list[Path] = []
-    jobs = [attempt.job for attempt in attempts] + ([record["job"]] if record else [])
-    for job in dict.fromkeys(filter(None, jobs)):
+    jobs = [attempt.job for attempt in attempts] + ([record.job] if record else [])
+    for job in filter(JOB.fullmatch, dict.fromkeys(filter(None, jobs))):
         logs += sorted((run.folder / SUBMISSIONS).glob(f"*/{LOGS}/{job}_0_log.out"))
     if record is None:
         for submission in read_submissions(run.folder):
@@ -42,13 +45,17 @@ def log_of_task(run: Run, key: str) -> Iterator[str]:
 
 def log_of_submission(folder: Path, submission: Submission) -> Iterator[str]:
     """Yield the ends of the logs of all jobs of a submission."""
-    yield f"{submission.job_name}, job {submission.job_id}"
+    yield f"{submission.id}, job {submission.job_id}"
     logs = job_files(folder, submission, "log.out")
     for entry in sorted(logs):
         yield from _end_of(logs[entry])
 
 
 def _end_of(path: Path) -> Iterator[str]:
-    lines = path.read_text(errors="replace").splitlines()
+    lines = _printable_lines(path.read_text(errors="replace"))
     yield f"{path}, the last {min(LAST_LINES, len(lines))} of {len(lines)} lines:"
     yield from (f"  {line}" for line in lines[-LAST_LINES:])
+
+
+def _printable_lines(text: str) -> list[str]:
+    return [printable(line.expandtabs()) for line in text.splitlines()]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from sparse_probing.runs.planning.run_record import Run
-from sparse_probing.runs.slurm.squeue import Job, ask_about
+from sparse_probing.runs.slurm.squeue import Job, ask_about, is_live
 from sparse_probing.runs.status.deaths import Death, find_deaths
 from sparse_probing.runs.submissions import Submission, is_alive, read_submissions
 from sparse_probing.runs.tasks.attempt_records import Attempt, last_attempts
@@ -19,8 +19,8 @@ State = Literal["done", "running", "pending", "failed", "lost", "died", "corrupt
 
 done: its result is published and intact. running: a process works on it. pending: a job will run it.
 failed: it raised an error. lost: it started, and its process ended without a result. died: its job ended before
-the task began. corrupt: its result is damaged. todo: it was never started. unknown: it was submitted, and Slurm
-does not answer.
+the task began. corrupt: its result is damaged. todo: it was never started. unknown: a job may run it, because Slurm
+does not answer, or because the record of a submission is damaged whose jobs run.
 """
 STATES: tuple[State, ...] = get_args(State)
 OPEN: tuple[State, ...] = ("todo", "lost", "died", "corrupt")
@@ -36,7 +36,7 @@ class TaskStatus:
     job: str | None = None
     """The Slurm job that runs it, will run it, or was the last to run it."""
     message: str = ""
-    """Why it failed or died, or why Slurm lets it wait."""
+    """Why it failed or died, why Slurm lets it wait, or why its state is unknown."""
     log: Path | None = None
     """Log of the job that died before the task began."""
     n_deaths: int = 0
@@ -98,12 +98,18 @@ class LiveJob:
     is_known: bool = True
 
 
-def run_status(run: Run) -> RunStatus:
+def run_status(run: Run, read_all: bool = False) -> RunStatus:
     """Return the state of every task of a run.
 
     Slurm is not asked when all tasks are done.
+
+    Parameters
+    ----------
+    run : Run
+    read_all : bool
+        Read every result, and not only those whose files changed.
     """
-    results = check_results(run.path, run.tasks)
+    results = check_results(run.path, run.tasks, read_all)
     attempts: dict[str, Attempt] = {}
     live_jobs: dict[str, LiveJob] = {}
     deaths: dict[str, Death] = {}
@@ -132,7 +138,12 @@ def _find_live_jobs(run: Run, submissions: list[Submission]) -> dict[str, LiveJo
     """Return who runs the tasks or will run them, by key; of several submissions the last."""
     queue = ask_about(submissions)
     live_jobs: dict[str, LiveJob] = {}
-    for submission in submissions:
+    # First those that may run any task, so that what is known about a task replaces it.
+    for submission in sorted(submissions, key=lambda submission: not submission.is_damaged):
+        if submission.is_damaged:
+            if queue is None or is_live(run.folder, submission, queue):
+                live_jobs |= dict.fromkeys(run.tasks, LiveJob(submission, None, is_known=False))
+            continue
         entries: dict[int, LiveJob] = {}
         if submission.cluster != "slurm":
             if is_alive(run.folder, submission):
@@ -140,7 +151,7 @@ def _find_live_jobs(run: Run, submissions: list[Submission]) -> dict[str, LiveJo
         elif queue is None:
             entries = {entry: LiveJob(submission, None, is_known=False) for entry in range(submission.n_jobs)}
         else:
-            jobs = queue.get(submission.job_name, {})
+            jobs = queue.get(submission.id, {})
             entries = {entry: LiveJob(submission, job) for entry, job in jobs.items() if job.is_live}
         keys = submission.keys_of(run)
         live_jobs |= {key: live_job for entry, live_job in entries.items() for key in keys[entry]}
@@ -164,12 +175,21 @@ def _task_status(
     return TaskStatus("failed" if attempt.message else "lost", attempt.job, attempt.message)
 
 
+def _why_unknown(submission: Submission) -> str:
+    if not submission.is_damaged:
+        return ""
+    return (
+        f"The record of {submission.id} is damaged, and its jobs are queued or running: it is unknown which tasks "
+        "they run. Wait for their end, or stop them with `cancel`."
+    )
+
+
 def _live_status(live_job: LiveJob, attempt: Attempt | None) -> TaskStatus:
     """Return the state of a task whose job is live; ``attempt`` is the one in that job."""
     if attempt is not None and attempt.message:
         return TaskStatus("failed", attempt.job, attempt.message)
     if not live_job.is_known:
-        return TaskStatus("unknown")
+        return TaskStatus("unknown", message=_why_unknown(live_job.submission))
     if live_job.job is None:
         return TaskStatus("running" if attempt else "pending")
     if live_job.job.is_running and attempt is not None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from probing_datasets.foundation.printable import printable
 from sparse_probing.runs.slurm.squeue import Queue
 from sparse_probing.runs.status.run_status import STATES, RunStatus, State
 from sparse_probing.runs.submissions import Submission
@@ -26,7 +27,7 @@ STYLES: dict[State, str] = {
 
 def show_status(status: RunStatus, console: Console) -> None:
     """Print how many tasks are in which state, for every layer and every unfinished feature; then what went wrong."""
-    console.print(Text(str(status.run.path)), soft_wrap=True)
+    console.print(Text(printable(status.run.path)), soft_wrap=True)
     of_layers: dict[str, Counter[State]] = defaultdict(Counter)
     of_features: dict[str, Counter[State]] = defaultdict(Counter)
     for key, task in status.run.tasks.items():
@@ -42,8 +43,10 @@ def show_status(status: RunStatus, console: Console) -> None:
     keys = status.keys("failed", "lost", "died", "corrupt")
     for key in keys[:MOST_LINES]:
         task = status.tasks[key]
-        reason = f": {task.message.splitlines()[0]}" if task.message else ""
+        reason = f": {printable(task.message.splitlines()[0])}" if task.message else ""
         console.print(Text(f"{task.state} {key} ({status.run.tasks[key]}){reason}"), soft_wrap=True)
+    for message in dict.fromkeys(status.tasks[key].message for key in status.keys("unknown")):
+        console.print(Text(message), soft_wrap=True)
     if len(keys) > MOST_LINES:
         console.print(f"and {len(keys) - MOST_LINES} more; --json prints all of them")
 
@@ -54,10 +57,10 @@ def describe_submissions(submissions: Iterable[Submission], queue: Queue | None)
         return ["Slurm does not answer."]
     lines = []
     for submission in submissions:
-        jobs = queue.get(submission.job_name, {}).values()
+        jobs = queue.get(submission.id, {}).values()
         if any(job.is_live for job in jobs):
             states = ", ".join(f"{n} {state}" for state, n in Counter(job.state for job in jobs).items())
-            lines.append(f"{submission.job_name}, job {submission.job_id}: {states}")
+            lines.append(f"{submission.id}, job {submission.job_id}: {states}")
     return lines
 
 
@@ -67,5 +70,5 @@ def _table(title: str, rows: dict[str, Counter[State]], status: RunStatus) -> Ta
     for state in states:
         table.add_column(Text(state, STYLES.get(state, "")), justify="right")
     for name, counts in rows.items():
-        table.add_row(Text(name), *(str(counts[state] or "") for state in states))
+        table.add_row(Text(printable(name)), *(str(counts[state] or "") for state in states))
     return table

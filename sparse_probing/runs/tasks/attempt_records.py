@@ -7,24 +7,31 @@ attempt, or no error: then the process is still running, or was killed.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import socket
 import time
 import traceback
 from collections.abc import Container
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX, read_json, write_json
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import SparseProbingError
+from probing_datasets.foundation.errors import DamagedFileError, SparseProbingError
+from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.locks import is_locked
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = "attempts"
 LOCK = ".lock"
 """End of the name of a lock file."""
+FILE_NAME = re.compile(r"(?P<key>[0-9a-z]+)\.\d+\.json")
+"""Key of the task, and when the attempt began, in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +53,14 @@ class Attempt:
 
 def begin_attempt(run_path: Path, key: str, submission: str) -> Path:
     """Record that a task starts; return the file of the record."""
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    attempt = Attempt(key, submission, read_settings().job_id, socket.gethostname(), os.getpid(), started)
     path = run_path / ATTEMPTS / f"{key}.{time.time_ns()}.json"
-    write_json(path, asdict(attempt))
+    write_sealed(path, _attempt_of_this_process(key, submission))
     return path
+
+
+def _attempt_of_this_process(key: str, submission: str) -> Attempt:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return Attempt(key, submission, read_settings().job_id, socket.gethostname(), os.getpid(), started)
 
 
 def is_attempted(run_path: Path, key: str) -> bool:
@@ -67,7 +77,8 @@ def fail_attempt(path: Path, error: Exception) -> None:
     """Record why an attempt failed."""
     text = str(error) if isinstance(error, SparseProbingError) else f"{type(error).__name__}: {error}"
     trace = "".join(traceback.format_exception(error))
-    write_json(path, asdict(replace(read_attempt(path), message=text or type(error).__name__, traceback=trace)))
+    attempt = read_attempt(path) or _attempt_of_this_process(path.name.split(".")[0], submission="")
+    write_sealed(path, replace(attempt, message=text or type(error).__name__, traceback=trace))
 
 
 def end_attempt(path: Path) -> None:
@@ -77,27 +88,44 @@ def end_attempt(path: Path) -> None:
             file.unlink()
 
 
-def read_attempt(path: Path) -> Attempt:
-    """Read the record of an attempt."""
-    return Attempt(**read_json(path))
+def read_attempt(path: Path) -> Attempt | None:
+    """Read the record of an attempt; None, with a warning, when it is damaged: a task does not depend on it."""
+    try:
+        attempt = read_sealed(path, Attempt, remedy="")
+    except FileNotFoundError:  # the task was finished since the folder was listed
+        return None
+    except (OSError, DamagedFileError) as error:
+        _warn(f"A record of an attempt is not used: {error}")
+        return None
+    if attempt.key == path.name.split(".")[0]:
+        return attempt
+    _warn(f"A record of an attempt is not used: {path} is about the task {attempt.key}.")
+    return None
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warn once in a process, however often a record is read."""
+    logger.warning("%s", text)
 
 
 def attempts_of(run_path: Path, key: str) -> list[Attempt]:
     """Return the recorded attempts at a task, from the first to the last."""
-    return [read_attempt(path) for path in sorted((run_path / ATTEMPTS).glob(f"{key}.*.json"))]
+    attempts = map(read_attempt, sorted((run_path / ATTEMPTS).glob(f"{key}.*.json")))
+    return [attempt for attempt in attempts if attempt is not None]
 
 
 def last_attempts(run_path: Path, keys: Container[str]) -> dict[str, Attempt]:
     """Return the last attempt at each of the tasks that has a recorded one."""
     try:
-        every_name = os.listdir(run_path / ATTEMPTS)
-        names = sorted(n for n in every_name if not n.startswith(TEMPORARY_PREFIX) and not n.endswith(LOCK))
+        names = sorted(os.listdir(run_path / ATTEMPTS), reverse=True)
     except FileNotFoundError:
         return {}
-    last_names = {name.split(".")[0]: name for name in names}
-    attempts = {}
-    for key, name in last_names.items():
-        if key in keys:
-            with suppress(FileNotFoundError):  # the task was finished since the folder was listed
-                attempts[key] = read_attempt(run_path / ATTEMPTS / name)
+    attempts: dict[str, Attempt] = {}
+    for name in names:
+        match = FILE_NAME.fullmatch(name)
+        if match and match["key"] in keys and match["key"] not in attempts:
+            attempt = read_attempt(run_path / ATTEMPTS / name)
+            if attempt is not None:
+                attempts[match["key"]] = attempt
     return attempts

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparse_probing.probes.optimal.proofs.verify import Verdict
 from sparse_probing.runs.planning.run_record import Run
-from sparse_probing.runs.tasks.published_results import ROWS, finished_tasks, task_folder
+from sparse_probing.runs.tasks.published_results import read_result
 from sparse_probing.runs.tasks.task_data import task_data
 from sparse_probing.studies.base.result_rows import SCHEMA
 from sparse_probing.studies.optimal.verify_row import verify_row
@@ -40,8 +41,11 @@ class CheckedProof:
 
 def check_proofs(run: Run) -> Iterator[CheckedProof]:
     """Yield a verdict for every row with a proof of the finished tasks of a run."""
-    for key in finished_tasks(run.path, run.tasks):
-        rows = pq.read_table(task_folder(run.path, key) / ROWS, schema=SCHEMA).to_pylist()
+    for key in run.tasks:
+        result = read_result(run.path, key)
+        if result is None:
+            continue
+        rows = pq.read_table(pa.BufferReader(result.rows), schema=SCHEMA).to_pylist()
         proofs = [row for row in rows if row["proof"] is not None]
         if proofs:
             yield from _check_task(run, key, proofs)

@@ -8,10 +8,11 @@ from typing import Any
 from submitit.core.utils import UncompletedJobError
 
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import TaskError
-from sparse_probing.config import HarvestConfig, ProbingConfig
+from probing_datasets.foundation.errors import CodeChangedError, DamagedFileError, TaskError
+from sparse_probing.config import HarvestConfig
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
+from sparse_probing.runs.planning.run_record import code_changed, load_run, recorded_config, settings_folder
 from sparse_probing.runs.tasks.attempt_records import (
     attempt_lock,
     begin_attempt,
@@ -34,10 +35,12 @@ def run_entry(run_path: str, keys: list[str], submission: str) -> None:
 
     Raises
     ------
+    DamagedFileError, CodeChangedError
+        When the record of the run is not what was written, or the code gives its tasks other keys.
     TaskError
         When some failed; the others are finished.
     """
-    run, remaining, failed = Path(run_path), list(keys), []
+    run, remaining, failed = load_run(Path(run_path)).path, list(keys), []  # refused before any task begins
     while remaining:
         key = next((key for key in remaining if not is_attempted(run, key)), remaining[0])
         remaining.remove(key)
@@ -47,9 +50,20 @@ def run_entry(run_path: str, keys: list[str], submission: str) -> None:
         raise TaskError(f"{len(failed)} of {len(keys)} tasks of {run_path} failed: {', '.join(failed)}.")
 
 
-def run_share(config: dict[str, Any], rank: int, world_size: int, submission: str) -> None:
-    """Create the run of a configuration, now that its store is complete, and run a share of its tasks."""
-    run = create_run(ProbingConfig.from_record(config))
+def run_share(config: dict[str, Any], name: str, rank: int, world_size: int, submission: str) -> None:
+    """Create the run of a configuration, now that its store is complete, and run a share of its tasks.
+
+    ``name`` is that of the folder of the settings when the jobs were submitted.
+
+    Raises
+    ------
+    CodeChangedError
+        When this version of the code gives the tasks other keys, and so another folder, than the one that submitted.
+    """
+    recorded = recorded_config(config, Path(submission))
+    if settings_folder(recorded).name != name:
+        raise CodeChangedError(code_changed(settings_folder(recorded).with_name(name)))
+    run = create_run(recorded)
     run_entry(str(run.path), run.share(rank, world_size), submission)
 
 
@@ -66,8 +80,9 @@ def attempt_task(run_path: str, key: str, submission: str) -> bool:
 
     Raises
     ------
-    OSError
-        Of the disk. The task is then not recorded as failed: the next launch runs it again.
+    OSError, CodeChangedError, DamagedFileError
+        Of the disk, and of a record of the run that another process changed. The task is then not recorded as
+        failed: the next launch runs it again.
     Interrupted
         When a signal ended the task and the process is about to be killed; the task is then lost.
     """
@@ -79,7 +94,7 @@ def attempt_task(run_path: str, key: str, submission: str) -> bool:
             if not SAVED:
                 fail_attempt(attempt, TaskError(TOO_SHORT))
             raise
-        except (OSError, Interrupted):
+        except (OSError, CodeChangedError, DamagedFileError, Interrupted):
             raise
         except Exception as error:
             fail_attempt(attempt, error)

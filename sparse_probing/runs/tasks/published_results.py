@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
-from probing_datasets.foundation.atomic_files import atomic_folder, write_json
+from msgspec import Meta
+
+from probing_datasets.foundation.atomic_files import atomic_folder
+from probing_datasets.foundation.errors import DamagedFileError
 from probing_datasets.foundation.hashing import checksum
+from probing_datasets.foundation.sealed_json import read_regular_file, read_sealed, write_sealed
+from sparse_probing.runs.planning.run_record import Task
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +25,36 @@ ROWS = "rows.parquet"
 RECORD = "task.json"
 TASKS = "tasks"
 DAMAGED = "damaged"
+MAX_ROWS_BYTES = 2**40
+"""Proofs of a task can take gigabytes."""
 CHECKED = "verified.json"
-"""File of a run that remembers which results were intact, so that unchanged ones are not read again."""
+"""File of a run that remembers which results were intact, so that ``status`` does not read unchanged ones again."""
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """The content of ``task.json``."""
+
+    key: str
+    task: Task
+    failed_features: dict[str, str]
+    """Features that could not be probed, each with the reason."""
+    seconds: Annotated[float, Meta(ge=0)]
+    """How long the task took."""
+    job: str | None
+    """The Slurm job in which it ran."""
+    host: str
+    versions: dict[str, str | None]
+    checksum: str = ""
+    """Of ``rows.parquet``; `publish` sets it."""
+
+
+class PublishedResult(NamedTuple):
+    """The intact result of a task."""
+
+    record: TaskRecord
+    rows: bytes
+    """The content of ``rows.parquet``, whose checksum was compared."""
 
 
 def task_folder(run_path: Path, key: str) -> Path:
@@ -30,19 +62,26 @@ def task_folder(run_path: Path, key: str) -> Path:
     return run_path / TASKS / key
 
 
-def read_record(run_path: Path, key: str) -> dict[str, Any] | None:
-    """Return the record of a task whose result is intact; None when it is missing or damaged.
+def read_result(run_path: Path, key: str) -> PublishedResult | None:
+    """Return the result of a task; None when it is missing or damaged.
 
-    A result is intact when it has its record, and its rows have the checksum of the record. This is the only
-    function that decides so.
+    A result is intact when its record has its seal and names this task, and its rows have the checksum of the
+    record. This is the only function that decides so.
     """
     folder = task_folder(run_path, key)
     try:
-        record = json.loads((folder / RECORD).read_text())
-        intact = checksum([(folder / ROWS).read_bytes()]) == record["checksum"]
-    except (OSError, ValueError, KeyError):
+        record = read_sealed(folder / RECORD, TaskRecord)
+        rows = read_regular_file(folder / ROWS, MAX_ROWS_BYTES)
+    except (OSError, ValueError, DamagedFileError):
         return None
-    return record if intact else None
+    is_intact = record.key == key and checksum([rows]) == record.checksum
+    return PublishedResult(record, rows) if is_intact else None
+
+
+def read_record(run_path: Path, key: str) -> TaskRecord | None:
+    """Return the record of a task whose result is intact; None when it is missing or damaged."""
+    result = read_result(run_path, key)
+    return None if result is None else result.record
 
 
 def finished_tasks(run_path: Path, keys: Iterable[str]) -> list[str]:
@@ -50,13 +89,14 @@ def finished_tasks(run_path: Path, keys: Iterable[str]) -> list[str]:
     return [key for key in keys if read_record(run_path, key) is not None]
 
 
-def publish(run_path: Path, key: str, rows: list[dict[str, Any]], record: dict[str, Any]) -> None:
+def publish(run_path: Path, rows: list[dict[str, Any]], record: TaskRecord) -> None:
     """Publish the rows of a task and its record atomically; of two processes with the same task, the first wins.
 
     A damaged result of the task is moved to ``damaged/``.
     """
     from sparse_probing.studies.base.result_rows import write_rows  # here: the status of a run needs no parquet
 
+    key = record.key
     folder = task_folder(run_path, key)
     # In this order: a result that existed before it was read and found damaged was not published meanwhile.
     if folder.exists() and read_record(run_path, key) is None:
@@ -70,8 +110,8 @@ def publish(run_path: Path, key: str, rows: list[dict[str, Any]], record: dict[s
     try:
         with atomic_folder(folder) as temporary:
             write_rows(rows, temporary / ROWS)
-            record = {**record, "checksum": checksum([(temporary / ROWS).read_bytes()])}
-            (temporary / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+            sealed = replace(record, checksum=checksum([(temporary / ROWS).read_bytes()]))
+            write_sealed(temporary / RECORD, sealed)
     except OSError:
         if read_record(run_path, key) is None:
             raise
@@ -90,16 +130,23 @@ class CheckedResult:
     """Why features could not be probed."""
 
 
-def check_results(run_path: Path, keys: Iterable[str]) -> dict[str, CheckedResult]:
+def check_results(run_path: Path, keys: Iterable[str], read_all: bool = False) -> dict[str, CheckedResult]:
     """Return what is known about the results of tasks, for the tasks that have one, intact or not.
 
-    Only new and changed results are read. What is known is remembered in ``verified.json``.
+    What is known is remembered in ``verified.json``.
+
+    Parameters
+    ----------
+    run_path : Path
+    keys : iterable of str
+    read_all : bool
+        Read every result. Otherwise only those are read that are new or whose files have another time of change or
+        size: enough to follow a run, but a bit that changed on the disk is not seen.
     """
-    try:
-        records = json.loads((run_path / CHECKED).read_text())
-        known = {key: CheckedResult(**record) for key, record in records.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # missing, or damaged
-        known = {}
+    known: dict[str, CheckedResult] = {}
+    if not read_all:
+        with suppress(OSError, DamagedFileError):  # then all results are read
+            known = read_sealed(run_path / CHECKED, dict[str, CheckedResult])
     try:
         published = set(os.listdir(run_path / TASKS))
     except FileNotFoundError:
@@ -114,10 +161,10 @@ def check_results(run_path: Path, keys: Iterable[str]) -> dict[str, CheckedResul
         if record is None:
             results[key] = CheckedResult(stamp, intact=False)
         else:
-            results[key] = CheckedResult(stamp, True, record.get("seconds", 0), record.get("failed_features", {}))
+            results[key] = CheckedResult(stamp, True, record.seconds, record.failed_features)
     if any(known.get(key) is not result for key, result in results.items()):
         with suppress(OSError):  # the folder may belong to another user, or the disk may be full
-            write_json(run_path / CHECKED, {key: asdict(result) for key, result in (known | results).items()})
+            write_sealed(run_path / CHECKED, {key: asdict(result) for key, result in (known | results).items()})
     return results
 
 

@@ -6,7 +6,6 @@ import logging
 import socket
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.provenance import provenance
 from sparse_probing.runs.planning.run_record import Run, load_run
 from sparse_probing.runs.tasks.partial_rows import INTERRUPTED, Checkpoints
-from sparse_probing.runs.tasks.published_results import publish, read_record
+from sparse_probing.runs.tasks.published_results import TaskRecord, publish, read_record
 from sparse_probing.runs.tasks.task_data import task_data
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.fit_variant import add_failures, fit_variant
@@ -28,7 +27,7 @@ SAVED: list[str] = []
 requeued only once."""
 
 
-def run_task(run_path: str, key: str) -> dict[str, Any]:
+def run_task(run_path: str, key: str) -> TaskRecord:
     """Run one task unless it is finished, and return its record.
 
     Features that cannot be probed are named in the record; they do not affect the others.
@@ -53,15 +52,10 @@ def run_task(run_path: str, key: str) -> dict[str, Any]:
         return record
     start = time.perf_counter()
     rows, failures = fit_task(run, key)
-    record = {
-        "task": asdict(run.tasks[key]),
-        "failed_features": failures,
-        "seconds": round(time.perf_counter() - start, 3),
-        "job": read_settings().job_id,
-        "host": socket.gethostname(),
-        "versions": provenance(),
-    }
-    publish(run.path, key, rows, record)
+    seconds = round(time.perf_counter() - start, 3)
+    job, host = read_settings().job_id, socket.gethostname()
+    record = TaskRecord(key, run.tasks[key], failures, seconds, job, host, provenance())
+    publish(run.path, rows, record)
     SAVED.append(key)
     Checkpoints(run.path, key).remove()
     return record

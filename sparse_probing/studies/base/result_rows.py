@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,11 +232,12 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
 
 
-def read_rows(paths: Sequence[Path], without: tuple[str, ...] = ()) -> pd.DataFrame:
+def read_rows(files: Iterable[Path | bytes], without: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read parquet files of rows into one DataFrame with all columns except ``without``, even without any rows.
 
     Columns that no row fills are null; :func:`filled_columns` leaves them out.
     """
     names = [name for name in SCHEMA.names if name not in without]
-    tables = [pq.read_table(path, schema=SCHEMA, columns=names) for path in paths]
+    sources = (pa.BufferReader(file) if isinstance(file, bytes) else file for file in files)
+    tables = [pq.read_table(source, schema=SCHEMA, columns=names) for source in sources]
     return pa.concat_tables([SCHEMA.empty_table().select(names), *tables]).to_pandas()

@@ -2,15 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import probing_experiment
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.planning.run_record import settings_folder
+from sparse_probing.runs.planning.run_record import RUN_RECORD, settings_folder
 from sparse_probing.runs.submissions import alive_lock, read_submissions
 from sparse_probing.runs.tasks import entry_points as entry
+from sparse_probing.runs.tasks.attempt_records import begin_attempt
 from tests.builders.runs import PLANTED_FLAGS, end_job, let_slurm_forget_all_jobs, record_jobs, run_script, write_log
 
 PLANTED = [*PLANTED_FLAGS, "--max_k", "8", "--n_neurons", "6", "--features_per_task", "1"]
@@ -120,6 +122,39 @@ def test_cancel_names_a_process_that_still_runs(script, run):
     assert out == f"{process} is still running these tasks. Stop it there with Ctrl-C.\n"
     assert read_submissions(run.folder) == [submission]
     assert script("cancel", *PLANTED)[1] == ""
+
+
+def test_names_of_features_and_logs_do_not_control_the_terminal(script, plant):
+    run = create_run(plant(**{"red \x1b[31m": np.where(np.arange(80) // 2 % 2, 1.0, -1.0)}))
+    key = next(key for key, task in run.tasks.items() if task.features == ("red \x1b[31m",))
+    submission = record_jobs(run, "slurm", [[key]], "12")
+    write_log(run, submission, "12", "\x1b]0;title\x07 text\twith a tab\n")
+    for command in (["status"], ["logs", key]):
+        _, out, _ = script(*command, "--run", run.path)
+        assert "red \\x1b[31m" in out
+        assert "\x1b" not in out
+        assert "\x07" not in out
+    assert "\\x1b]0;title\\x07 text with a tab\n" in out
+
+
+def test_status_is_not_blocked_by_one_damaged_attempt(script, run):
+    path = begin_attempt(run.path, next(iter(run.tasks)), "none")
+    for content in ("null", "{}", "[" * 100_000):
+        path.write_text(content)
+        status, out, _ = script("status", *PLANTED)
+        assert status == 1
+        assert ["all", "4"] in [line.split() for line in out.splitlines()]
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "logs"])
+def test_a_damaged_record_of_the_run_is_one_sentence_until_the_next_launch(script, run, command):
+    (run.path / RUN_RECORD).write_text("null")
+    words = [command, *(["0"] if command == "logs" else [])]
+    status, out, err = script(*words, "--run", run.path)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith(f"error: {run.path / RUN_RECORD} is damaged (not a sealed file). The com")
+    create_run(run.config)
+    assert f"{RUN_RECORD} is damaged" not in script(*words, "--run", run.path)[2]
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel", "verify"])

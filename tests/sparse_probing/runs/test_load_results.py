@@ -5,12 +5,13 @@ import shutil
 import pytest
 
 from probing_datasets.foundation.errors import TaskError
+from sparse_probing.api.result import load_result
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.tasks.published_results import ROWS, task_folder
 from sparse_probing.studies.base.result_rows import COLUMNS
-from tests.builders.runs import cut_short
+from tests.builders.runs import flip_byte
 
 
 @pytest.fixture
@@ -31,11 +32,17 @@ def test_a_run_may_be_given_as_its_folder(run, kind):
     assert load_results(kind(run.path)).equals(load_results(run))
 
 
-def test_unfinished_and_damaged_tasks_are_not_loaded(run):
+def test_unfinished_and_damaged_tasks_are_an_error_unless_the_finished_part_is_requested(run, caplog):
     first, second, *_ = run.tasks
     shutil.rmtree(task_folder(run.path, first))
-    cut_short(task_folder(run.path, second) / ROWS)
-    assert len(load_results(run)) == 2 * 2 * 8
+    flip_byte(task_folder(run.path, second) / ROWS)
+    with pytest.raises(TaskError, match="2 of 4 tasks of .* are not finished, or their rows are damaged. Run prob"):
+        load_results(run)
+    with pytest.raises(TaskError, match="2 of 4 tasks"):
+        load_result(run.path)
+    assert len(load_results(run, finished_only=True)) == 2 * 2 * 8
+    assert "2 of 4 tasks of" in caplog.text
+    assert len(load_result(run.path, finished_only=True)) == 2 * 2 * 8
 
 
 def test_nothing_finished(plant):

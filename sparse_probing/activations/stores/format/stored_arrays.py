@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from probing_datasets.foundation.errors import StoreError
+from probing_datasets.foundation.errors import StoreError, list_known
 from sparse_probing.activations.stores.plan import SCALE_DTYPE, StorePlan
 from sparse_probing.activations.stores.storage.locations import StorePath
 
@@ -104,7 +104,7 @@ def find_array(root: StorePath, plan: StorePlan, layer: int, hook_point: str | N
     if hook_point not in plan.hook_points or layer not in plan.layers:
         raise StoreError(
             f"{root} does not hold {hook_point} of layer {layer}: it holds {', '.join(plan.hook_points)} of "
-            f"layers {', '.join(map(str, plan.layers))}. Run stage 1 for what is missing."
+            f"layers {list_known(str(layer), map(str, plan.layers))}. Run stage 1 for what is missing."
         )
     return hook_point, layer
 

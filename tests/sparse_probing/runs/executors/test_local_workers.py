@@ -43,7 +43,7 @@ def test_a_worker_that_dies_before_its_task_is_reported_and_the_tasks_died(confi
     assert run_status(run_probing(config)).all_done
 
 
-def test_when_a_worker_dies_during_a_task_the_others_are_still_to_do(config, monkeypatch):
+def test_when_a_worker_dies_during_a_task_the_others_have_died_with_the_reason(config, monkeypatch):
     run = create_run(config)
     monkeypatch.setattr(local_workers, "WORKER", DEADLY)
     new_submission = local_workers.ThisProcess.submit
@@ -57,7 +57,10 @@ def test_when_a_worker_dies_during_a_task_the_others_are_still_to_do(config, mon
     monkeypatch.setattr(local_workers.LocalWorkers, "submit", submit)
     with pytest.raises(TaskError, match="A worker process died"):
         run_probing(config)
-    assert [task.state for task in run_status(run).tasks.values()] == ["lost", "todo", "todo", "todo"]
+    status = run_status(run)
+    assert [task.state for task in status.tasks.values()] == ["lost", "died", "died", "died"]
+    message = status.tasks[list(run.tasks)[1]].message
+    assert message.endswith("or one of its worker processes ended before the task began.")
 
 
 def test_a_submission_that_ran_all_its_tasks_has_ended(config):

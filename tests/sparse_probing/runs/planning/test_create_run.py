@@ -180,6 +180,16 @@ def test_an_unknown_data_set_feature_or_layer_is_an_error(config, change, error,
     assert not (config.activations.results_dir / "probing").exists()
 
 
+def test_one_wrong_name_among_hundreds_of_features_lists_the_nearest(plant):
+    labels = {f"n{i:03d}": np.where(np.arange(N_SEQUENCES) % 2, 1.0, -1.0) for i in range(40)}
+    config = plant(**labels)
+    with pytest.raises(DatasetError, match=r"has no feature n0077; it has: n007, .* and 32 more\.$") as error:
+        create_run(config.with_flags(feature_subset=("n0077",)))
+    assert str(error.value).count(", ") == 9
+    with pytest.raises(DatasetError, match=r"takes multiclass features, and n000, .* and 32 more of made"):
+        create_run(config.with_flags(experiment_type=("multinomial_sweep",)))
+
+
 def test_a_store_of_another_model_of_the_same_short_name(config):
     with pytest.raises(StoreError, match="holds activations of tiny, not of elsewhere/tiny"):
         create_run(config.with_flags(model="elsewhere/tiny"))

@@ -7,11 +7,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from probing_datasets.feature_dataset import load_feature_dataset
-from probing_datasets.foundation.errors import DamagedFileError, DatasetError, StoreError
+from probing_datasets.foundation.errors import DatasetError, StoreError
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_inputs import open_inputs
-from sparse_probing.runs.planning.run_record import load_run
 from sparse_probing.runs.tasks.published_results import read_record
 from sparse_probing.runs.tasks.run_task import run_task
 
@@ -80,11 +79,3 @@ def test_an_object_store_that_cannot_be_reached_is_not_taken_for_a_missing_one(c
     ) as e:
         open_inputs(config.with_flags(activations_dir="memory://bucket"))
     assert "\n" not in str(e.value)
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"tasks": [{}]}'])
-def test_a_damaged_run_record_is_named(config, content):
-    run = create_run(config)
-    (run.path / "run.json").write_text(content)
-    with pytest.raises(DamagedFileError, match=r"run\.json is damaged"):
-        load_run(run.path)

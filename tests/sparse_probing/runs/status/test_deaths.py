@@ -37,11 +37,12 @@ def test_a_job_that_left_a_log_but_began_no_task_died(run, keys):
     submission = record_jobs(run, "slurm", [keys[:2], keys[2:]], "7")
     log = write_log(run, submission, "7_0", "ImportError\n")
     begin_attempt(run.path, keys[2], submission.id)
-    assert first_states(run) == ["died", "died", "lost", "todo"]
+    assert first_states(run) == ["died", "died", "lost", "died"]
     task = run_status(run).tasks[keys[0]]
     assert (task.job, task.log, task.n_deaths) == ("7_0", log, 1)
     assert task.message == f"Its job 7_0 ended before the task began. Log: {log}"
     assert task.to_json()["log"] == str(log)
+    assert run_status(run).tasks[keys[3]].n_deaths == 0  # its job started well
 
 
 def test_a_job_without_a_log_never_started(run, keys):
@@ -55,7 +56,7 @@ def test_a_job_without_a_log_never_started(run, keys):
 
 def test_a_job_that_slurm_still_has_did_not_die(run, keys, queue):
     submission = record_jobs(run, "slurm", [[key] for key in keys], "7")
-    queue[submission.job_name] = {
+    queue[submission.id] = {
         0: Job("7_0", "PENDING", ""),
         1: Job("7_1", "RUNNING", ""),
         2: Job("7_2", "FAILED", ""),
@@ -102,10 +103,10 @@ def test_a_process_of_this_machine_that_was_killed(run, keys):
     assert message == f"{process} or one of its worker processes ended before the task began."
 
 
-def test_tasks_that_a_killed_process_did_not_reach_are_to_do(run, keys):
+def test_tasks_that_a_killed_process_did_not_reach_died_but_it_started_well(run, keys):
     submission = record_jobs(run, "local", [[key] for key in keys])
     begin_attempt(run.path, keys[0], submission.id)
-    assert first_states(run) == ["lost", "todo", "todo", "todo"]
+    assert first_states(run) == ["lost", "died", "died", "died"]
     again = record_jobs(run, "debug", [[key] for key in keys])
     begin_attempt(run.path, keys[0], again.id)
     assert {task.n_deaths for task in run_status(run).tasks.values()} == {0}

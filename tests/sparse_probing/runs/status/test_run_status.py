@@ -5,16 +5,25 @@ import json
 import pytest
 from rich.console import Console
 
+from probing_datasets.foundation.errors import TaskError
+from sparse_probing.runs.choose_tasks import open_tasks
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.slurm.squeue import Job
 from sparse_probing.runs.status import run_status as status_module
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.status.table import show_status
-from sparse_probing.runs.submissions import alive_lock, new_submission, record_submission
+from sparse_probing.runs.submissions import (
+    LOGS,
+    RECORD,
+    alive_lock,
+    new_submission,
+    record_submission,
+    submission_folder,
+)
 from sparse_probing.runs.tasks.attempt_records import begin_attempt
 from sparse_probing.runs.tasks.published_results import ROWS, task_folder
-from tests.builders.runs import cut_short, fail_task, publish_result, record_jobs, write_log
+from tests.builders.runs import cut_short, fail_task, flip_byte, publish_result, record_jobs, write_log
 
 
 @pytest.fixture
@@ -73,30 +82,30 @@ def test_workers_of_a_living_launcher(run, keys, submit):
         begin_attempt(run.path, keys[1], submission.id)
         fail_task(run, keys[2], submission)
         assert states(run) == ["done", "running", "failed", "pending"]
-    assert states(run) == ["done", "lost", "failed", "todo"]
+    assert states(run) == ["done", "lost", "failed", "died"]
 
 
 def test_jobs_by_what_slurm_reports(run, keys, submit, queue):
     submission = submit("slurm", [[keys[0], keys[1]], [keys[2]], [keys[3]]])
     begin_attempt(run.path, keys[0], submission.id)
-    queue({submission.job_name: ["RUNNING", "PENDING", "CANCELLED"]})
+    queue({submission.id: ["RUNNING", "PENDING", "CANCELLED"]})
     assert states(run) == ["running", "pending", "pending", "died"]
     assert run_status(run).tasks[keys[2]].message == "Priority"
-    queue({submission.job_name: ["PENDING", "PENDING", "PENDING"]})  # requeued: no process runs it
+    queue({submission.id: ["PENDING", "PENDING", "PENDING"]})  # requeued: no process runs it
     assert states(run) == ["pending"] * 4
-    queue({submission.job_name: ["TIMEOUT"] * 3})
-    assert states(run) == ["lost", "todo", "died", "died"]
+    queue({submission.id: ["TIMEOUT"] * 3})
+    assert states(run) == ["lost", "died", "died", "died"]
     queue({})
-    assert states(run) == ["lost", "todo", "died", "died"]
+    assert states(run) == ["lost", "died", "died", "died"]
 
 
 def test_an_earlier_failure_does_not_count_while_a_later_submission_is_live(run, keys, submit, queue):
     first = submit("slurm", [[keys[0]]])
     fail_task(run, keys[0], first)
-    queue({first.job_name: ["RUNNING"]})
+    queue({first.id: ["RUNNING"]})
     assert states(run)[0] == "failed"
     second = submit("slurm", [[keys[0]]])
-    queue({first.job_name: ["FAILED"], second.job_name: ["RUNNING"]})
+    queue({first.id: ["FAILED"], second.id: ["RUNNING"]})
     assert states(run)[0] == "pending"
 
 
@@ -106,6 +115,26 @@ def test_without_an_answer_what_was_submitted_is_unknown(run, keys, submit, queu
     fail_task(run, keys[1], submission)
     queue(None)
     assert states(run) == ["done", "failed", "unknown", "todo"]
+
+
+def test_while_jobs_of_a_damaged_submission_run_it_is_unknown_which_tasks_they_run(run, keys, submit, queue):
+    submission = submit("slurm", [[key] for key in keys])
+    flip_byte(submission_folder(run.folder, submission) / RECORD)
+    (submission_folder(run.folder, submission) / LOGS).mkdir()
+    publish_result(run, keys[0])
+    queue({submission.id: ["COMPLETED", "RUNNING", "PENDING", "PENDING"]})
+    assert states(run) == ["done", "unknown", "unknown", "unknown"]
+    with pytest.raises(TaskError, match=f"The record of {submission.id} is damaged, and its jobs are queued or run"):
+        open_tasks(run, keys, retry_failed=False)
+    console = Console(width=80)
+    with console.capture() as captured:
+        show_status(run_status(run), console)
+    assert captured.get().count(f"The record of {submission.id} is damaged") == 1
+    other = submit("slurm", [[keys[3]]])
+    queue({submission.id: ["COMPLETED", "RUNNING"], other.id: ["RUNNING"]})
+    assert states(run) == ["done", "unknown", "unknown", "pending"]
+    queue({submission.id: ["COMPLETED", "CANCELLED", "CANCELLED", "CANCELLED"], other.id: ["RUNNING"]})
+    assert states(run) == ["done", "todo", "todo", "pending"]
 
 
 def test_when_all_is_done_slurm_is_not_asked(run, keys, submit, monkeypatch):
@@ -119,7 +148,7 @@ def test_when_all_is_done_slurm_is_not_asked(run, keys, submit, monkeypatch):
 def test_jobs_that_create_the_run_themselves_have_shares(run, keys, submit, queue):
     submission = new_submission("probe", "slurm", 2)
     record_submission(run.folder, submission)
-    queue({submission.job_name: ["PENDING", "FAILED"]})
+    queue({submission.id: ["PENDING", "FAILED"]})
     assert states(run) == ["pending", "todo", "pending", "todo"]
 
 

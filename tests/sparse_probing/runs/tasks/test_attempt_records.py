@@ -1,6 +1,7 @@
 """Records of attempts: who runs a task, why it failed, which attempt was the last."""
 
 import os
+import shutil
 
 import pytest
 
@@ -48,6 +49,27 @@ def test_the_last_attempt_counts(tmp_path):
     assert [attempt.submission for attempt in attempts_of(tmp_path, "abc")] == ["first", "second"]
     last = last_attempts(tmp_path, {"abc", "never"})
     assert {key: (attempt.submission, attempt.message) for key, attempt in last.items()} == {"abc": ("second", "")}
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}", "[" * 100_000, '{"content": {}, "digest": ""}'])
+def test_a_damaged_record_costs_a_warning_and_the_earlier_one_counts(tmp_path, caplog, text):
+    begin_attempt(tmp_path, "abc", "first")
+    damaged = begin_attempt(tmp_path, "abc", "second")
+    damaged.write_text(text)
+    assert [attempt.submission for attempt in attempts_of(tmp_path, "abc")] == ["first"]
+    assert last_attempts(tmp_path, {"abc"})["abc"].submission == "first"
+    assert caplog.text.count(f"A record of an attempt is not used: {damaged} is damaged") == 1
+    fail(damaged, ProbeError("no positive row"))
+    assert last_attempts(tmp_path, {"abc"})["abc"].message == "no positive row"
+
+
+def test_what_is_not_a_record_of_an_attempt_is_ignored(tmp_path):
+    path = begin_attempt(tmp_path, "abc", "first")
+    path.with_name("abc.2.json").mkdir()
+    os.mkfifo(path.with_name("abc.3.json"))
+    path.with_name("notes.txt").touch()
+    shutil.copy(path, path.with_name("other.4.json"))
+    assert list(last_attempts(tmp_path, {"abc", "notes", "other"})) == ["abc"]
 
 
 def test_an_attempt_that_ended_leaves_nothing(tmp_path):

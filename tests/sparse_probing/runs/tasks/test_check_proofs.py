@@ -59,7 +59,7 @@ def test_a_bound_that_is_claimed_too_high_is_named(run, verify):
     row = next(row for row in rows if row["proof"] is not None)
     row["lower_bound"] *= 1.001
     (task_folder(run.path, key) / ROWS).unlink()
-    publish(run.path, key, rows, record)
+    publish(run.path, rows, record)
     status, out, (error,) = verify(run)
     assert status == 1
     assert out.startswith(f"task {key}, strong, layer 1, k = 1 of 20 candidates, m = 1, fold 0, neurons 0: ")

@@ -1,6 +1,7 @@
 """Kept rows of a task that is not finished: exact, separate for each task, and used after an interruption."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +25,35 @@ def test_rows_are_read_as_they_were_kept(tmp_path):
     assert len(second) == len(first)
 
 
-def test_damaged_rows_are_not_read(tmp_path):
+@pytest.mark.parametrize("suffix", [".parquet", ".json"])
+def test_no_changed_bit_of_kept_rows_is_read(tmp_path, suffix, caplog):
+    kept = Checkpoints(tmp_path, "key")
+    path = kept.keep("one", [ROW]).with_suffix(suffix)
+    content = path.read_bytes()
+    for position in range(0, len(content), 11):
+        changed = bytearray(content)
+        changed[position] ^= 1 << position % 8
+        path.write_bytes(changed)
+        assert kept.read("one") is None
+    assert "is damaged: its probes are fitted again." in caplog.text
+    path.write_bytes(content[:-20])
+    assert kept.read("one") is None
+    path.write_bytes(content)
+    assert kept.read("one") is not None
+
+
+def test_kept_rows_of_another_task_or_another_name_are_not_read(tmp_path):
     path = Checkpoints(tmp_path, "key").keep("one", [ROW])
-    path.write_bytes(path.read_bytes()[:-20])
+    for key, name in (("key", "two"), ("other", "one")):
+        moved = Checkpoints(tmp_path, key).path(name)
+        moved.parent.mkdir(exist_ok=True)
+        for suffix in (".parquet", ".json"):
+            shutil.copy(path.with_suffix(suffix), moved.with_suffix(suffix))
+        assert Checkpoints(tmp_path, key).read(name) is None
+
+
+def test_rows_without_their_checksum_were_interrupted(tmp_path):
+    Checkpoints(tmp_path, "key").keep("one", [ROW]).with_suffix(".json").unlink()
     assert Checkpoints(tmp_path, "key").read("one") is None
 
 
@@ -97,5 +124,5 @@ def test_an_interrupted_task_keeps_finished_features_and_the_supports_found_so_f
     assert found.groupby("feature")["k"].max().to_dict() == dict(zip(run.tasks[key].features, (2, 1), strict=True))
     assert not (run.path / "tasks" / key).exists()
     record = run_task(str(run.path), key)
-    assert not record["failed_features"]
+    assert not record.failed_features
     assert not folder.exists()

