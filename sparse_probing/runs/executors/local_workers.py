@@ -55,7 +55,8 @@ class LocalWorkers(ThisProcess):
                         ended_in_order = False
                         raise TaskError(DEAD_WORKER)
                     if error := json.loads(answer):
-                        raise OSError(*error)
+                        number, text, file = error
+                        raise TaskError(text) if number is None else OSError(number, text, file)
         finally:
             if ended_in_order:
                 record_submission(run.folder, replace(submission, phase="ended"))

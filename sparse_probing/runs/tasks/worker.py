@@ -1,7 +1,7 @@
 """The program of a worker process: ``python -m sparse_probing.runs.tasks.worker RUN SUBMISSION THREADS``.
 
 It reads keys of tasks from its standard input, a line each, runs them, and answers each with a line of JSON: null, or
-the error of the disk that ended it. When its input ends, because the launcher closed it or died, however it died, the
+number, text and file of the error of the disk that ended it, or of the error of a record of the run, without a number. When its input ends, because the launcher closed it or died, however it died, the
 worker ends too.
 """
 
@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from threadpoolctl import threadpool_limits
 
 from probing_datasets.foundation.command_line import INTERRUPTED
+from probing_datasets.foundation.errors import CodeChangedError, DamagedFileError
 from sparse_probing.runs.tasks.entry_points import attempt_task
 
 GRACE_SECONDS = 10
@@ -44,6 +45,8 @@ def main(run_path: str, submission: str, threads: int) -> None:
                     attempt_task(run_path, key, submission)
             except OSError as failure:
                 error = [failure.errno, failure.strerror, failure.filename]
+            except (CodeChangedError, DamagedFileError) as failure:
+                error = [None, str(failure), None]
             with suppress(BrokenPipeError):  # the launcher has died
                 os.write(answers, f"{json.dumps(error)}\n".encode())
 

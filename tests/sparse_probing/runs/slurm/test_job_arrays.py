@@ -5,10 +5,9 @@ import pytest
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.slurm.job_arrays import measured_tasks_per_entry, task_array
 from sparse_probing.runs.slurm.long_searches import warn_of_long_searches
-from sparse_probing.runs.tasks.published_results import publish
 from sparse_probing.studies import STUDIES
 from tests.builders.planted_runs import planted_settings
-from tests.builders.runs import noise_labels
+from tests.builders.runs import noise_labels, publish_result
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def config(plant, monkeypatch):
 
 def finish(run, seconds, n=1):
     for key in list(run.tasks)[:n]:
-        publish(run.path, key, [], {"seconds": seconds})
+        publish_result(run, key, seconds=seconds)
 
 
 @pytest.mark.parametrize(
