@@ -1,8 +1,8 @@
 """The program of a worker process: ``python -m sparse_probing.runs.tasks.worker RUN SUBMISSION THREADS``.
 
-It reads keys of tasks from its standard input, a line each, runs them, and answers each with a line of JSON: null, or
-number, text and file of the error of the disk that ended it, or of the error of a record of the run, without a number. When its input ends, because the launcher closed it or died, however it died, the
-worker ends too.
+It reads keys of tasks from its standard input, a line each, runs them, and answers each with a line of JSON: null; or
+the number, text and file of an error of the disk that ended it; or the text of a damaged or outdated record of the run,
+without a number. When its input ends, because the launcher closed it or died, however it died, the worker ends too.
 """
 
 from __future__ import annotations
