@@ -7,17 +7,14 @@ after an interruption: it resumes the store.
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import tyro
-from rich.console import Console
 from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.console import show
 from sparse_probing.commands.stores import STORE_COMMANDS
 from sparse_probing.config import HarvestConfig
-
-console = Console()
 
 
 def harvest_command(arguments: list[str]) -> None:
@@ -25,7 +22,7 @@ def harvest_command(arguments: list[str]) -> None:
     config = tyro.cli(OmitArgPrefixes[HarvestConfig], args=arguments, description=help_text())
     from sparse_probing.activations.experiment_types import EXPERIMENTS  # here, so that --help is fast
 
-    EXPERIMENTS[config.experiment_type](config, partial(console.print, soft_wrap=True, markup=False))
+    EXPERIMENTS[config.experiment_type](config, show)
 
 
 def help_text() -> str:

@@ -15,18 +15,15 @@ Commands for a run that was launched, each with the same flags or with ``--run F
 from __future__ import annotations
 
 import sys
-from functools import partial
 
 import tyro
-from rich.console import Console
 from tyro.conf import OmitArgPrefixes
 
 from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.console import open_console, show
 from sparse_probing.config import ProbingConfig
 
 RUN_COMMAND_NAMES = ("status", "logs", "cancel", "verify")
-
-console = Console()
 
 
 def probe_command(arguments: list[str]) -> None:
@@ -35,17 +32,17 @@ def probe_command(arguments: list[str]) -> None:
     if config.dry_run:
         from sparse_probing.runs.dry_run import dry_run  # here, so that --help is fast
 
-        console.out(dry_run(config), highlight=False)
+        show(dry_run(config))
         return
     from sparse_probing.reporting.report import report  # here, so that --help is fast
     from sparse_probing.runs.launch import launch, raise_failures
 
-    status = launch(config, partial(console.out, highlight=False))
+    status = launch(config, show)
     if status is None:
         return
     # Of an array of processes that share the tasks, the last one reports.
     if status.counts["done"] and (config.share.world_size == 1 or status.all_done):
-        report(status.run, console)
+        report(status.run, open_console())
     raise_failures(status, config.share.of(list(status.run.tasks)))
 
 

@@ -7,10 +7,10 @@ from json import dumps
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, Positional
 
+from probing_datasets.foundation.console import open_console, show
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.result_folders import harvest_submissions_folder
@@ -24,8 +24,6 @@ from sparse_probing.runs.tasks.published_results import finished_tasks
 
 Flags = Annotated[ProbingConfig, OmitArgPrefixes]
 HARVEST = "harvest"
-
-console = Console()
 
 
 def status_command(config: Flags, run: Path | None = None, json: bool = False) -> None:
@@ -42,9 +40,9 @@ def status_command(config: Flags, run: Path | None = None, json: bool = False) -
     """
     status = run_status(_launched_run(config, run))
     if json:
-        console.out(dumps(status.to_json(), indent=1), highlight=False)
+        show(dumps(status.to_json(), indent=1))
     else:
-        show_status(status, console)
+        show_status(status, open_console())
     if not status.all_done:
         raise TaskError(f"{len(status.tasks) - status.counts['done']:,} of {len(status.tasks):,} tasks are not done.")
 
@@ -71,7 +69,7 @@ def logs_command(key: Positional[str], config: Flags, run: Path | None = None) -
         launched = _launched_run(config, run)
         lines += log_of_task(launched, one_key(launched, key))
     for line in lines:
-        console.out(line, highlight=False)
+        show(line)
 
 
 def cancel_command(config: Flags, run: Path | None = None) -> None:
@@ -92,7 +90,7 @@ def cancel_command(config: Flags, run: Path | None = None) -> None:
     for folder in folders:
         for submission in live_submissions(folder):
             executor = executor_of(submission.cluster, config.execution, config.slurm)
-            console.out(executor.cancel(folder, submission), highlight=False)
+            show(executor.cancel(folder, submission))
 
 
 def verify_command(config: Flags, run: Path | None = None) -> None:
@@ -116,8 +114,8 @@ def verify_command(config: Flags, run: Path | None = None) -> None:
         else:
             refuted.append(f"task {checked.key}, {checked.name}: {checked.verdict.reason}")
     for line in refuted:
-        console.out(line, highlight=False)
-    console.print(f"{n_proved:,} of {n_proved + len(refuted):,} lower bounds are proved.")
+        show(line)
+    show(f"{n_proved:,} of {n_proved + len(refuted):,} lower bounds are proved.")
     if refuted:
         raise TaskError("Not every bound is proved.")
     if n_missing := len(launched.tasks) - len(finished_tasks(launched.path, launched.tasks)):

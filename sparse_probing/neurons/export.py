@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.console import show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError, TaskError
 from sparse_probing.config.result_folders import dataset_name, model_name
@@ -82,7 +82,7 @@ def export_command(config: ExportConfig) -> None:
         )
     for run in config.runs:
         path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top)
-        Console().print(f"wrote {path}", soft_wrap=True, markup=False)
+        show(f"wrote {path}")
 
 
 def main() -> int:
