@@ -13,7 +13,7 @@ import tyro
 from probing_datasets.describe import describe
 from probing_datasets.feature_dataset import dataset_names, load_feature_dataset
 from probing_datasets.feature_dataset.load_and_save import dataset_folder
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command
 from probing_datasets.foundation.console import Column, fit_table, open_console, show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.make import COLLECTIONS, make_dataset
@@ -78,7 +78,7 @@ def execute(command: List | MakeConfig | Describe | ImportConfig) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command(lambda: execute(tyro.cli(command_type(), args=arguments, prog="python -m probing_datasets")))
+    return run_command(lambda: execute(parse(command_type(), arguments, prog="python -m probing_datasets")))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,25 @@ def run_command(command: Callable[[], object]) -> int:
         return 0
     sys.stderr.write(printable_lines(message) + "\n")
     return status
+
+
+def parse(
+    form: Any, arguments: list[str] | None = None, prog: str | None = None, description: str | None = None
+) -> Any:
+    """Return the settings of a command line, or call the function that it names; see `tyro.cli`.
+
+    Flags may have underscores or hyphens; the help shows underscores, as the documentation does.
+    """
+    import tyro  # here: workers import this module, and parse nothing
+
+    return tyro.cli(form, args=arguments, prog=prog, description=description, use_underscores=True)
+
+
+def with_commands(description: str | None, about: str, summaries: Mapping[str, str]) -> str:
+    """Return the description of a script for ``--help`` with a line for each of its sub-commands."""
+    width = max(map(len, summaries))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in summaries.items()]
+    return "\n".join([(description or "").strip(), "", about, *lines])
 
 
 def unexpected(error: Exception) -> str:

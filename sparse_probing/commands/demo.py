@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tyro
 
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command
 from probing_datasets.foundation.console import Column, fit_table, open_console, show
 from probing_datasets.make_config import CollectionName, MakeConfig
 from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
@@ -119,7 +118,7 @@ def _print_neurons(trained: pd.DataFrame, control: pd.DataFrame) -> None:
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    return run_command(lambda: demo(tyro.cli(DemoConfig, description=__doc__)))
+    return run_command(lambda: demo(parse(DemoConfig, description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import tyro
 
 from probing_datasets.foundation.atomic_files import write_bytes
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command
 from probing_datasets.foundation.console import show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError, TaskError
@@ -88,9 +88,7 @@ def export_command(config: ExportConfig) -> None:
 def main() -> int:
     """Run the command line; return the exit status."""
     return run_command(
-        lambda: export_command(
-            tyro.cli(ExportConfig, prog="python -m sparse_probing.neurons.export", description=__doc__)
-        )
+        lambda: export_command(parse(ExportConfig, prog="python -m sparse_probing.neurons.export", description=__doc__))
     )
 
 

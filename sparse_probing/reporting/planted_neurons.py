@@ -16,13 +16,12 @@ from typing import get_args
 
 import numpy as np
 import pandas as pd
-import tyro
 from numpy.typing import NDArray
 from scipy.special import ndtr
 from tqdm import tqdm
 
 from probing_datasets.foundation.atomic_files import write_bytes, write_json
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command
 from probing_datasets.foundation.console import Column, fit_table, open_console, show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
@@ -151,7 +150,7 @@ def main() -> int:
     """Run the command line; return the exit status."""
 
     def command() -> None:
-        config = tyro.cli(FeatureSelectionConfig, description=__doc__)
+        config = parse(FeatureSelectionConfig, description=__doc__)
         trials = run_study(config)
         _print_shares(trials)
         show(f"wrote {config.output_dir}")
