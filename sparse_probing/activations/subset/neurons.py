@@ -128,7 +128,7 @@ def _read_neurons(
             matches &= table["hook_loc"].isin(NEURONS_OF_MLP if as_paper else (hook_point,))
         # Tables of this project also name the revision, and whether the weights were random.
         if "revision" in table.columns:
-            matches &= table["revision"].fillna("").astype(str) == (restriction.revision or "")
+            matches &= table["revision"].astype("string").fillna("") == (restriction.revision or "")
         if "random_init" in table.columns:
             matches &= table["random_init"].astype(str) == str(restriction.random_init)
         table = table[matches]

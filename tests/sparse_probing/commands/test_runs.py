@@ -16,7 +16,7 @@ from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import RUN_RECORD, settings_folder
 from sparse_probing.runs.submissions import alive_lock, read_submissions
 from sparse_probing.runs.tasks import entry_points as entry
-from tests.builders.harvests import flip_bit
+from tests.builders.harvests import truncate
 from tests.builders.runs import PLANTED_FLAGS, end_job, let_slurm_forget_all_jobs, record_jobs, run_script, write_log
 
 PLANTED = [*PLANTED_FLAGS, "--max_k", "8", "--n_neurons", "6", "--features_per_task", "1"]
@@ -148,7 +148,7 @@ def test_runs_lists_every_run_with_its_state_and_its_csv(script, run, plant, mon
     assert script(*PLANTED)[0] == 0
     unfinished = create_run(plant().with_flags(experiment_name="paper/other", max_k=2))
     damaged = create_run(plant().with_flags(max_k=1))
-    flip_bit(damaged.path / RUN_RECORD)
+    truncate(damaged.path / RUN_RECORD)
     empty = create_run(plant().with_flags(max_k=3))
     (empty.path / RUN_RECORD).write_text("null")
     status, out, err = script("runs")
@@ -195,6 +195,6 @@ def test_every_sub_command_is_in_the_help_and_flags_are_written_as_in_the_docume
         line.split()[0] for line in text.partition("COMMAND --help shows more:\n")[2].partition("\n\n")[0].splitlines()
     ]
     assert listed == list(names)
-    flags = re.findall(r"(?<!\S)--[\w-]+", text)
+    flags = re.findall(r"(?<!\S)--[a-z][\w-]+", text)
     assert "--feature_dataset" in flags
     assert [flag for flag in flags if "-" in flag[2:]] == []
