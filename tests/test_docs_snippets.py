@@ -25,6 +25,7 @@ from sparse_probing.commands import get_activations as stage_one
 from sparse_probing.commands import probing_experiment as stage_two
 from sparse_probing.neurons import export
 from sparse_probing.reporting import planted_neurons
+from tests.builders.harvests import load_model_once
 from tests.builders.sources import write_table
 
 ROOT = Path(__file__).parents[1]
@@ -140,11 +141,12 @@ PAGES_WITH_PYTHON = [page for page in PAGES if blocks(page, PYTHON) and page != 
 
 @pytest.fixture
 def small_data(tmp_path, monkeypatch):
-    """A working folder in which the data set of the pages has two texts of each language."""
+    """A working folder in which the data set of the pages has two short texts of each language, and a model that is loaded once."""
+    monkeypatch.setattr("sparse_probing.activations.inputs.load_model", load_model_once)
     for name, folder in (("RESULTS_DIR", "results"), ("FEATURE_DATASET_DIR", "feature_datasets")):
         monkeypatch.setenv(name, folder)
     monkeypatch.chdir(tmp_path)
-    small = make_dataset("natural_lang_id", n_sequences=18, min_positives=2, output_dir=tmp_path / "made")
+    small = make_dataset("natural_lang_id", n_sequences=18, min_positives=2, context_length=48, output_dir=tmp_path / "made")
     named = replace(small, description=replace(small.description, name="natural_lang_id.demo.256.-1"))
     save_dataset(named, Path("feature_datasets"), overwrite=False)
     text = "this film has {} good scenes and {} bad ones, as I saw it"
