@@ -146,7 +146,9 @@ def small_data(tmp_path, monkeypatch):
     for name, folder in (("RESULTS_DIR", "results"), ("FEATURE_DATASET_DIR", "feature_datasets")):
         monkeypatch.setenv(name, folder)
     monkeypatch.chdir(tmp_path)
-    small = make_dataset("natural_lang_id", n_sequences=18, min_positives=2, context_length=48, output_dir=tmp_path / "made")
+    small = make_dataset(
+        "natural_lang_id", n_sequences=18, min_positives=2, context_length=48, output_dir=tmp_path / "made"
+    )
     named = replace(small, description=replace(small.description, name="natural_lang_id.demo.256.-1"))
     save_dataset(named, Path("feature_datasets"), overwrite=False)
     text = "this film has {} good scenes and {} bad ones, as I saw it"
