@@ -141,7 +141,7 @@ PAGES_WITH_PYTHON = [page for page in PAGES if blocks(page, PYTHON) and page != 
 
 @pytest.fixture
 def small_data(tmp_path, monkeypatch):
-    """A working folder in which the data set of the pages has two short texts of each language, and a model that is loaded once."""
+    """A working folder with two short texts of each language under the name of the pages; the model is loaded once."""
     monkeypatch.setattr("sparse_probing.activations.inputs.load_model", load_model_once)
     for name, folder in (("RESULTS_DIR", "results"), ("FEATURE_DATASET_DIR", "feature_datasets")):
         monkeypatch.setenv(name, folder)
