@@ -9,19 +9,16 @@ from operator import or_
 from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from probing_datasets.describe import describe
 from probing_datasets.feature_dataset import dataset_names, load_feature_dataset
 from probing_datasets.feature_dataset.load_and_save import dataset_folder
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command
+from probing_datasets.foundation.console import Column, fit_table, open_console, show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.make import COLLECTIONS, make_dataset
 from probing_datasets.make_config import MakeConfig
 from probing_datasets.paper_format import ImportConfig, import_dataset
-
-console = Console()
 
 
 @dataclass(frozen=True)
@@ -58,11 +55,11 @@ def command_type() -> Any:
 def list_datasets() -> None:
     """Print collections and data sets."""
     root = read_settings().feature_dataset_dir
-    table = Table("collection", "labels")
-    for name, collection in COLLECTIONS.items():
-        table.add_row(name, collection.summary)
-    console.print(table)
-    console.print(f"Data sets in {root}:", ", ".join(dataset_names(root)) or "none", markup=False, soft_wrap=True)
+    console = open_console()
+    summaries = [collection.summary for collection in COLLECTIONS.values()]
+    columns = [Column("collection", list(COLLECTIONS), is_text=True), Column("labels", summaries, is_text=True)]
+    console.print(fit_table(columns, console.width)[0])
+    show(f"Data sets in {root}: {', '.join(dataset_names(root)) or 'none'}")
 
 
 def execute(command: List | MakeConfig | Describe | ImportConfig) -> None:
@@ -71,17 +68,17 @@ def execute(command: List | MakeConfig | Describe | ImportConfig) -> None:
         list_datasets()
     elif isinstance(command, Describe):
         dataset = load_feature_dataset(command.dataset, read_settings().feature_dataset_dir)
-        describe(dataset, command.examples, console)
+        describe(dataset, command.examples, open_console())
     else:
         dataset = make_dataset(command) if isinstance(command, MakeConfig) else import_dataset(command)
-        describe(dataset, 0, console)
+        describe(dataset, 0, open_console())
         folder = dataset_folder(command.output_dir, dataset.name)
-        console.print(f"saved {folder}", soft_wrap=True, markup=False)
+        show(f"saved {folder}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    return run_command(lambda: execute(tyro.cli(command_type(), args=arguments, prog="python -m probing_datasets")))
+    return run_command(lambda: execute(parse(command_type(), arguments, prog="python -m probing_datasets")))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Column, Table
+from rich.text import Text
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.probed_rows import probed_rows
+from probing_datasets.foundation.console import Column, fit_table
+from probing_datasets.foundation.printable import printable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -22,27 +23,38 @@ TOKENS_BEFORE, TOKENS_AFTER = 8, 4
 def describe(dataset: FeatureDataset, examples: int, console: Console) -> None:
     """Print the origin of a data set, its class balance, and examples of every feature."""
     d = dataset.description
-    console.print(f"[bold]{d.name}[/bold]: {d.n_sequences:,} sequences, {d.n_tokens:,} tokens,", end=" ")
-    console.print(f"{len(set(dataset.group_codes)):,} groups, context {d.context_length}, tokenizer {d.tokenizer}")
-    console.print(f"source {d.source['name']}, licence {d.source['licence'] or 'not given'}, seed {d.seed}")
-    console.print(sharing(dataset))
-    for note in d.dropped:
-        console.print(f"[yellow]note:[/yellow] {escape(note)}")
-    table = Table(
-        Column("feature", overflow="fold"), "kind", "rows", "balance", "examples (the probed token between ⟦⟧)"
-    )
-    tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision")) if examples else None
+    lines = [
+        f"{d.name}: {d.n_sequences:,} sequences, {d.n_tokens:,} tokens, {len(set(dataset.group_codes)):,} groups, "
+        f"context {d.context_length}, tokenizer {d.tokenizer}",
+        f"source {d.source['name']}, licence {d.source['licence'] or 'not given'}, seed {d.seed}",
+        sharing(dataset),
+        *(f"note: {note}" for note in d.dropped),
+    ]
+    for line in lines:
+        console.print(Text(printable(line)), soft_wrap=True)
+    balances: list[str] = []
     for name, info in d.features.items():
-        shown = [_example(dataset, tokenizer, name, row) for row in _rows_to_show(dataset, name, examples)]
         if info.kind == "regression":
             labels = dataset.feature_probes(name).label
-            balance = f"{labels.min():.3g} to {labels.max():.3g}, mean {labels.mean():.3g}"
+            balances.append(f"{labels.min():.3g} to {labels.max():.3g}, mean {labels.mean():.3g}")
         else:
-            balance = ", ".join(
-                f"{info.label_name(label)}: {n:,} ({n / info.n_rows:.0%})" for label, n in info.counts.items()
-            )
-        table.add_row(escape(name), info.kind, f"{info.n_rows:,}", escape(balance), escape("\n".join(shown)))
-    console.print(table)
+            parts = (f"{info.label_name(label)}: {n:,} ({n / info.n_rows:.0%})" for label, n in info.counts.items())
+            balances.append(", ".join(parts))
+    infos = d.features.values()
+    columns = [
+        Column("feature", list(d.features), is_text=True),
+        Column("kind", [info.kind for info in infos], is_text=True),
+        Column("rows", [f"{info.n_rows:,}" for info in infos]),
+        Column("balance", balances, is_text=True),
+    ]
+    if examples:
+        tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision"))
+        shown: list[str] = []
+        for name in d.features:
+            rows = _rows_to_show(dataset, name, examples)
+            shown.append("\n".join(printable(_example(dataset, tokenizer, name, row)) for row in rows))
+        columns.append(Column("examples (the probed token between ⟦⟧)", shown, is_text=True))
+    console.print(fit_table(columns, console.width)[0])
 
 
 def sharing(dataset: FeatureDataset) -> str:
@@ -62,7 +74,7 @@ def _rows_to_show(dataset: FeatureDataset, feature: str, n: int) -> np.ndarray:
     return rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows)), dtype=np.int64))]
 
 
-def _example(dataset: FeatureDataset, tokenizer: PreTrainedTokenizerFast | None, feature: str, row: int) -> str:
+def _example(dataset: FeatureDataset, tokenizer: PreTrainedTokenizerFast, feature: str, row: int) -> str:
     info, probes = dataset.description.features[feature], dataset.feature_probes(feature)
     (tokens,) = dataset.tokens(probes.sequence[[row]])
     position = int(probes.position[row])
@@ -71,7 +83,7 @@ def _example(dataset: FeatureDataset, tokenizer: PreTrainedTokenizerFast | None,
         tokens[position : position + 1],
         tokens[position + 1 : position + 1 + TOKENS_AFTER],
     )
-    before, probed, after = (tokenizer.decode(ids) if tokenizer else "" for ids in parts)
+    before, probed, after = (tokenizer.decode(ids) for ids in parts)
     label = ""
     if info.kind == "regression":
         label = f"{probes.label[row]:.3g}: "

@@ -70,7 +70,7 @@ class MakeConfig:
     """Tokens of a sequence, special ones counted. Default: the maximum of the tokenizer's model, 512 at most."""
     prepend_bos: bool = True
     """Begin every sequence with the beginning-of-sequence token ([CLS] for an encoder), if the tokenizer has one;
-    --no-prepend-bos removes it also where the tokenizer itself adds it."""
+    --no_prepend_bos removes it also where the tokenizer itself adds it."""
     texts_per_label: int = 2000
     """At most this many texts of each label, drawn at random."""
     sequences_per_text: int = 1

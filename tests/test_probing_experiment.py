@@ -137,7 +137,7 @@ def test_help_shows_the_values_in_force(monkeypatch, capsys):
     ):
         assert shown in text
     for name in ProbingConfig().flags():
-        assert f"--{name.replace('_', '-')}" in text.replace("_", "-")
+        assert f"--{name}" in text
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ def load_feature_dataset(name: str, root: Path | str) -> FeatureDataset:
     DatasetError
         When it does not exist, was written by another version, or its content was changed.
     """
+    path = find_dataset_folder(name, root)
     import datasets  # slow to import
     import pyarrow as pa
 
-    path = _find_folder(name, Path(root))
     try:
         description = _read_description(path)
         sequences = datasets.Dataset.load_from_disk(path / "sequences")
@@ -86,7 +86,9 @@ def _read_description(path: Path) -> Description:
     return Description(**{**raw, "features": features, "dropped": tuple(raw["dropped"])})
 
 
-def _find_folder(name: str, root: Path) -> Path:
+def find_dataset_folder(name: str, root: Path | str) -> Path:
+    """Return the folder of a data set by its name or path; DatasetError when there is none."""
+    root = Path(root)
     for path in (dataset_folder(root, name), Path(name).expanduser()):
         if (path / "description.json").is_file():
             return path

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from probing_datasets.foundation.environment import fill_environment
 from probing_datasets.foundation.errors import SparseProbingError
+from probing_datasets.foundation.printable import printable_lines
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
@@ -34,6 +36,24 @@ def prepare_process() -> None:
         modules["transformers"].utils.logging.disable_progress_bar()
 
 
+class PrintableFormatter(logging.Formatter):
+    """Format log records without codes that a terminal obeys: messages name files, labels and tokens."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return printable_lines(super().format(record))
+
+
+def escape_what_streams_cannot_encode() -> None:
+    """Let output and errors print a character that is not in their encoding as an escape sequence of Python.
+
+    Otherwise a token that is not ASCII ends a command whose output goes to an ASCII or Latin-1 stream.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run_command(command: Callable[[], object]) -> int:
     """Run a command; whatever it raises ends in one line.
 
@@ -45,7 +65,10 @@ def run_command(command: Callable[[], object]) -> int:
     int
         Exit status: 0; 1 after an error; 130 after Ctrl-C; 141, without a line, when nobody reads the output any more.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s", stream=sys.stderr)
+    escape_what_streams_cannot_encode()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.captureWarnings(True)
     try:
         prepare_process()
@@ -62,8 +85,27 @@ def run_command(command: Callable[[], object]) -> int:
         message, status = f"error: {unexpected(error)}", 1
     else:
         return 0
-    sys.stderr.write(message.encode("utf-8", "backslashreplace").decode() + "\n")
+    sys.stderr.write(printable_lines(message) + "\n")
     return status
+
+
+def parse(
+    form: Any, arguments: list[str] | None = None, prog: str | None = None, description: str | None = None
+) -> Any:
+    """Return the settings of a command line, or call the function that it names; see `tyro.cli`.
+
+    Flags may have underscores or hyphens; the help shows underscores, as the documentation does.
+    """
+    import tyro  # here: workers import this module, and parse nothing
+
+    return tyro.cli(form, args=arguments, prog=prog, description=description, use_underscores=True)
+
+
+def with_commands(description: str | None, about: str, summaries: Mapping[str, str]) -> str:
+    """Return the description of a script for ``--help`` with a line for each of its sub-commands."""
+    width = max(map(len, summaries))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in summaries.items()]
+    return "\n".join([(description or "").strip(), "", about, *lines])
 
 
 def unexpected(error: Exception) -> str:

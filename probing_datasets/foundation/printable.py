@@ -22,3 +22,8 @@ def printable(text: object) -> str:
         else character
         for character in str(text)
     )
+
+
+def printable_lines(text: object) -> str:
+    """Return a text of several lines in which every line is printable."""
+    return "\n".join(map(printable, str(text).split("\n")))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from rich.console import RenderableType
-
 from sparse_probing.activations.harvest import run_harvest
 from sparse_probing.activations.harvesting.dry_run import dry_run
 from sparse_probing.activations.harvesting.existing_stores import outcome
@@ -17,7 +15,7 @@ from sparse_probing.activations.subset.prepare import prepare_subset
 from sparse_probing.activations.tables.table_inputs import TableInputs
 from sparse_probing.config import HarvestConfig, HarvestType
 
-Show = Callable[[RenderableType], object]
+Show = Callable[[object], object]
 """Prints text for a person."""
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
-from rich.console import Console
-from rich.table import Table
+import numpy as np
 
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command
+from probing_datasets.foundation.console import Column, fit_table, open_console, show
 from probing_datasets.make_config import CollectionName, MakeConfig
 from sparse_probing.config import HarvestConfig, ProbingConfig, StudyName
 
@@ -29,8 +28,6 @@ COMMANDS = """  python -m probing_datasets make {collection}
   python get_activations.py --feature_dataset {dataset} --activation_aggregation mean
   python probing_experiment.py --feature_dataset {dataset} --activation_aggregation mean \\
       --experiment_type all_neurons    (and heuristic_sparsity_sweep --regularization 1)"""
-
-console = Console()
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,8 @@ def demo(config: DemoConfig) -> None:
     for collection in COLLECTIONS:
         make = MakeConfig(collection, tokenizer=config.model, output_dir=config.output_dir / "feature_datasets")
         dataset = make_dataset(make).name
-        console.print(f"\n[bold]{collection}[/bold]: what follows is what these commands do")
-        commands = COMMANDS.format(collection=collection, dataset=dataset)
-        console.print(commands, highlight=False, soft_wrap=True, markup=False)
+        show(f"\n{collection}: what follows is what these commands do")
+        show(COMMANDS.format(collection=collection, dataset=dataset))
         trained = _probe(config, dataset, "all_neurons", random_init=False)
         # Only the scores of the untrained model are shown.
         control = _probe(config, dataset, "all_neurons", random_init=True, controls=(), n_permutations=0)
@@ -65,8 +61,8 @@ def demo(config: DemoConfig) -> None:
         csv, png = trained.path / "ranked_neurons.csv", sweep.path / "f1_over_k.png"
         write_ranked_neurons(trained, csv)
         save_figure(f1_over_k(sweep), png)
-        console.print(_table(best_neurons(trained), best_neurons(control)))
-        console.print(f"ranked neurons  {csv}\nF1 over k       {png}", soft_wrap=True, highlight=False, markup=False)
+        _print_neurons(best_neurons(trained), best_neurons(control))
+        show(f"ranked neurons  {csv}\nF1 over k       {png}")
 
 
 def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool, **settings: object) -> Run:
@@ -88,29 +84,41 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
     )
 
 
-def _table(trained: pd.DataFrame, control: pd.DataFrame) -> Table:
-    table = Table(title="The neuron that is best on training rows, scored on held-out groups")
-    for name in ("language", "neuron"):
-        table.add_column(name, no_wrap=True)
-    for name in ("ROC-AUC", "random weights", "F1", "always yes", "shuffled", "random weights", "as good", "positives"):
-        table.add_column(name, justify="right")
-    columns = ["test_roc_auc", "random_roc_auc", "test_f1_score"]
-    columns += ["always_yes_f1_score", "control_f1_score", "random_f1"]
+def _print_neurons(trained: pd.DataFrame, control: pd.DataFrame) -> None:
+    """Print the first-ranked neuron of each feature beside the scores of the model with random weights."""
     of_control = control.set_index("feature")[["test_roc_auc", "test_f1_score"]]
     both = trained.join(of_control.set_axis(["random_roc_auc", "random_f1"], axis=1), on="feature")
-    for _, row in both.iterrows():
-        above = row["test_roc_auc"] > row["random_roc_auc"] or row["test_f1_score"] > row["random_f1"]
-        name = f"L{row['layer']}.{row['neuron']}" if row["found"] and above else "none found"
-        counts = f"{row['n_as_good']:,}", str(row["n_positive_test"])
-        table.add_row(row["feature"], name, *(f"{row[column]:.2f}" for column in columns), *counts)
-    table.add_section()
-    table.add_row("mean", "", *(f"{mean:.2f}" for mean in both[columns].mean()))
-    return table
+    above = (both["test_roc_auc"] > both["random_roc_auc"]) | (both["test_f1_score"] > both["random_f1"])
+    names = [f"L{row.layer}.{row.neuron}" for row in both.itertuples()]
+    columns = [
+        Column("language", [*both["feature"], "mean"], is_text=True),
+        Column("neuron", [*np.where(both["found"] & above, names, "none found"), ""], is_text=True),
+    ]
+    scores = {
+        "F1": "test_f1_score",
+        "F1 yes": "always_yes_f1_score",
+        "F1 shuffled labels": "control_f1_score",
+        "F1 random weights": "random_f1",
+        "AUC": "test_roc_auc",
+        "AUC random weights": "random_roc_auc",
+    }
+    for name, score in scores.items():
+        columns.append(Column(name, [f"{value:.2f}" for value in (*both[score], both[score].mean())]))
+    columns.append(Column("p", [*(f"{value:.0e}" for value in both["p_value_corrected"]), ""], drop_order=1))
+    columns.append(Column("as good", [*(f"{value:,}" for value in both["n_as_good"]), ""], drop_order=2))
+    counts = [f"{row.n_positive_test}/{row.n_test}" for row in both.itertuples()]
+    columns.append(Column("n+/n", [*counts, ""], drop_order=3))
+    title = "The neuron that is best on training rows, scored on held-out groups"
+    console = open_console()
+    table, omitted = fit_table(columns, console.width, title, n_summary_rows=1)
+    console.print(table)
+    if omitted:
+        show(f"Left out, because the terminal is too narrow: columns ({', '.join(omitted)}).")
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    return run_command(lambda: demo(tyro.cli(DemoConfig, description=__doc__)))
+    return run_command(lambda: demo(parse(DemoConfig, description=__doc__)))
 
 
 if __name__ == "__main__":

@@ -6,40 +6,34 @@ after an interruption: it resumes the store.
 
 from __future__ import annotations
 
+import logging
 import sys
-from functools import partial
 
-import tyro
-from rich.console import Console
 from tyro.conf import OmitArgPrefixes
 
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command, with_commands
+from probing_datasets.foundation.console import show
+from sparse_probing.commands.early_checks import check_stage_one
 from sparse_probing.commands.stores import STORE_COMMANDS
-from sparse_probing.config import HarvestConfig
+from sparse_probing.config import HarvestConfig, StorageConfig
+from sparse_probing.config.harvest import STORES
 
-console = Console()
+logger = logging.getLogger(__name__)
 
 
 def harvest_command(arguments: list[str]) -> None:
     """Harvest with the settings of a command line."""
-    config = tyro.cli(OmitArgPrefixes[HarvestConfig], args=arguments, description=help_text())
+    about = "Commands for existing stores (a folder or a URL such as s3://bucket/store); COMMAND --help shows more:"
+    summaries = {name: (command.__doc__ or "").partition("\n")[0] for name, command in STORE_COMMANDS.items()}
+    description = with_commands(__doc__, about, summaries)
+    config = parse(OmitArgPrefixes[HarvestConfig], arguments, description=description)
+    is_default = config.storage.output_precision == StorageConfig().output_precision
+    if config.experiment_type not in STORES and not is_default:
+        logger.warning("--output_precision has no effect on tables: their values are float32.")
+    check_stage_one(config)
     from sparse_probing.activations.experiment_types import EXPERIMENTS  # here, so that --help is fast
 
-    EXPERIMENTS[config.experiment_type](config, partial(console.print, soft_wrap=True, markup=False))
-
-
-def help_text() -> str:
-    """Return the description of this script for --help, with one line for each sub-command."""
-    summaries = {name: (command.__doc__ or "").partition("\n")[0] for name, command in STORE_COMMANDS.items()}
-    lines = [f"  {name:<9} {summary}" for name, summary in summaries.items()]
-    return "\n".join(
-        [
-            (__doc__ or "").strip(),
-            "",
-            "Commands for existing stores (a folder or a URL such as s3://bucket/store); COMMAND --help shows more:",
-            *lines,
-        ]
-    )
+    EXPERIMENTS[config.experiment_type](config, show)
 
 
 def main() -> int:
@@ -47,7 +41,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments and arguments[0] in STORE_COMMANDS:
         name, *arguments = arguments
-        return run_command(lambda: tyro.cli(STORE_COMMANDS[name], args=arguments, prog=f"get_activations.py {name}"))
+        return run_command(lambda: parse(STORE_COMMANDS[name], arguments, prog=f"get_activations.py {name}"))
     return run_command(lambda: harvest_command(arguments))
 
 

@@ -1,21 +1,26 @@
-"""What probing_experiment.py does with a run that was launched: status, logs, cancel, verify."""
+"""What probing_experiment.py does with runs that were launched: status, logs, cancel, verify, report, runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
+from rich.cells import cell_len
 from tqdm import tqdm
 from tyro.conf import OmitArgPrefixes, Positional
 
+from probing_datasets.foundation.console import open_console, show
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import TaskError
+from probing_datasets.foundation.printable import printable
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.result_folders import harvest_submissions_folder
 from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, find_run, one_key, settings_folder
 from sparse_probing.runs.slurm.squeue import ask_about, live_submissions
+from sparse_probing.runs.status.all_runs import PROBING, IndexedRun, index_runs
 from sparse_probing.runs.status.logs import log_of_submission, log_of_task
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.status.table import describe_submissions, show_status
@@ -24,8 +29,6 @@ from sparse_probing.runs.tasks.published_results import finished_tasks
 
 Flags = Annotated[ProbingConfig, OmitArgPrefixes]
 HARVEST = "harvest"
-
-console = Console()
 
 
 def status_command(config: Flags, run: Path | None = None, json: bool = False) -> None:
@@ -42,9 +45,9 @@ def status_command(config: Flags, run: Path | None = None, json: bool = False) -
     """
     status = run_status(_launched_run(config, run))
     if json:
-        console.out(dumps(status.to_json(), indent=1), highlight=False)
+        show(dumps(status.to_json(), indent=1))
     else:
-        show_status(status, console)
+        show_status(status, open_console())
     if not status.all_done:
         raise TaskError(f"{len(status.tasks) - status.counts['done']:,} of {len(status.tasks):,} tasks are not done.")
 
@@ -71,7 +74,7 @@ def logs_command(key: Positional[str], config: Flags, run: Path | None = None) -
         launched = _launched_run(config, run)
         lines += log_of_task(launched, one_key(launched, key))
     for line in lines:
-        console.out(line, highlight=False)
+        show(line)
 
 
 def cancel_command(config: Flags, run: Path | None = None) -> None:
@@ -92,7 +95,7 @@ def cancel_command(config: Flags, run: Path | None = None) -> None:
     for folder in folders:
         for submission in live_submissions(folder):
             executor = executor_of(submission.cluster, config.execution, config.slurm)
-            console.out(executor.cancel(folder, submission), highlight=False)
+            show(executor.cancel(folder, submission))
 
 
 def verify_command(config: Flags, run: Path | None = None) -> None:
@@ -116,8 +119,8 @@ def verify_command(config: Flags, run: Path | None = None) -> None:
         else:
             refuted.append(f"task {checked.key}, {checked.name}: {checked.verdict.reason}")
     for line in refuted:
-        console.out(line, highlight=False)
-    console.print(f"{n_proved:,} of {n_proved + len(refuted):,} lower bounds are proved.")
+        show(line)
+    show(f"{n_proved:,} of {n_proved + len(refuted):,} lower bounds are proved.")
     if refuted:
         raise TaskError("Not every bound is proved.")
     if n_missing := len(launched.tasks) - len(finished_tasks(launched.path, launched.tasks)):
@@ -129,11 +132,60 @@ def verify_command(config: Flags, run: Path | None = None) -> None:
         raise TaskError("No task kept proofs. Run the study with --proof.")
 
 
+def report_command(config: Flags, run: Path | None = None) -> None:
+    """Print the tables of a run again, and write its CSV and figure again.
+
+    Parameters
+    ----------
+    config : ProbingConfig
+        The flags the run was launched with.
+    run : Path, optional
+        Folder of the run, instead of its flags.
+    """
+    from sparse_probing.reporting.report import report  # here: it imports matplotlib
+
+    launched = _launched_run(config, run)
+    if not report(launched, open_console()) and not finished_tasks(launched.path, launched.tasks):
+        raise TaskError(f"No task of {launched.path} is finished. Run probing_experiment.py with the same settings.")
+
+
+def runs_command(results_dir: Path | None = None, json: bool = False) -> None:
+    """List every run: study, model, data set, state, and where its CSV is.
+
+    Parameters
+    ----------
+    results_dir : Path, optional
+        Folder of results. Default: RESULTS_DIR.
+    json : bool
+        Print JSON.
+    """
+    root = read_settings().results_dir if results_dir is None else results_dir
+    runs = list(index_runs(root))
+    if json:
+        show(dumps([asdict(run) for run in runs], indent=1))
+        return
+    # Not a table: paths are not folded, so that they can be copied from a narrow terminal.
+    header = IndexedRun("study", "model", "data set", "state", "CSV, or folder without one")
+    lines = [(each.study, each.model, each.dataset, each.state, each.path) for each in (header, *runs)]
+    cells = [[printable(cell) for cell in line] for line in lines]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)][:-1]
+    for line in cells:
+        padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=False)]
+        show("  ".join([*padded, line[-1]]))
+    for each in runs:
+        if each.problem:
+            show(f"{each.path}: {each.problem}")
+    if not runs:
+        show(f"There is no run below {root / PROBING}.")
+
+
 RUN_COMMANDS: dict[str, Callable[..., None]] = {
     "status": status_command,
     "logs": logs_command,
     "cancel": cancel_command,
     "verify": verify_command,
+    "report": report_command,
+    "runs": runs_command,
 }
 
 

@@ -9,17 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from tyro.conf import Positional
 
+from probing_datasets.foundation.console import show
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.config import Precision, StoreKind
 
 if TYPE_CHECKING:
     from sparse_probing.activations.stores import ActivationStore
     from sparse_probing.activations.stores.storage.locations import StorePath
-
-console = Console()
 
 
 def verify_command(store: Positional[str]) -> None:
@@ -168,4 +166,4 @@ def _progress(store: ActivationStore) -> str:
 
 
 def _print(text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    show(text)

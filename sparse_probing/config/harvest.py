@@ -28,7 +28,6 @@ SUBSET: tuple[HarvestType, ...] = ("activation_subset", "neuron_subset")
 
 EXPERIMENT_TYPES_OF_SETTINGS: dict[str, tuple[HarvestType, ...]] = {
     "store": STORES,
-    "output_precision": STORES,
     "activations_dir": STORES,
     "probe_next_token_feature": ("activation_probe_dataset",),
     "positions": ("all_activations", *SUBSET),
@@ -69,7 +68,8 @@ class StorageConfig:
     store: StoreKind = "zarr"
     """Format of the activation store."""
     output_precision: Precision = "16"
-    """Precision in which activations are stored; 8: one byte, scaled per neuron and block of rows."""
+    """Precision in which activations are stored; 8: one byte, scaled per neuron and block of rows. Tables of chosen
+    neurons and statistics are always float32."""
     resume: bool = False
     """Compare the finished parts of an existing store with their checksums, and write damaged ones again. Missing
     parts are always written."""
@@ -121,8 +121,8 @@ class NeuronSubsetConfig:
     neuron_subset: tuple[str, ...] = ()
     """Neurons as LAYER,NEURON, for example 2,317 3,15."""
     neuron_subset_file: Path | None = None
-    """CSV of ranked neurons with columns `layer` and `neuron`; activation_subset also looks for it in the folder of the
-    model below INTERPRETABLE_NEURONS_DIR."""
+    """CSV of ranked neurons with columns `layer` and `neuron`: a path, or a name in the folder of the model below
+    INTERPRETABLE_NEURONS_DIR."""
     auto_restrict_neuron_subset_file: bool = False
     """Take only rows of that file with the model, data set and hook point of this harvest (activation_subset: with its
     collection, as in the paper's code)."""

@@ -34,7 +34,7 @@ class OptimalConfig:
     """branch_and_bound needs nothing else; gurobi needs gurobipy, and a full licence for wide layers."""
     osp_gap: float = 1e-4
     """Relative gap between objective and lower bound at which a support counts as proved."""
-    osp_timeout: Annotated[float, arg(aliases=["--gurobi-timeout"])] = 60.0
+    osp_timeout: Annotated[float, arg(aliases=["--gurobi_timeout"])] = 60.0
     """Time limit of one probe, in seconds, for either solver."""
     gurobi_verbose: bool = False
     """Show Gurobi's log."""

@@ -205,6 +205,8 @@ class ProbingConfig(Configuration):
     features_per_task: int = 10
     dry_run: bool = False
     """Print the tasks, how long they may take and the batch script, without running or submitting anything."""
+    batch_size: int | None = None
+    """Has no effect: the paper's command takes it, and stage 2 runs no model."""
     activations: ActivationsConfig = field(default_factory=ActivationsConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     fit: FitConfig = field(default_factory=FitConfig)
@@ -223,8 +225,12 @@ class ProbingConfig(Configuration):
             raise SettingsError("Name at least one study with --experiment_type.")
         if len(set(self.experiment_type)) < len(self.experiment_type):
             raise SettingsError("Name each of --experiment_type once.")
-        if not re.fullmatch(r"\w[\w.-]*", self.experiment_name):
-            raise SettingsError(f"--experiment_name {self.experiment_name!r} must be letters, digits, dots and dashes.")
+        # A name may have folders, as the paper's have; it never leaves RESULTS_DIR/probing.
+        if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", self.experiment_name):
+            raise SettingsError(
+                f"--experiment_name {self.experiment_name!r} must be letters, digits, dots and dashes; a / divides "
+                "folders, each of which begins with a letter or digit."
+            )
         if self.share.world_size > 1 and (self.harvest_first.harvest or self.execution.cluster == "slurm"):
             raise SettingsError(
                 "--harvest and --cluster slurm are for one process, and this process is one of several in an array. "
@@ -241,6 +247,7 @@ class ProbingConfig(Configuration):
 DECIDE_NO_RESULT = (
     *FOLDERS,
     "activations_dir",
+    "batch_size",
     "dry_run",
     *(
         setting.name

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from rich.console import Console
 
 from probing_datasets.foundation.atomic_files import write_bytes
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command
+from probing_datasets.foundation.console import show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DamagedFileError, SettingsError, TableError
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.printable import printable
 from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.probing import DECIDE_NO_RESULT
@@ -165,15 +164,13 @@ def export_command(config: ExportConfig) -> None:
         )
     for run in config.runs:
         path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top, config.overwrite)
-        Console().print(f"wrote {printable(path)}", soft_wrap=True, markup=False)
+        show(f"wrote {path}")
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
     return run_command(
-        lambda: export_command(
-            tyro.cli(ExportConfig, prog="python -m sparse_probing.neurons.export", description=__doc__)
-        )
+        lambda: export_command(parse(ExportConfig, prog="python -m sparse_probing.neurons.export", description=__doc__))
     )
 
 

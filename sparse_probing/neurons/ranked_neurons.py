@@ -174,12 +174,6 @@ def best_neurons(results: Results, by: tuple[str, ...] = ("feature",)) -> pd.Dat
     return ranked_neurons(results).groupby(list(by), sort=True).head(1).reset_index(drop=True)
 
 
-def f1_by_layer(results: Results) -> pd.DataFrame:
-    """Return the test F1 of the first-ranked neuron of rows or a run: features in rows and layers in columns."""
-    best = best_neurons(results, by=("feature", "layer"))
-    return best.pivot_table(index="feature", columns="layer", values="test_f1_score")
-
-
 def write_ranked_neurons(results: Results, path: Path, top: int = 0) -> pd.DataFrame:
     """Write the ranked neurons as CSV, the ``top`` best of each feature (0: all), atomically; return them."""
     table = ranked_neurons(results)

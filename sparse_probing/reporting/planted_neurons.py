@@ -16,15 +16,13 @@ from typing import get_args
 
 import numpy as np
 import pandas as pd
-import tyro
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from scipy.special import ndtr
 from tqdm import tqdm
 
 from probing_datasets.foundation.atomic_files import write_bytes, write_json
-from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.command_line import parse, run_command
+from probing_datasets.foundation.console import Column, fit_table, open_console, show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.foundation.provenance import provenance
@@ -133,26 +131,30 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _table(trials: pd.DataFrame) -> Table:
-    table = Table("ranking", title="Share of the planted neurons among the first k, mean over trials")
-    for name in ("all trials", "shift < 0.5", "shift >= 0.5", "median seconds"):
-        table.add_column(name, justify="right")
-    for ranking, rows in trials.groupby("ranking", sort=False):
+def _print_shares(trials: pd.DataFrame) -> None:
+    shares: dict[str, list[str]] = {name: [] for name in ("all trials", "shift < 0.5", "shift >= 0.5")}
+    seconds: list[str] = []
+    rankings = list(trials.groupby("ranking", sort=False))
+    for _, rows in rankings:
         strong = rows["shift"] >= 0.5
-        shares = (rows["found"].mean(), rows["found"][~strong].mean(), rows["found"][strong].mean())
-        table.add_row(str(ranking), *(f"{share:.3f}" for share in shares), f"{rows['seconds'].median():.3f}")
-    return table
+        for cells, chosen in zip(shares.values(), (rows, rows[~strong], rows[strong]), strict=True):
+            cells.append(f"{chosen['found'].mean():.3f}")
+        seconds.append(f"{rows['seconds'].median():.3f}")
+    columns = [Column("ranking", [name for name, _ in rankings], is_text=True)]
+    columns += [Column(name, cells) for name, cells in shares.items()] + [Column("median seconds", seconds)]
+    console = open_console()
+    table, _ = fit_table(columns, console.width, "Share of the planted neurons among the first k, mean over trials")
+    console.print(table)
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
 
     def command() -> None:
-        config = tyro.cli(FeatureSelectionConfig, description=__doc__)
+        config = parse(FeatureSelectionConfig, description=__doc__)
         trials = run_study(config)
-        console = Console()
-        console.print(_table(trials))
-        console.print(f"wrote {config.output_dir}", soft_wrap=True, markup=False)
+        _print_shares(trials)
+        show(f"wrote {config.output_dir}")
 
     return run_command(command)
 

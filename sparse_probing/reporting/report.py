@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from sparse_probing.neurons.ranked_neurons import best_neurons, f1_by_layer, why_not_found, write_ranked_neurons
+from probing_datasets.foundation.console import Column, fit_table
+from probing_datasets.foundation.printable import printable
+from sparse_probing.neurons.ranked_neurons import best_neurons, why_not_found, write_ranked_neurons
 from sparse_probing.probes.inference.below_chance import below_chance_warning
-from sparse_probing.reporting.figures.f1_over_k import f1_over_k
+from sparse_probing.reporting.figures.f1_over_k import MOST_PANELS, f1_over_k
 from sparse_probing.reporting.figures.save_figure import save_figure
 from sparse_probing.runs.load_results import rows_of
 from sparse_probing.runs.planning.run_record import Run
@@ -47,30 +47,34 @@ def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = 
         return []
     folder = results.path if folder is None and isinstance(results, Run) else folder
     n_studies = len(results.config.experiment_type) if isinstance(results, Run) else rows["study"].nunique()
-    written: list[Path] = []
+    written: list[str] = []
     neurons = best_neurons(rows)
     if not neurons.empty:
+        print_neurons(neurons, console)
         if folder is not None:
-            written.append(folder / "ranked_neurons.csv")
-            write_ranked_neurons(rows, written[0])
-        console.print(neuron_table(neurons))
-        for remark in neuron_remarks(neurons):
-            console.print(remark, markup=False, highlight=False)
-        console.print(score_table(f1_by_layer(rows), "The same for each layer: F1 on held-out groups"))
+            write_ranked_neurons(rows, folder / "ranked_neurons.csv")
+            written.append("ranked_neurons.csv")
     if (warning := below_chance_warning(rows)) is not None:
-        console.print(warning, markup=False, highlight=False)
+        _print_line(console, warning)
     for study, probes in shown_probes(rows).groupby("study", sort=False):
-        for table in study_tables(probes, str(study)):
-            console.print(table)
+        print_study(probes, str(study), console)
         # A line per layer shows everything when one ranking was swept over k in one basis.
         is_binary, ks = probes["test_f1_score"].notna().any(), probes["k"].nunique()
         is_sweep = is_binary and ks > 1 and probes["ranking"].nunique() == probes["basis"].nunique() == 1
         if is_sweep and folder is not None:
-            written.append(folder / ("f1_over_k.png" if n_studies == 1 else f"f1_over_k.{study}.png"))
-            save_figure(f1_over_k(probes), written[-1])
-    for path in written:
-        console.print(f"wrote {path}", soft_wrap=True, markup=False)
-    return written
+            name = "f1_over_k.png" if n_studies == 1 else f"f1_over_k.{study}.png"
+            save_figure(f1_over_k(probes), folder / name)
+            written.append(name)
+            if (n_features := probes["feature"].nunique()) > MOST_PANELS:
+                _print_line(
+                    console,
+                    f"{name} has the {MOST_PANELS} of {n_features:,} features with the largest F1; "
+                    "f1_over_k(run, page=2) of sparse_probing.reporting.figures.f1_over_k draws the next.",
+                )
+    paths = [] if folder is None else [folder / name for name in written]
+    for path in paths:
+        _print_line(console, f"wrote {path}")
+    return paths
 
 
 def shown_probes(results: pd.DataFrame) -> pd.DataFrame:
@@ -80,8 +84,69 @@ def shown_probes(results: pd.DataFrame) -> pd.DataFrame:
     return results[~(is_refit | is_other_ridge)]
 
 
-def study_tables(rows: pd.DataFrame, study: str) -> Iterable[Table]:
-    """Yield the best held-out score of every feature and layer, and how rankings, bases and controls compare."""
+def print_neurons(neurons: pd.DataFrame, console: Console) -> None:
+    """Print the first-ranked neuron of each feature, how to read the table, and why others were not found.
+
+    Parameters
+    ----------
+    neurons : pandas.DataFrame
+        Rows of `best_neurons`.
+    console : rich.console.Console
+    """
+    signs = np.where(neurons["coef"] > 0, "+", "-")
+    names = [f"{sign}L{n.layer}.{n.neuron}" for sign, n in zip(signs, neurons.itertuples(), strict=True)]
+    intervals = [f"{n.test_roc_auc_low:.2f}-{n.test_roc_auc_high:.2f}" for n in neurons.itertuples()]
+    columns = [
+        Column("feature", list(neurons["feature"]), is_text=True),
+        Column("neuron", np.where(neurons["found"], names, "none found").tolist(), is_text=True),
+        Column("F1", [f"{value:.3f}" for value in neurons["test_f1_score"]]),
+        Column("F1 yes", [f"{value:.3f}" for value in neurons["always_yes_f1_score"]], drop_order=4),
+        Column("F1 control", [f"{value:.3f}" for value in neurons["control_f1_score"]], drop_order=6),
+        Column("AUC", [f"{value:.3f}" for value in neurons["test_roc_auc"]], drop_order=7),
+        Column("interval", intervals, drop_order=5),
+        Column("p", [f"{value:.0e}" for value in neurons["p_value_corrected"]], drop_order=1),
+        Column("as good", [f"{value:,}" for value in neurons["n_as_good"]], drop_order=3),
+        Column("n+/n", [f"{n.n_positive_test}/{n.n_test}" for n in neurons.itertuples()], drop_order=2),
+    ]
+    # Only all_neurons corrects its p-values, few groups give no interval, and the control may not be fitted.
+    optional = {"interval": "test_roc_auc_low", "p": "p_value_corrected", "F1 control": "control_f1_score"}
+    columns = [each for each in columns if each.name not in optional or neurons[optional[each.name]].notna().any()]
+    title = "The neuron that is best on training rows, scored on held-out groups"
+    table, omitted = fit_table(columns, console.width, title)
+    console.print(table)
+    meanings = {
+        "F1 yes": "of answering yes to every row",
+        "F1 control": "what the same search finds with shuffled labels",
+        "AUC": "area under the ROC curve",
+        "p": "of the AUC against 1/2, corrected over the neurons of the layer",
+        "as good": "fitted neurons with at least this AUC, this one included",
+        "n+/n": "positive and all held-out rows",
+    }
+    shown = {column.name for column in columns} - set(omitted)
+    explained = [f"{name}: {meaning}" for name, meaning in meanings.items() if name in shown]
+    _print_line(console, "; ".join(["+ or -: the end of the neuron that means the feature", *explained]) + ".")
+    if omitted:
+        _print_line(console, _left_out("columns", ", ".join(omitted)))
+    for i, reason in why_not_found(neurons).items():
+        if reason:
+            row = neurons.loc[i]
+            _print_line(
+                console,
+                f"{row['feature']}: no neuron found. The best on training rows is L{row['layer']}.{row['neuron']}; "
+                f"on held-out groups its {reason}.",
+            )
+
+
+def print_study(rows: pd.DataFrame, study: str, console: Console) -> None:
+    """Print the best held-out score of every feature and layer, and how rankings, bases and controls compare.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Rows of `load_results`, of one study.
+    study : str
+    console : rich.console.Console
+    """
     plain = rows[rows["control"] == ""]
     score, name = next((column, name) for column, name in SCORES.items() if plain[column].notna().any())
     # Of each feature, layer, fold and trial the probe that is best in training, of equal ones the smallest; of a path
@@ -94,7 +159,7 @@ def study_tables(rows: pd.DataFrame, study: str) -> Iterable[Table]:
     which = "that validation chose" if plain["chosen"].notna().any() else "that is best in training"
     # Single neurons have a table already, in the order of ranked neurons.
     if plain["k"].max() > 1 or (plain["basis"] != "neurons").any():
-        yield score_table(by_layer, f"{study}: {name} on held-out groups of the probe {which}")
+        print_scores(by_layer, f"{study}: {name} on held-out groups of the probe {which}", console)
     # Each way to choose neurons: the ranking, with the number of candidates of a search, and the basis.
     rankings = plain["ranking"].replace("", "no ranking")
     n_candidates = plain["n_candidates"].where(plain["step"].isna() & (plain["ranking"] != "")).astype("Int64")
@@ -110,64 +175,33 @@ def study_tables(rows: pd.DataFrame, study: str) -> Iterable[Table]:
     # Random bases are drawn several times: the standard error of the mean over the draws.
     errors = compared.pivot_table(index=["up_to", "trial"], columns="way", values=score).groupby("up_to").sem()
     title = f"{study}: mean {name}" + (" ± standard error over random bases" if errors.notna().any(axis=None) else "")
-    table = Table("neurons", *(escape(str(way)) for way in by_k.columns), title=title)
-    for up_to, values in by_k.iterrows():
-        shown = zip(values, errors.loc[up_to], strict=True)
-        table.add_row(str(up_to), *("" if pd.isna(v) else f"{v:.2f}" + _plus_minus(e) for v, e in shown))
-    yield table
+    columns = [Column("neurons", list(by_k.index))]
+    for way, values in by_k.items():
+        cells = ["" if pd.isna(v) else f"{v:.2f}" for v in values]
+        cells = [v + ("" if pd.isna(e) else f" ± {e:.3f}") for v, e in zip(cells, errors[way], strict=True)]
+        columns.append(Column(str(way), cells, drop_order=float(values.mean())))
+    table, omitted = fit_table(columns, console.width, title)
+    console.print(table)
+    if omitted:
+        _print_line(console, _left_out("columns with the lowest mean", "; ".join(omitted)))
 
 
-def _plus_minus(error: float) -> str:
-    return "" if pd.isna(error) else f" ± {error:.3f}"
+def print_scores(scores: pd.DataFrame, title: str, console: Console) -> None:
+    """Print scores by feature (rows) and layer (columns), with their mean; where there is no room the best layers."""
+    mean = scores.mean()
+    columns = [Column("feature", [*scores.index, "mean"], is_text=True)]
+    for layer, values in scores.items():
+        cells = ["" if pd.isna(value) else f"{value:.3f}" for value in (*values, mean[layer])]
+        columns.append(Column(f"layer {layer}", cells, drop_order=mean[layer]))
+    table, omitted = fit_table(columns, console.width, title, n_summary_rows=1)
+    console.print(table)
+    if omitted:
+        _print_line(console, _left_out(f"{len(omitted)} of {len(mean)} layers", "those with the lowest mean"))
 
 
-def neuron_table(neurons: pd.DataFrame) -> Table:
-    """Lay out the first-ranked neuron of each feature; where its test rows do not confirm it, none was found."""
-    title = "The neuron that is best on training rows, scored on held-out groups"
-    has_interval = neurons["test_roc_auc_low"].notna().any()
-    table = Table(title=title)
-    # A narrow terminal folds a cell over lines: digits that are cut off would be misread.
-    for name in ("feature", "neuron"):
-        table.add_column(name, no_wrap=name == "neuron", overflow="fold")
-    for name in ["AUC", *(["interval"] if has_interval else []), "F1", "F1 yes", "F1 control", "as good", "n+"]:
-        table.add_column(name, justify="right", no_wrap=name == "interval", overflow="fold")
-    for _, row in neurons.iterrows():
-        name = f"{'+' if row['coef'] > 0 else '-'}L{row['layer']}.{row['neuron']}" if row["found"] else "none found"
-        interval = f"{row['test_roc_auc_low']:.2f}-{row['test_roc_auc_high']:.2f}"
-        table.add_row(
-            escape(row["feature"]),
-            name,
-            f"{row['test_roc_auc']:.3f}",
-            *([interval] if has_interval else []),
-            *(f"{row[score]:.3f}" for score in ("test_f1_score", "always_yes_f1_score", "control_f1_score")),
-            f"{row['n_as_good']:,}",
-            f"{row['n_positive_test']:,}",
-        )
-    return table
+def _left_out(what: str, which: str) -> str:
+    return f"Left out, because the terminal is too narrow: {what} ({which}). A wider terminal or a pipe has all."
 
 
-def neuron_remarks(neurons: pd.DataFrame) -> list[str]:
-    """Say how to read the table of neurons, and of every feature without a neuron, why."""
-    remarks = [
-        "+ or -: the end of the neuron that means the feature. AUC: area under the ROC curve; F1 yes: of answering yes "
-        "to every row; F1 control: what the same search finds with shuffled labels; as good: fitted neurons with at "
-        "least this AUC; n+: positive held-out rows."
-    ]
-    for i, reason in why_not_found(neurons).items():
-        if reason:
-            row = neurons.loc[i]
-            remarks.append(
-                f"{row['feature']}: no neuron found. The best on training rows is L{row['layer']}.{row['neuron']}; "
-                f"on held-out groups its {reason}."
-            )
-    return remarks
-
-
-def score_table(scores: pd.DataFrame, title: str) -> Table:
-    """Lay out scores by feature (rows) and layer (columns), with their mean."""
-    table = Table("feature", *(f"layer {layer}" for layer in scores.columns), title=title)
-    for feature, values in scores.iterrows():
-        table.add_row(escape(str(feature)), *(f"{v:.3f}" for v in values))
-    table.add_section()
-    table.add_row("mean", *(f"{v:.3f}" for v in scores.mean()))
-    return table
+def _print_line(console: Console, text: str) -> None:
+    console.print(Text(printable(text)), soft_wrap=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.text import Text
-
 from sparse_probing.activations.harvesting.existing_stores import has_other_store
 from sparse_probing.activations.harvesting.prepare import prepare_harvest
 from sparse_probing.activations.stores import STORES
@@ -40,7 +38,7 @@ class StoreEstimate:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The stores of a harvest; printed by rich as lines of text."""
+    """The stores of a harvest; its text is lines for a person."""
 
     model: str
     stores: tuple[StoreEstimate, ...]
@@ -57,7 +55,7 @@ class DryRun:
         """Whether there is room for all stores."""
         return self.free is None or self.needed <= self.free
 
-    def __rich__(self) -> Text:
+    def __str__(self) -> str:
         """Return what each store would be, and whether there is room."""
         lines = [f"what a harvest of {self.model} would store"]
         for store in self.stores:
@@ -72,7 +70,7 @@ class DryRun:
         free = "" if self.free is None else f", {_gb(self.free)} GB free"
         too_little = "" if self.fits else ", which is TOO LITTLE"
         lines.append(f"{_gb(self.needed)} GB needed{free}{too_little}. Nothing was written.")
-        return Text("\n".join(lines), overflow="ignore")
+        return "\n".join(lines)
 
 
 def dry_run(config: HarvestConfig) -> DryRun:

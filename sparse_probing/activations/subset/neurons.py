@@ -13,7 +13,7 @@ from probing_datasets.foundation.errors import ModelError, SettingsError
 from probing_datasets.foundation.spreadsheet_cells import cell_text
 from probing_datasets.model_names import model_slug
 from sparse_probing.config import ActivationsConfig, NeuronSubsetConfig
-from sparse_probing.config.result_folders import dataset_name
+from sparse_probing.config.result_folders import dataset_name, model_name
 
 SHOWN = 5
 PRE_ACTIVATIONS = "mlp.hook_pre"
@@ -51,9 +51,8 @@ def select_neurons(
         The layers of the neurons; none given: all.
     hook_point : str
     as_paper : bool
-        Read the file as the paper's code does: a name that is not a file here is one in the folder of the model below
-        INTERPRETABLE_NEURONS_DIR, and a restriction is to the collection. Where the file names models and hook
-        points, rows of other models and of other places than the neurons of the MLP are left out all the same.
+        Restrict a file as the paper's code does: to the collection. Where the file names models and hook points, rows
+        of other models and of other places than the neurons of the MLP are left out all the same.
 
     Raises
     ------
@@ -64,9 +63,10 @@ def select_neurons(
     neurons = {parse_neuron(text) for text in subset.neuron_subset}
     if subset.neuron_subset_file is not None:
         path = subset.neuron_subset_file
-        if as_paper and not path.exists():
-            of_model = read_settings().interpretable_neurons_dir / model_slug(activations.model) / path
-            path = of_model if of_model.exists() else path
+        # A name that is not a file here is one in the folder of the model, as `export` and the paper's code name it.
+        published = read_settings().interpretable_neurons_dir
+        of_model = [published / name / path for name in (model_name(activations), model_slug(activations.model))]
+        path = next((each for each in (path, *of_model) if each.exists()), path)
         restriction = activations if subset.auto_restrict_neuron_subset_file else None
         neurons |= set(_read_neurons(path, restriction, hook_point, as_paper))
     selected = tuple(sorted(n for n in neurons if not layers or n.layer in layers))
@@ -111,6 +111,8 @@ def _read_neurons(
     columns = ["layer", "neuron", *(restricted if restriction else [])]
     try:
         table = pd.read_csv(path)
+        if "hook_loc" not in table.columns:
+            table = table.rename(columns={"loc": "hook_loc"})  # the name in the tables of the paper
     except (OSError, ValueError) as error:  # a malformed or empty file raises subclasses of ValueError
         raise SettingsError(f"--neuron_subset_file {path} cannot be read as CSV: {error}") from error
     missing = [name for name in columns if name not in table.columns]
@@ -125,6 +127,11 @@ def _read_neurons(
             matches &= table["model"].astype(str).map(cell_text).map(model_slug) == model_slug(restriction.model)
         if "hook_loc" in table.columns:
             matches &= table["hook_loc"].isin(NEURONS_OF_MLP if as_paper else (hook_point,))
+        # Tables of this project also name the revision, and whether the weights were random.
+        if "revision" in table.columns:
+            matches &= table["revision"].astype("string").fillna("") == (restriction.revision or "")
+        if "random_init" in table.columns:
+            matches &= table["random_init"].astype(str) == str(restriction.random_init)
         table = table[matches]
     numbers = table[["layer", "neuron"]].apply(pd.to_numeric, errors="coerce")
     invalid = table[numbers.isna().any(axis=1) | (numbers < 0).any(axis=1) | (numbers % 1 != 0).any(axis=1)]

@@ -10,6 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.printable import printable
 from probing_datasets.model_names import model_slug
 from sparse_probing.runs.load_results import rows_of
 from sparse_probing.runs.planning.run_record import Run
@@ -17,22 +19,37 @@ from sparse_probing.runs.planning.run_record import Run
 COLUMNS = 3
 PANEL_SIZE = (3.4, 2.6)
 """Inches."""
+MOST_PANELS = 30
+"""Features of one page: a figure of 170 takes half a minute, and is too high to look at."""
 
 
-def f1_over_k(results: pd.DataFrame | Run | Path | str) -> Figure:
+def f1_over_k(results: pd.DataFrame | Run | Path | str, page: int = 1) -> Figure:
     """Draw a sparsity sweep; probes on shuffled labels are dotted grey.
 
     Parameters
     ----------
     results : pandas.DataFrame, Run or path
         Rows of `load_results`, or a run.
+    page : int
+        Of more than 30 features, page 1 has the 30 with the largest mean F1 over layers and k, page 2 the next.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    SettingsError
+        When there is no such page.
     """
     rows = rows_of(results)
-    features = sorted(rows["feature"].unique())
+    scores = rows[rows["control"] == ""].groupby("feature")["test_f1_score"].mean()
+    n_pages = math.ceil(len(scores) / MOST_PANELS)
+    if not 1 <= page <= n_pages:
+        raise SettingsError(f"There is no page {page}: {len(scores)} features take pages 1 to {n_pages}.")
+    by_score = scores.sort_values(ascending=False, kind="stable").index
+    features = sorted(by_score[(page - 1) * MOST_PANELS : page * MOST_PANELS])
+    rows = rows[rows["feature"].isin(features)]
     layers = sorted(rows["layer"].unique())
     n_columns = min(COLUMNS, len(features))
     n_rows = math.ceil(len(features) / n_columns)
@@ -56,7 +73,7 @@ def f1_over_k(results: pd.DataFrame | Run | Path | str) -> Figure:
         panel.xaxis.set_major_formatter(ScalarFormatter())
         panel.set_ylim(0, 1.02)
         panel.grid(alpha=0.3)
-        panel.set_title(feature, fontsize=10)
+        panel.set_title(printable(feature), fontsize=10, parse_math=False)  # a label may contain $
     for panel in panels[len(features) :]:
         panel.set_visible(False)
     handles, names = figure.axes[0].get_legend_handles_labels()
@@ -66,5 +83,7 @@ def f1_over_k(results: pd.DataFrame | Run | Path | str) -> Figure:
     first = rows.iloc[0]
     model = f"{model_slug(first['model'])}{' (random weights)' if first['random_init'] else ''}"
     source = ", ".join(filter(None, [first["dataset"], first["hook_point"], first["aggregation"]]))
-    figure.suptitle(f"{model}: {source}" if first["model"] else source, fontsize=10)
+    source = f"{model}: {source}" if first["model"] else source
+    source += f"; page {page} of {n_pages}, {len(scores):,} features" if n_pages > 1 else ""
+    figure.suptitle(printable(source), fontsize=10, parse_math=False)
     return figure

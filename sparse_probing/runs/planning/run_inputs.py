@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from dataclasses import dataclass
 
 import numpy as np
 
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
-from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DatasetError, StoreError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.model_names import model_identity
@@ -17,7 +15,7 @@ from sparse_probing.activations.stores import ActivationStore, open_store
 from sparse_probing.activations.stores.storage.files import file_exists
 from sparse_probing.config import ActivationsConfig, ProbingConfig
 from sparse_probing.config.result_folders import store_folder
-from sparse_probing.config.sections import FOLDERS
+from sparse_probing.runs.planning.missing_store import missing_store, stage_one_command
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +55,9 @@ def open_inputs(config: ProbingConfig) -> Inputs:
         return Inputs(dataset, store, None)
     control = config.with_flags(random_init=True).activations
     if activations.random_init or not file_exists(store_folder(control) / "plan.json"):
-        logger.warning("The control random_init has no store and is skipped. Make it with\n  %s", _command(control))
+        logger.warning(
+            "The control random_init has no store and is skipped. Make it with\n  %s", stage_one_command(control)
+        )
         return Inputs(dataset, store, None)
     random_init = _open_complete_store(control, dataset)
     same_rows = all(map(np.array_equal, store.rows, random_init.rows))
@@ -70,9 +70,9 @@ def open_inputs(config: ProbingConfig) -> Inputs:
 
 def _open_complete_store(activations: ActivationsConfig, dataset: FeatureDataset) -> ActivationStore:
     """Open a store after checking that it is complete, of the model and of this version of the data set."""
-    folder, command = store_folder(activations), _command(activations)
+    folder, command = store_folder(activations), stage_one_command(activations)
     if not file_exists(folder / "plan.json"):
-        raise StoreError(f"There is no activation store in {folder}. Make it with:\n  {command}")
+        raise missing_store(activations)
     store = open_store(folder)
     if not store.is_complete:
         n_missing = len(store.open_parts())
@@ -93,16 +93,3 @@ def _open_complete_store(activations: ActivationsConfig, dataset: FeatureDataset
             "Run get_activations.py again with --overwrite."
         )
     return store
-
-
-def _command(activations: ActivationsConfig) -> str:
-    """Return the command of stage 1 that makes a store."""
-    names = ["model", "feature_dataset", "probe_location", "activation_aggregation"]
-    names += ["revision"] if activations.revision else []
-    names += ["seed"] if activations.random_init else []
-    environment = read_settings()
-    names += [name for name in FOLDERS if getattr(activations, name) != getattr(environment, name)]
-    names += ["activations_dir"] if activations.activations_dir else []
-    flags = [text for name in names for text in (f"--{name}", str(getattr(activations, name)))]
-    flags += [f"--{name}" for name in ("random_init", "probe_next_token_feature") if getattr(activations, name)]
-    return shlex.join(["python", "get_activations.py", *flags])

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from probing_datasets.foundation.console import Column, fit_table
 from probing_datasets.foundation.printable import printable
 from sparse_probing.runs.slurm.squeue import Queue
 from sparse_probing.runs.status.run_status import STATES, RunStatus, State
@@ -35,18 +36,19 @@ def show_status(status: RunStatus, console: Console) -> None:
         for feature in task.features:
             of_features[feature][status.tasks[key].state] += 1
     of_layers["all"] = Counter(status.counts)
-    console.print(_table("task", of_layers, status))
+    console.print(_table("task", of_layers, status, console.width))
     unfinished = [name for name, counts in of_features.items() if counts["done"] < counts.total()]
     if unfinished:
-        console.print(_table("feature", {name: of_features[name] for name in unfinished[:MOST_LINES]}, status))
+        first = {name: of_features[name] for name in unfinished[:MOST_LINES]}
+        console.print(_table("feature", first, status, console.width))
 
     keys = status.keys("failed", "lost", "died", "corrupt")
     for key in keys[:MOST_LINES]:
         task = status.tasks[key]
-        reason = f": {printable(task.message.splitlines()[0])}" if task.message else ""
-        console.print(Text(f"{task.state} {key} ({status.run.tasks[key]}){reason}"), soft_wrap=True)
+        reason = f": {task.message.splitlines()[0]}" if task.message else ""
+        console.print(Text(printable(f"{task.state} {key} ({status.run.tasks[key]}){reason}")), soft_wrap=True)
     for message in dict.fromkeys(status.tasks[key].message for key in status.keys("unknown")):
-        console.print(Text(message), soft_wrap=True)
+        console.print(Text(printable(message)), soft_wrap=True)
     if len(keys) > MOST_LINES:
         console.print(f"and {len(keys) - MOST_LINES} more; --json prints all of them")
 
@@ -64,11 +66,10 @@ def describe_submissions(submissions: Iterable[Submission], queue: Queue | None)
     return lines
 
 
-def _table(title: str, rows: dict[str, Counter[State]], status: RunStatus) -> Table:
-    states: list[State] = [state for state in STATES if status.counts[state]]
-    table = Table(title, box=None, pad_edge=False)
-    for state in states:
-        table.add_column(Text(state, STYLES.get(state, "")), justify="right")
-    for name, counts in rows.items():
-        table.add_row(Text(printable(name)), *(str(counts[state] or "") for state in states))
-    return table
+def _table(title: str, rows: dict[str, Counter[State]], status: RunStatus, width: int) -> Table:
+    columns = [Column(title, list(rows), is_text=True)]
+    for state in STATES:
+        if status.counts[state]:
+            cells = [counts[state] or "" for counts in rows.values()]
+            columns.append(Column(state, cells, style=STYLES.get(state, "")))
+    return fit_table(columns, width)[0]

@@ -204,3 +204,50 @@ def test_help_is_light(tmp_path):
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "tyro" in modules
     assert not modules & set(HEAVY)
+
+
+SHOWS = """
+import logging
+from probing_datasets.foundation.command_line import run_command
+from probing_datasets.foundation.console import Column, fit_table, open_console, show
+from probing_datasets.foundation.errors import DatasetError
+
+def command():
+    show("wrote café \\u27e6\\u0434\\u27e7 \\x1b]0;title\\x07")
+    open_console().print(fit_table([Column("mot", ["été \\x1b[31m\\u4e2d\\udc80"], is_text=True)], 80)[0])
+    logging.warning("naïve \\x1b[2J")
+    raise DatasetError("The label \\x1b[31m\\u0436\\nis not known.")
+
+raise SystemExit(run_command(command))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "ascii:strict"])
+def test_output_on_a_stream_of_any_encoding(tmp_path, encoding):
+    """What the encoding does not have, and what a terminal obeys, is printed as an escape sequence."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run(
+        [sys.executable, "-c", SHOWS], env=environment, cwd=tmp_path, capture_output=True, check=False
+    )
+    name = encoding.partition(":")[0]
+    out, err = done.stdout.decode(name), done.stderr.decode(name)
+    assert done.returncode == 1
+    assert "Traceback" not in err
+    assert "\x1b" not in out + err
+    assert "\\x1b]0;title\\x07" in out
+    assert "\\x1b[31m" in out
+    assert "\\udc80" in out
+    assert ("⟦д⟧" if name == "utf-8" else "\\u27e6\\u0434\\u27e7") in out
+    assert ("caf\\xe9" if name == "ascii" else "café") in out
+    assert err.splitlines()[-3:-2] == ["WARNING na\\xefve \\x1b[2J" if name == "ascii" else "WARNING naïve \\x1b[2J"]
+    zhe = "ж" if name == "utf-8" else "\\u0436"
+    assert err.splitlines()[-2:] == [f"error: The label \\x1b[31m{zhe}", "is not known."]
+
+
+@pytest.mark.parametrize("module", ["get_activations", "probing_experiment", "probing_datasets"])
+def test_help_on_an_ascii_stream(tmp_path, module):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.isascii()

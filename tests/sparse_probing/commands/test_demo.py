@@ -31,5 +31,5 @@ def test_the_demo_finds_language_neurons_and_its_controls_do_not(tmp_path: Path,
             untrained = of_random.loc[neuron.feature]
             above = neuron.test_roc_auc > untrained["test_roc_auc"] or neuron.test_f1_score > untrained["test_f1_score"]
             name = f"L{neuron.layer}.{neuron.neuron}" if neuron.found and above else "none found"
-            (line,) = [line for line in printed.splitlines() if line.startswith(f"│ {neuron.feature} ")]
+            (line,) = [line for line in printed.splitlines() if line.startswith(f"{neuron.feature} ")]
             assert name in line

@@ -1,18 +1,24 @@
 """status, logs, cancel and verify, as a person types them."""
 
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
 
+import get_activations
 import probing_experiment
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.commands.runs import RUN_COMMANDS
+from sparse_probing.commands.stores import STORE_COMMANDS
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import RUN_RECORD, settings_folder
 from sparse_probing.runs.submissions import alive_lock, read_submissions
 from sparse_probing.runs.tasks import entry_points as entry
 from sparse_probing.runs.tasks.attempt_records import begin_attempt
+from tests.builders.harvests import truncate
 from tests.builders.runs import PLANTED_FLAGS, end_job, let_slurm_forget_all_jobs, record_jobs, run_script, write_log
 
 PLANTED = [*PLANTED_FLAGS, "--max_k", "8", "--n_neurons", "6", "--features_per_task", "1"]
@@ -157,7 +163,7 @@ def test_a_damaged_record_of_the_run_is_one_sentence_until_the_next_launch(scrip
     assert f"{RUN_RECORD} is damaged" not in script(*words, "--run", run.path)[2]
 
 
-@pytest.mark.parametrize("command", ["status", "logs", "cancel", "verify"])
+@pytest.mark.parametrize("command", RUN_COMMANDS)
 def test_help(script, command):
     with pytest.raises(SystemExit) as stopped:
         script(command, "--help")
@@ -170,3 +176,60 @@ def test_a_dry_run_writes_nothing(script, plant):
     assert (status, err) == (0, "")
     assert out.startswith("4 tasks (4 todo) in ")
     assert not (config.activations.results_dir / "probing").exists()
+
+
+def test_runs_lists_every_run_with_its_state_and_its_csv(script, run, plant, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert script(*PLANTED)[0] == 0
+    unfinished = create_run(plant().with_flags(experiment_name="paper/other", max_k=2))
+    damaged = create_run(plant().with_flags(max_k=1))
+    truncate(damaged.path / RUN_RECORD)
+    empty = create_run(plant().with_flags(max_k=3))
+    (empty.path / RUN_RECORD).write_text("null")
+    status, out, err = script("runs")
+    assert (status, err) == (0, "")
+    header, *lines = [line for line in out.splitlines() if not line.startswith("/")]
+    assert header.split() == ["study", "model", "data", "set", "state", "CSV,", "or", "folder", "without", "one"]
+    by_path = {line.split()[-1]: line.split()[:-1] for line in lines}
+    name = ["heuristic_sparsity_sweep", "tiny", "made.tiny.16.-1"]
+    assert by_path[str(run.path / "ranked_neurons.csv")] == [*name, "done"]
+    assert by_path[str(unfinished.path)] == [*name, "4", "todo"]
+    assert by_path[str(damaged.path)] == by_path[str(empty.path)] == [*name, "damaged"]
+    assert len(lines) == 4
+    assert f"{damaged.path}: DamagedFileError: " in out
+    records = json.loads(script("runs", "--json")[1])
+    assert {record["path"]: record["state"] for record in records} == {
+        path: " ".join(cells[3:]) for path, cells in by_path.items()
+    }
+
+
+def test_runs_of_a_folder_without_runs(script, tmp_path):
+    status, out, _ = script("runs", "--results_dir", tmp_path / "none")
+    assert status == 0
+    assert f"There is no run below {tmp_path / 'none' / 'probing'}." in out
+
+
+def test_report_prints_what_the_run_printed(script, run):
+    status, _, err = script("report", "--run", run.path)
+    assert status == 1
+    assert "No task of" in err
+    printed = script(*PLANTED)[1]
+    (run.path / "ranked_neurons.csv").unlink()
+    assert script("report", *PLANTED) == (0, printed, "")
+    assert (run.path / "ranked_neurons.csv").is_file()
+
+
+@pytest.mark.parametrize("module", [get_activations, probing_experiment])
+def test_every_sub_command_is_in_the_help_and_flags_are_written_as_in_the_documents(module, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [module.__name__, "--help"])
+    with pytest.raises(SystemExit):
+        module.main()
+    text = capsys.readouterr().out
+    names = STORE_COMMANDS if module is get_activations else RUN_COMMANDS
+    listed = [
+        line.split()[0] for line in text.partition("COMMAND --help shows more:\n")[2].partition("\n\n")[0].splitlines()
+    ]
+    assert listed == list(names)
+    flags = re.findall(r"(?<!\S)--[a-z][\w-]+", text)
+    assert "--feature_dataset" in flags
+    assert [flag for flag in flags if "-" in flag[2:]] == []

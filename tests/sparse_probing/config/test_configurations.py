@@ -1,5 +1,6 @@
 """Both configurations: ranges, settings that contradict one another, and the folders that they name."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,6 +10,7 @@ from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import HarvestConfig, HarvestType, ProbingConfig
 from sparse_probing.config.harvest import EXPERIMENT_TYPES_OF_SETTINGS
 from sparse_probing.config.result_folders import dataset_name, model_name
+from sparse_probing.runs.planning.run_record import settings_folder
 
 
 def test_both_stages_name_the_same_store(tmp_path):
@@ -73,7 +75,10 @@ def test_folders_come_from_the_environment(monkeypatch):
         (ProbingConfig, {"test_set_frac": float("nan")}, "--test_set_frac must be between 0 and 1, not nan"),
         (HarvestConfig, {"seed": -1}, "--seed must be at least 0, not -1"),
         (ProbingConfig, {"regularization": float("inf")}, "--regularization must be positive and finite, not inf"),
-        (ProbingConfig, {"experiment_name": "../up"}, "--experiment_name '../up' must be letters"),
+        *(
+            (ProbingConfig, {"experiment_name": name}, re.escape(f"--experiment_name {name!r} must be letters"))
+            for name in ("../up", "a/../b", "/absolute", "a//b", "a/", "a/.hidden", "a\\b", "", ".", "a/..", "a\nb")
+        ),
         (ProbingConfig, {"regularization": 0.0}, "--regularization must be positive and finite, not 0.0"),
     ],
 )
@@ -106,7 +111,6 @@ def test_values_outside_their_range_are_refused(kind, setting, message):
         ({"top_k": 5}, "--top_k is for --experiment_type full_activation_histogram"),
         ({"histogram_by_class": True, "experiment_type": "activation_subset"}, "--histogram_by_class is for"),
         ({"store": "hdf5", "experiment_type": "activation_subset"}, "--store is for"),
-        ({"output_precision": "8", "experiment_type": "full_activation_histogram"}, "--output_precision is for"),
         ({"activations_dir": "s3://b/a", "experiment_type": "activation_subset"}, "--activations_dir is for"),
     ],
 )
@@ -127,3 +131,15 @@ def test_the_workers_of_a_cluster_job_are_its_cpus(monkeypatch):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "many")
     with pytest.raises(SettingsError, match="SLURM_CPUS_PER_TASK is 'many'"):
         ProbingConfig()
+
+
+def test_an_experiment_name_may_have_folders_below_the_results(tmp_path):
+    config = ProbingConfig.from_flags(experiment_name="paper/sweeps.2", results_dir=tmp_path)
+    assert settings_folder(config).is_relative_to(tmp_path / "probing" / "paper" / "sweeps.2")
+
+
+def test_the_papers_settings_that_have_no_effect_are_accepted():
+    """The precision of tables is always float32, and stage 2 runs no model: neither decides a folder."""
+    HarvestConfig.from_flags(experiment_type="activation_subset", neuron_subset=("1,2",), output_precision="32")
+    HarvestConfig.from_flags(experiment_type="full_activation_histogram", output_precision="8")
+    assert settings_folder(ProbingConfig.from_flags(batch_size=8)) == settings_folder(ProbingConfig.from_flags())

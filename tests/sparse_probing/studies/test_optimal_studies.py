@@ -6,10 +6,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-import tyro
 from sklearn.linear_model import LogisticRegression
 from tyro.conf import OmitArgPrefixes
 
+from probing_datasets.foundation.command_line import parse
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.optimal.problem import class_weights, ridge_of, scaled_columns
@@ -224,7 +224,7 @@ def test_a_signal_leaves_no_choice_by_unfinished_folds(config):
 
 @pytest.mark.parametrize("flag", ["--osp_timeout", "--gurobi_timeout", "--gurobi-timeout"])
 def test_the_time_limit_has_the_papers_name_too(flag):
-    assert tyro.cli(OmitArgPrefixes[ProbingConfig], args=[flag, "5"]).optimal.osp_timeout == 5
+    assert parse(OmitArgPrefixes[ProbingConfig], [flag, "5"]).optimal.osp_timeout == 5
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,39 @@ def test_the_papers_restriction_is_to_the_collection(ranked, tmp_path, monkeypat
     assert found(neuron_subset_file=Path("top.csv")) == ["L0.N30", "L1.N1", "L2.N12", "L3.N1"]
     with pytest.raises(SettingsError, match="--neuron_subset_file none.csv cannot be read"):
         found(neuron_subset_file=Path("none.csv"))
-    strict = SUBSET(neuron_subset_file=Path("top.csv"))
-    with pytest.raises(SettingsError, match="--neuron_subset_file top.csv cannot be read"):
-        selected(strict)
+    assert names(SUBSET(neuron_subset_file=Path("top.csv"))) == ["L0.N30", "L1.N1", "L1.N2", "L2.N12", "L3.N1"]
+
+
+def test_the_papers_published_columns_are_understood(ranked, tmp_path):
+    """The tables of the paper call the hook point `loc`."""
+    path = tmp_path / "paper.csv"
+    pd.read_csv(ranked).rename(columns={"hook_loc": "loc"}).to_csv(path, index=False)
+    config = SUBSET(neuron_subset_file=path, auto_restrict_neuron_subset_file=True)
+    assert names(config) == ["L0.N30", "L2.N12"]
+    assert names(config, "hook_mlp_out") == ["L3.N1"]
+
+
+PUBLISHED = Path(__file__).parents[4] / "interpretable_neurons"
+
+
+@pytest.mark.parametrize("table", sorted(PUBLISHED.rglob("*.csv")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_published_table_restricted_to_its_own_harvest_is_whole(table, monkeypatch):
+    """By its name alone, in both experiment types; the tables of random weights are not those of the trained model."""
+    monkeypatch.setenv("INTERPRETABLE_NEURONS_DIR", str(PUBLISHED))
+    rows = pd.read_csv(table)
+    expected = sorted({(int(layer), int(neuron)) for layer, neuron in rows[["layer", "neuron"]].to_numpy()})
+    config = SUBSET(
+        neuron_subset_file=Path(table.name),
+        auto_restrict_neuron_subset_file=True,
+        feature_dataset=rows["dataset"][0],
+        random_init=bool(rows["random_init"][0]),
+    )
+    for as_paper, hook_point in ((False, HOOK), (True, "mlp.hook_pre")):
+        found = select_neurons(config.subset, config.activations, (), hook_point, as_paper=as_paper)
+        assert [tuple(neuron) for neuron in found] == expected
+    other = config.with_flags(random_init=not config.activations.random_init, neuron_subset_file=table)
+    with pytest.raises(SettingsError, match="No neuron of"):
+        selected(other)
 
 
 @pytest.mark.parametrize("text", ["2", "2,3,4", "2,x", "-1,3", "2.5,3", ""])
