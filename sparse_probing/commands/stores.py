@@ -13,6 +13,7 @@ from rich.console import Console
 from tyro.conf import Positional
 
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.printable import printable
 from sparse_probing.config import Precision, StoreKind
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ STORE_COMMANDS: dict[str, Callable[..., None]] = {
 def _verify_tables(folder: Path) -> None:
     from sparse_probing.activations.tables.result_folder import damaged_files, read_description
 
-    damages, n_files = damaged_files(folder), len(read_description(folder)["files"])
+    damages, n_files = damaged_files(folder), len(read_description(folder).files)
     for name, reason in damages.items():
         _print(f"{folder / name}: {reason}")
     if damages:
@@ -156,7 +157,7 @@ def _tables_folder(place: StorePath) -> Path | None:
 def _experiment_type(folder: Path) -> str:
     from sparse_probing.activations.tables.result_folder import read_description
 
-    return read_description(folder)["config"]["experiment_type"]
+    return read_description(folder).experiment_type
 
 
 def _progress(store: ActivationStore) -> str:
@@ -168,4 +169,4 @@ def _progress(store: ActivationStore) -> str:
 
 
 def _print(text: str) -> None:
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+    console.print("\n".join(map(printable, text.split("\n"))), soft_wrap=True, markup=False, highlight=False)
