@@ -22,6 +22,9 @@ from probing_datasets.foundation.hashing import digest_json
 MAX_BYTES = 2**28
 """Largest JSON file that is read: 256 MiB. The record of a run of 100,000 tasks takes a tenth of it."""
 
+MAX_DEPTH = 100
+"""Most levels of lists and dictionaries within one another."""
+
 Shape = TypeVar("Shape")
 
 
@@ -43,11 +46,24 @@ def unseal(data: bytes) -> dict[str, Any]:
         value = json.loads(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    if _is_deeper(value, MAX_DEPTH):  # what walks through the content later may recurse
+        raise ValueError("nested too deeply")
     if not isinstance(value, dict) or not isinstance(value.get("content"), dict):
         raise ValueError("not a sealed file")
     if seal(value["content"]) != data:
         raise ValueError("the content does not have the recorded digest")
     return value["content"]
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and dictionaries contain one another more than ``depth`` times."""
+    level = [value]
+    for _ in range(depth + 1):
+        containers = [each for each in level if isinstance(each, dict | list)]
+        if not containers:
+            return False
+        level = [item for each in containers for item in (each.values() if isinstance(each, dict) else each)]
+    return True
 
 
 def shaped(content: Any, shape: type[Shape]) -> Shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.harvest import run_harvest
 from sparse_probing.activations.harvesting.dry_run import dry_run
 from sparse_probing.activations.harvesting.existing_stores import outcome
@@ -59,6 +60,10 @@ EXPERIMENTS: dict[HarvestType, Callable[[HarvestConfig, Show], None]] = {
 
 def _show_outcome(show: Show, inputs: TableInputs, hook_points: Iterable[str], complete: bool) -> None:
     share = inputs.config.share
+    if share.world_size == 1 and not complete:
+        raise StoreError(
+            f"The tables in {inputs.folder(next(iter(hook_points)))} are incomplete. Run the command again."
+        )
     incomplete = f"process {share.rank} of {share.world_size} has done its share; the last one completes the tables"
     for hook_point in hook_points:
         show(f"{'complete' if complete else incomplete}: {inputs.folder(hook_point)}")

@@ -16,7 +16,11 @@ from transformers import PreTrainedTokenizerFast
 from probing_datasets.feature_dataset import Aggregation, FeatureDataset, load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, SettingsError
 from sparse_probing.activations.harvesting.compute_parts import PartBuffers, allocate_part, compute_parts
-from sparse_probing.activations.harvesting.existing_stores import create_or_resume_stores, open_parts_of_process
+from sparse_probing.activations.harvesting.existing_stores import (
+    claim_stores,
+    create_or_resume_stores,
+    open_parts_of_process,
+)
 from sparse_probing.activations.harvesting.part_writer import PartWriter
 from sparse_probing.activations.harvesting.prepare import PreparedHarvest, prepare_harvest
 from sparse_probing.activations.model_pass.forward_pass import torch_threads
@@ -135,7 +139,7 @@ def harvest(
 def run_harvest(prepared: PreparedHarvest) -> ActivationStore:
     """Write the open parts of this process; parts are written while the next part is computed."""
     n_threads = prepared.config.forward_pass.n_threads
-    with torch_threads(n_threads):
+    with torch_threads(n_threads), claim_stores(prepared):
         stores = create_or_resume_stores(prepared)
 
         # Hook points whose stores have the same rows in a part are computed together, in one pass of the model,

@@ -118,7 +118,7 @@ STORE_COMMANDS: dict[str, Callable[..., None]] = {
 def _verify_tables(folder: Path) -> None:
     from sparse_probing.activations.tables.result_folder import damaged_files, read_description
 
-    damages, n_files = damaged_files(folder), len(read_description(folder)["files"])
+    damages, n_files = damaged_files(folder), len(read_description(folder).files)
     for name, reason in damages.items():
         _print(f"{folder / name}: {reason}")
     if damages:
@@ -154,7 +154,7 @@ def _tables_folder(place: StorePath) -> Path | None:
 def _experiment_type(folder: Path) -> str:
     from sparse_probing.activations.tables.result_folder import read_description
 
-    return read_description(folder)["config"]["experiment_type"]
+    return read_description(folder).experiment_type
 
 
 def _progress(store: ActivationStore) -> str:

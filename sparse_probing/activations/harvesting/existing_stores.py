@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from probing_datasets.foundation.errors import CorruptStoreError
+from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.hashing import digest_json
 from sparse_probing.activations.harvesting.prepare import PreparedHarvest, existing_header
 from sparse_probing.activations.store_operations.repair import reopen_damaged_parts
 from sparse_probing.activations.stores import STORES, ActivationStore, open_store
-from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes
+from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes, storage_errors
 from sparse_probing.activations.stores.manifest.plan_file import HEADER
 from sparse_probing.activations.stores.manifest.provenance import write_provenance
 from sparse_probing.activations.stores.manifest.row_index import ROWS, encode_rows, read_rows
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import file_exists, remove_tree
+from sparse_probing.activations.stores.storage.writers import WRITERS, claim_writing
 
 Stores = dict[str, ActivationStore]
 """By hook point."""
@@ -38,7 +41,7 @@ def create_or_resume_stores(prepared: PreparedHarvest) -> Stores:
     if config.storage.overwrite:
         for hook_point in prepared.plans:
             if has_other_store(prepared, hook_point):
-                remove_tree(prepared.path(hook_point))
+                remove_tree(prepared.path(hook_point), HEADER, WRITERS)
     new = [hook_point for hook_point in prepared.plans if not file_exists(prepared.path(hook_point) / HEADER)]
     _check_space(prepared, {hook_point: prepared.parts_of_process(hook_point) for hook_point in new})
 
@@ -51,6 +54,40 @@ def create_or_resume_stores(prepared: PreparedHarvest) -> Stores:
         reopen_damaged_parts(store, prepared.parts_of_process(hook_point), config.storage.resume)
     _check_space(prepared, open_parts_of_process(prepared, stores))
     return stores
+
+
+@contextmanager
+def claim_stores(prepared: PreparedHarvest) -> Iterator[None]:
+    """Claim the share of this process in every store that it will write to.
+
+    Any number of processes may open stores at once whose parts are all finished.
+
+    Raises
+    ------
+    StoreError
+        When a living process writes the same share, or a store with other settings in the same place.
+    """
+    share = prepared.config.share
+    with ExitStack() as claims:
+        for hook_point, plan in prepared.plans.items():
+            if not _is_finished(prepared, hook_point):
+                digest = digest_json([prepared.config.storage.store, plan.to_json()])
+                path = prepared.path(hook_point)
+                with storage_errors(path, path / HEADER):
+                    claims.enter_context(claim_writing(path, digest, share.rank, share.world_size))
+        yield
+
+
+def _is_finished(prepared: PreparedHarvest, hook_point: str) -> bool:
+    """Whether a store has every part of this process, in files of the right size, and nothing is to be checked."""
+    path, storage = prepared.path(hook_point), prepared.config.storage
+    if storage.resume or has_other_store(prepared, hook_point) or not file_exists(path / HEADER):
+        return False
+    try:
+        store, parts = open_store(path), prepared.parts_of_process(hook_point)
+        return not store.open_parts(parts) and not store.damaged_sizes(parts)
+    except CorruptStoreError:
+        return False
 
 
 def open_parts_of_process(prepared: PreparedHarvest, stores: Stores) -> dict[str, list[int]]:
@@ -73,23 +110,33 @@ def has_other_store(prepared: PreparedHarvest, hook_point: str) -> bool:
     if header is None or (header.kind, header.plan) != (prepared.config.storage.store, prepared.plans[hook_point]):
         return True
     try:
-        return not all(map(np.array_equal, read_rows(path / ROWS, header.files[ROWS]), rows))
+        return not all(map(np.array_equal, read_rows(path / ROWS, header.files[ROWS], header.plan.n_rows), rows))
     except CorruptStoreError:  # a damaged row index is written again where that gives the recorded bytes
         return header.files[ROWS] != FileRecord.of(encode_rows(*rows))
 
 
 def outcome(prepared: PreparedHarvest) -> str:
-    """Return one line for every store: that it is complete, or how many parts other processes have still to write."""
+    """Return one line for every store: that it is complete, or how many parts other processes have still to write.
+
+    Raises
+    ------
+    StoreError
+        When this process was the only one, and a store is not complete.
+    """
     lines = []
     share = prepared.config.share
+    is_complete = True
     for hook_point in prepared.plans:
         store = open_store(prepared.path(hook_point))
+        is_complete = is_complete and store.is_complete
         lines.append(
             f"complete: {store.path}"
             if store.is_complete
             else f"process {share.rank} of {share.world_size} has done its share; other processes have "
             f"{len(store.open_parts())} of {store.plan.n_parts} parts to write: {store.path}"
         )
+    if share.world_size == 1 and not is_complete:
+        raise StoreError("\n".join(lines) + "\nRun the same command again.")
     return "\n".join(lines)
 
 

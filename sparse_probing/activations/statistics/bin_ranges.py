@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from probing_datasets.foundation.atomic_files import atomic_file, temporary_sibling
-from probing_datasets.foundation.errors import ActivationError, StoreError
+from probing_datasets.foundation.atomic_files import temporary_sibling
+from probing_datasets.foundation.errors import ActivationError
 from sparse_probing.activations.model_pass.batches import sequence_batches
 from sparse_probing.activations.statistics.bins import Bins
+from sparse_probing.activations.statistics.checked_tensors import load_tensors, save_tensors
 from sparse_probing.activations.statistics.token_classes import CountedTokens, TokenNumbers
 from sparse_probing.activations.tables.table_inputs import TableInputs
 
@@ -72,12 +71,15 @@ def _around(n_bin: int, low: np.ndarray, high: np.ndarray) -> Bins:
 
 def save_bins(path: Path, bins: LayerBins) -> LayerBins:
     """Write bins, unless another process has written bins before; return those in the file."""
-    arrays = {f"{layer}/{end}": getattr(each, end) for layer, each in bins.items() for end in ("low", "high")}
+    arrays = {
+        f"{layer}/{end}": torch.from_numpy(getattr(each, end))
+        for layer, each in bins.items()
+        for end in ("low", "high")
+    }
     n_bin = next(iter(bins.values())).n_bin
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = temporary_sibling(path)
-    with atomic_file(whole) as temporary:
-        save_file(arrays, temporary)
+    save_tensors(whole, arrays, {})
     try:
         os.link(whole, path)  # the first process to come here decides the bins of all
     except FileExistsError:
@@ -95,12 +97,9 @@ def load_bins(path: Path, n_bin: int) -> LayerBins:
     ------
     FileNotFoundError
         When there is no file.
-    StoreError
+    CorruptStoreError
         When the file is damaged.
     """
-    try:
-        arrays = load_file(path)
-    except SafetensorError as error:
-        raise StoreError(f"The bins {path} are damaged ({error}). Start again with --overwrite.") from error
+    arrays, _ = load_tensors(path)
     layers = sorted({int(name.split("/")[0]) for name in arrays})
-    return {layer: Bins(n_bin, arrays[f"{layer}/low"], arrays[f"{layer}/high"]) for layer in layers}
+    return {layer: Bins(n_bin, arrays[f"{layer}/low"].numpy(), arrays[f"{layer}/high"].numpy()) for layer in layers}

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-
-from probing_datasets.foundation.atomic_files import atomic_file
 from probing_datasets.foundation.errors import StoreError
+from sparse_probing.activations.statistics.checked_tensors import load_tensors, read_texts, save_tensors
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
 
 
@@ -30,8 +27,7 @@ class Share:
     def save(self, path: Path, digest: str) -> None:
         """Write the share atomically, with the digest of the plan that it belongs to."""
         named = {f"{layer}/{n}": t for layer, s in self.layers.items() for n, t in s.tensors().items()}
-        with atomic_file(path) as temporary:
-            save_file(named, temporary, {"plan": digest, "n_counted": str(self.n_counted)})
+        save_tensors(path, named, {"plan": digest, "n_counted": str(self.n_counted)})
 
     @classmethod
     def load(cls, path: Path, digest: str) -> Share:
@@ -41,28 +37,30 @@ class Share:
         ------
         FileNotFoundError
             When there is no checkpoint.
+        CorruptStoreError
+            When the file has changed since it was written.
         StoreError
-            When the file is damaged or belongs to another plan.
+            When it belongs to another plan.
         """
+        tensors, texts = load_tensors(path)
+        if texts["plan"] != digest:
+            raise StoreError(
+                f"The checkpoint {path} belongs to another plan. Delete it, or start again with --overwrite."
+            )
         by_layer: dict[int, dict] = {}
-        n_counted = counted_blocks(path, digest)
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 (the file is not a dictionary)
-                layer, field = name.split("/")
-                by_layer.setdefault(int(layer), {})[field] = file.get_tensor(name)
+        for name, tensor in tensors.items():
+            layer, field = name.split("/")
+            by_layer.setdefault(int(layer), {})[field] = tensor
         layers = {layer: LayerStatistics.from_tensors(by_layer[layer]) for layer in sorted(by_layer)}
-        return cls(n_counted, layers)
+        return cls(int(texts["n_counted"]), layers)
 
 
 def counted_blocks(path: Path, digest: str) -> int:
-    """Return the number of blocks that are counted in a checkpoint; errors as `Share.load`."""
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise StoreError(
-            f"The checkpoint {path} is damaged ({error}). Delete it; its share is then counted again."
-        ) from error
-    if metadata.get("plan") != digest:
-        raise StoreError(f"The checkpoint {path} belongs to another plan. Delete it, or start again with --overwrite.")
-    return int(metadata["n_counted"])
+    """Return the number of blocks that are counted in a checkpoint; errors as `Share.load`.
+
+    The tensors are not read; `Share.load` compares them with their checksum before they are used.
+    """
+    texts = read_texts(path)
+    if texts.get("plan") != digest or not texts.get("n_counted", "").isdecimal():
+        return Share.load(path, digest).n_counted  # raises the error of a damaged file, or of another plan
+    return int(texts["n_counted"])

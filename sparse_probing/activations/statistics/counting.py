@@ -27,9 +27,8 @@ Shares = dict[str, Share]
 
 
 @torch.inference_mode()
-def count_open_blocks(prepared: PreparedHistogram, hook_points: Sequence[str]) -> None:
-    """Count the open blocks of this process; hook points with the same open blocks are counted in one pass."""
-    rank = prepared.inputs.config.share.rank
+def count_open_blocks(prepared: PreparedHistogram, hook_points: Sequence[str], rank: int) -> None:
+    """Count the open blocks of a process; hook points with the same open blocks are counted in one pass."""
     passes: dict[int, list[str]] = {}
     for hook_point in hook_points:
         if not prepared.is_counted(hook_point, rank):
@@ -38,18 +37,20 @@ def count_open_blocks(prepared: PreparedHistogram, hook_points: Sequence[str]) -
     batch_size = prepared.inputs.config.forward_pass.batch_size
     for hook_points_of_pass in passes.values():
         size = min(batch_size, len(prepared.sequences(0)))  # no batch is larger than a block
-        while not _count(prepared, hook_points_of_pass, size):
+        while not _count(prepared, hook_points_of_pass, size, rank):
             size //= 2
             logger.warning("A batch does not fit into memory: resuming from the last checkpoint with %d", size)
 
 
-def _count(prepared: PreparedHistogram, hook_points: Sequence[str], batch_size: int) -> bool:
+def _count(prepared: PreparedHistogram, hook_points: Sequence[str], batch_size: int, rank: int) -> bool:
     """Count from the last checkpoint on; return False when a batch of more than one sequence does not fit."""
-    rank = prepared.inputs.config.share.rank
     shares: Shares = {}
     for hook_point in hook_points:
         started = prepared.n_counted(hook_point, rank) != NOT_STARTED
-        shares[hook_point] = prepared.load(hook_point, rank) if started else prepared.empty(hook_point)
+        share = prepared.load(hook_point, rank) if started else None
+        shares[hook_point] = share or prepared.empty(hook_point)
+    if len({share.n_counted for share in shares.values()}) > 1:  # one of the checkpoints was damaged
+        shares = {hook_point: prepared.empty(hook_point) for hook_point in hook_points}
     n_counted = next(iter(shares.values())).n_counted
 
     blocks = prepared.blocks_of(rank)
@@ -64,9 +65,9 @@ def _count(prepared: PreparedHistogram, hook_points: Sequence[str], batch_size: 
                 return False
             bar.update()
             if (time.monotonic() - last_checkpoint) * CHECKPOINT_COST >= cost and block != blocks[-1]:
-                cost = _save(prepared, shares)
+                cost = _save(prepared, shares, rank)
                 last_checkpoint = time.monotonic()
-    _save(prepared, shares)
+    _save(prepared, shares, rank)
     return True
 
 
@@ -93,9 +94,9 @@ def _update(name: str, statistics: LayerStatistics, tokens: CountedTokens, activ
         raise ActivationError(f"{name}: {error}") from error
 
 
-def _save(prepared: PreparedHistogram, shares: Shares) -> float:
+def _save(prepared: PreparedHistogram, shares: Shares, rank: int) -> float:
     """Write checkpoints and return the seconds that this took."""
     start = time.monotonic()
     for hook_point, share in shares.items():
-        prepared.save(hook_point, share)
+        prepared.save(hook_point, share, rank)
     return time.monotonic() - start

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import logging
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
+from probing_datasets.foundation.errors import CorruptStoreError
 from sparse_probing.activations.model_pass.forward_pass import torch_threads
+from sparse_probing.activations.statistics.checkpoints import Share
 from sparse_probing.activations.statistics.counting import count_open_blocks
 from sparse_probing.activations.statistics.prepare import CHECKPOINTS, PreparedHistogram, prepare_histogram
 from sparse_probing.activations.statistics.tables import write_classes, write_examples, write_layer
 from sparse_probing.activations.statistics.token_classes import regression_features
 from sparse_probing.activations.statistics.token_texts import TokenTexts
-from sparse_probing.activations.tables.result_folder import complete_folder, create_or_resume_folder, is_complete
+from sparse_probing.activations.tables.result_folder import (
+    claim_folder,
+    complete_folder,
+    create_or_resume_folder,
+    is_complete,
+    recorded_files,
+)
 from sparse_probing.config import HarvestConfig
 
 logger = logging.getLogger(__name__)
@@ -77,18 +86,33 @@ def run_histogram(prepared: PreparedHistogram) -> bool:
     bool
         Whether the tables of all hook points are written.
     """
-    inputs, storage = prepared.inputs, prepared.inputs.config.storage
-    for hook_point in inputs.widths:
-        create_or_resume_folder(
-            inputs.folder(hook_point), prepared.plan(hook_point), overwrite=storage.overwrite, resume=storage.resume
-        )
-    incomplete = [hook_point for hook_point in inputs.widths if not is_complete(inputs.folder(hook_point))]
-    for hook_point in incomplete:
-        prepared.check_world_size(hook_point)
-    with torch_threads(inputs.config.forward_pass.n_threads):
-        count_open_blocks(prepared, incomplete)
+    inputs, storage, share = prepared.inputs, prepared.inputs.config.storage, prepared.inputs.config.share
+    with ExitStack() as stack:
+        for hook_point in inputs.widths:
+            folder, plan = inputs.folder(hook_point), prepared.plan(hook_point)
+            stack.enter_context(claim_folder(folder, plan, share))
+            create_or_resume_folder(folder, plan, overwrite=storage.overwrite, resume=storage.resume)
+        incomplete = [hook_point for hook_point in inputs.widths if not is_complete(inputs.folder(hook_point))]
+        for hook_point in incomplete:
+            prepared.check_world_size(hook_point)
+        stack.enter_context(torch_threads(inputs.config.forward_pass.n_threads))
+        count_open_blocks(prepared, incomplete, share.rank)
         written = [_publish(prepared, hook_point) for hook_point in incomplete]
     return all(written)
+
+
+def _load_or_count(prepared: PreparedHistogram, hook_point: str, rank: int) -> Share:
+    """Return what a process has counted; count it here where its checkpoint is damaged."""
+    share = prepared.load(hook_point, rank)
+    if share is None:
+        count_open_blocks(prepared, [hook_point], rank)
+        share = prepared.load(hook_point, rank)
+    if share is None:
+        raise CorruptStoreError(
+            f"A checkpoint in {prepared.inputs.folder(hook_point)} was damaged twice. Check the disk, and run the same "
+            "command again."
+        )
+    return share
 
 
 def _publish(prepared: PreparedHistogram, hook_point: str) -> bool:
@@ -98,18 +122,19 @@ def _publish(prepared: PreparedHistogram, hook_point: str) -> bool:
     try:
         if not all(prepared.is_counted(hook_point, rank) for rank in ranks):
             return is_complete(folder)
-        share = prepared.load(hook_point, 0)
+        share = _load_or_count(prepared, hook_point, 0)
         for rank in ranks[1:]:
-            share.merge(prepared.load(hook_point, rank))
+            share.merge(_load_or_count(prepared, hook_point, rank))
     except FileNotFoundError:  # another process has written the tables and removed the checkpoints
         return is_complete(folder)
 
     texts = TokenTexts(inputs.dataset, inputs.model.tokenizer)
+    files = recorded_files(folder, prepared.plan(hook_point))
     tables: list[str] = []
     for layer, statistics in share.layers.items():
-        tables += write_layer(folder, layer, statistics)
-        tables += write_examples(folder, layer, statistics, texts)
-        tables += write_classes(folder, layer, statistics, prepared.classes)
+        tables += write_layer(files, layer, statistics)
+        tables += write_examples(files, layer, statistics, texts)
+        tables += write_classes(files, layer, statistics, prepared.classes)
     first_layer = next(iter(share.layers.values()))
     content = {
         "n_tokens": int(first_layer.all_tokens.n),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from probing_datasets.foundation.errors import DatasetError, SettingsError
+from probing_datasets.foundation.errors import CorruptStoreError, DatasetError, SettingsError
 from probing_datasets.foundation.hashing import digest_json
 from sparse_probing.activations.statistics.bin_ranges import LayerBins, bins_of_sample, load_bins, save_bins
 from sparse_probing.activations.statistics.bins import Bins
@@ -20,6 +21,8 @@ from sparse_probing.activations.statistics.layer_statistics import LayerStatisti
 from sparse_probing.activations.statistics.token_classes import TokenClass, TokenNumbers, token_classes
 from sparse_probing.activations.tables.table_inputs import TableInputs, load_table_inputs
 from sparse_probing.config import HarvestConfig
+
+logger = logging.getLogger(__name__)
 
 ALGORITHM_VERSION = 2
 """Raise when the same settings give other numbers: old checkpoints are then not resumed."""
@@ -84,18 +87,35 @@ class PreparedHistogram:
 
     def n_counted(self, hook_point: str, rank: int) -> int:
         """Return how many of its blocks a process has counted, or `NOT_STARTED`."""
+        path = self._checkpoint(hook_point, rank)
         try:
-            return counted_blocks(self._checkpoint(hook_point, rank), self._digest(hook_point))
+            return counted_blocks(path, self._digest(hook_point))
         except FileNotFoundError:
             return NOT_STARTED
+        except CorruptStoreError as error:
+            discard_damaged(path, error)
+            return NOT_STARTED
 
-    def load(self, hook_point: str, rank: int) -> Share:
-        """Return what a process has counted."""
-        return Share.load(self._checkpoint(hook_point, rank), self._digest(hook_point))
+    def load(self, hook_point: str, rank: int) -> Share | None:
+        """Return what a process has counted; None when its checkpoint is damaged, which is then removed.
 
-    def save(self, hook_point: str, share: Share) -> None:
-        """Write a checkpoint of what this process has counted."""
-        share.save(self._checkpoint(hook_point, self.inputs.config.share.rank), self._digest(hook_point))
+        Raises
+        ------
+        FileNotFoundError
+            When there is no checkpoint.
+        StoreError
+            When it belongs to another plan.
+        """
+        path = self._checkpoint(hook_point, rank)
+        try:
+            return Share.load(path, self._digest(hook_point))
+        except CorruptStoreError as error:
+            discard_damaged(path, error)
+            return None
+
+    def save(self, hook_point: str, share: Share, rank: int) -> None:
+        """Write a checkpoint of what a process has counted."""
+        share.save(self._checkpoint(hook_point, rank), self._digest(hook_point))
 
     def empty(self, hook_point: str) -> Share:
         """Return a share without counted blocks."""
@@ -116,7 +136,10 @@ class PreparedHistogram:
         try:
             return load_bins(path, settings.n_bin)
         except FileNotFoundError:
-            return save_bins(path, bins_of_sample(self.inputs, hook_point, settings.n_bin))
+            pass
+        except CorruptStoreError as error:
+            discard_damaged(path, error)
+        return save_bins(path, bins_of_sample(self.inputs, hook_point, settings.n_bin))
 
     def _checkpoint(self, hook_point: str, rank: int) -> Path:
         name = f"rank-{rank:04d}-of-{self.inputs.config.share.world_size:04d}.safetensors"
@@ -124,6 +147,12 @@ class PreparedHistogram:
 
     def _digest(self, hook_point: str) -> str:
         return digest_json(self.plan(hook_point))
+
+
+def discard_damaged(path: Path, error: CorruptStoreError) -> None:
+    """Remove a damaged file, with a warning, so that it is made again."""
+    logger.warning("%s It is removed and made again.", str(error).partition(" Delete it")[0])
+    path.unlink(missing_ok=True)
 
 
 def prepare_histogram(config: HarvestConfig) -> PreparedHistogram:

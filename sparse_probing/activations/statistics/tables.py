@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from probing_datasets.foundation.atomic_files import atomic_file
 from sparse_probing.activations.statistics.bins import Bins
 from sparse_probing.activations.statistics.extreme_examples import ExtremeExamples
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
 from sparse_probing.activations.statistics.neuron_statistics import NeuronStatistics
 from sparse_probing.activations.statistics.token_classes import TokenClass
 from sparse_probing.activations.statistics.token_texts import TokenTexts
+from sparse_probing.activations.tables.recorded_files import RecordedFiles
 
 TableColumns = dict[str, pa.Array]
 
@@ -25,20 +24,22 @@ def layer_file(layer: int) -> str:
     return f"layer_{layer:02d}.parquet"
 
 
-def write_layer(folder: Path, layer: int, statistics: LayerStatistics) -> list[str]:
+def write_layer(files: RecordedFiles, layer: int, statistics: LayerStatistics) -> list[str]:
     """Write the table of the neurons of one layer atomically and return its name within the folder, in a list."""
     columns = statistics_columns(statistics.all_tokens, statistics.bins)
-    return [_write(folder, layer_file(layer), pa.table(columns))]
+    return [_write(files, layer_file(layer), pa.table(columns))]
 
 
-def write_examples(folder: Path, layer: int, statistics: LayerStatistics, texts: TokenTexts) -> list[str]:
+def write_examples(files: RecordedFiles, layer: int, statistics: LayerStatistics, texts: TokenTexts) -> list[str]:
     """Write the table of the examples of one layer atomically and return its name within the folder, in a list."""
     ends = [pa.table(example_columns(examples, texts)) for examples in (statistics.largest, statistics.smallest)]
     table = pa.concat_tables(ends).sort_by([("neuron", "ascending"), ("end", "ascending"), ("rank", "ascending")])
-    return [_write(folder, f"examples/{layer_file(layer)}", table)]
+    return [_write(files, f"examples/{layer_file(layer)}", table)]
 
 
-def write_classes(folder: Path, layer: int, statistics: LayerStatistics, classes: Sequence[TokenClass]) -> list[str]:
+def write_classes(
+    files: RecordedFiles, layer: int, statistics: LayerStatistics, classes: Sequence[TokenClass]
+) -> list[str]:
     """Write the table of the classes of one layer atomically, if there are classes; return its name in a list."""
     tables = [
         pa.table(
@@ -46,7 +47,7 @@ def write_classes(folder: Path, layer: int, statistics: LayerStatistics, classes
         )
         for c, s in zip(classes, statistics.by_class, strict=True)
     ]
-    return [_write(folder, f"classes/{layer_file(layer)}", pa.concat_tables(tables))] if tables else []
+    return [_write(files, f"classes/{layer_file(layer)}", pa.concat_tables(tables))] if tables else []
 
 
 def statistics_columns(s: NeuronStatistics, bins: Bins) -> TableColumns:
@@ -98,7 +99,7 @@ def _repeat(value: object, s: NeuronStatistics) -> list:
     return [value] * len(s.mean)
 
 
-def _write(folder: Path, name: str, table: pa.Table) -> str:
-    with atomic_file(folder / name) as temporary:
+def _write(files: RecordedFiles, name: str, table: pa.Table) -> str:
+    with files.write(name) as temporary:
         pq.write_table(table, temporary)
     return name

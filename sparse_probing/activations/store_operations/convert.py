@@ -10,12 +10,14 @@ import torch
 from tqdm import tqdm
 
 from probing_datasets.foundation.errors import ActivationError
+from probing_datasets.foundation.hashing import digest_json
 from sparse_probing.activations.store_operations.repair import reopen_damaged_copies
 from sparse_probing.activations.stores import STORES, ActivationStore
 from sparse_probing.activations.stores.format.stored_arrays import ArrayKey, array_keys
 from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes
 from sparse_probing.activations.stores.manifest.provenance import read_provenance, write_provenance
 from sparse_probing.activations.stores.storage.locations import StorePath
+from sparse_probing.activations.stores.storage.writers import claim_writing
 from sparse_probing.config import Precision, StoreKind
 
 TENSOR_DTYPES: dict[Precision, torch.dtype] = {
@@ -68,18 +70,20 @@ def convert(
         precision=precision or source.plan.precision,
         fingerprint=source.plan.fingerprint | {"converted_from": origin},
     )
-    store = STORES[kind].create(destination, plan, *source.rows)
-    write_provenance(destination, {"converted_from": str(source.path), "source": read_provenance(source.path)})
-    reopen_damaged_copies(store)
-    open_parts = store.open_parts()
-    check_free_space(destination, required_bytes(plan, len(open_parts)))
-    for part in tqdm(open_parts, unit=" parts", desc="convert", disable=None):
-        rows = slice(*plan.part_range(part))
-        activations: dict[ArrayKey, np.ndarray] = {}
-        for hook_point, layer in array_keys(plan):
-            values = source.read_torch(layer, hook_point, rows)
-            activations[hook_point, layer] = _round(values, plan.precision, f"{hook_point}, layer {layer}, part {part}")
-        store.write_part(part, activations)
+    with claim_writing(destination, digest_json([kind, plan.to_json()])):
+        store = STORES[kind].create(destination, plan, *source.rows)
+        write_provenance(destination, {"converted_from": str(source.path), "source": read_provenance(source.path)})
+        reopen_damaged_copies(store)
+        open_parts = store.open_parts()
+        check_free_space(destination, required_bytes(plan, len(open_parts)))
+        for part in tqdm(open_parts, unit=" parts", desc="convert", disable=None):
+            rows = slice(*plan.part_range(part))
+            activations: dict[ArrayKey, np.ndarray] = {}
+            for hook_point, layer in array_keys(plan):
+                values = source.read_torch(layer, hook_point, rows)
+                where = f"{hook_point}, layer {layer}, part {part}"
+                activations[hook_point, layer] = _round(values, plan.precision, where)
+            store.write_part(part, activations)
     return store
 
 

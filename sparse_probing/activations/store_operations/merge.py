@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.hashing import digest_json
 from sparse_probing.activations.store_operations.repair import reopen_damaged_copies
 from sparse_probing.activations.stores import STORES, ActivationStore
 from sparse_probing.activations.stores.format.blocks import REPAIR
@@ -14,8 +15,9 @@ from sparse_probing.activations.stores.manifest.creation import check_same_plan,
 from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes, storage_errors
 from sparse_probing.activations.stores.manifest.provenance import read_provenance, write_provenance
 from sparse_probing.activations.stores.storage.checksums import FileRecord
-from sparse_probing.activations.stores.storage.files import file_exists, read_file, write_file
+from sparse_probing.activations.stores.storage.files import read_file, write_file
 from sparse_probing.activations.stores.storage.locations import StorePath
+from sparse_probing.activations.stores.storage.writers import claim_writing
 
 
 def merge(sources: Sequence[ActivationStore], destination: StorePath) -> ActivationStore:
@@ -52,15 +54,16 @@ def merge(sources: Sequence[ActivationStore], destination: StorePath) -> Activat
             )
         check_same_plan(first.path, first.plan, other.plan)
         check_same_rows(first.path, first.rows, other.rows)
-    store = STORES[first.kind].create(destination, first.plan, *first.rows)
-    origins = {str(source.path): read_provenance(source.path) for source in sources}
-    write_provenance(destination, {"merged_from": origins})
-    reopen_damaged_copies(store)
-    holders = _holders([store, *(source for source in sources if source.path != destination)])
-    parts = [part for part in store.open_parts() if part in holders]
-    check_free_space(destination, required_bytes(store.plan, len(parts)))
-    for part in tqdm(parts, unit=" parts", desc="merge", disable=None):
-        _copy_part(holders[part], store, part)
+    with claim_writing(destination, digest_json([first.kind, first.plan.to_json()])):
+        store = STORES[first.kind].create(destination, first.plan, *first.rows)
+        origins = {str(source.path): read_provenance(source.path) for source in sources}
+        write_provenance(destination, {"merged_from": origins})
+        reopen_damaged_copies(store)
+        holders = _holders([store, *(source for source in sources if source.path != destination)])
+        parts = [part for part in store.open_parts() if part in holders]
+        check_free_space(destination, required_bytes(store.plan, len(parts)))
+        for part in tqdm(parts, unit=" parts", desc="merge", disable=None):
+            _copy_part(holders[part], store, part)
     return store
 
 
@@ -82,7 +85,10 @@ def _copy_part(source: ActivationStore, store: ActivationStore, part: int) -> No
     record = source.part_record(part) or {}
     for name, file in record.items():
         path = source.path / name
-        data = read_file(path) if file_exists(path) else b""
+        try:
+            data = read_file(path, file.nbytes)
+        except (FileNotFoundError, ValueError):
+            data = b""
         if FileRecord.of(data) != file:
             raise CorruptStoreError(
                 f"Part {part}: {path} is {'damaged' if data else 'missing or empty'}. {REPAIR} Then merge again."

@@ -9,15 +9,13 @@ A store is a folder::
 
 Every file appears whole or not at all. A part is finished when its record exists, so an
 interrupted harvest resumes with the parts that have no record. Any number of processes may write
-different parts at once; only one process writes a part at a time.
+different parts at once; only one process writes a part at a time
+(`sparse_probing.activations.stores.storage.writers`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
@@ -32,7 +30,7 @@ from sparse_probing.activations.stores.manifest.damage import (
     damaged_part,
     damaged_sizes,
 )
-from sparse_probing.activations.stores.manifest.disk_space import leftovers, storage_errors
+from sparse_probing.activations.stores.manifest.disk_space import storage_errors
 from sparse_probing.activations.stores.manifest.part_records import PartLedger, PartRecord
 from sparse_probing.activations.stores.manifest.plan_file import Header
 from sparse_probing.activations.stores.manifest.row_index import ROWS, RowIndex, encode_rows, read_rows
@@ -120,7 +118,7 @@ class ActivationStore(ReadableLayers):
             When the plan or the row index was edited or damaged.
         """
         header = Header.read(path, cls.kind)
-        return cls(path, header, read_rows(path / ROWS, header.files[ROWS]))
+        return cls(path, header, read_rows(path / ROWS, header.files[ROWS], header.plan.n_rows))
 
     @classmethod
     def n_files(cls, plan: StorePlan) -> int:
@@ -163,7 +161,7 @@ class ActivationStore(ReadableLayers):
         self.discard_part(part)
         record: PartRecord = {}
         for name, data in self._encode_part(part, activations):
-            with self._writing(self.path / name):
+            with storage_errors(self.path, self.path / name):
                 write_file(self.path / name, data)
             record[name] = FileRecord.of(data)
         self.record_part(part, record)
@@ -179,7 +177,7 @@ class ActivationStore(ReadableLayers):
 
     def record_part(self, part: int, record: PartRecord) -> None:
         """Record as finished a part whose files were written by other means than :meth:`write_part`."""
-        with self._writing(self._ledger.path(part)):
+        with storage_errors(self.path, self._ledger.path(part)):
             self._ledger.write(part, record)
 
     def verify(self, parts: Iterable[int] | None = None) -> list[Damage]:
@@ -203,15 +201,3 @@ class ActivationStore(ReadableLayers):
                 f"The store at {self.path} is unfinished: {len(missing)} of {self.plan.n_parts} parts are "
                 "missing. Run the command that started it again; it writes only the missing parts."
             )
-
-    @contextmanager
-    def _writing(self, path: StorePath) -> Iterator[None]:
-        with storage_errors(self.path, path):
-            for leftover in self._leftovers.pop(path, []):
-                leftover.unlink(missing_ok=True)
-            yield
-
-    @cached_property
-    def _leftovers(self) -> dict[StorePath, list[Path]]:
-        """Temporary files of killed processes, and of running processes that write other parts."""
-        return leftovers(self.path)

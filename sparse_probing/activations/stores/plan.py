@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from probing_datasets.foundation.errors import StoreError, StoreFormatError
+from probing_datasets.foundation.path_names import path_name
+from probing_datasets.foundation.sealed_json import shaped
 from sparse_probing.config import Precision
 
 FORMAT_VERSION = 1
@@ -29,6 +31,8 @@ QUANTISED_ROWS = 256
 """Largest number of rows that share a scale and an offset; with more rows the error of neurons with outliers grows."""
 
 SMALLEST_PART, LARGEST_PART = 64, 4096
+MAX_ROWS, MAX_PARTS, MAX_LAYERS, MAX_HOOK_POINTS, MAX_WIDTH = 2**32, 2**20, 4096, 256, 2**24
+"""What a plan may claim; a file that claims more was damaged, or made to fill the memory."""
 TARGET_PART_BYTES = 128 * 2**20
 SHOWN_CHARACTERS = 40
 
@@ -54,11 +58,36 @@ class StorePlan:
     precision: Precision
 
     def __post_init__(self) -> None:
-        """Refuse a plan without rows."""
+        """Refuse a plan without rows, names that cannot be folders, and numbers that no real store has."""
+        for hook_point in self.hook_points:
+            path_name(hook_point, "The plan of a store")
         if self.n_rows < 1 or self.part_rows < 1:
             raise StoreError(
                 f"A store needs at least one row, but the plan has {self.n_rows} rows in parts of "
                 f"{self.part_rows}. Choose a data set and positions that select some tokens."
+            )
+        limits = {
+            "rows": (self.n_rows, MAX_ROWS),
+            "parts": (self.n_parts, MAX_PARTS),
+            "layers": (max(len(self.layers), *self.layers, 0), MAX_LAYERS),
+            "hook points": (len(self.hook_points), MAX_HOOK_POINTS),
+            "neurons": (max(0, 0, *self.widths.values()), MAX_WIDTH),
+        }
+        for what, (number, limit) in limits.items():
+            if number > limit:
+                raise StoreError(f"The plan has {number:,} {what}, and a store has at most {limit:,}.")
+        numbers = [*self.layers, *(width - 1 for width in self.widths.values())]
+        is_distinct = len(set(self.layers)) == len(self.layers) and len(set(self.hook_points)) == len(self.hook_points)
+        if (
+            not self.layers
+            or not self.hook_points
+            or min(numbers) < 0
+            or not is_distinct
+            or set(self.widths) != set(self.hook_points)
+        ):
+            raise StoreError(
+                f"The plan of a store needs distinct layers and hook points, and a width for each hook point; it has "
+                f"layers {self.layers}, hook points {self.hook_points} and widths {self.widths}."
             )
 
     @property
@@ -128,16 +157,19 @@ class StorePlan:
         ------
         StoreFormatError
             When the plan has another version of the format.
+        ValueError
+            When a field is missing or has another type.
+        StoreError, DamagedFileError
+            When a number or a name is one that no store has.
         """
         fields = dict(value)
         version = fields.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise StoreFormatError(
-                f"The store has format version {version}, this code reads version {FORMAT_VERSION}. "
-                "Use the release that wrote the store, or harvest it again."
+                f"The store has format version {str(version)[:SHOWN_CHARACTERS]}, this code reads version "
+                f"{FORMAT_VERSION}. Use the release that wrote the store, or harvest it again."
             )
-        fields["layers"], fields["hook_points"] = tuple(fields["layers"]), tuple(fields["hook_points"])
-        return cls(**fields)
+        return shaped(fields, cls)
 
 
 def choose_part_rows(n_rows: int, bytes_per_row: int, target: int = TARGET_PART_BYTES) -> int:

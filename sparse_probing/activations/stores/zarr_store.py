@@ -7,15 +7,22 @@ The folder is a zarr group that any zarr v3 reader opens; the array of layer 3 i
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from upath import UPath
 
+from probing_datasets.foundation.errors import CorruptStoreError
 from sparse_probing.activations.stores.activation_store import ActivationStore
 from sparse_probing.activations.stores.format.blocks import BlockLayout
 from sparse_probing.activations.stores.format.shard_bytes import encode_shard, shard_layout
 from sparse_probing.activations.stores.format.stored_arrays import FILL_VALUES, StoredArray, stored_arrays
 from sparse_probing.activations.stores.plan import StorePlan
+from sparse_probing.activations.stores.storage.checksums import FileRecord
+from sparse_probing.activations.stores.storage.locations import local_path
+
+if TYPE_CHECKING:
+    import zarr
 
 METADATA = "zarr.json"
 
@@ -24,6 +31,30 @@ class ZarrStore(ActivationStore):
     """Activations as a zarr v3 group of uncompressed shards with checksums."""
 
     kind = "zarr"
+
+    def zarr_group(self) -> zarr.Group:
+        """Return the store as a group of zarr, read-only.
+
+        ``store.zarr_group()["mlp.hook_post/layer_03"]`` is an array ``(n_rows, width)``, in rows of unfinished parts
+        NaN; bfloat16 is stored as its bits (uint16), and precision 8 as codes beside ``_scale`` and ``_offset``.
+
+        Raises
+        ------
+        CorruptStoreError
+            When the metadata of zarr are not those of the plan. So no codec runs that the plan does not have.
+        """
+        import zarr  # here: nothing else needs it, and the import takes time
+
+        for name, data in self._metadata(self.plan).items():
+            if reason := FileRecord.of(data).damage(self.path / name):
+                raise CorruptStoreError(
+                    f"{self.path / name} is not what the plan says ({reason}). Run the command that made the store "
+                    "again: it writes the file again."
+                )
+        if (local := local_path(self.path)) is not None:
+            return zarr.open_group(local, mode="r")
+        remote = UPath(self.path)
+        return zarr.open_group(remote.as_uri(), mode="r", storage_options=dict(remote.storage_options))
 
     @staticmethod
     def _metadata(plan: StorePlan) -> dict[str, bytes]:

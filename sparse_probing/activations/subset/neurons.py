@@ -16,6 +16,9 @@ from sparse_probing.config import ActivationsConfig, NeuronSubsetConfig
 from sparse_probing.config.result_folders import dataset_name, model_name
 
 SHOWN = 5
+SHOWN_CHARACTERS = 60
+LONGEST_NUMBER = 20
+LARGEST_NUMBER = 2**31 - 1
 PRE_ACTIVATIONS = "mlp.hook_pre"
 NEURONS_OF_MLP = (PRE_ACTIVATIONS, "mlp.hook_post")
 """The same neurons before and after the activation function."""
@@ -87,14 +90,15 @@ def parse_neuron(text: str) -> Neuron:
     Neuron(layer=2, index=317)
     """
     parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise SettingsError(f"--neuron_subset takes neurons as LAYER,NEURON, for example 2,317 3,15; not {text!r}.")
+    if len(parts) != 2 or not all(part.strip().isdecimal() and len(part) <= LONGEST_NUMBER for part in parts):
+        shown = repr(text[:SHOWN_CHARACTERS])
+        raise SettingsError(f"--neuron_subset takes neurons as LAYER,NEURON, for example 2,317 3,15; not {shown}.")
     return Neuron(int(parts[0]), int(parts[1]))
 
 
 def check_neurons(neurons: Iterable[Neuron], model: str, n_layers: int, hook_point: str, width: int) -> None:
     """Raise ModelError that names the neurons that a model does not have, if there are any."""
-    missing = [str(n) for n in neurons if n.layer >= n_layers or n.index >= width]
+    missing = [str(n) for n in neurons if not (0 <= n.layer < n_layers and 0 <= n.index < width)]
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise ModelError(
@@ -134,7 +138,12 @@ def _read_neurons(
             matches &= table["random_init"].astype(str) == str(restriction.random_init)
         table = table[matches]
     numbers = table[["layer", "neuron"]].apply(pd.to_numeric, errors="coerce")
-    invalid = table[numbers.isna().any(axis=1) | (numbers < 0).any(axis=1) | (numbers % 1 != 0).any(axis=1)]
+    # Beyond the limit, the conversion to integers would give other numbers, negative ones among them.
+    is_number = numbers.notna() & (numbers >= 0) & (numbers <= LARGEST_NUMBER) & (numbers % 1 == 0)
+    invalid = table[~is_number.all(axis=1)]
     if len(invalid):
-        raise SettingsError(f"{path}: layer and neuron of row {int(invalid.index[0]) + 2} are not whole numbers.")
+        raise SettingsError(
+            f"{path}: layer and neuron of row {int(invalid.index[0]) + 2} are not whole numbers from 0 to "
+            f"{LARGEST_NUMBER}."
+        )
     return map(Neuron._make, numbers.astype(int).itertuples(index=False, name=None))

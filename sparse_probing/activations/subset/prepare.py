@@ -12,6 +12,8 @@ import numpy as np
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, grid_rows
 from sparse_probing.activations.subset.neurons import PRE_ACTIVATIONS, Neuron, check_neurons, select_neurons
 from sparse_probing.activations.subset.subset_parts import part_file
+from sparse_probing.activations.tables.recorded_files import RecordedFiles
+from sparse_probing.activations.tables.result_folder import recorded_files
 from sparse_probing.activations.tables.table_inputs import TableInputs, load_table_inputs
 from sparse_probing.config import HarvestConfig
 
@@ -64,9 +66,13 @@ class PreparedSubset:
         return np.concatenate([*tokens, np.empty(0, np.int32)])[first[inverse] + position]
 
     def open_parts(self, hook_point: str) -> list[int]:
-        """Return the parts that are not written yet."""
-        folder = self.inputs.folder(hook_point)
-        return [part for part in range(self.n_parts) if not (folder / part_file(part)).exists()]
+        """Return the parts that have no record yet, or no file of the recorded length."""
+        files = self.files(hook_point)
+        return [part for part in range(self.n_parts) if not files.is_finished(part_file(part))]
+
+    def files(self, hook_point: str) -> RecordedFiles:
+        """Return the files of a hook point."""
+        return recorded_files(self.inputs.folder(hook_point), self.plan(hook_point))
 
 
 def prepare_subset(config: HarvestConfig) -> PreparedSubset:

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import torch
 
 from probing_datasets.feature_dataset.probed_rows import ProbedRows
-from probing_datasets.foundation.atomic_files import atomic_file
-from probing_datasets.foundation.errors import ActivationError, CorruptStoreError
+from probing_datasets.foundation.errors import ActivationError
 from sparse_probing.activations.model_pass.batches import Batch, part_batches
 from sparse_probing.activations.model_pass.forward_pass import forward
 from sparse_probing.activations.subset.neurons import Neuron
+from sparse_probing.activations.tables.recorded_files import RecordedFiles
 from sparse_probing.activations.tables.table_inputs import TableInputs
 
 PARTS = "parts"
@@ -67,29 +67,22 @@ def compute_part(
     return values
 
 
-def write_part(path: Path, rows: ProbedRows, start: int, stop: int, token: np.ndarray, values: Values) -> None:
-    """Write a part atomically."""
+def write_part(
+    files: RecordedFiles, part: int, rows: ProbedRows, start: int, stop: int, token: np.ndarray, values: Values
+) -> None:
+    """Write a part atomically, and then its record."""
     columns = {
         "sequence": pa.array(rows.sequence[start:stop], pa.int64()),
         "position": pa.array(rows.position[start:stop], pa.int32()),
         "token": pa.array(token, pa.int32()),
         **{str(neuron): pa.array(of_neuron) for neuron, of_neuron in values.items()},
     }
-    with atomic_file(path) as temporary:
+    with files.write(part_file(part)) as temporary:
         pq.write_table(pa.table(columns), temporary)
 
 
 def read_columns(folder: Path, n_parts: int, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read columns of all parts, one part after the other; CorruptStoreError when a part cannot be read."""
-    tables = [_read_part(folder / part_file(part), names) for part in range(n_parts)]
+    """Read columns of all parts, whose checksums were compared before."""
+    tables = [pq.read_table(folder / part_file(part), columns=list(names)) for part in range(n_parts)]
     table = pa.concat_tables(tables)
     return {name: table.column(name).to_numpy() for name in names}
-
-
-def _read_part(path: Path, names: Sequence[str]) -> pa.Table:
-    try:
-        return pq.read_table(path, columns=list(names))
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptStoreError(
-            f"{path} is damaged ({error}). Delete it and run the same command again, which computes it again."
-        ) from error

@@ -68,8 +68,10 @@ def test_verify_names_damage(command, make_store):
 @pytest.fixture
 def tables(tmp_path):
     folder = tmp_path / "tables"
-    result_folder.create_or_resume_folder(folder, {"algorithm_version": 1}, overwrite=False, resume=False)
-    (folder / "layer_00.parquet").write_bytes(b"rows")
+    plan = {"algorithm_version": 1}
+    result_folder.create_or_resume_folder(folder, plan, overwrite=False, resume=False)
+    with result_folder.recorded_files(folder, plan).write("layer_00.parquet") as temporary:
+        temporary.write_bytes(b"rows")
     config = HarvestConfig.from_flags(experiment_type="full_activation_histogram")
     result_folder.complete_folder(folder, config.record(), ["layer_00.parquet"], {})
     return folder

@@ -14,7 +14,7 @@ from sparse_probing.activations.stores.manifest.plan_file import HEADER, Header
 from sparse_probing.activations.stores.manifest.row_index import RowIndex
 from sparse_probing.activations.stores.plan import StorePlan, plan_differences
 from sparse_probing.activations.stores.storage.checksums import FileRecord
-from sparse_probing.activations.stores.storage.files import file_exists, write_file
+from sparse_probing.activations.stores.storage.files import file_exists, write_file, write_new_file
 from sparse_probing.activations.stores.storage.locations import StorePath, is_local
 
 logger = logging.getLogger(__name__)
@@ -40,21 +40,23 @@ def create_or_resume(root: StorePath, kind: str, plan: StorePlan, files: dict[st
     ------
     StoreError
         When the existing store has another plan (the message names what differs), or a file cannot be written.
+    CorruptStoreError
+        When the header of the existing store was edited.
     """
-    if file_exists(root / HEADER):
-        existing = Header.read(root, kind)
-        check_same_plan(root, existing.plan, plan)
-        for name, data in files.items():
-            record = FileRecord.of(data)
-            if record == existing.files.get(name) and record.damage(root / name):
-                logger.warning("Writing %s again: it was damaged", root / name)
-                _write(root, name, data)
-    else:
+    records = {name: FileRecord.of(data) for name, data in files.items()}
+    if not file_exists(root / HEADER):
         with storage_errors(root, root / PARTS):
             if is_local(root):  # an object store has no folders
                 (root / PARTS).mkdir(parents=True, exist_ok=True)
-        header = Header(kind, plan, {name: FileRecord.of(data) for name, data in files.items()})
-        for name, data in {**files, HEADER: seal(header.to_json())}.items():
+        for name, data in files.items():
+            _write(root, name, data)
+        with storage_errors(root, root / HEADER):  # of several processes, one decides the plan
+            write_new_file(root / HEADER, seal(Header(kind, plan, records).to_json()))
+    existing = Header.read(root, kind)
+    check_same_plan(root, existing.plan, plan)
+    for name, data in files.items():
+        if records[name] == existing.files.get(name) and records[name].damage(root / name):
+            logger.warning("Writing %s again: it was damaged", root / name)
             _write(root, name, data)
     remove_stale_leftovers(root)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
-from probing_datasets.foundation.errors import StoreError
+from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores.manifest.part_records import PARTS
 from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.activations.stores.storage.files import file_sizes, free_space
 from sparse_probing.activations.stores.storage.locations import StorePath, local_path
+from sparse_probing.activations.stores.storage.writers import temporary_files
 
 OVERHEAD = 1.01
 """Checksums and shard indices, relative to the values."""
@@ -40,7 +39,14 @@ def check_free_space(path: StorePath, needed: int) -> None:
 
 @contextmanager
 def storage_errors(root: StorePath, path: StorePath) -> Iterator[None]:
-    """Turn an OSError while writing ``path`` of the store at ``root`` into a StoreError."""
+    """Turn an OSError while writing ``path`` of the store at ``root`` into a StoreError.
+
+    Raises
+    ------
+    CorruptStoreError
+        Before anything is written, when a link inside the store leads out of it.
+    """
+    check_inside(root, path)
     try:
         yield
     except OSError as error:
@@ -51,21 +57,22 @@ def storage_errors(root: StorePath, path: StorePath) -> Iterator[None]:
         ) from error
 
 
-def leftovers(root: StorePath) -> dict[StorePath, list[Path]]:
-    """Return the temporary files below a local ``root``, by the file that each was to become."""
-    by_destination: dict[StorePath, list[Path]] = {}
-    if (folder := local_path(root)) is None:
-        return by_destination
-    for temporary in folder.rglob(f"{TEMPORARY_PREFIX}*"):
-        name = temporary.name.removeprefix(TEMPORARY_PREFIX).rsplit("-", 2)[0]
-        by_destination.setdefault(temporary.with_name(name), []).append(temporary)
-    return by_destination
+def check_inside(root: StorePath, path: StorePath) -> None:
+    """Raise CorruptStoreError when a local ``path`` is not below ``root``, because a folder between them is a link."""
+    folder, file = local_path(root), local_path(path)
+    if folder is not None and file is not None and not file.parent.resolve().is_relative_to(folder.resolve()):
+        raise CorruptStoreError(
+            f"{path.parent} is a link to a folder outside of {root}. Nothing is written there: replace the link by a "
+            "folder, or choose another place."
+        )
 
 
 def remove_stale_leftovers(root: StorePath) -> None:
     """Remove temporary files older than an hour; a younger one may belong to a running process."""
+    if (folder := local_path(root)) is None:
+        return
     oldest_live = time.time() - STALE_SECONDS
-    for temporary in [path for paths in leftovers(root).values() for path in paths]:
+    for temporary in temporary_files(folder):
         try:
             if temporary.stat().st_mtime < oldest_live:
                 temporary.unlink()

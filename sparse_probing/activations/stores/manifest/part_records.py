@@ -6,16 +6,27 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
+
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.sealed_json import seal, unseal
+from probing_datasets.foundation.sealed_json import seal, shaped, unseal
 from sparse_probing.activations.stores.storage.checksums import FileRecord
-from sparse_probing.activations.stores.storage.files import read_files, remove_file, write_file
+from sparse_probing.activations.stores.storage.files import file_sizes, read_files, remove_file, write_file
 from sparse_probing.activations.stores.storage.locations import StorePath
 
 PARTS = "parts"
+MOST_LOOK_UPS = 100
 
 PartRecord = dict[str, FileRecord]
 """Name of every file of a part -> its length and checksum."""
+
+
+class RecordContent(msgspec.Struct, forbid_unknown_fields=True):
+    """Shape of the file of a record."""
+
+    plan: str
+    part: int
+    files: PartRecord
 
 
 class PartLedger:
@@ -58,6 +69,9 @@ class PartLedger:
 
     def _load(self, parts: Iterable[int]) -> None:
         unknown = [part for part in parts if part not in self._known]
+        if len(unknown) > MOST_LOOK_UPS:  # one listing costs less than to look for every part
+            existing = file_sizes(self._root / PARTS)
+            unknown = [part for part in unknown if self.path(part).name in existing]
         for part, data in zip(unknown, read_files([self.path(part) for part in unknown]), strict=True):
             record = self._decode(part, data)
             if record is not None:
@@ -65,13 +79,12 @@ class PartLedger:
 
     def _decode(self, part: int, data: bytes | None) -> PartRecord | None:
         try:
-            content = unseal(data or b"")
+            content = shaped(unseal(data or b""), RecordContent)
         except ValueError:
             return None
-        files = content.get("files", {})
-        if content != self._content(part, files) or set(files) != set(self._names_of(part)):
+        if (content.plan, content.part) != (self._plan_digest, part) or set(content.files) != set(self._names_of(part)):
             return None
-        return {name: FileRecord(**record) for name, record in files.items()}
+        return content.files
 
     def digest(self, n_parts: int) -> str:
         """Return the SHA-256 of the plan and the records of all parts."""

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+import msgspec
+
+from probing_datasets.foundation.errors import CorruptStoreError, DamagedFileError, StoreError, StoreFormatError
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.sealed_json import unseal
+from probing_datasets.foundation.path_names import path_name
+from probing_datasets.foundation.sealed_json import MAX_BYTES, shaped, unseal
+from sparse_probing.activations.stores.manifest.row_index import ROWS
 from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import read_file
 from sparse_probing.activations.stores.storage.locations import StorePath
 
 HEADER = "plan.json"
+
+
+class HeaderContent(msgspec.Struct):
+    """Shape of the file."""
+
+    store: Annotated[str, msgspec.Meta(max_length=20)]
+    plan: dict[str, Any]
+    files: dict[str, FileRecord]
 
 
 @dataclass(frozen=True)
@@ -48,20 +60,26 @@ class Header:
         CorruptStoreError
             When the file has changed since it was written.
         """
+        remedy = "Restore it from a copy, or make the store again with --overwrite."
         try:
-            content = unseal(read_file(root / HEADER))
+            content = shaped(unseal(read_file(root / HEADER, MAX_BYTES)), HeaderContent)
+            header = cls(content.store, StorePlan.from_json(content.plan), content.files)
+            for name in header.files:
+                for component in name.split("/"):
+                    path_name(component, f"{root / HEADER}")
+            if ROWS not in header.files:
+                raise ValueError(f"it does not record {ROWS}")
         except OSError as error:
             raise StoreError(
                 f"There is no activation store at {root} ({HEADER}: {error.strerror}). "
                 "Make it with get_activations.py, or correct RESULTS_DIR."
             ) from error
-        except ValueError as error:
+        except StoreFormatError:
+            raise
+        except (ValueError, StoreError, DamagedFileError) as error:
             raise CorruptStoreError(
-                f"{root / HEADER} was edited or damaged ({error}). "
-                "Restore it from a copy, or make the store again with --overwrite."
+                f"{root / HEADER} was edited or damaged ({str(error).rstrip('.')}). {remedy}"
             ) from error
-        existing_kind = content["store"]
-        if kind not in (None, existing_kind):
-            raise StoreError(f"{root} is a {existing_kind} store, not {kind}. Open it with open_store().")
-        files = {name: FileRecord(**record) for name, record in content["files"].items()}
-        return cls(existing_kind, StorePlan.from_json(content["plan"]), files)
+        if kind not in (None, header.kind):
+            raise StoreError(f"{root} is a {header.kind} store, not {kind}. Open it with open_store().")
+        return header

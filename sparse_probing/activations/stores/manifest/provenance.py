@@ -6,7 +6,7 @@ from typing import Any
 
 from probing_datasets.foundation.errors import CorruptStoreError
 from probing_datasets.foundation.provenance import provenance
-from probing_datasets.foundation.sealed_json import seal, unseal
+from probing_datasets.foundation.sealed_json import MAX_BYTES, seal, unseal
 from sparse_probing.activations.stores.storage.files import file_exists, read_file, write_file
 from sparse_probing.activations.stores.storage.locations import StorePath
 
@@ -28,7 +28,7 @@ def read_provenance(root: StorePath) -> dict[str, Any] | None:
         When the record has changed since it was written.
     """
     try:
-        return unseal(read_file(root / PROVENANCE))
+        return unseal(read_file(root / PROVENANCE, MAX_BYTES))
     except FileNotFoundError:
         return None
     except ValueError as error:

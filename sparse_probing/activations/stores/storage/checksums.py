@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from probing_datasets.foundation.hashing import checksum
 from sparse_probing.activations.stores.storage.files import file_size, read_blocks
@@ -16,13 +18,22 @@ Reason = Literal["missing", "wrong size", "checksum differs", "cannot be read", 
 class FileRecord:
     """Length and checksum of a file when it was written."""
 
-    nbytes: int
-    xxh3_128: str
+    nbytes: Annotated[int, Meta(ge=0, lt=2**62)]
+    xxh3_128: Annotated[str, Meta(max_length=32)]
 
     @classmethod
     def of(cls, data: bytes | memoryview) -> FileRecord:
         """Return the record of a file with these bytes."""
         return cls(memoryview(data).nbytes, checksum([data]))
+
+    @classmethod
+    def of_file(cls, path: StorePath) -> FileRecord:
+        """Return the record of a file as it is now."""
+        return cls(file_size(path), checksum(read_blocks(path)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return asdict(self)
 
     def damage(self, path: StorePath) -> Reason | None:
         """Return what is wrong with the file at ``path``, or None; StoreError when its place cannot be reached."""

@@ -6,8 +6,10 @@ a file visible when its upload is complete. So a file appears whole or not at al
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from upath import UPath
 
-from probing_datasets.foundation.atomic_files import fsync_path, write_bytes
+from probing_datasets.foundation.atomic_files import fsync_path, temporary_sibling, write_bytes
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.sealed_json import MAX_BYTES, read_regular_file
 from sparse_probing.activations.stores.storage.locations import (
     StorePath,
     is_local,
@@ -32,6 +35,7 @@ LOCAL_BLOCK_BYTES = 2**20
 REMOTE_BLOCK_BYTES = 2**23
 GROUP_BYTES = 2**26
 """Bytes that are fetched at once and held at a time."""
+LARGEST_FILE = 2**40
 
 
 def write_file(path: StorePath, data: bytes | memoryview) -> None:
@@ -51,10 +55,51 @@ def write_file(path: StorePath, data: bytes | memoryview) -> None:
             fs.pipe_file(name, bytes(data))
 
 
-def read_file(path: StorePath) -> bytes:
-    """Return the bytes of a file; FileNotFoundError when it is missing."""
+def write_new_file(path: StorePath, data: bytes) -> bool:
+    """Write a file as `write_file` does, unless it exists; return whether it was written.
+
+    Of several processes that do this at the same time, exactly one writes the file; on file systems without links,
+    and object stores without conditional writes, the last one does.
+    """
     if local := local_path(path):
-        return local.read_bytes()
+        whole = temporary_sibling(local)
+        write_bytes(whole, data)
+        try:
+            os.link(whole, local)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links
+            if os.path.lexists(local):
+                return False
+            whole.replace(local)
+        finally:
+            whole.unlink(missing_ok=True)
+        fsync_path(local.parent)
+        return True
+    if file_exists(path):
+        return False
+    with remote_files(path) as (fs, name):
+        try:
+            fs.pipe_file(name, data, mode="create")
+        except FileExistsError:
+            return False
+        except (TypeError, ValueError, NotImplementedError):  # a file system that cannot write conditionally
+            fs.pipe_file(name, data)
+    return True
+
+
+def read_file(path: StorePath, max_bytes: int | None = None) -> bytes:
+    """Return the bytes of a file; FileNotFoundError when it is missing.
+
+    Raises
+    ------
+    ValueError
+        When it is larger than ``max_bytes``, or a local file is a device or a pipe.
+    """
+    if local := local_path(path):
+        return read_regular_file(local, LARGEST_FILE if max_bytes is None else max_bytes)
+    if max_bytes is not None and file_size(path) > max_bytes:
+        raise ValueError(f"more than {max_bytes:,} bytes")
     with remote_files(path) as (fs, name):
         return fs.cat_file(name)
 
@@ -73,8 +118,8 @@ def read_files(paths: Sequence[StorePath]) -> list[bytes | None]:
     if not paths or is_local(paths[0]):
         for path in paths:
             try:
-                contents.append(read_file(path))
-            except OSError:
+                contents.append(read_file(path, MAX_BYTES))
+            except (OSError, ValueError):
                 contents.append(None)
         return contents
     with remote_files(paths[0]) as (fs, _):
@@ -128,9 +173,12 @@ def read_blocks(path: StorePath) -> Iterator[bytes | np.ndarray]:
 
 
 def file_size(path: StorePath) -> int:
-    """Return the number of bytes of a file; FileNotFoundError when it is missing."""
+    """Return the number of bytes of a file; FileNotFoundError when it is missing, or a folder, device or pipe."""
     if local := local_path(path):
-        return local.stat().st_size
+        status = local.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "not a regular file", str(path))
+        return status.st_size
     with remote_files(path) as (fs, name):
         info = fs.info(name)
     if info["type"] == "directory":
@@ -186,10 +234,17 @@ def remove_file(path: StorePath) -> None:
             fs.rm_file(name)
 
 
-def remove_tree(root: StorePath) -> None:
-    """Remove a folder and everything in it."""
-    if local := local_path(root):
+def remove_tree(root: StorePath, first: str | None = None, kept: str | None = None) -> None:
+    """Remove a folder; a local one with the file ``first`` before all others, and except the folder ``kept``."""
+    if (local := local_path(root)) and (first is None or kept is None):
         shutil.rmtree(local)
+    elif local and first:
+        (local / first).unlink(missing_ok=True)
+        for path in local.iterdir():
+            if path.is_symlink() or not path.is_dir():
+                path.unlink()
+            elif path.name != kept:
+                shutil.rmtree(path)
     else:
         with remote_files(root) as (fs, name):
             fs.rm(name, recursive=True)

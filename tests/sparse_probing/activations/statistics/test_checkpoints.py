@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from probing_datasets.foundation.errors import StoreError
+from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.statistics.bins import Bins
 from sparse_probing.activations.statistics.checkpoints import Share, counted_blocks
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
@@ -38,6 +40,26 @@ def test_a_damaged_file_is_refused(share, tmp_path):
     (tmp_path / "share").write_bytes((tmp_path / "share").read_bytes()[:-8])
     with pytest.raises(StoreError, match=r"share is damaged .* Delete it"):
         counted_blocks(tmp_path / "share", "digest")
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_flipped_bit_changes_what_is_read(share, tmp_path, data):
+    path = tmp_path / "share"
+    share.save(path, "digest")
+    whole = path.read_bytes()
+    place = data.draw(st.integers(0, 8 * len(whole) - 1))
+    damaged = bytearray(whole)
+    damaged[place // 8] ^= 1 << place % 8
+    path.write_bytes(damaged)
+    try:
+        again = Share.load(path, "digest")
+    except CorruptStoreError:
+        return
+    assert again.n_counted == 4  # a bit that says nothing, such as one of the padding
+    for layer, statistics in share.layers.items():
+        for name, tensor in statistics.tensors().items():
+            assert torch.equal(tensor, again.layers[layer].tensors()[name])
 
 
 def test_a_missing_file_is_not_a_checkpoint(tmp_path):

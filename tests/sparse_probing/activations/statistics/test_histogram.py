@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import resource
 import subprocess
 import sys
 import time
@@ -15,14 +16,16 @@ import torch
 from probing_datasets.feature_dataset import build_feature_dataset
 from probing_datasets.foundation.errors import ActivationError, ModelError, ModelMemoryError, SettingsError, StoreError
 from sparse_probing.activations.statistics import counting, prepare
+from sparse_probing.activations.statistics import histogram as module
 from sparse_probing.activations.statistics.histogram import (
     full_activation_histogram,
     run_histogram,
     summary,
 )
 from sparse_probing.activations.statistics.prepare import NOT_STARTED, prepare_histogram
+from sparse_probing.activations.tables.result_folder import damaged_files
 from sparse_probing.models import LanguageModel
-from tests.builders.harvests import HOOK, file_contents, modification_times
+from tests.builders.harvests import HOOK, file_contents, flip_bit, modification_times
 
 
 @pytest.fixture
@@ -145,7 +148,7 @@ def test_multiclass_features_have_classes_and_regression_features_a_note(config,
     table = pd.read_parquet(folder / "classes" / "layer_00.parquet")
     sizes = table[table["neuron"] == 0].set_index(["feature", "label"])["n"]
     assert sizes.to_dict() == {("third", i): (probes.position % 3 == i).sum() for i in (0.0, 1.0, 2.0)}
-    assert json.loads((folder / "description.json").read_text())["features_without_classes"] == ["place"]
+    assert json.loads((folder / "description.json").read_text())["content"]["features_without_classes"] == ["place"]
 
 
 def test_batch_size_changes_no_more_than_rounding(config, tmp_path):
@@ -197,7 +200,7 @@ def test_one_end_of_the_bins_is_refused(config):
 
 def test_description_holds_settings_versions_and_checksums(config):
     folder = full_activation_histogram(config.with_flags(n_bin=5))
-    description = json.loads((folder / "description.json").read_text())
+    description = json.loads((folder / "description.json").read_text())["content"]
     assert description["config"]["top_k"] == 4
     assert description["plan"]["weight_hash"]
     assert description["versions"]["torch"]
@@ -235,6 +238,49 @@ def test_an_interrupted_run_resumes_and_gives_the_same_bytes(config, monkeypatch
         folder = full_activation_histogram(config)
     assert counted == [0, 1, 2, 3, 4, 5]
     assert tables(folder) == tables(unbroken)
+
+
+@pytest.mark.parametrize("name", ["rank-0000-of-0001.safetensors", "bins.safetensors"])
+def test_a_damaged_checkpoint_is_removed_with_a_warning_and_counted_again(config, monkeypatch, tmp_path, caplog, name):
+    unbroken = full_activation_histogram(config.with_flags(results_dir=tmp_path / "unbroken"))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_layer", stop)  # all is counted, and nothing is published
+        with pytest.raises(KeyboardInterrupt):
+            full_activation_histogram(config)
+    folder = prepare_histogram(config).inputs.folder(HOOK)
+    path = folder / "checkpoints" / name
+    flip_bit(path, path.stat().st_size - 9)
+    if name == "bins.safetensors":
+        (path.parent / "rank-0000-of-0001.safetensors").unlink()
+    full_activation_histogram(config)
+    assert tables(folder) == tables(unbroken)
+    assert [f"{path} is damaged (checksum differs)" in r.getMessage() for r in caplog.records].count(True) == 1
+    assert damaged_files(folder) == {}
+
+
+def test_the_last_rank_counts_the_damaged_share_of_another_one(config, tmp_path):
+    alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
+    run_histogram(prepare_histogram(config.with_flags(rank=0, world_size=2)))
+    folder = prepare_histogram(config).inputs.folder(HOOK)
+    path = folder / "checkpoints" / "rank-0000-of-0002.safetensors"
+    flip_bit(path, path.stat().st_size - 9)
+    assert run_histogram(prepare_histogram(config.with_flags(rank=1, world_size=2)))
+    check_same(folder, alone)
+
+
+def test_a_checkpoint_that_does_not_fit_the_disk_is_one_sentence(config):
+    prepared = prepare_histogram(config)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"Cannot write .*\.safetensors: File too large\. Finished parts are kept"):
+            run_histogram(prepared)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])

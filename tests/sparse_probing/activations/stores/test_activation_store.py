@@ -332,18 +332,6 @@ def test_several_writers_give_the_same_bytes(finished, store_class, tmp_path):
     assert file_contents(tmp_path / "shared") == file_contents(finished.path)
 
 
-def test_leftovers_of_a_part_go_and_those_of_living_writers_stay(store_class, tmp_path):
-    store = create(store_class, tmp_path)
-    names = {part: next(iter(store._part_files(part))) for part in (0, 1)}
-    temporaries = {part: atomic_files.temporary_sibling(tmp_path / name) for part, name in names.items()}
-    for temporary in temporaries.values():
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(b"half")
-    create(store_class, tmp_path).write_part(0, activations_of(PLAN, 0))
-    assert not temporaries[0].exists()
-    assert temporaries[1].exists()
-
-
 # ---------------------------------------------------------------- damage
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import StoreError
-from sparse_probing.activations.stores.plan import StorePlan, choose_part_rows, plan_differences
+from sparse_probing.activations.stores.plan import MAX_PARTS, StorePlan, choose_part_rows, plan_differences
 
 PLAN = StorePlan(
     fingerprint={"model": {"name": "pythia-70m", "revision": "main"}, "seed": 0},
@@ -75,7 +75,7 @@ def test_other_format_version():
         StorePlan.from_json({**PLAN.to_json(), "format_version": 99})
 
 
-@given(n_rows=st.integers(1, 10**7), part_rows=st.integers(1, 5000))
+@given(n_rows=st.integers(1, MAX_PARTS), part_rows=st.integers(1, 5000))
 def test_parts_cover_every_row_once(n_rows, part_rows):
     plan = dataclasses.replace(PLAN, n_rows=n_rows, part_rows=part_rows)
     first, last = plan.part_range(0), plan.part_range(plan.n_parts - 1)

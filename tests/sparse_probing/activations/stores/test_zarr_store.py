@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import zarr
+from upath import UPath
 
+from probing_datasets.foundation.errors import CorruptStoreError
 from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.activations.stores.plan import StorePlan
 from tests.builders.harvests import HOOK
+from tests.builders.stores import SMALL_PLAN, layer_values, write_store
 
 
 def make(path, precision, width=509, parts=(0, 1, 2)):
@@ -79,3 +82,28 @@ def test_last_part_is_a_full_shard(tmp_path):
     sizes = {path.stat().st_size for path in tmp_path.rglob("c.*")}
     assert len(list(tmp_path.rglob("c.*"))) == 6
     assert sizes == {4 * 509 * 2 + 4 + 16 + 4}
+
+
+def test_the_group_of_a_store_is_that_of_plain_zarr_and_gives_the_numbers_of_the_store(tmp_path):
+    store = write_store(tmp_path / "store")
+    plain, group = zarr.open_group(tmp_path / "store", mode="r"), store.zarr_group()
+    for layer in (0, 3):
+        expected = layer_values(SMALL_PLAN, layer)
+        for root in (plain, group):
+            assert np.array_equal(np.asarray(root[f"{HOOK}/layer_{layer:02d}"][:]), expected)
+        assert np.array_equal(store.layer(layer), expected)
+    with pytest.raises(ValueError, match="read-only"):
+        group[f"{HOOK}/layer_00"][0] = 1
+
+
+def test_a_group_with_other_codecs_than_the_plan_has_is_not_opened(tmp_path):
+    store = write_store(tmp_path / "store")
+    path = store.path / HOOK / "layer_00" / "zarr.json"
+    path.write_text(path.read_text().replace("crc32c", "zstd"))
+    with pytest.raises(CorruptStoreError, match=r"zarr.json is not what the plan says"):
+        store.zarr_group()
+
+
+def test_zarr_opens_a_remote_store(tmp_path):
+    store = write_store(UPath("memory://test_zarr_group/store"))
+    assert np.array_equal(store.zarr_group()[f"{HOOK}/layer_03"][:], layer_values(SMALL_PLAN, 3))

@@ -12,7 +12,6 @@ import torch
 
 from probing_datasets.foundation.errors import (
     ActivationError,
-    CorruptStoreError,
     DatasetError,
     ModelError,
     SettingsError,
@@ -20,11 +19,12 @@ from probing_datasets.foundation.errors import (
 )
 from sparse_probing.activations.subset import activation_subset as module
 from sparse_probing.activations.subset import prepare
-from sparse_probing.activations.subset import subset_parts as parts
 from sparse_probing.activations.subset.activation_subset import activation_subset, run_subset, summary
 from sparse_probing.activations.subset.prepare import prepare_subset
+from sparse_probing.activations.subset.subset_parts import compute_part
+from sparse_probing.activations.tables.result_folder import damaged_files
 from sparse_probing.models import LanguageModel
-from tests.builders.harvests import file_contents, modification_times
+from tests.builders.harvests import file_contents, flip_bit, modification_times, truncate
 
 NEURONS = ("1,47", "0,3", "1,0", "0,3")
 NAMES = ["L0.N3", "L1.N0", "L1.N47"]
@@ -77,7 +77,7 @@ def test_a_part_may_have_no_token(config, tiny_dataset, monkeypatch):
     sizes = np.diff(prepared.bounds)
     assert (sizes[shorter] == 0).all()
     assert len(prepared.tokens(0, 0)) == 0
-    values = parts.compute_part(prepared.inputs, prepared.rows, 0, 0, prepared.neurons)
+    values = compute_part(prepared.inputs, prepared.rows, 0, 0, prepared.neurons)
     assert [len(v) for v in values["mlp.hook_post"].values()] == [0, 0, 0]
 
 
@@ -114,7 +114,7 @@ def test_further_tables_are_made_when_requested(config):
     assert list(parts_alone) == [f"parts/part-00000{i}.parquet" for i in range(3)]
     activation_subset(config)
     assert tables(folder).items() > parts_alone.items()
-    files = json.loads((folder / "description.json").read_text())["files"]
+    files = json.loads((folder / "description.json").read_text())["content"]["files"]
     assert set(files) == set(tables(folder))
 
 
@@ -140,7 +140,7 @@ def test_the_papers_name_stores_pre_activations_whatever_the_probe_location(conf
     notes = [r.getMessage() for r in caplog.records if r.name == prepare.__name__]
     expected = f"stores pre-activations (mlp.hook_pre), as in the paper's code, not --probe_location {location}. "
     assert [expected in note and "neuron_subset" in note for note in notes] == [True] * (location != "mlp.hook_pre")
-    description = json.loads((folder / "description.json").read_text())
+    description = json.loads((folder / "description.json").read_text())["content"]
     assert description["plan"]["hook_point"] == "mlp.hook_pre"
     assert description["config"]["probe_location"] == "mlp.hook_pre"
     assert " tokens, neurons mlp.hook_pre 3, 3 parts, in " in summary(prepare_subset(papers))
@@ -185,35 +185,67 @@ def test_exactly_the_damaged_files_are_made_again(config, name, damage):
     assert (folder / "description.json").exists()
 
 
-def test_a_part_that_cannot_be_read_is_named(config):
+def break_off(config, monkeypatch, after, function="write_derived_tables"):
+    """Run until a function was called ``after`` times."""
+    calls, call = [], getattr(module, function)
+
+    def stopping(*arguments):
+        if len(calls) == after:
+            raise KeyboardInterrupt
+        calls.append(call(*arguments))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, function, stopping)
+        with pytest.raises(KeyboardInterrupt):
+            activation_subset(config)
+    return prepare_subset(config).inputs.folder("mlp.hook_post")
+
+
+@pytest.mark.parametrize("damage", ["flipped", "zeros", "record", "cut"])
+@pytest.mark.parametrize("further", [True, False])
+def test_a_damaged_part_of_unfinished_work_is_computed_again(config, monkeypatch, caplog, damage, further):
+    config = config.with_flags(save_by_neuron=further, skip_computing_token_summary_df=not further)
+    unbroken = tables(activation_subset(config.with_flags(results_dir=config.activations.results_dir / "unbroken")))
+    folder = break_off(config, monkeypatch, 0)
+    path = folder / "parts" / "part-000001.parquet"
+    if damage == "flipped":
+        flip_bit(path)
+    elif damage == "zeros":
+        path.write_bytes(bytes(path.stat().st_size))
+    elif damage == "cut":
+        truncate(path)
+    else:
+        flip_bit(folder / "records" / "parts" / "part-000001.parquet.json")
+    activation_subset(config)
+    assert tables(folder) == unbroken
+    assert damaged_files(folder) == {}
+    warned = [record.getMessage() for record in caplog.records if "is made again" in record.getMessage()]
+    assert [str(path) in line for line in warned] == [True] * (damage in ("flipped", "zeros"))
+
+
+def test_a_damaged_part_of_complete_work_is_not_sealed_into_further_tables(config):
     bare = config.with_flags(save_by_neuron=False, skip_computing_token_summary_df=True)
     folder = activation_subset(bare)
-    path = folder / "parts" / "part-000001.parquet"
-    path.write_bytes(bytes(path.stat().st_size))
-    with pytest.raises(CorruptStoreError, match=r"part-000001.parquet is damaged .* Delete it"):
-        activation_subset(config)
-    path.unlink()
+    flip_bit(folder / "parts" / "part-000001.parquet")
     other = activation_subset(config.with_flags(results_dir=config.activations.results_dir / "other"))
     assert tables(activation_subset(config)) == tables(other)
+    assert damaged_files(folder) == {}
+
+
+def test_the_last_process_computes_a_damaged_part_of_another_one(config):
+    alone = tables(activation_subset(config.with_flags(results_dir=config.activations.results_dir / "alone")))
+    run_subset(prepare_subset(config.with_flags(rank=0, world_size=2)))
+    folder = prepare_subset(config).inputs.folder("mlp.hook_post")
+    flip_bit(folder / "parts" / "part-000002.parquet")
+    assert run_subset(prepare_subset(config.with_flags(rank=1, world_size=2)))
+    assert tables(folder) == alone
 
 
 @pytest.mark.parametrize("n_written", [0, 1, 2])
 def test_an_interrupted_run_resumes_and_gives_the_same_bytes(config, monkeypatch, n_written):
     unbroken = tables(activation_subset(config.with_flags(results_dir=config.activations.results_dir / "unbroken")))
-    written = []
-
-    def stopping(path, *arguments, write=parts.write_part):
-        if len(written) == n_written:
-            raise KeyboardInterrupt
-        write(path, *arguments)
-        written.append(path.name)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "write_part", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            activation_subset(config)
-    folder = prepare_subset(config).inputs.folder("mlp.hook_post")
-    assert sorted(tables(folder)) == [f"parts/{name}" for name in written]
+    folder = break_off(config, monkeypatch, n_written, "write_part")
+    assert sorted(tables(folder)) == [f"parts/part-00000{part}.parquet" for part in range(n_written)]
     assert not (folder / "description.json").exists()
     assert tables(activation_subset(config)) == unbroken
 

@@ -113,12 +113,22 @@ def test_a_neuron_that_is_not_written_as_one(text):
         parse_neuron(text)
 
 
+def test_a_number_of_any_length_is_refused():
+    with pytest.raises(SettingsError, match="LAYER,NEURON"):
+        parse_neuron(f"0,{'9' * 5000}")
+    with pytest.raises(ModelError, match=f"has no neuron L0.N{2**64 - 1}"):
+        check_neurons([parse_neuron(f"0,{2**64 - 1}")], "m", 2, "h", 4)
+    with pytest.raises(ModelError, match="has no neuron L0.N-1"):
+        check_neurons([Neuron(0, -1)], "m", 2, "h", 4)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("layer\n1\n", "has no columns neuron"),
         ("layer,neuron\n1,2\n1,x\n", "layer and neuron of row 3"),
         ("layer,neuron\n1,2\n\n-1,2\n", "are not whole numbers"),
+        *((f"layer,neuron\n1,2\n1,{n}\n", "row 3 are not whole") for n in (2**31, 2**63, 2**64 - 1, 10**30, "inf")),
         ("layer,neuron\n1.5,2\n", "layer and neuron of row 2"),
         ("", "cannot be read as CSV"),
         ("layer,neuron\n", "No neuron of"),

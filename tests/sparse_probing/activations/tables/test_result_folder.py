@@ -4,8 +4,10 @@ import json
 import shutil
 
 import pytest
+from safetensors import SafetensorError
 
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.sealed_json import seal
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.tables.result_folder import (
     complete_folder,
@@ -13,6 +15,7 @@ from sparse_probing.activations.tables.result_folder import (
     damaged_files,
     holds_tables,
     is_complete,
+    recorded_files,
 )
 from sparse_probing.config import HarvestConfig
 
@@ -23,11 +26,20 @@ def create(folder, plan=PLAN, overwrite=False, resume=False):
     create_or_resume_folder(folder, plan, overwrite=overwrite, resume=resume)
 
 
+def write(folder, name, data):
+    with recorded_files(folder, PLAN).write(name) as temporary:
+        temporary.write_bytes(data)
+
+
+def content(path):
+    return json.loads(path.read_text())["content"]
+
+
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "results" / "hook"
     create(folder)
-    (folder / "table.parquet").write_bytes(b"rows")
+    write(folder, "table.parquet", b"rows")
     return folder
 
 
@@ -43,7 +55,7 @@ def test_another_plan_is_refused_and_replaced_with_overwrite(folder):
         create(folder, other)
     create(folder, other, overwrite=True)
     assert not (folder / "table.parquet").exists()
-    assert json.loads((folder / "plan.json").read_text()) == other
+    assert content(folder / "plan.json") == other
 
 
 def test_a_damaged_plan_is_an_error(folder):
@@ -56,7 +68,7 @@ def test_the_description_completes_the_folder(folder):
     assert not is_complete(folder)
     complete_folder(folder, HarvestConfig().record(), ["table.parquet"], {"edges": [0.0, 1.0]})
     assert is_complete(folder)
-    description = json.loads((folder / "description.json").read_text())
+    description = content(folder / "description.json")
     record = FileRecord(**description["files"]["table.parquet"])
     assert record.damage(folder / "table.parquet") is None
     (folder / "table.parquet").write_bytes(b"r0ws")
@@ -66,13 +78,14 @@ def test_the_description_completes_the_folder(folder):
 
 
 def complete(folder):
-    (folder / "other.parquet").write_bytes(b"more")
+    write(folder, "other.parquet", b"more")
     complete_folder(folder, HarvestConfig().record(), ["table.parquet", "other.parquet"], {})
 
 
 @pytest.mark.parametrize("left", ["table.parquet", "description.json"])
 def test_results_without_a_plan_are_refused_and_replaced_with_overwrite(folder, left):
     complete(folder)
+    shutil.rmtree(folder / "records")
     for path in folder.iterdir():
         if path.name != left:
             path.unlink()
@@ -86,30 +99,33 @@ def test_a_plan_that_another_process_is_writing_is_not_content(tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / ".tmp-plan.json-1-0").touch()
     create(tmp_path / "new")
-    assert json.loads((tmp_path / "new" / "plan.json").read_text()) == PLAN
+    assert content(tmp_path / "new" / "plan.json") == PLAN
 
 
-@pytest.mark.parametrize("resume", [False, True])
-def test_a_kill_while_overwriting_leaves_nothing_under_the_name(folder, monkeypatch, resume):
+@pytest.mark.parametrize("same_settings", [False, True])
+def test_a_kill_while_overwriting_leaves_a_folder_that_is_made_again(folder, monkeypatch, same_settings):
     complete(folder)
 
     def killed(path):
-        (path / "plan.json").unlink()
         raise KeyboardInterrupt
 
+    other = {"n_bin": 4}
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
-            create(folder, {"n_bin": 4}, overwrite=True)
-    assert not folder.exists()
-    create(folder, {"n_bin": 4}, resume=resume)
-    assert [path.name for path in folder.iterdir()] == ["plan.json"]
+            create(folder, other, overwrite=True)
     assert not is_complete(folder)
+    if same_settings:
+        create(folder, other, overwrite=True)
+        assert [path.name for path in folder.iterdir()] == ["plan.json"]
+    else:
+        create(folder)
+        assert not is_complete(folder)
 
 
 def test_a_description_of_another_plan_is_refused(folder):
     complete(folder)
-    (folder / "plan.json").write_text('{"n_bin": 4}')
+    (folder / "plan.json").write_bytes(seal({"n_bin": 4}))
     with pytest.raises(StoreError, match=r"description.json: of another plan -> of plan.json"):
         create(folder, {"n_bin": 4})
 
@@ -122,7 +138,9 @@ def test_a_damaged_file_makes_the_folder_incomplete(folder, resume, data):
         (folder / "table.parquet").write_bytes(data)
     create(folder, resume=resume)
     assert not is_complete(folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["other.parquet", "plan.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["other.parquet", "plan.json", "records"]
+    files = recorded_files(folder, PLAN)
+    assert [files.is_finished(name) for name in ("table.parquet", "other.parquet")] == [False, True]
 
 
 @pytest.mark.parametrize(("resume", "completed"), [(False, True), (True, False)])
@@ -140,7 +158,7 @@ def test_all_checksums_are_compared_once_a_file_is_damaged(folder):
     (folder / "table.parquet").write_bytes(b"r0ws")
     (folder / "other.parquet").unlink()
     create(folder)
-    assert [path.name for path in folder.iterdir()] == ["plan.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["plan.json", "records"]
 
 
 def test_completing_again_does_not_record_damage(folder):
@@ -157,7 +175,7 @@ def test_damaged_files_are_named(folder):
     assert damaged_files(folder) == {}
     (folder / "table.parquet").write_bytes(b"row")
     (folder / "other.parquet").unlink()
-    (folder / "plan.json").write_text("{}")
+    (folder / "plan.json").write_bytes(seal({}))
     expected = {"table.parquet": "wrong size", "other.parquet": "missing", "plan.json": "checksum differs"}
     assert damaged_files(folder) == expected
     (folder / "description.json").write_text("{")
@@ -172,3 +190,44 @@ def test_tables_are_distinguished_from_stores(folder, tmp_path):
     complete(folder)
     assert holds_tables(folder)
     assert not holds_tables(tmp_path / "nowhere")
+
+
+DAMAGES = [b"", b"null", b"{}", b"[" * 100_000, b"{" * 3, seal({}), seal({"plan": []}), b"\xff"]
+
+
+@pytest.mark.parametrize("name", ["plan.json", "description.json"])
+@pytest.mark.parametrize("data", DAMAGES, ids=range(len(DAMAGES)))
+def test_a_damaged_plan_or_description_is_one_sentence(folder, name, data):
+    complete(folder)
+    (folder / name).write_bytes(data)
+    with pytest.raises(StoreError, match=rf"{name} is damaged|Other results exist"):
+        create(folder)
+
+
+def test_names_that_lead_out_of_the_folder_are_refused(folder):
+    complete(folder)
+    description = content(folder / "description.json")
+    description["files"]["../../secret"] = description["files"]["table.parquet"]
+    (folder / "description.json").write_bytes(seal(description))
+    with pytest.raises(CorruptStoreError, match="cannot be the name of a file"):
+        damaged_files(folder)
+
+
+def test_a_linked_folder_is_not_written_to(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "parts").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CorruptStoreError, match="link to a folder outside"):
+        write(folder, "parts/part.parquet", b"rows")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device (os error 28)")],
+)
+def test_a_full_disk_is_one_sentence_whatever_library_writes(folder, error):
+    files = recorded_files(folder, PLAN)
+    with pytest.raises(StoreError, match=r"Cannot write .*x: No space left on device. Finished"), files.write("x"):
+        raise error
+    assert not files.is_finished("x")
+    assert not list(folder.glob(".tmp-*"))

@@ -6,10 +6,9 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from probing_datasets.foundation.atomic_files import temporary_sibling
 from probing_datasets.foundation.errors import StoreError
 from sparse_probing.activations.stores import STORES
-from sparse_probing.activations.stores.manifest.disk_space import check_free_space, leftovers, required_bytes
+from sparse_probing.activations.stores.manifest.disk_space import check_free_space, required_bytes
 from sparse_probing.activations.stores.plan import StorePlan
 
 PLAN = StorePlan({}, (0, 1), ("h",), {"h": 100}, 1000, 64, "16")
@@ -39,14 +38,3 @@ def test_free_space(tmp_path, monkeypatch):
     check_free_space(tmp_path / "not" / "yet", 3_000_000_000)
     with pytest.raises(StoreError, match=r"needs 3\.25 GB, but only 3\.00 GB are free.*RESULTS_DIR"):
         check_free_space(tmp_path / "not" / "yet", 3_250_000_000)
-
-
-def test_leftovers_are_grouped_by_destination(tmp_path):
-    (tmp_path / "layer").mkdir()
-    shard, record = tmp_path / "layer" / "c.1.0", tmp_path / "a-b.json"
-    temporaries = {path: [temporary_sibling(path), temporary_sibling(path)] for path in (shard, record)}
-    for path in [*temporaries[shard], *temporaries[record], shard, record]:
-        path.write_bytes(b"")
-    assert {path: sorted(found) for path, found in leftovers(tmp_path).items()} == {
-        path: sorted(names) for path, names in temporaries.items()
-    }
