@@ -10,7 +10,7 @@ import xxhash
 
 from probing_datasets.building.annotation import AnnotatedText, Annotator, annotate_texts
 from probing_datasets.building.row_sampling import subsample_evenly
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.building.tokenization import SpecialFrame, load_tokenizer, special_frame, tokenizer_hash
 from probing_datasets.feature_dataset import Description
@@ -104,7 +104,7 @@ def open_tokenizer(config: MakeConfig) -> OpenTokenizer:
     SettingsError
         When the context has no room for text.
     """
-    tokenizer = load_tokenizer(config.tokenizer, config.revision)
+    tokenizer = load_tokenizer(config.tokenizer, config.revision, config.trust_remote_code)
     frame = special_frame(tokenizer, config.prepend_bos)
     default = min(MAX_DEFAULT_CONTEXT, tokenizer.model_max_length)
     length = int(default if config.context_length is None else config.context_length)
@@ -156,7 +156,8 @@ def cut_texts(config: MakeConfig, texts: Texts, annotate: Annotator | None = Non
         notes += (f"{len(failures):,} texts could not be parsed ({'; '.join(failures[:NAMED_FAILURES])}{more}).",)
     if not pieces:
         raise SourceError(
-            f"{config.source} holds no text of {config.min_tokens} tokens or more (--min_tokens). {' '.join(notes)}"
+            f"{config.source_name} holds no text of {config.min_tokens} tokens or more (--min_tokens). "
+            + " ".join(notes)
         )
 
     # Add the special tokens, whose annotations are zero.
@@ -213,7 +214,7 @@ def describe_sequences(config: MakeConfig, sequences: LabelledSequences) -> Desc
         n_prefix=len(sequences.frame.prefix),
         n_suffix=len(sequences.frame.suffix),
         seed=config.seed,
-        source={"name": config.source, "licence": config.licence, "digest": sequences.source_digest},
+        source={"name": config.source_name, "licence": config.licence, "digest": sequences.source_digest},
         options=config.options(),
         dropped=sequences.dropped,
         provenance=provenance(),

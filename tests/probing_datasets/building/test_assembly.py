@@ -8,7 +8,7 @@ import pytest
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import Candidates, every_position, last_position, random_positions
 from probing_datasets.building.sequences import cut_texts
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig

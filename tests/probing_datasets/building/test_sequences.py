@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from probing_datasets.building.annotation import AnnotatedText
 from probing_datasets.building.sequences import LabelledSequences, cut_texts, describe_sequences, draw_pieces, is_copy
-from probing_datasets.building.sources import TextRow, digest_rows
+from probing_datasets.building.text_rows import TextRow, digest_rows
 from probing_datasets.building.text_sampling import Texts, read_texts
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.foundation.errors import AnnotationError, DatasetError, SettingsError, SourceError
