@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TOKENS_BEFORE, TOKENS_AFTER = 8, 4
 
 
-def describe(dataset: FeatureDataset, examples: int, console: Console) -> None:
+def describe(dataset: FeatureDataset, examples: int, console: Console, trust_remote_code: bool = False) -> None:
     """Print the origin of a data set, its class balance, and examples of every feature."""
     d = dataset.description
     console.print(f"[bold]{d.name}[/bold]: {d.n_sequences:,} sequences, {d.n_tokens:,} tokens,", end=" ")
@@ -31,7 +31,7 @@ def describe(dataset: FeatureDataset, examples: int, console: Console) -> None:
     table = Table(
         Column("feature", overflow="fold"), "kind", "rows", "balance", "examples (the probed token between ⟦⟧)"
     )
-    tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision")) if examples else None
+    tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision"), trust_remote_code) if examples else None
     for name, info in d.features.items():
         shown = [_example(dataset, tokenizer, name, row) for row in _rows_to_show(dataset, name, examples)]
         if info.kind == "regression":

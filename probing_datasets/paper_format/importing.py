@@ -36,6 +36,8 @@ class ImportConfig:
     """The tokenizer of its tokens: a local model folder, a TransformerLens alias or a hub id."""
     revision: str | None = None
     """Revision of a tokenizer on the hub."""
+    trust_remote_code: bool = False
+    """Run Python code that the folder of the tokenizer holds."""
     name: str = ""
     """Name of the data set; default: the name of the folder, which has the same form in the paper."""
     group_column: str = ""
@@ -66,7 +68,7 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
     if config.group_column and config.group_column not in table.column_names:
         known = list_known(config.group_column, table.column_names)
         raise DatasetError(f"{config.path} has no column {config.group_column!r}; it has: {known}.")
-    tokenizer = load_tokenizer(config.tokenizer, config.revision)
+    tokenizer = load_tokenizer(config.tokenizer, config.revision, config.trust_remote_code)
     padded = [row.astype(np.int32) for row in table.column("tokens").to_numpy(zero_copy_only=False)]
 
     # Tokens before the padding of each sequence, at least one. The paper pads with the tokenizer's padding
@@ -127,7 +129,11 @@ def _describe(config: ImportConfig, tokenizer_hash: str, padded: list[np.ndarray
         n_suffix=0,
         seed=0,
         source={"name": str(config.path), "licence": config.licence, "digest": digest.hexdigest()},
-        options={"revision": config.revision, "group_column": config.group_column},
+        options={
+            "revision": config.revision,
+            "trust_remote_code": config.trust_remote_code,
+            "group_column": config.group_column,
+        },
         dropped=() if config.group_column else (UNGROUPED,),
         provenance=provenance(),
     )

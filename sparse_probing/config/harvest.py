@@ -52,6 +52,8 @@ class ForwardPassConfig:
     """Spread the model over devices (auto, balanced, ...) with accelerate; --device is then not used."""
     quantization: Literal["8bit", "4bit"] | None = None
     """Load the weights quantised by bitsandbytes."""
+    trust_remote_code: bool = False
+    """Run Python code that the folder of the model holds."""
     dtype: ModelDtype = "float32"
     """Precision in which the model runs."""
     n_threads: int = field(default_factory=lambda: read_settings().n_cpus)
