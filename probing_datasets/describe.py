@@ -28,12 +28,12 @@ def describe(dataset: FeatureDataset, examples: int, console: Console, trust_rem
     console.print(sharing(dataset))
     for note in d.dropped:
         console.print(f"[yellow]note:[/yellow] {escape(note)}")
-    table = Table(
-        Column("feature", overflow="fold"), "kind", "rows", "balance", "examples (the probed token between ⟦⟧)"
-    )
+    examples_column = ["examples (the probed token between ⟦⟧)"] if examples else []
+    table = Table(Column("feature", overflow="fold"), "kind", "rows", "balance", *examples_column)
     tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision"), trust_remote_code) if examples else None
     for name, info in d.features.items():
-        shown = [_example(dataset, tokenizer, name, row) for row in _rows_to_show(dataset, name, examples)]
+        rows = _rows_to_show(dataset, name, examples) if examples else []
+        shown = ["\n".join(_example(dataset, tokenizer, name, row) for row in rows)] if examples else []
         if info.kind == "regression":
             labels = dataset.feature_probes(name).label
             balance = f"{labels.min():.3g} to {labels.max():.3g}, mean {labels.mean():.3g}"
@@ -41,7 +41,7 @@ def describe(dataset: FeatureDataset, examples: int, console: Console, trust_rem
             balance = ", ".join(
                 f"{info.label_name(label)}: {n:,} ({n / info.n_rows:.0%})" for label, n in info.counts.items()
             )
-        table.add_row(escape(name), info.kind, f"{info.n_rows:,}", escape(balance), escape("\n".join(shown)))
+        table.add_row(escape(name), info.kind, f"{info.n_rows:,}", escape(balance), *map(escape, shown))
     console.print(table)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import re
+from functools import cache
 from pathlib import Path
 
 from probing_datasets.demo import DEMO_MODEL_PATH
@@ -20,9 +23,18 @@ def resolve_model_name(name: str) -> str:
         return str(DEMO_MODEL_PATH)
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser().resolve())
-    from transformer_lens.tools.model_registry.registry_io import resolve_model_alias  # slow to import
+    return next((official for official, aliases in _aliases().items() if name in aliases), name)
 
-    return resolve_model_alias(name) or name
+
+@cache
+def _aliases() -> dict[str, list[str]]:
+    """Return the aliases of TransformerLens by official name, from its data: importing the library takes seconds."""
+    package = importlib.util.find_spec("transformer_lens")
+    for folder in (package and package.submodule_search_locations) or ():
+        path = Path(folder) / "tools" / "model_registry" / "data" / "model_aliases.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+    return {}
 
 
 def model_identity(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from probing_datasets.building.hub_names import why_not_on_hub
 from probing_datasets.building.table_files import ReadOptions, Table, records_of_batch
 from probing_datasets.foundation.errors import SourceError, list_known
 
@@ -58,20 +59,19 @@ def open_hub(name: str, options: ReadOptions) -> Table:
     SourceError
         When it cannot be reached, or has no such configuration or split.
     """
+    repository, _, configuration = name.partition(":")
+    if reason := why_not_on_hub(repository, "dataset"):
+        raise _unreadable(repository, options.split, reason)
+
     import datasets  # slow to import
     import pyarrow.lib
 
-    repository, _, configuration = name.partition(":")
     try:
         table = datasets.load_dataset(repository, configuration or None, split=options.split, streaming=True)
         columns = list(table.features or next(iter(table)))
     except Exception as error:
-        raise SourceError(
-            f"No file, folder or hub data set {repository!r} could be read (split {options.split!r}): "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} "
-            "Pass a local .parquet, .jsonl, .csv or .txt file, a folder of such texts or source files, or `demo`; "
-            "a hub data set needs the network or a filled HF_HOME cache."
-        ) from error
+        reason = f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
+        raise _unreadable(repository, options.split, reason) from error
 
     def records(_columns: list[str]) -> Iterator[dict[str, Any]]:
         try:
@@ -80,6 +80,14 @@ def open_hub(name: str, options: ReadOptions) -> Table:
             raise SourceError(f"Reading the hub data set {name!r} failed: {error}. Run the command again.") from error
 
     return Table(columns, _with_names_of_classes(records, table.features or {}))
+
+
+def _unreadable(repository: str, split: str, reason: str) -> SourceError:
+    return SourceError(
+        f"No file, folder or hub data set {repository!r} could be read (split {split!r}): {reason.rstrip('.')}. "
+        "Pass a local .parquet, .jsonl, .csv or .txt file, a folder of such texts or source files, or `demo`; "
+        "a hub data set needs the network or a filled HF_HOME cache."
+    )
 
 
 def _with_names_of_classes(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import xxhash
 
 from probing_datasets.building.annotation import AnnotatedText, Annotator, annotate_texts
 from probing_datasets.building.row_sampling import subsample_evenly
@@ -71,16 +70,6 @@ class LabelledSequences:
             origin=self.origin[indices] if len(self.origin) else self.origin,
             annotations=[self.annotations[i] for i in indices] if self.annotations else [],
         )
-
-
-def is_copy(tokens: list[np.ndarray], groups: list[str]) -> np.ndarray:
-    """Return which sequences have the same tokens as an earlier one of another group: (n,) bool."""
-    first_group: dict[bytes, str] = {}
-    copies = np.zeros(len(tokens), bool)
-    for index, (sequence, group) in enumerate(zip(tokens, groups, strict=True)):
-        digest = xxhash.xxh3_128_digest(sequence.tobytes())
-        copies[index] = first_group.setdefault(digest, group) != group
-    return copies
 
 
 class Piece(NamedTuple):

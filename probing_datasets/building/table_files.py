@@ -221,37 +221,43 @@ class _JsonBuffer:
     """A part of a JSON text, which is read as far as it is needed."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
-        self.path, self.file, self.text, self.decoder = path, file, "", json.JSONDecoder()
+        self.path, self.file, self.decoder = path, file, json.JSONDecoder()
+        self.text, self.place = "", 0
 
     def peek(self) -> str:
         """Return the next character that is not white space; empty at the end of the file."""
-        self.text = self.text.lstrip()
-        while not self.text and (chunk := self.file.read(CHUNK_CHARACTERS)):
-            self.text = chunk.lstrip()
-        return self.text[:1]
+        while True:
+            while self.place < len(self.text) and self.text[self.place].isspace():
+                self.place += 1
+            if self.place < len(self.text) or not self._read_more(CHUNK_CHARACTERS):
+                return self.text[self.place : self.place + 1]
 
     def take(self) -> str:
         """Return and remove the next character that is not white space."""
         sign = self.peek()
-        self.text = self.text[1:]
+        self.place += len(sign)
         return sign
 
-    def value(self, place: str) -> Any:
+    def value(self, name: str) -> Any:
         """Return and remove the next value."""
         self.peek()
         while True:
             try:
-                value, stop = self.decoder.raw_decode(self.text)
+                value, self.place = self.decoder.raw_decode(self.text, self.place)
             except (ValueError, RecursionError) as error:
-                is_long = isinstance(error, RecursionError) or len(self.text) > MAX_RECORD_CHARACTERS
-                chunk = "" if is_long else self.file.read(max(CHUNK_CHARACTERS, len(self.text)))
-                if not chunk:
-                    reason = f"{place} is not JSON ({error})"
+                n_rest = len(self.text) - self.place
+                is_bad = isinstance(error, RecursionError) or n_rest > MAX_RECORD_CHARACTERS
+                if is_bad or not self._read_more(max(CHUNK_CHARACTERS, n_rest)):
+                    reason = f"{name} is not JSON ({error})"
                     raise SourceError(f"{self.path} is not JSON: {reason}. It may be damaged or cut off.") from error
-                self.text += chunk
             else:
-                self.text = self.text[stop:]
                 return value
+
+    def _read_more(self, n_characters: int) -> bool:
+        """Read more of the file, and forget what was taken; return whether there was more."""
+        chunk = self.file.read(n_characters)
+        self.text, self.place = self.text[self.place :] + chunk, 0
+        return chunk != ""
 
 
 def _parquet_table(path: Path) -> Table:

@@ -28,7 +28,9 @@ def read_text_file(path: Path, columns: SourceColumns, encoding: str = "") -> It
     SourceError
         When the file cannot be read, or a label is needed.
     """
-    if columns.label or columns.further:
+    if unknown := [name for name in columns.further if name != columns.label]:
+        raise SourceError(f"{path} holds texts without a column {unknown[0]!r}. Pass a table.")
+    if columns.label:
         raise SourceError(
             f"{path} holds texts without labels. Pass a table with columns for text and label, or a folder with a "
             f"folder of {TEXT_SUFFIX} files for each label."

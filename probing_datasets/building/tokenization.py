@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from probing_datasets.building.alignment import trim_spans
+from probing_datasets.building.hub_names import why_not_on_hub
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
 
@@ -38,18 +39,23 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
     ModelError
         When there is no such tokenizer, it is not a fast one, or it needs code that is not trusted.
     """
+    path = resolve_model_name(name)
+    advice = (
+        "Pass `demo`, a local model folder, a TransformerLens alias or a hub id; a hub id needs the network "
+        "or a filled HF_HOME cache."
+    )
+    if reason := why_not_on_hub(path, "model", revision):
+        raise ModelError(f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {reason}. {advice}")
+
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
 
-    path = resolve_model_name(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
     except Exception as error:  # a damaged file makes `tokenizers` raise a bare Exception
         refuse_remote_code(error, f"The tokenizer of {name!r}", path)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ModelError(
-            f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {reason}. "
-            "Pass `demo`, a local model folder, a TransformerLens alias or a hub id; a hub id needs the network "
-            "or a filled HF_HOME cache."
+            f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {reason}. {advice}"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(f"The tokenizer of {name!r} is not a fast one; convert it with `tokenizers` first.")

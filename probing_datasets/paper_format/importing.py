@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 from tyro.conf import Positional
 
+from probing_datasets.building.groups import join_groups_of_copies
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.feature_dataset import Description, FeatureDataset, build_feature_dataset, save_dataset
 from probing_datasets.foundation.environment import read_settings
@@ -94,8 +95,12 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
         groups = [str(group) for group in table.column(config.group_column).to_pylist()]
     else:
         groups = [f"row {i}" for i in range(len(table))]
+    groups, n_copies = join_groups_of_copies(tokens, groups)
     starts_with_bos = all(row[0] == tokenizer.bos_token_id for row in tokens)
     description = _describe(config, tokenizer_hash(tokenizer), padded, int(starts_with_bos))
+    if n_copies:
+        note = f"{n_copies:,} sequences have the tokens of one in another group: these groups were joined."
+        description = replace(description, dropped=(*description.dropped, note))
     dataset = build_feature_dataset(description, tokens, groups, features)
     save_dataset(dataset, config.output_dir, config.overwrite)
     return dataset

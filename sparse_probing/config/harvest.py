@@ -10,7 +10,7 @@ from upath import UPath
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
-from sparse_probing.config.activations import ActivationsConfig
+from sparse_probing.config.activations import ActivationsConfig, shorten_hook_names
 from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import Configuration, at_least_one, setting
 from sparse_probing.config.share import ShareConfig
@@ -164,6 +164,7 @@ class HarvestConfig(Configuration):
 
     def __post_init__(self) -> None:
         """Raise SettingsError for settings that contradict one another or have no effect."""
+        shorten_hook_names(self)
         if self.storage.overwrite and self.share.world_size > 1:
             raise SettingsError("--overwrite would delete what other processes write. Delete the store first.")
         flags = self.flags()
