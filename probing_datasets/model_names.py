@@ -33,8 +33,10 @@ def _aliases() -> dict[str, list[str]]:
     for folder in (package and package.submodule_search_locations) or ():
         path = Path(folder) / "tools" / "model_registry" / "data" / "model_aliases.json"
         if path.is_file():
-            return json.loads(path.read_text(encoding="utf-8"))
-    return {}
+            return json.loads(path.read_text(encoding="utf-8"))["aliases"]
+    from transformer_lens.tools.model_registry.registry_io import load_model_aliases  # another version
+
+    return load_model_aliases()
 
 
 def model_identity(name: str) -> str:

@@ -30,6 +30,7 @@ from probing_datasets.building.text_endings import keep_ends
 from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.building.text_sampling import draw_texts, read_options
 from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset.given_splits import with_given_split
 from probing_datasets.make_config import CollectionName, MakeConfig
 
 
@@ -41,6 +42,9 @@ class LabelledTextConfig(MakeConfig):
     file_column: str = ""
     """Column of the paths of text files, relative to the folder of the table, which are read in place of
     --text_column."""
+    split_column: str = ""
+    """Column that says of each text whether it is for `train`, `validation` or `test`. Stage 2 then tests on the texts
+    for `test` and fits on all others; empty: it splits groups at random."""
     feature_name: str = ""
     """Name of the feature of --label_column; default: the name of the column."""
     group_column: str = ""
@@ -92,17 +96,21 @@ def build(config: LabelledTextConfig, names: tuple[str, ...] = ()) -> FeatureDat
     names = names or (config.label_column, *config.further_labels)
     if config.feature_name:
         names = (config.feature_name, *names[1:])
-    for name, cells in zip(names, cells_of_columns, strict=True):
+    for name, cells in zip(names, cells_of_columns, strict=False):  # the last may be the split
         for column in label_column(name, cells, config.label_kind, config.positive_label):
             values, known = column.values[text_of_position], column.known[text_of_position]
             features.append((column.name, Labels(column.kind, values, known, column.classes)))
-    return assemble(config, sequences, candidates, features)
+    dataset = assemble(config, sequences, candidates, features)
+    if not config.split_column:
+        return dataset
+    return with_given_split(dataset, [str(sequences.texts[text].extra[-1]) for text in sequences.origin])
 
 
 def labelled_rows(config: LabelledTextConfig, skipped: Counter[str]) -> Iterator[TextRow]:
     """Yield the texts of the source that have a label, with the cells of the label columns as ``extra``."""
-    columns = (config.label_column, *config.further_labels)
-    required = config.label_column if len(columns) == 1 else ""
+    labels = (config.label_column, *config.further_labels)
+    required = config.label_column if len(labels) == 1 else ""
+    columns = (*labels, config.split_column) if config.split_column else labels
     source_columns = SourceColumns(
         config.text_column, required, config.group_column, columns, config.file_column, config.missing_labels
     )
@@ -110,8 +118,11 @@ def labelled_rows(config: LabelledTextConfig, skipped: Counter[str]) -> Iterator
         cells = tuple(
             [text_of(label) for label in cell] if isinstance(cell, list) else text_of(cell) for cell in row.extra
         )
-        if not any(cell != "" for cell in cells):
+        if not any(cell != "" for cell in cells[: len(labels)]):
             skipped["texts have no label"] += 1
+            continue
+        if config.split_column and cells[-1] == "":
+            skipped["texts are in no part of the split (--split_column)"] += 1
             continue
         stratum = "" if config.label_kind == "regression" else str(cells[0])
         yield row._replace(

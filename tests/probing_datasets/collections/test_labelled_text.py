@@ -1,5 +1,6 @@
 """The labels of any table: kinds of columns, probed tokens, groups, rows without labels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,10 @@ import pytest
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.labelled_text import LabelledTextConfig, build
-from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
+from probing_datasets.feature_dataset.probed_rows import feature_rows, probed_rows
+from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError, SplitError
+from sparse_probing.config import SplitConfig
+from sparse_probing.studies.base.feature_splits import split_rows
 from tests.builders.datasets import decoded_sequences, squeeze
 from tests.builders.sources import write_files, write_table
 
@@ -182,6 +186,37 @@ def test_a_name_for_the_feature(tokenizer_dirs, tmp_path):
     options = {"feature_name": "liked/enjoyed", "further_labels": ("author",)}
     dataset = build(settings(tokenizer_dirs["wordpiece"], source, **options))
     assert dataset.features == ("author", "liked/enjoyed")
+
+
+def test_a_given_split_is_that_of_stage_2(tokenizer_dirs, tmp_path):
+    parts = ("train", "Test", "dev")
+    rows = [{**row, "part": parts[i % 3]} for i, row in enumerate(ROWS)] + [{**ROWS[0], "part": ""}]
+    source = write_table(tmp_path / "table.csv", rows)
+    dataset = build(settings(tokenizer_dirs["wordpiece"], source, split_column="part"))
+    assert dataset.sequences["split"][:] == ["train", "test", "validation"] * 10
+    assert "1 texts are in no part of the split (--split_column)." in dataset.description.dropped[0]
+
+    rows = feature_rows(dataset, "label", probed_rows(dataset, "last"), "last")
+    (split,) = split_rows("label", "binary", rows, SplitConfig(), seed=0)
+    assert set(rows.sequence[split.split.test] % 3) == {1}
+    assert set(rows.sequence[split.split.train] % 3) == {0, 2}
+    with_folds = split_rows("label", "binary", rows, SplitConfig(test_folds=3), seed=0)
+    assert len(with_folds) == 3
+
+    only_one = replace(rows, in_test=rows.label > 0)
+    with pytest.raises(SplitError, match="has no training rows of label 1"):
+        split_rows("label", "binary", only_one, SplitConfig(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [(("train", "holdout"), "holds 'holdout', which is not one of"), (("train",), "needs train and")],
+)
+def test_a_split_that_cannot_be_used(tokenizer_dirs, tmp_path, parts, message):
+    rows = [{**row, "part": parts[i % len(parts)]} for i, row in enumerate(ROWS)]
+    source = write_table(tmp_path / "table.csv", rows)
+    with pytest.raises(DatasetError, match=message):
+        build(settings(tokenizer_dirs["wordpiece"], source, split_column="part"))
 
 
 def test_a_folder_with_a_folder_of_texts_for_each_label(tokenizer_dirs, tmp_path):
