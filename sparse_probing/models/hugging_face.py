@@ -18,7 +18,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
-from transformers.dynamic_module_utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
+from transformers.utils.hub import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.foundation.hashing import checksum, digest_json
