@@ -30,7 +30,7 @@ def no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process in which a question is an error."""
 
     def refuse(*_args: object) -> str:
-        raise AssertionError("a question was asked")
+        raise AssertionError("this process waits for an answer")
 
     monkeypatch.setattr("builtins.input", refuse)
 
