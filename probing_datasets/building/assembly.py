@@ -44,6 +44,7 @@ def assemble(
     candidates: Candidates,
     features: Iterable[tuple[str, Labels]],
     balanced: bool = True,
+    join_copies: bool = False,
 ) -> FeatureDataset:
     """Choose the rows of every feature and build the data set.
 
@@ -57,6 +58,9 @@ def assemble(
     balanced : bool
         Choose ``rows_per_feature`` rows with ``positive_fraction`` positives (classes evenly), by one random
         priority of positions that all features share. False: choose every candidate.
+    join_copies : bool
+        Join groups that share a sequence with the same tokens: for labels of whole texts. Many short contexts of
+        running text repeat, and would make all documents one group: False only counts them in a note.
 
     Raises
     ------
@@ -64,14 +68,16 @@ def assemble(
         When no feature has enough positives and negatives, each in two groups.
     """
     joined_groups, n_copies = join_groups_of_copies(sequences.tokens, sequences.groups)
-    sequences = replace(sequences, groups=joined_groups)
+    if join_copies:
+        sequences = replace(sequences, groups=joined_groups)
     groups = np.unique(np.array(sequences.groups), return_inverse=True)[1][candidates.sequence]
     priority = np.random.default_rng(config.seed).permutation(len(candidates)) if balanced else None
     probes: dict[str, tuple[FeatureKind, Probes]] = {}
     classes: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
     if n_copies:
-        notes.append(f"{n_copies:,} sequences have the tokens of one in another group: these groups were joined.")
+        result = "these groups were joined" if join_copies else "they may be in training and test rows both"
+        notes.append(f"{n_copies:,} sequences have the tokens of one in another group: {result}.")
     for name, labels in features:
         common_labels, note = _drop_rare_classes(labels, groups, config.min_positives)
         if note:

@@ -100,7 +100,7 @@ def build(config: LabelledTextConfig, names: tuple[str, ...] = ()) -> FeatureDat
         for column in label_column(name, cells, config.label_kind, config.positive_label):
             values, known = column.values[text_of_position], column.known[text_of_position]
             features.append((column.name, Labels(column.kind, values, known, column.classes)))
-    dataset = assemble(config, sequences, candidates, features)
+    dataset = assemble(config, sequences, candidates, features, join_copies=True)
     if not config.split_column:
         return dataset
     return with_given_split(dataset, [str(sequences.texts[text].extra[-1]) for text in sequences.origin])

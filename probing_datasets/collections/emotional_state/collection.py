@@ -89,7 +89,7 @@ def build(config: EmotionalStateConfig) -> FeatureDataset:
 
     states, numbers = np.unique(sequences.labels, return_inverse=True)
     labels = Labels("multiclass", numbers, classes=tuple(states.tolist()))
-    return assemble(config, sequences, last_position(sequences), [("emotional_state", labels)])
+    return assemble(config, sequences, last_position(sequences), [("emotional_state", labels)], join_copies=True)
 
 
 def prompt_ids(config: EmotionalStateConfig, opened: OpenTokenizer, message: str) -> np.ndarray:
