@@ -21,7 +21,8 @@ import tyro
 
 from benchmarks._memory import resident_memory
 from benchmarks._report import print_table, seconds
-from probing_datasets.building.sources import SourceColumns, TextRow, read_source
+from probing_datasets.building.sources import read_source
+from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.describe import sharing
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError

@@ -34,6 +34,8 @@ class Describe:
     """Name or path of a data set."""
     examples: int = 2
     """Examples of each feature: positive ones, or from the lowest label to the highest."""
+    trust_remote_code: bool = False
+    """Run Python code that the folder of the tokenizer holds. (That a data set records this setting is not enough.)"""
 
 
 def command_type() -> Any:
@@ -68,7 +70,7 @@ def execute(command: List | MakeConfig | Describe | ImportConfig) -> None:
         list_datasets()
     elif isinstance(command, Describe):
         dataset = load_feature_dataset(command.dataset, read_settings().feature_dataset_dir)
-        describe(dataset, command.examples, open_console())
+        describe(dataset, command.examples, open_console(), command.trust_remote_code)
     else:
         dataset = make_dataset(command) if isinstance(command, MakeConfig) else import_dataset(command)
         describe(dataset, 0, open_console())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TOKENS_BEFORE, TOKENS_AFTER = 8, 4
 
 
-def describe(dataset: FeatureDataset, examples: int, console: Console) -> None:
+def describe(dataset: FeatureDataset, examples: int, console: Console, trust_remote_code: bool = False) -> None:
     """Print the origin of a data set, its class balance, and examples of every feature."""
     d = dataset.description
     lines = [
@@ -48,7 +48,7 @@ def describe(dataset: FeatureDataset, examples: int, console: Console) -> None:
         Column("balance", balances, is_text=True),
     ]
     if examples:
-        tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision"))
+        tokenizer = load_tokenizer(d.tokenizer, d.options.get("revision"), trust_remote_code)
         shown: list[str] = []
         for name in d.features:
             rows = _rows_to_show(dataset, name, examples)

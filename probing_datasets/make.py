@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from probing_datasets.building.sequences import open_tokenizer
 from probing_datasets.collections import (
     affixes,
     compound_words,
@@ -28,9 +29,12 @@ from probing_datasets.collections import (
 )
 from probing_datasets.collections.registry_entry import Collection
 from probing_datasets.feature_dataset import FeatureDataset, save_dataset
+from probing_datasets.feature_dataset.description import dataset_name
+from probing_datasets.feature_dataset.load_and_save import refuse_other_settings
 from probing_datasets.feature_dataset.near_duplicates import warn_of_near_duplicates
 from probing_datasets.foundation.errors import SettingsError, list_known
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.model_names import model_slug
 
 logger = logging.getLogger(__name__)
 
@@ -108,12 +112,22 @@ def make_dataset(collection: MakeConfig | str, **settings: Any) -> FeatureDatase
     entry = COLLECTIONS[_known_collection(config.collection)]
     if not isinstance(config, entry.config):
         raise SettingsError(f"{config.collection} has further settings: pass a {entry.config.__name__}.")
+    _refuse_collision(config)
     dataset = entry.build(config)
     for note in dataset.description.dropped:
         logger.warning(note)
     warn_of_near_duplicates(dataset)
     save_dataset(dataset, config.output_dir, config.overwrite)
     return dataset
+
+
+def _refuse_collision(config: MakeConfig) -> None:
+    """Raise DatasetError, before the work, when a data set of other settings has the name that this one would have."""
+    pattern = f"{config.name_stem}.{model_slug(config.tokenizer)}.*.{config.n_sequences}/description.json"
+    if not config.overwrite and any(config.output_dir.glob(pattern)):
+        length = open_tokenizer(config).context_length
+        name = dataset_name(config.name_stem, config.tokenizer, length, config.n_sequences)
+        refuse_other_settings(config.output_dir, name, config.options())
 
 
 def collection_config(name: str, /, **settings: Any) -> MakeConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from tyro.conf import Suppress
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.text_files import is_text_encoding
 
 CollectionName = Literal[
     "compound_words",
@@ -38,6 +40,9 @@ CollectionName = Literal[
     "wikidata_sex_or_gender",
 ]
 
+MISSING_LABELS = ("NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null", "None")
+"""What programs write into a table of text where a value is missing (those of pandas)."""
+
 NOT_RECORDED = ("num_proc", "output_dir", "overwrite")
 """Settings that do not affect the content."""
 
@@ -55,10 +60,23 @@ class MakeConfig:
     """`demo`, a local model folder, a TransformerLens alias or a hub id."""
     revision: str | None = None
     """Revision of a tokenizer on the hub."""
-    source: str = "demo"
-    """`demo`, a .parquet/.jsonl/.csv file, a folder of source files, or a hub data set (`owner/name[:config]`)."""
+    trust_remote_code: bool = False
+    """Run Python code that the folder of the tokenizer holds."""
+    source: str | tuple[str, ...] = "demo"
+    """`demo`, a table (.parquet, .csv, .tsv, .jsonl, .json, .arrow, .feather), a .txt file, a folder of source files or
+    text files, a folder that `datasets` saved, or a hub data set (`owner/name[:config]`); several are read one after
+    another."""
     source_split: str = "train"
-    """Split of a hub data set."""
+    """Split of a data set that is on the hub or that `datasets` saved."""
+    separator: str = ""
+    """Sign between the cells of a table of text; default: a comma, or a tab in a .tsv file."""
+    encoding: str = ""
+    """Encoding of text files that have no byte-order mark, such as windows-1252; default: UTF-8."""
+    missing_labels: tuple[str, ...] = MISSING_LABELS
+    """Cells of a .csv or .tsv file that mean a missing label; none given: only an empty cell does."""
+    name: str = ""
+    """First part of the name of the data set, so that several of one collection have different names; default: the
+    name of the collection."""
     licence: str = ""
     """Licence of the source, for the record."""
     text_column: str = "text"
@@ -115,13 +133,28 @@ class MakeConfig:
         for name in ("ignore_first", "seed"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"--{name} must be at least 0, not {getattr(self, name)}.")
+        if re.fullmatch(r"[\w-]*", self.name) is None:
+            raise SettingsError(f"--name must consist of letters, digits, _ and -, not {self.name!r}.")
+        if self.source in ("", ()):
+            raise SettingsError("--source is empty. Name a table, a folder or a hub data set.")
+        if self.separator == "\\t":  # as a shell passes it
+            object.__setattr__(self, "separator", "\t")
+        if len(self.separator) > 1 or self.separator in ("\n", "\r", '"'):
+            raise SettingsError(f"--separator must be one sign, such as ';' or '\\t', not {self.separator!r}.")
+        if self.encoding and not is_text_encoding(self.encoding):
+            raise SettingsError(f"--encoding {self.encoding!r} is not known. Examples: windows-1252, latin-1, utf-16.")
         if not 0 < self.positive_fraction < 1:
             raise SettingsError(f"--positive_fraction must be between 0 and 1, not {self.positive_fraction}.")
 
     @property
+    def source_name(self) -> str:
+        """The source, or all sources, in one text."""
+        return self.source if isinstance(self.source, str) else ", ".join(self.source)
+
+    @property
     def name_stem(self) -> str:
         """First part of the name of the data set."""
-        return self.collection
+        return self.name or self.collection
 
     def options(self) -> dict[str, Any]:
         """Return the settings that decide the content, as JSON values."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import token_ids, token_spans
 from probing_datasets.foundation.errors import AnnotationError, DatasetError
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probing_datasets.building.candidate_positions import Candidates
+from probing_datasets.building.groups import join_groups_of_copies
 from probing_datasets.building.row_sampling import first_evenly, positive_share, sample_feature, second_groups_first
-from probing_datasets.building.sequences import LabelledSequences, describe_sequences, is_copy
+from probing_datasets.building.sequences import LabelledSequences, describe_sequences
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, Probes, build_feature_dataset
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
@@ -43,6 +44,7 @@ def assemble(
     candidates: Candidates,
     features: Iterable[tuple[str, Labels]],
     balanced: bool = True,
+    join_copies: bool = False,
 ) -> FeatureDataset:
     """Choose the rows of every feature and build the data set.
 
@@ -56,21 +58,26 @@ def assemble(
     balanced : bool
         Choose ``rows_per_feature`` rows with ``positive_fraction`` positives (classes evenly), by one random
         priority of positions that all features share. False: choose every candidate.
+    join_copies : bool
+        Join groups that share a sequence with the same tokens: for labels of whole texts. Many short contexts of
+        running text repeat, and would make all documents one group: False only counts them in a note.
 
     Raises
     ------
     DatasetError
         When no feature has enough positives and negatives, each in two groups.
     """
+    joined_groups, n_copies = join_groups_of_copies(sequences.tokens, sequences.groups)
+    if join_copies:
+        sequences = replace(sequences, groups=joined_groups)
     groups = np.unique(np.array(sequences.groups), return_inverse=True)[1][candidates.sequence]
     priority = np.random.default_rng(config.seed).permutation(len(candidates)) if balanced else None
     probes: dict[str, tuple[FeatureKind, Probes]] = {}
     classes: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
-    if n_copies := int(is_copy(sequences.tokens, sequences.groups).sum()):  # no split by groups keeps them apart
-        notes.append(
-            f"{n_copies:,} sequences are copies of one in another group: they may be in training and test rows both."
-        )
+    if n_copies:
+        result = "these groups were joined" if join_copies else "they may be in training and test rows both"
+        notes.append(f"{n_copies:,} sequences have the tokens of one in another group: {result}.")
     for name, labels in features:
         common_labels, note = _drop_rare_classes(labels, groups, config.min_positives)
         if note:

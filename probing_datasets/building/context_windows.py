@@ -57,7 +57,7 @@ def assemble_contexts(config: MakeConfig, texts: Texts, find: Annotator, feature
     opened = open_tokenizer(config)
     occurrences = find_occurrences(config, opened, texts, find)
     if not len(occurrences.text):
-        raise DatasetError(f"None of {', '.join(features)} occurs in {config.source}. Use more text.")
+        raise DatasetError(f"None of {', '.join(features)} occurs in {config.source_name}. Use more text.")
 
     # The rows of each feature: positives and each kind of negatives, by one random priority for all features.
     rng = np.random.default_rng(config.seed)

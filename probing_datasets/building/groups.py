@@ -7,8 +7,12 @@ value the functions below decide.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import xxhash
 
 
 def group_of_row(value: Any, number: int) -> str:
@@ -24,3 +28,41 @@ def group_of_text(text: str) -> str:
 def group_of_file(path: Path, root: Path) -> str:
     """Return the group of a source file: the first folder below ``root``, which is its package or project."""
     return path.relative_to(root).parts[0]
+
+
+def join_groups_of_copies(tokens: Sequence[np.ndarray], groups: Sequence[str]) -> tuple[list[str], int]:
+    """Join groups that share a sequence, so that no split has the same tokens in training and test rows.
+
+    Texts that differ only in what the tokenizer drops, or in a beginning that does not fit the context, have equal
+    tokens.
+
+    Parameters
+    ----------
+    tokens : sequence of (length,) arrays of int
+    groups : sequence of str
+        The group of each sequence.
+
+    Returns
+    -------
+    groups : list of str
+        Joined groups have the name of the first of them.
+    n_copies : int
+        Sequences with the same tokens as an earlier one that was in another group.
+    """
+    parent = {group: group for group in groups}
+
+    def first_of(group: str) -> str:
+        while parent[group] != group:
+            parent[group] = group = parent[parent[group]]
+        return group
+
+    rank = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    group_of_tokens: dict[bytes, str] = {}
+    n_copies = 0
+    for sequence, group in zip(tokens, groups, strict=True):
+        original = group_of_tokens.setdefault(xxhash.xxh3_128_digest(sequence.tobytes()), group)
+        if original != group:
+            n_copies += 1
+            earlier, later = sorted((first_of(original), first_of(group)), key=rank.__getitem__)
+            parent[later] = earlier
+    return [first_of(group) for group in groups], n_copies

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import xxhash
 
 from probing_datasets.building.annotation import AnnotatedText, Annotator, annotate_texts
 from probing_datasets.building.row_sampling import subsample_evenly
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.building.tokenization import SpecialFrame, load_tokenizer, special_frame, tokenizer_hash
 from probing_datasets.feature_dataset import Description
@@ -73,16 +72,6 @@ class LabelledSequences:
         )
 
 
-def is_copy(tokens: list[np.ndarray], groups: list[str]) -> np.ndarray:
-    """Return which sequences have the same tokens as an earlier one of another group: (n,) bool."""
-    first_group: dict[bytes, str] = {}
-    copies = np.zeros(len(tokens), bool)
-    for index, (sequence, group) in enumerate(zip(tokens, groups, strict=True)):
-        digest = xxhash.xxh3_128_digest(sequence.tobytes())
-        copies[index] = first_group.setdefault(digest, group) != group
-    return copies
-
-
 class Piece(NamedTuple):
     """A part of a text that becomes a sequence."""
 
@@ -104,7 +93,7 @@ def open_tokenizer(config: MakeConfig) -> OpenTokenizer:
     SettingsError
         When the context has no room for text.
     """
-    tokenizer = load_tokenizer(config.tokenizer, config.revision)
+    tokenizer = load_tokenizer(config.tokenizer, config.revision, config.trust_remote_code)
     frame = special_frame(tokenizer, config.prepend_bos)
     default = min(MAX_DEFAULT_CONTEXT, tokenizer.model_max_length)
     length = int(default if config.context_length is None else config.context_length)
@@ -156,7 +145,8 @@ def cut_texts(config: MakeConfig, texts: Texts, annotate: Annotator | None = Non
         notes += (f"{len(failures):,} texts could not be parsed ({'; '.join(failures[:NAMED_FAILURES])}{more}).",)
     if not pieces:
         raise SourceError(
-            f"{config.source} holds no text of {config.min_tokens} tokens or more (--min_tokens). {' '.join(notes)}"
+            f"{config.source_name} holds no text of {config.min_tokens} tokens or more (--min_tokens). "
+            + " ".join(notes)
         )
 
     # Add the special tokens, whose annotations are zero.
@@ -213,7 +203,7 @@ def describe_sequences(config: MakeConfig, sequences: LabelledSequences) -> Desc
         n_prefix=len(sequences.frame.prefix),
         n_suffix=len(sequences.frame.suffix),
         seed=config.seed,
-        source={"name": config.source, "licence": config.licence, "digest": sequences.source_digest},
+        source={"name": config.source_name, "licence": config.licence, "digest": sequences.source_digest},
         options=config.options(),
         dropped=sequences.dropped,
         provenance=provenance(),

@@ -37,7 +37,7 @@ def keep_ends(
     room = opened.context_length - opened.frame.size
     ends = [(i, text.ids[-room:]) for i, text in enumerate(tokenized) if len(text.ids) >= config.min_tokens]
     if not ends:
-        raise SourceError(f"{config.source} holds no text of {config.min_tokens} tokens or more (--min_tokens).")
+        raise SourceError(f"{config.source_name} holds no text of {config.min_tokens} tokens or more (--min_tokens).")
     origin = np.array([i for i, _ in ends], np.int64)
     sequences = LabelledSequences(
         *opened,

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from probing_datasets.building.sources import SourceColumns, TextRow, digest_rows, read_source
+from probing_datasets.building.sources import read_source
+from probing_datasets.building.table_files import ReadOptions
+from probing_datasets.building.text_rows import SourceColumns, TextRow, digest_rows
 from probing_datasets.building.tokenization import MAX_CHARACTERS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.make_config import MakeConfig
@@ -43,10 +45,17 @@ def read_texts(config: MakeConfig, label_column: str = "", further: tuple[str, .
     SourceError
         When the source cannot be read, a column is missing, or there is no text.
     """
-    columns = SourceColumns(config.text_column, label_column, config.group_column, further)
+    columns = SourceColumns(
+        config.text_column, label_column, config.group_column, further, missing=config.missing_labels
+    )
     skipped: Counter[str] = Counter()
-    rows = read_source(config.source, config.collection, columns, config.source_split, skipped)
+    rows = read_source(config.source, config.collection, columns, read_options(config), skipped)
     return draw_texts(config, rows, skipped)
+
+
+def read_options(config: MakeConfig) -> ReadOptions:
+    """Return how the source of a configuration is read."""
+    return ReadOptions(config.source_split, config.separator, config.encoding)
 
 
 def draw_texts(config: MakeConfig, rows: Iterable[TextRow], skipped: Counter[str] | None = None) -> Texts:
@@ -67,7 +76,7 @@ def draw_texts(config: MakeConfig, rows: Iterable[TextRow], skipped: Counter[str
     """
     texts, n_read = sample_texts(rows, config.texts_per_label, config.seed)
     if not texts:
-        raise SourceError(f"{config.source} holds no text. {_sentences(skipped or Counter())}".rstrip())
+        raise SourceError(f"{config.source_name} holds no text. {_sentences(skipped or Counter())}".rstrip())
     notes = [_sentences(skipped)] if skipped else []
     if n_read > len(texts):
         notes.append(f"{n_read - len(texts):,} texts beyond --texts_per_label {config.texts_per_label} were not drawn.")

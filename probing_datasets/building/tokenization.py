@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from probing_datasets.building.alignment import trim_spans
+from probing_datasets.building.hub_names import why_not_on_hub
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
 
@@ -20,25 +21,41 @@ MAX_CHARACTERS = 200_000
 """Longer texts are cut at this length before tokenization, so that a gigantic document takes bounded time."""
 
 
-def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenizerFast:
+def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
     """Load the fast tokenizer of a model.
+
+    Parameters
+    ----------
+    name : str
+        ``demo``, a local model folder, a TransformerLens alias or a hub id.
+    revision : str, optional
+        Revision on the hub.
+    trust_remote_code : bool
+        Whether Python code in the folder of the model may be run. Without it a class of transformers is used, if
+        transformers has one for this tokenizer.
 
     Raises
     ------
     ModelError
-        When there is no such tokenizer, or it is not a fast one.
+        When there is no such tokenizer, it is not a fast one, or it needs code that is not trusted.
     """
+    path = resolve_model_name(name)
+    advice = (
+        "Pass `demo`, a local model folder, a TransformerLens alias or a hub id; a hub id needs the network "
+        "or a filled HF_HOME cache."
+    )
+    if reason := why_not_on_hub(path, "model", revision):
+        raise ModelError(f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {reason}. {advice}")
+
     from transformers import AutoTokenizer, PreTrainedTokenizerFast  # slow to import
 
-    path = resolve_model_name(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
     except Exception as error:  # a damaged file makes `tokenizers` raise a bare Exception
+        refuse_remote_code(error, f"The tokenizer of {name!r}", path)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise ModelError(
-            f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {reason}. "
-            "Pass `demo`, a local model folder, a TransformerLens alias or a hub id; a hub id needs the network "
-            "or a filled HF_HOME cache."
+            f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {reason}. {advice}"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(f"The tokenizer of {name!r} is not a fast one; convert it with `tokenizers` first.")
@@ -46,6 +63,18 @@ def load_tokenizer(name: str, revision: str | None = None) -> PreTrainedTokenize
         # transformers creates an empty tokenizer for a model folder without tokenizer files.
         raise ModelError(f"The folder of model {name!r} ({path}) has no tokenizer. Save one in this folder.")
     return tokenizer
+
+
+def refuse_remote_code(error: Exception, what: str, path: str) -> None:
+    """Raise ModelError where transformers refused to run Python code of a model; return after any other error."""
+    cause: BaseException | None = error
+    while cause is not None:  # after a refusal, transformers may try another way, which fails too
+        if "trust_remote_code=True" in str(cause):
+            raise ModelError(
+                f"{what} ({path}) is defined by Python code in its folder, which was not run: read this code, and pass "
+                "--trust_remote_code if you trust it (trust_remote_code=True in Python)."
+            ) from error
+        cause = cause.__context__
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerFast) -> str:

@@ -26,8 +26,9 @@ from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import every_position
 from probing_datasets.building.column_labels import text_of
 from probing_datasets.building.sequences import cut_texts
-from probing_datasets.building.sources import SourceColumns, TextRow, read_source
-from probing_datasets.building.text_sampling import draw_texts
+from probing_datasets.building.sources import read_source
+from probing_datasets.building.text_rows import SourceColumns, TextRow
+from probing_datasets.building.text_sampling import draw_texts, read_options
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.spans import spans_of_marks, with_spans
 from probing_datasets.foundation.errors import AnnotationError
@@ -93,7 +94,7 @@ def statements(config: CounterfactConfig, skipped: Counter[str]) -> Iterator[Tex
     further = ("subject", "target_true", "target_false") if of_facts else ("subject", "target", config.label_column)
     columns = SourceColumns(config.text_column or ("prompt" if of_facts else "text"), "", "", further)
     parse = statements_of_fact if of_facts else statement_of_text
-    for row in read_source(config.source, config.collection, columns, config.source_split, skipped):
+    for row in read_source(config.source, config.collection, columns, read_options(config), skipped):
         statements_of_row = parse(row.text, *map(text_of, row.extra))
         if not statements_of_row:
             skipped["rows do not name their subject and target"] += 1

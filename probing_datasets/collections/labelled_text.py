@@ -1,4 +1,4 @@
-"""Any table with texts and labels: two classes, several classes, lists of labels, or numbers.
+"""Any table or folder with texts and labels: two classes, several classes, lists of labels, or numbers.
 
 This collection is for a user's own data. The table labels each text. Texts with the same value of the
 group column are one group; without a group column, identical texts are one group. The probed token is the
@@ -12,7 +12,6 @@ Kantamneni et al. (2025), Are Sparse Autoencoders Useful? A Case Study in Sparse
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,11 +25,12 @@ from probing_datasets.building.candidate_positions import last_position, random_
 from probing_datasets.building.column_labels import LabelKind, label_column, text_of
 from probing_datasets.building.groups import group_of_text
 from probing_datasets.building.sequences import cut_texts, open_tokenizer
-from probing_datasets.building.sources import SourceColumns, TextRow, read_source
+from probing_datasets.building.sources import read_source
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_sampling import draw_texts
+from probing_datasets.building.text_rows import SourceColumns, TextRow
+from probing_datasets.building.text_sampling import draw_texts, read_options
 from probing_datasets.feature_dataset import FeatureDataset
-from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.feature_dataset.given_splits import with_given_split
 from probing_datasets.make_config import CollectionName, MakeConfig
 
 
@@ -39,8 +39,14 @@ class LabelledTextConfig(MakeConfig):
     """Texts of a table with their labels."""
 
     collection: Suppress[CollectionName] = "labelled_text"
-    name: str = ""
-    """First part of the name of the data set, so that several tables have different names; empty: `labelled_text`."""
+    file_column: str = ""
+    """Column of the paths of text files, relative to the folder of the table, which are read in place of
+    --text_column."""
+    split_column: str = ""
+    """Column that says of each text whether it is for `train`, `validation` or `test`. Stage 2 then tests on the texts
+    for `test` and fits on all others; empty: it splits groups at random."""
+    feature_name: str = ""
+    """Name of the feature of --label_column; default: the name of the column."""
     group_column: str = ""
     """Column of what must not be split between training and test rows; empty: identical texts are one group."""
     further_labels: tuple[str, ...] = ()
@@ -56,17 +62,6 @@ class LabelledTextConfig(MakeConfig):
     """At most this many texts of each label, drawn at random; with --label_kind regression, of all texts."""
     min_tokens: int = 1
     """Shorter sequences are dropped."""
-
-    def __post_init__(self) -> None:
-        """Raise SettingsError for values outside their range."""
-        super().__post_init__()
-        if re.fullmatch(r"[\w-]*", self.name) is None:
-            raise SettingsError(f"--name must consist of letters, digits, _ and -, not {self.name!r}.")
-
-    @property
-    def name_stem(self) -> str:
-        """First part of the name of the data set."""
-        return self.name or self.collection
 
 
 def build(config: LabelledTextConfig, names: tuple[str, ...] = ()) -> FeatureDataset:
@@ -98,30 +93,38 @@ def build(config: LabelledTextConfig, names: tuple[str, ...] = ()) -> FeatureDat
     text_of_position = sequences.origin[candidates.sequence]
     features: list[tuple[str, Labels]] = []
     cells_of_columns = zip(*(row.extra for row in sequences.texts), strict=True)
-    for name, cells in zip(names or _label_columns(config), cells_of_columns, strict=True):
+    names = names or (config.label_column, *config.further_labels)
+    if config.feature_name:
+        names = (config.feature_name, *names[1:])
+    for name, cells in zip(names, cells_of_columns, strict=False):  # the last may be the split
         for column in label_column(name, cells, config.label_kind, config.positive_label):
             values, known = column.values[text_of_position], column.known[text_of_position]
             features.append((column.name, Labels(column.kind, values, known, column.classes)))
-    return assemble(config, sequences, candidates, features)
+    dataset = assemble(config, sequences, candidates, features, join_copies=True)
+    if not config.split_column:
+        return dataset
+    return with_given_split(dataset, [str(sequences.texts[text].extra[-1]) for text in sequences.origin])
 
 
 def labelled_rows(config: LabelledTextConfig, skipped: Counter[str]) -> Iterator[TextRow]:
     """Yield the texts of the source that have a label, with the cells of the label columns as ``extra``."""
-    columns = _label_columns(config)
-    required = config.label_column if len(columns) == 1 else ""
-    source_columns = SourceColumns(config.text_column, required, config.group_column, columns)
-    for row in read_source(config.source, config.collection, source_columns, config.source_split, skipped):
+    labels = (config.label_column, *config.further_labels)
+    required = config.label_column if len(labels) == 1 else ""
+    columns = (*labels, config.split_column) if config.split_column else labels
+    source_columns = SourceColumns(
+        config.text_column, required, config.group_column, columns, config.file_column, config.missing_labels
+    )
+    for row in read_source(config.source, config.collection, source_columns, read_options(config), skipped):
         cells = tuple(
             [text_of(label) for label in cell] if isinstance(cell, list) else text_of(cell) for cell in row.extra
         )
-        if not any(cell != "" for cell in cells):
+        if not any(cell != "" for cell in cells[: len(labels)]):
             skipped["texts have no label"] += 1
+            continue
+        if config.split_column and cells[-1] == "":
+            skipped["texts are in no part of the split (--split_column)"] += 1
             continue
         stratum = "" if config.label_kind == "regression" else str(cells[0])
         yield row._replace(
             label=stratum, group=row.group if config.group_column else group_of_text(row.text), extra=cells
         )
-
-
-def _label_columns(config: LabelledTextConfig) -> tuple[str, ...]:
-    return (config.label_column, *config.further_labels)

@@ -15,7 +15,7 @@ from tyro.conf import Suppress
 
 from probing_datasets.building.alignment import tokens_that_read
 from probing_datasets.building.context_windows import POSITIVE, assemble_contexts
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import read_texts
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError

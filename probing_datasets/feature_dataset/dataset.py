@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probing_datasets.feature_dataset.description import Description, Probes
+from probing_datasets.feature_dataset.description import Description, FeatureKind, Probes
 from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DatasetError, first_names, list_known
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     import datasets
 
 FEATURES_IN_REPR, CLASSES_IN_REPR = 12, 8
+
+EWT_GROUPS: dict[str, Callable[[str], bool]] = {
+    "upos": lambda category: category == "upos",
+    "dep": lambda category: category == "dep",
+    "morph": lambda category: category not in ("upos", "dep", "eos", "first"),
+    "not-dep": lambda category: category != "dep",
+}
+"""The paper's names of groups of features of its data set `ewt`, by the part of a feature's name before ``_``."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,36 @@ class FeatureDataset:
         if unknown:
             known = list_known(unknown[0], [*self.features, *(classes if "=" in unknown[0] else [])])
             raise DatasetError(f"{self.name} has no feature {first_names(unknown)}; it has: {known}.")
+
+    def features_named(self, names: Iterable[str], kind: FeatureKind) -> tuple[str, ...]:
+        """Return the features, or classes of one, that names on a command line mean.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Names of features, ``<feature>=<class>``, or several of these with commas between them. For a data set of
+            the collection `ewt` also the paper's names of groups: ``upos``, ``dep``, ``morph`` and ``not-dep``.
+        kind : {'binary', 'multiclass', 'regression'}
+            Kind of the features that a group has; with 'multiclass', ``upos`` is the feature of this name.
+
+        Raises
+        ------
+        DatasetError
+            When there is no such feature; the message lists those that exist.
+        """
+        known = {*self.features, *(f"{feature}={text}" for feature, text in self._classes())}
+        selected: list[str] = []
+        for name in names:
+            for part in [name] if name in known else filter(None, map(str.strip, name.split(","))):
+                group = EWT_GROUPS.get(part) if self.description.collection == "ewt" else None
+                in_group = [
+                    feature
+                    for feature, info in self.description.features.items()
+                    if group is not None and info.kind == kind and group(feature.partition("_")[0])
+                ]
+                selected += in_group or [part]
+        self.check_features(selected)
+        return tuple(dict.fromkeys(selected))
 
     def save(self, path: Path) -> None:
         """Write the data set as a folder, atomically; an existing data set at this path is replaced."""

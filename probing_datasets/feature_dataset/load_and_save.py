@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from probing_datasets.feature_dataset.content_hash import content_hash
 from probing_datasets.feature_dataset.dataset import FeatureDataset
@@ -11,6 +12,11 @@ from probing_datasets.feature_dataset.description import FORMAT_VERSION, Descrip
 from probing_datasets.feature_dataset.validation import validate
 from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import DatasetError, list_known
+
+OTHER_NAME = (
+    "Pass --name to give this one another name, --overwrite to replace the existing one, or another --output_dir "
+    "(FEATURE_DATASET_DIR)."
+)
 
 
 def dataset_folder(root: Path, name: str) -> Path:
@@ -66,10 +72,37 @@ def save_dataset(dataset: FeatureDataset, root: Path, overwrite: bool) -> None:
             existing_hash = None  # nothing that could be read is lost
         if existing_hash not in (None, dataset.description.content_hash):
             raise DatasetError(
-                f"{folder} holds a data set of other content, and activations of it may be stored. "
-                "Pass --overwrite to replace it, or another --output_dir (FEATURE_DATASET_DIR)."
+                f"{folder} holds a data set of other content, and activations of it may be stored. {OTHER_NAME}"
             )
     dataset.save(folder)
+
+
+def refuse_other_settings(root: Path, name: str, options: dict[str, Any]) -> None:
+    """Raise DatasetError when a data set of this name was made with other settings; a damaged one is not an obstacle.
+
+    Parameters
+    ----------
+    root : Path
+    name : str
+    options : dict
+        The settings that would make the data set, as its description would record them.
+    """
+    folder = dataset_folder(root, name)
+    try:
+        existing = _read_description(folder).options
+    except (DatasetError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    others = [
+        f"--{key} {existing[key]!r}, now {value!r}"
+        for key, value in options.items()
+        if key in existing and existing[key] != value
+    ]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise DatasetError(
+            f"{folder} holds a data set that was made with other settings ({'; '.join(others[:3])}{more}), and "
+            f"activations of it may be stored. {OTHER_NAME}"
+        )
 
 
 def _read_description(path: Path) -> Description:

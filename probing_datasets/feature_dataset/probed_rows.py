@@ -10,6 +10,7 @@ import numpy as np
 
 from probing_datasets.feature_dataset.dataset import FeatureDataset
 from probing_datasets.feature_dataset.description import Aggregation
+from probing_datasets.feature_dataset.given_splits import in_given_test
 from probing_datasets.foundation.errors import DatasetError
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class FeatureRows:
     """(m,) int64, group of each row."""
     classes: tuple[str, ...] = ()
     """Names of the classes of a multiclass feature, if they have names: class 0 first."""
+    in_test: np.ndarray | None = None
+    """(m,) bool: the test rows of a split that the data set gives; None without one."""
 
 
 def probed_rows(dataset: FeatureDataset, aggregation: Aggregation, next_token: bool = False) -> ProbedRows:
@@ -142,7 +145,7 @@ def feature_rows(
         raise DatasetError(f"Rows of {feature!r} are missing from the store. Harvest {dataset.name} again.")
     sequence = keys // _keys_per_sequence(dataset)
     classes = dataset.description.features[feature].classes
-    return FeatureRows(row, label, sequence, dataset.group_codes[sequence], classes)
+    return FeatureRows(row, label, sequence, dataset.group_codes[sequence], classes, in_given_test(dataset, sequence))
 
 
 def _labels_by_key(

@@ -91,6 +91,11 @@ def read_settings() -> Settings:
     )
 
 
+def datasets_cache(home: Path) -> Path:
+    """Return the folder in which the library `datasets` keeps what it has built; ``home`` is HF_HOME."""
+    return Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser()
+
+
 def fill_environment() -> None:
     """Set `DOTENV_VARIABLES` from the ``.env`` file of the working directory, and `COMMAND_DEFAULTS`.
 

@@ -1,8 +1,8 @@
 r"""Open text files: one rule for their encoding, their compression and their line ends.
 
-A byte-order mark decides between UTF-8, UTF-16 and UTF-32; a file without one is UTF-8. No other encoding is guessed:
-bytes that are not UTF-8 are an error that names their place. The first bytes decide whether a file is compressed
-(gzip, Zstandard, bzip2, xz), not its name. Line ends become ``\n``.
+A byte-order mark decides between UTF-8, UTF-16 and UTF-32; a file without one has the encoding that the user names, or
+UTF-8. No other encoding is guessed: bytes that do not fit are an error that names one of them. The first bytes decide
+whether a file is compressed (gzip, Zstandard, bzip2, xz), not its name. Line ends become ``\n``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import bz2
 import codecs
 import gzip
 import io
-import json
 import lzma
-import tempfile
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, cast
@@ -48,8 +46,23 @@ def name_without_compression(path: Path) -> Path:
     return path.with_suffix("") if path.suffix.lower() in COMPRESSED_SUFFIXES else path
 
 
-def open_text(path: Path) -> TextIO:
+def is_text_encoding(name: str) -> bool:
+    """Whether Python knows an encoding of this name for text."""
+    try:
+        return "a".encode(name).decode(name) == "a"
+    except (LookupError, UnicodeError):
+        return False
+
+
+def open_text(path: Path, encoding: str = "") -> TextIO:
     """Open a text file for reading; while it is read, it raises one of `READ_ERRORS`.
+
+    Parameters
+    ----------
+    path : Path
+        A file, which may be compressed.
+    encoding : str
+        Name of the encoding of a file without a byte-order mark; empty: UTF-8.
 
     Raises
     ------
@@ -61,7 +74,7 @@ def open_text(path: Path) -> TextIO:
         head = raw.peek(PEEKED_BYTES)[:PEEKED_BYTES]
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), encoding or "utf-8")
     if encoding == "utf-8" and b"\0" in head:
         raw.close()
         raise SourceError(
@@ -70,8 +83,13 @@ def open_text(path: Path) -> TextIO:
     return io.TextIOWrapper(raw, encoding=encoding)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, encoding: str = "") -> str:
     """Return the content of a text file.
+
+    Parameters
+    ----------
+    path, encoding
+        As in `open_text`.
 
     Raises
     ------
@@ -79,7 +97,7 @@ def read_text(path: Path) -> str:
         As `open_text`, and when it cannot be decompressed or decoded.
     """
     try:
-        with open_text(path) as file:
+        with open_text(path, encoding) as file:
             return file.read()
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
@@ -93,66 +111,10 @@ def unreadable(path: Path, error: Exception) -> SourceError:
         byte = error.object[error.start]
         return SourceError(
             f"{path} is not {error.encoding.upper()}: it holds the byte 0x{byte:02X}, as in a file in Latin-1 or "
-            f"Windows-1252. Convert it first, for example with `iconv -f WINDOWS-1252 -t UTF-8`."
+            "Windows-1252. Name its encoding with --encoding windows-1252, or convert it first with `iconv`."
         )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return SourceError(f"{path} cannot be read: {reason}. It may be damaged or cut off.")
-
-
-def plain_copy(path: Path, is_json: bool) -> tuple[Path, object]:
-    """Return a file in UTF-8 without compression or byte-order mark, in which a JSON array is a line per element.
-
-    Parameters
-    ----------
-    path : Path
-    is_json : bool
-        Whether the file is JSON, in which an array of texts becomes an array of records with a column ``text``.
-
-    Returns
-    -------
-    Path, object
-        The file itself, or a copy that exists as long as the object.
-
-    Raises
-    ------
-    SourceError
-        When the file cannot be read, or its JSON array does not hold records.
-    """
-    with open_text(path) as file:
-        try:
-            start = file.read(PEEKED_BYTES).lstrip()
-        except READ_ERRORS as error:
-            raise unreadable(path, error) from error
-    is_array = is_json and start.startswith("[")
-    with path.open("rb") as raw:
-        head = raw.read(PEEKED_BYTES)
-    is_plain = not any(head.startswith(mark) for mark in (*BYTE_ORDER_MARKS, *MAGIC_BYTES))
-    if is_plain and not is_array:
-        return path, None
-
-    folder = tempfile.TemporaryDirectory()
-    copy = Path(folder.name) / name_without_compression(path).name
-    try:
-        with open_text(path) as source, copy.open("w", encoding="utf-8", newline="") as target:
-            if is_array:
-                for record in _records(path, json.load(source)):
-                    target.write(json.dumps(record, ensure_ascii=False) + "\n")
-            else:
-                while chunk := source.read(2**20):
-                    target.write(chunk)
-    except json.JSONDecodeError as error:
-        raise SourceError(f"{path} is not JSON: {error}. It may be damaged or cut off.") from error
-    except READ_ERRORS as error:
-        raise unreadable(path, error) from error
-    return copy, folder
-
-
-def _records(path: Path, values: Any) -> list[dict[str, Any]]:
-    records = [{"text": value} if isinstance(value, str) else value for value in values]
-    if not all(isinstance(record, dict) for record in records):
-        kind = next(type(record).__name__ for record in records if not isinstance(record, dict))
-        raise SourceError(f"{path} holds a JSON array with a {kind} in it. Pass an array of objects, or one a line.")
-    return records
 
 
 def _zstandard_reader(path: Path) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 from tyro.conf import Positional
 
+from probing_datasets.building.groups import join_groups_of_copies
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.feature_dataset import Description, FeatureDataset, build_feature_dataset, save_dataset
 from probing_datasets.foundation.environment import read_settings
@@ -36,6 +37,8 @@ class ImportConfig:
     """The tokenizer of its tokens: a local model folder, a TransformerLens alias or a hub id."""
     revision: str | None = None
     """Revision of a tokenizer on the hub."""
+    trust_remote_code: bool = False
+    """Run Python code that the folder of the tokenizer holds."""
     name: str = ""
     """Name of the data set; default: the name of the folder, which has the same form in the paper."""
     group_column: str = ""
@@ -66,7 +69,7 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
     if config.group_column and config.group_column not in table.column_names:
         known = list_known(config.group_column, table.column_names)
         raise DatasetError(f"{config.path} has no column {config.group_column!r}; it has: {known}.")
-    tokenizer = load_tokenizer(config.tokenizer, config.revision)
+    tokenizer = load_tokenizer(config.tokenizer, config.revision, config.trust_remote_code)
     padded = [row.astype(np.int32) for row in table.column("tokens").to_numpy(zero_copy_only=False)]
 
     # Tokens before the padding of each sequence, at least one. The paper pads with the tokenizer's padding
@@ -92,8 +95,12 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
         groups = [str(group) for group in table.column(config.group_column).to_pylist()]
     else:
         groups = [f"row {i}" for i in range(len(table))]
+    groups, n_copies = join_groups_of_copies(tokens, groups)
     starts_with_bos = all(row[0] == tokenizer.bos_token_id for row in tokens)
     description = _describe(config, tokenizer_hash(tokenizer), padded, int(starts_with_bos))
+    if n_copies:
+        note = f"{n_copies:,} sequences have the tokens of one in another group: these groups were joined."
+        description = replace(description, dropped=(*description.dropped, note))
     dataset = build_feature_dataset(description, tokens, groups, features)
     save_dataset(dataset, config.output_dir, config.overwrite)
     return dataset
@@ -127,7 +134,11 @@ def _describe(config: ImportConfig, tokenizer_hash: str, padded: list[np.ndarray
         n_suffix=0,
         seed=0,
         source={"name": str(config.path), "licence": config.licence, "digest": digest.hexdigest()},
-        options={"revision": config.revision, "group_column": config.group_column},
+        options={
+            "revision": config.revision,
+            "trust_remote_code": config.trust_remote_code,
+            "group_column": config.group_column,
+        },
         dropped=() if config.group_column else (UNGROUPED,),
         provenance=provenance(),
     )

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 WRITING_THREADS = 2
 """Laying out and checksumming takes about a second of one CPU for a gigabyte."""
 
-SETTINGS_OF_LOADING = ("device", "device_map", "dtype", "quantization", "random_init")
+SETTINGS_OF_LOADING = ("device", "device_map", "dtype", "quantization", "random_init", "trust_remote_code")
 """Settings that say how a model is loaded by its name."""
 
 

@@ -48,6 +48,7 @@ def load_inputs(
             device_map=forward_pass.device_map,
             quantization=forward_pass.quantization,
             weights=weights,
+            trust_remote_code=forward_pass.trust_remote_code,
         )
     check_fit(dataset, model)
     return dataset, model
@@ -85,7 +86,8 @@ def fingerprint(
     where the model runs: of a model without weights, which can be planned on another machine, it stays ``auto``.
     """
     device = forward_pass.device if model.weight_hash == "" else resolved_device(forward_pass.device)
-    return {
+    code = {"trust_remote_code": True} if forward_pass.trust_remote_code else {}
+    return code | {
         "model": model_identity(activations.model),
         "revision": activations.revision,
         "random_init": activations.seed if activations.random_init else None,

@@ -10,7 +10,7 @@ from upath import UPath
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
-from sparse_probing.config.activations import ActivationsConfig
+from sparse_probing.config.activations import ActivationsConfig, shorten_hook_names
 from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import Configuration, at_least_one, setting
 from sparse_probing.config.share import ShareConfig
@@ -51,6 +51,8 @@ class ForwardPassConfig:
     """Spread the model over devices (auto, balanced, ...) with accelerate; --device is then not used."""
     quantization: Literal["8bit", "4bit"] | None = None
     """Load the weights quantised by bitsandbytes."""
+    trust_remote_code: bool = False
+    """Run Python code that the folder of the model holds."""
     dtype: ModelDtype = "float32"
     """Precision in which the model runs."""
     n_threads: int = field(default_factory=lambda: read_settings().n_cpus)
@@ -162,6 +164,7 @@ class HarvestConfig(Configuration):
 
     def __post_init__(self) -> None:
         """Raise SettingsError for settings that contradict one another or have no effect."""
+        shorten_hook_names(self)
         if self.storage.overwrite and self.share.world_size > 1:
             raise SettingsError("--overwrite would delete what other processes write. Delete the store first.")
         flags = self.flags()

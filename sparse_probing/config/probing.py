@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from probing_datasets.foundation.errors import SettingsError
-from sparse_probing.config.activations import ActivationsConfig
+from sparse_probing.config.activations import ActivationsConfig, shorten_hook_names
 from sparse_probing.config.execution import ExecutionConfig, HarvestFirstConfig, SlurmConfig
 from sparse_probing.config.optimal import OptimalConfig
 from sparse_probing.config.result_folders import store_folder
@@ -199,7 +199,8 @@ class ProbingConfig(Configuration):
     layers: tuple[int, ...] = ()
     """Layers to probe; none given: all in the store."""
     feature_subset: tuple[str, ...] = ()
-    """Features to probe, or classes of one, as Gender=Fem; none given: all features."""
+    """Features to probe, or classes of one, as Gender=Fem, also as a list with commas; for ewt also upos, dep, morph,
+    not-dep; none given: all features."""
     save_features_together: bool = False
     """One task for all features of a layer, instead of one task for each group of --features_per_task."""
     features_per_task: int = 10
@@ -220,6 +221,7 @@ class ProbingConfig(Configuration):
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range, and for settings that contradict one another."""
+        shorten_hook_names(self)
         at_least_one(self, "features_per_task")
         if not self.experiment_type:
             raise SettingsError("Name at least one study with --experiment_type.")

@@ -49,8 +49,14 @@ class HookPoint:
     """Why the activation is not what the name of the hook point says; empty where it is."""
 
 
-def find_hook_points(config: PretrainedConfig) -> dict[str, HookPoint]:
+def find_hook_points(config: PretrainedConfig, trust_remote_code: bool = False) -> dict[str, HookPoint]:
     """Return all hook points that a forward pass reaches, by full name such as ``blocks.0.mlp.hook_post``.
+
+    Parameters
+    ----------
+    config : PretrainedConfig
+    trust_remote_code : bool
+        Whether Python code in the folder of the model may be run.
 
     Raises
     ------
@@ -62,7 +68,7 @@ def find_hook_points(config: PretrainedConfig) -> dict[str, HookPoint]:
         level = fake_tensor_logger.level
         fake_tensor_logger.setLevel(logging.CRITICAL)
         try:
-            return _trace_twins(config, dtype)
+            return _trace_twins(config, dtype, trust_remote_code)
         except ModelError:
             raise
         except Exception as error:  # of any kind, where a forward pass depends on the values of tensors
@@ -70,16 +76,16 @@ def find_hook_points(config: PretrainedConfig) -> dict[str, HookPoint]:
         finally:
             fake_tensor_logger.setLevel(level)
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(False), no_init_weights():
-        bridge = build_bridge(random_model(deepcopy(config), 0, TRACE_DTYPES[0]).eval())
+        bridge = build_bridge(random_model(deepcopy(config), 0, TRACE_DTYPES[0], trust_remote_code).eval())
     logger.warning("%s runs under TransformerLens' bridge, which is slower: %s", type(config).__name__, reason)
     return dict.fromkeys(_enabled_hooks(bridge), HookPoint(None, None))
 
 
-def _trace_twins(config: PretrainedConfig, dtype: torch.dtype) -> dict[str, HookPoint]:
+def _trace_twins(config: PretrainedConfig, dtype: torch.dtype, trust_remote_code: bool) -> dict[str, HookPoint]:
     """Run a twin of the model, and one under the bridge; return the hook points with their sites."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     with fake, torch.inference_mode(False), no_init_weights():  # inference mode counts no changes in place
-        twin, bridged_twin = (random_model(deepcopy(config), 0, dtype).eval() for _ in range(2))
+        twin, bridged_twin = (random_model(deepcopy(config), 0, dtype, trust_remote_code).eval() for _ in range(2))
         plain = trace(twin, {module: name for name, module in twin.named_modules()}, {})
         hook_points, bridged = _trace_bridge(bridged_twin)
     sites = _shared_sites(plain, bridged)

@@ -18,6 +18,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.utils.hub import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.foundation.hashing import checksum, digest_json
@@ -25,25 +26,35 @@ from probing_datasets.foundation.hashing import checksum, digest_json
 Quantization = Literal["8bit", "4bit"]
 
 
-def pretrained_model(path: str, revision: str | None, dtype: torch.dtype, placement: dict[str, Any]) -> PreTrainedModel:
+def pretrained_model(
+    path: str, revision: str | None, dtype: torch.dtype, placement: dict[str, Any], trust_remote_code: bool
+) -> PreTrainedModel:
     """Load trained weights; those missing from the checkpoint (the head of an encoder) are the same every time."""
-    auto = _auto_class(AutoConfig.from_pretrained(path, revision=revision))
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    auto = _auto_class(AutoConfig.from_pretrained(path, **options))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return auto.from_pretrained(path, revision=revision, dtype=dtype, **placement)
+        return auto.from_pretrained(path, dtype=dtype, **options, **placement)
 
 
-def random_model(config: PretrainedConfig, seed: int, dtype: torch.dtype) -> PreTrainedModel:
+def random_model(
+    config: PretrainedConfig, seed: int, dtype: torch.dtype, trust_remote_code: bool = False
+) -> PreTrainedModel:
     """Build a model with random weights drawn from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _auto_class(config).from_config(config, dtype=dtype)
+        return _auto_class(config).from_config(config, dtype=dtype, trust_remote_code=trust_remote_code)
 
 
-def weightless_model(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def weightless_model(config: PretrainedConfig, dtype: torch.dtype, trust_remote_code: bool) -> PreTrainedModel:
     """Build a model on PyTorch's meta device: all modules and shapes, and no memory for weights."""
     with torch.device("meta"):
-        return _auto_class(config).from_config(config, dtype=dtype).eval()
+        return _auto_class(config).from_config(config, dtype=dtype, trust_remote_code=trust_remote_code).eval()
+
+
+def has_remote_code(model: PreTrainedModel) -> bool:
+    """Whether the class of a model is defined by Python code in the folder of the model, which has been run."""
+    return type(model).__module__.partition(".")[0] == TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 
 def _auto_class(config: PretrainedConfig) -> Any:

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from probing_datasets.foundation.errors import ModelError, ModelMemoryError
 from sparse_probing.models.hook_points import HookPoint, build_bridge, find_hook_points, trace_hook_points
 from sparse_probing.models.hooks import Hook, LastHookFired, OneShotHooks, hook_site
-from sparse_probing.models.hugging_face import position_offset
+from sparse_probing.models.hugging_face import has_remote_code, position_offset
 from sparse_probing.models.tensor_trace import TRACE_SHAPE, Site, forward_options
 
 MAIN_HOOK_POINTS = (
@@ -57,7 +57,7 @@ class LanguageModel:
     @cached_property
     def hook_points(self) -> dict[str, HookPoint]:
         """All hook points by full name, such as ``blocks.0.mlp.hook_post``."""
-        hook_points = find_hook_points(self.model.config)
+        hook_points = find_hook_points(self.model.config, has_remote_code(self.model))
         if self.weight_hash and all(point.shape is None for point in hook_points.values()):
             hook_points = trace_hook_points(self._bridge)
         return hook_points

@@ -10,7 +10,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from probing_datasets.building.tokenization import load_tokenizer
+from probing_datasets.building.tokenization import load_tokenizer, refuse_remote_code
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
 from sparse_probing.models.hugging_face import (
@@ -46,6 +46,7 @@ def load_model(
     device_map: str | dict[str, Any] | None = None,
     quantization: Quantization | None = None,
     weights: bool = True,
+    trust_remote_code: bool = False,
 ) -> LanguageModel:
     """Load a model and its tokenizer.
 
@@ -70,25 +71,37 @@ def load_model(
     weights : bool
         Whether to load weights. A model without weights has layers, hook points, widths and a
         context length, takes no memory, and cannot run.
+    trust_remote_code : bool
+        Whether Python code in the folder of the model may be run. Without it a class of transformers is used, if
+        transformers has one for this architecture.
 
     Raises
     ------
     ModelError
-        When the model cannot be found or loaded, the device does not exist, or the weights
-        cannot be quantised.
+        When the model cannot be found or loaded, the device does not exist, the weights
+        cannot be quantised, or the model needs code that is not trusted.
     """
     device = resolved_device(device)
     placement = placement_options(device, device_map, quantization) if weights else {}
     if random_init and placement:
         raise ModelError("Random weights can be neither quantised nor spread over devices. Remove --random_init.")
     path = resolve_model_name(name)
-    tokenizer = load_tokenizer(name, revision)
+    tokenizer = load_tokenizer(name, revision, trust_remote_code)
+    torch_dtype = getattr(torch, dtype)
     try:
-        model = _build(path, revision, random_init, seed, getattr(torch, dtype), placement, weights)
+        if weights and not random_init:
+            model = pretrained_model(path, revision, torch_dtype, placement, trust_remote_code)
+        else:
+            config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
+            if weights:
+                model = random_model(config, seed, torch_dtype, trust_remote_code)
+            else:
+                model = weightless_model(config, torch_dtype, trust_remote_code)
         model = model if placement or not weights else model.to(torch.device(device))  # type: ignore[arg-type]
     except ModelError:
         raise
     except Exception as error:  # a damaged file makes each library raise its own errors
+        refuse_remote_code(error, f"The model {name!r}", path)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         advice = (
             "Check that this folder is what `save_pretrained` wrote, and pass a device that exists"
@@ -141,18 +154,3 @@ def wrap_model(
         except ModelError as error:
             raise ModelError(f"The tokenizer of the model {name!r} is missing. Pass it with tokenizer=.") from error
     return LanguageModel(name, model, tokenizer, weight_hash(model), context_length(model))
-
-
-def _build(
-    path: str,
-    revision: str | None,
-    random_init: bool,
-    seed: int,
-    dtype: torch.dtype,
-    placement: dict[str, Any],
-    weights: bool,
-) -> PreTrainedModel:
-    if weights and not random_init:
-        return pretrained_model(path, revision, dtype, placement)
-    config = AutoConfig.from_pretrained(path, revision=revision)
-    return random_model(config, seed, dtype) if weights else weightless_model(config, dtype)

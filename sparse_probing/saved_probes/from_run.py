@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from probing_datasets.building.tokenization import load_tokenizer, special_frame
 from probing_datasets.feature_dataset import load_feature_dataset
 from sparse_probing.activations.stores import open_store
 from sparse_probing.config import ProbingConfig
@@ -25,10 +24,10 @@ def probe_from_row(config: ProbingConfig, row: Mapping[str, Any]) -> SavedProbe:
         A row of its results, with one intercept.
     """
     activations = config.activations
-    dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir).description
+    dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
     origin = open_store(config.store_folder()).plan.fingerprint
-    tokenizer = load_tokenizer(activations.model, activations.revision)
-    frame = special_frame(tokenizer, bool(dataset.options.get("prepend_bos", True)))
+    (tokens,) = dataset.tokens(np.array([0]))  # every sequence has the same special tokens around it
+    n_prefix, n_suffix = dataset.description.n_prefix, dataset.description.n_suffix
     return SavedProbe(
         feature=row["feature"],
         model=activations.model,
@@ -39,9 +38,9 @@ def probe_from_row(config: ProbingConfig, row: Mapping[str, Any]) -> SavedProbe:
         layer=int(row["layer"]),
         hook_point=activations.probe_location,
         aggregation=activations.activation_aggregation,
-        prefix=frame.prefix,
-        suffix=frame.suffix,
-        context_length=dataset.context_length,
+        prefix=tuple(tokens[:n_prefix].tolist()),
+        suffix=tuple(tokens[len(tokens) - n_suffix :].tolist()),
+        context_length=dataset.description.context_length,
         support=np.asarray(row["support"], dtype=np.int64),
         coef=np.asarray(row["coef"], dtype=np.float64),
         intercept=float(row["intercept"]),

@@ -54,7 +54,7 @@ def test_classes_are_named(tiny_model_dir):
 
 
 @pytest.mark.parametrize("examples", [0, 1, 10_000])
-def test_any_number_of_examples(tiny_model_dir, examples):
+def test_any_number_of_examples_and_no_column_for_none(tiny_model_dir, examples):
     dataset = make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), positions_per_sequence=1))
     out = described(dataset, examples)
     assert out.count("⟦") == (1 + 9 * min(examples, 30) if examples else 0)

@@ -12,12 +12,10 @@ from probing_datasets.make_config import MakeConfig
 from tests.builders.sources import write_table
 
 
-def languages_table(
-    path: Path, languages: dict[str, int], text: str = "some words of a text that is long enough"
-) -> str:
+def languages_table(path: Path, languages: dict[str, int]) -> str:
     """Write the given number of texts of each language, each its own group, and return the path."""
     rows = [
-        {"text": text, "label": language, "group": f"{language}{i}"}
+        {"text": "some words of a text that is long enough", "label": language, "group": f"{language}{i}"}
         for language, n in languages.items()
         for i in range(n)
     ]
@@ -60,7 +58,8 @@ def test_list_without_data_sets(capsys):
 
 
 def test_markup_in_examples_is_printed_unchanged(tiny_model_dir, tmp_path, capsys):
-    source = languages_table(tmp_path / "texts.jsonl", {"a": 20, "b": 20}, r"\[/] [b] " * 5)
+    rows = [{"text": rf"\[/] [b] {i} " * 5, "label": "ab"[i % 2], "group": f"g{i}"} for i in range(40)]
+    source = write_table(tmp_path / "texts.jsonl", rows)
     dataset = make_dataset(MakeConfig("natural_lang_id", str(tiny_model_dir), source=source))
     assert main(["describe", dataset.name, "--examples", "5"]) == 0
     out = capsys.readouterr().out
@@ -120,6 +119,29 @@ def test_bad_sources(make, tmp_path, languages, flags, message):
     assert "Traceback" not in err
     assert out == ""
     assert not (tmp_path / "feature_datasets").exists()
+
+
+UNREACHABLE = """
+import sys
+from probing_datasets.__main__ import main
+status = main(["make", "natural_lang_id", *sys.argv[1:]])
+print(status, sorted({"datasets", "torch", "transformer_lens", "transformers"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--source", "nowhere.csv"], "There is no file nowhere.csv"),
+        (["--source", "no/such/folder"], "There is no file or folder no/such/folder"),
+        (["--source", "owner/nothing"], "No file, folder or hub data set 'owner/nothing' could be read"),
+        (["--tokenizer", "owner/nothing"], "No tokenizer could be loaded for 'owner/nothing'"),
+    ],
+)
+def test_what_cannot_be_reached_is_reported_before_slow_imports(flags, message):
+    result = subprocess.run([sys.executable, "-c", UNREACHABLE, *flags], capture_output=True, text=True, check=False)
+    assert message in result.stderr
+    assert result.stdout.strip() == "1 []"
 
 
 def test_too_few_positives_of_every_feature(make, tmp_path):

@@ -12,7 +12,7 @@ from probing_datasets.collections.wikidata import WikidataConfig
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import DatasetError, SettingsError
-from probing_datasets.make import collection_config, make_dataset
+from probing_datasets.make import COLLECTIONS, collection_config, make_dataset
 from probing_datasets.make_config import MakeConfig
 from tests.builders.sources import real_data
 
@@ -66,11 +66,39 @@ def test_overwrite_is_needed_to_replace_other_content(tiny_model_dir, tmp_path):
     config = MakeConfig("natural_lang_id", tokenizer=str(tiny_model_dir), output_dir=tmp_path)
     first = make_dataset(config)
     assert make_dataset(config).description.content_hash == first.description.content_hash
-    with pytest.raises(DatasetError, match="holds a data set of other content.* Pass --overwrite"):
+    with pytest.raises(
+        DatasetError, match=r"made with other settings \(--seed 0, now 1\).* Pass --name .* --overwrite"
+    ):
         make_dataset(replace(config, seed=1))
     assert load_feature_dataset(first.name, tmp_path).description.seed == 0
+    assert make_dataset(replace(config, seed=1, name="other")).name == first.name.replace("natural_lang_id", "other")
     make_dataset(replace(config, seed=1, overwrite=True))
     assert load_feature_dataset(first.name, tmp_path).description.seed == 1
+
+
+def test_a_name_that_is_taken_is_reported_before_the_work(tiny_model_dir, tmp_path, monkeypatch):
+    config = MakeConfig("natural_lang_id", tokenizer=str(tiny_model_dir), output_dir=tmp_path)
+    make_dataset(config)
+
+    def work(_config: MakeConfig) -> None:
+        raise AssertionError("the work began")
+
+    entry = replace(COLLECTIONS["natural_lang_id"], build=work)
+    monkeypatch.setitem(COLLECTIONS, "natural_lang_id", entry)
+    with pytest.raises(DatasetError, match="--texts_per_label 2000, now 50"):
+        make_dataset(replace(config, texts_per_label=50))
+    with pytest.raises(AssertionError, match="the work began"):
+        make_dataset(replace(config, texts_per_label=50, name="free"))
+
+
+def test_another_content_of_the_same_settings_is_not_replaced(tiny_model_dir, tmp_path):
+    source = tmp_path / "t.csv"
+    source.write_text("text,label,group\n" + "".join(f"text number {i},{i % 2},g{i % 5}\n" for i in range(60)))
+    settings = {"tokenizer": str(tiny_model_dir), "min_tokens": 1, "source": str(source), "output_dir": tmp_path / "d"}
+    make_dataset("natural_lang_id", **settings)
+    source.write_text(source.read_text().replace("number", "item"))
+    with pytest.raises(DatasetError, match="holds a data set of other content.* Pass --name"):
+        make_dataset("natural_lang_id", **settings)
 
 
 def test_settings_must_be_those_of_the_collection(tiny_model_dir):

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.make import COLLECTIONS
+from probing_datasets.make import COLLECTIONS, collection_config
 from probing_datasets.make_config import CollectionName, MakeConfig
 
 
@@ -47,4 +47,25 @@ def test_output_folder_comes_from_the_environment_and_is_not_recorded(tmp_path, 
 
 def test_options_replay():
     config = MakeConfig("text_features", seed=7, min_positives=3)
-    assert MakeConfig(**config.options()) == config
+    options = config.options()
+    assert collection_config(options.pop("collection"), **options) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source": ()}, "--source is empty"),
+        ({"separator": "ab"}, "--separator must be one sign"),
+        ({"separator": '"'}, "--separator must be one sign"),
+        ({"encoding": "latin-99"}, "--encoding 'latin-99' is not known"),
+        ({"encoding": "base64"}, "--encoding 'base64' is not known"),
+        ({"name": "../x"}, "--name must consist of letters"),
+    ],
+)
+def test_settings_of_sources_are_checked(settings, message):
+    with pytest.raises(SettingsError, match=message):
+        MakeConfig("text_features", **settings)
+
+
+def test_a_tab_may_be_written_as_in_a_shell():
+    assert MakeConfig("text_features", separator="\\t").separator == "\t"

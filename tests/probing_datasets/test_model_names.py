@@ -1,9 +1,10 @@
 """Names of models: paths, aliases and hub ids, and the short name for folders."""
 
 import pytest
+from transformer_lens.tools.model_registry.registry_io import load_model_aliases
 
 from probing_datasets.demo import DEMO_MODEL_PATH
-from probing_datasets.model_names import model_slug, resolve_model_name
+from probing_datasets.model_names import _aliases, model_slug, resolve_model_name
 
 
 def test_demo_is_the_bundled_model():
@@ -16,6 +17,10 @@ def test_local_folder_becomes_absolute(tmp_path, monkeypatch):
     assert resolve_model_name("models/mine") == str(tmp_path / "models" / "mine")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert resolve_model_name("~/models/mine") == str(tmp_path / "models" / "mine")
+
+
+def test_the_aliases_are_those_of_transformer_lens():
+    assert _aliases() == load_model_aliases()
 
 
 @pytest.mark.parametrize(

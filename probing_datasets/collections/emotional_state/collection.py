@@ -24,9 +24,10 @@ from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import last_position
 from probing_datasets.building.groups import group_of_text
 from probing_datasets.building.sequences import OpenTokenizer, open_tokenizer
-from probing_datasets.building.sources import SourceColumns, TextRow, read_source
+from probing_datasets.building.sources import read_source
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_sampling import draw_texts
+from probing_datasets.building.text_rows import SourceColumns, TextRow
+from probing_datasets.building.text_sampling import draw_texts, read_options
 from probing_datasets.building.tokenization import special_frame
 from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, chat_prompt, spells_special_token
 from probing_datasets.collections.emotional_state.states import emotional_state
@@ -88,7 +89,7 @@ def build(config: EmotionalStateConfig) -> FeatureDataset:
 
     states, numbers = np.unique(sequences.labels, return_inverse=True)
     labels = Labels("multiclass", numbers, classes=tuple(states.tolist()))
-    return assemble(config, sequences, last_position(sequences), [("emotional_state", labels)])
+    return assemble(config, sequences, last_position(sequences), [("emotional_state", labels)], join_copies=True)
 
 
 def prompt_ids(config: EmotionalStateConfig, opened: OpenTokenizer, message: str) -> np.ndarray:
@@ -104,8 +105,10 @@ def prompt_ids(config: EmotionalStateConfig, opened: OpenTokenizer, message: str
 
 
 def _messages(config: EmotionalStateConfig, opened: OpenTokenizer, skipped: Counter[str]) -> Iterator[TextRow]:
-    columns = SourceColumns(config.text_column, "", config.group_column, (config.label_column,))
-    for row in read_source(config.source, config.collection, columns, config.source_split, skipped):
+    columns = SourceColumns(
+        config.text_column, "", config.group_column, (config.label_column,), missing=config.missing_labels
+    )
+    for row in read_source(config.source, config.collection, columns, read_options(config), skipped):
         state = emotional_state(row.extra[0])
         if not state:
             skipped["messages have no state, or several"] += 1

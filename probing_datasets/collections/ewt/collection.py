@@ -23,7 +23,7 @@ from tyro.conf import Suppress
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import Candidates, every_position
 from probing_datasets.building.sequences import LabelledSequences, cut_texts
-from probing_datasets.building.text_sampling import draw_texts
+from probing_datasets.building.text_sampling import draw_texts, read_options
 from probing_datasets.collections.ewt.documents import documents
 from probing_datasets.collections.ewt.labels import CATEGORIES, Inventory, annotate_tokens, category_features, inventory
 from probing_datasets.collections.ewt.treebank import read_sentences
@@ -73,7 +73,7 @@ def build(config: EwtConfig) -> FeatureDataset:
     DatasetError
         When no feature has enough positives and negatives.
     """
-    sentences = read_sentences(config.source, config.source_split)
+    sentences = read_sentences(config.source, read_options(config))
     texts = draw_texts(config, documents(sentences, config.document_pattern))
     values = inventory(texts.rows)
     sequences = cut_texts(config, texts, partial(annotate_tokens, values=values))

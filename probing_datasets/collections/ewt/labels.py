@@ -8,7 +8,7 @@ import numpy as np
 
 from probing_datasets.building.alignment import at_first_character, last_tokens
 from probing_datasets.building.assembly import Labels
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.collections.ewt.documents import Document, PlacedWord
 from probing_datasets.foundation.errors import AnnotationError
 

@@ -12,6 +12,7 @@ the format is described at https://universaldependencies.org/format.html.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,9 @@ from conllu.exceptions import ParseException
 from conllu.models import TokenList
 from conllu.parser import DEFAULT_FIELDS, parse_dict_value
 
-from probing_datasets.building.sources import SourceColumns, read_source
+from probing_datasets.building.sources import read_source
+from probing_datasets.building.table_files import PLAIN, ReadOptions
+from probing_datasets.building.text_rows import SourceColumns
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.text_files import READ_ERRORS, name_without_compression, open_text, unreadable
 
@@ -65,38 +68,39 @@ class Sentence(NamedTuple):
     new_paragraph: bool = False
 
 
-def read_sentences(source: str, split: str = "train") -> Iterator[Sentence]:
+def read_sentences(source: str | tuple[str, ...], options: ReadOptions = PLAIN) -> Iterator[Sentence]:
     """Stream the sentences of a treebank.
 
     Parameters
     ----------
-    source : str
+    source : str or tuple of str
         A ``.conllu`` file, which may be compressed, a folder of such files, or a table or hub data set with the
-        columns of `TABLE_COLUMNS`.
-    split : str
-        Split of a hub data set.
+        columns of `TABLE_COLUMNS`; or several.
+    options : ReadOptions
 
     Raises
     ------
     SourceError
         When the source does not exist, or is not in one of these formats.
     """
+    if isinstance(source, tuple):
+        return chain.from_iterable([read_sentences(one, options) for one in source])
     path = Path(source).expanduser()
     files = sorted(file for file in path.iterdir() if _is_conllu(file)) if path.is_dir() else [path]
     if not files:
         raise SourceError(f"{path} holds no {CONLLU_SUFFIX} file. Check --source.")
     if all(map(_is_conllu, files)):
-        return (sentence for file in files for sentence in _read_conllu(file))
-    return (_table_sentence(row.text, *row.extra) for row in read_source(source, "ewt", TABLE_COLUMNS, split))
+        return (sentence for file in files for sentence in _read_conllu(file, options.encoding))
+    return (_table_sentence(row.text, *row.extra) for row in read_source(source, "ewt", TABLE_COLUMNS, options))
 
 
 def _is_conllu(path: Path) -> bool:
     return name_without_compression(path).suffix.lower() == CONLLU_SUFFIX
 
 
-def _read_conllu(path: Path) -> Iterator[Sentence]:
+def _read_conllu(path: Path, encoding: str) -> Iterator[Sentence]:
     try:
-        with open_text(path) as file:
+        with open_text(path, encoding) as file:
             for number, sentence in enumerate(conllu.parse_incr(file), 1):
                 yield _conllu_sentence(sentence, f"sentence {number} of {path.name}")
     except ParseException as error:

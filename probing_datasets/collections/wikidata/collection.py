@@ -23,9 +23,10 @@ from probing_datasets.building.annotation import annotate_texts
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import last_position
 from probing_datasets.building.sequences import LabelledSequences, open_tokenizer
-from probing_datasets.building.sources import SourceColumns, TextRow, read_source
+from probing_datasets.building.sources import read_source
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_sampling import Texts, draw_texts
+from probing_datasets.building.text_rows import SourceColumns, TextRow
+from probing_datasets.building.text_sampling import Texts, draw_texts, read_options
 from probing_datasets.collections.wikidata.contexts import TEMPLATES, in_running_text, in_templates
 from probing_datasets.collections.wikidata.people import is_specific, read_people
 from probing_datasets.collections.wikidata.properties import PROPERTIES
@@ -96,7 +97,7 @@ def name_texts(config: WikidataConfig) -> Texts:
         rows = in_templates(class_of_name, config.templates, config.sequences_per_name, config.seed)
     else:
         columns = SourceColumns(config.text_column, "", "")
-        texts = read_source(config.source, config.collection, columns, config.source_split, skipped)
+        texts = read_source(config.source, config.collection, columns, read_options(config), skipped)
         rows = in_running_text(class_of_name, texts, config.sequences_per_name)
     return draw_texts(config, rows, skipped)
 
@@ -108,7 +109,8 @@ def classes_of_names(config: WikidataConfig, skipped: Counter[str]) -> dict[str,
             f"{config.collection} needs a table of people. Pass --people; docs/collections/wikidata.md describes it."
         )
     property_ = PROPERTIES[config.collection]
-    people = read_people(config.people, property_.columns).values()
+    options = read_options(config)._replace(split="train")  # the split is that of the texts
+    people = read_people(config.people, property_.columns, options, config.missing_labels).values()
     specific = [person for person in people if is_specific(person.name)]
     skipped["names are too short, or of one word"] += len(people) - len(specific)
     classes = {person.name: property_.class_of(person) for person in specific}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.collections.wikidata.names import NameFinder
 
 TEMPLATES = (

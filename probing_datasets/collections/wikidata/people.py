@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from probing_datasets.building.column_labels import text_of
-from probing_datasets.building.sources import SourceColumns, read_source
+from probing_datasets.building.sources import read_source
+from probing_datasets.building.table_files import PLAIN, ReadOptions
+from probing_datasets.building.text_rows import SourceColumns
 
 MIN_NAME_CHARACTERS = 8
 """Shorter names are too often names of other people, or words (Gurnee et al. 2023)."""
@@ -49,7 +51,9 @@ class Person:
         return self.values.get(column, set())
 
 
-def read_people(source: str, columns: tuple[str, ...], split: str = "train") -> dict[str, Person]:
+def read_people(
+    source: str, columns: tuple[str, ...], options: ReadOptions = PLAIN, missing: tuple[str, ...] = ()
+) -> dict[str, Person]:
     """Read a table of people: a file, the result of a Wikidata query, or a data set on the hub.
 
     Parameters
@@ -59,8 +63,9 @@ def read_people(source: str, columns: tuple[str, ...], split: str = "train") -> 
     columns : tuple of str
         Further columns to read. A value may be a list; an item of Wikidata may be given by its
         label, its number (``Q30``) or its address.
-    split : str
-        Split of a hub data set.
+    options : ReadOptions
+    missing : tuple of str
+        What a missing value is called in a table of text.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def read_people(source: str, columns: tuple[str, ...], split: str = "train") -> 
         When the table cannot be read, or a column is missing.
     """
     people: dict[str, Person] = {}
-    for row in read_source(source, "wikidata", SourceColumns("name", "", "", columns), split):
+    for row in read_source(source, "wikidata", SourceColumns("name", "", "", columns, missing=missing), options):
         name = " ".join(row.text.split())
         person = people.setdefault(name, Person(name, {column: set() for column in columns}))
         for column, cell in zip(columns, row.extra, strict=True):

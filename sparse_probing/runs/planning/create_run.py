@@ -64,7 +64,7 @@ def cut_tasks(config: ProbingConfig, layers: Iterable[int], dataset: FeatureData
 
 def _features_of(study: StudyName, subset: tuple[str, ...], dataset: FeatureDataset) -> tuple[str, ...]:
     """Return the features of the kinds that a study takes; every feature that the user names must be one."""
-    dataset.check_features(subset)
+    subset = dataset.features_named(subset, STUDIES[study].kind)
     kinds: dict[str, FeatureKind] = {}
     for feature in subset or dataset.features:
         whole, of_class = dataset.feature_and_class(feature)

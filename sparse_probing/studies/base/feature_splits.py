@@ -69,16 +69,19 @@ def split_features(
 def split_rows(
     feature: str, kind: FeatureKind, rows: FeatureRows, config: SplitConfig, seed: int
 ) -> list[FeatureSplit]:
-    """Return the splits of one feature.
+    """Return the splits of one feature: test folds, the split that the data set gives, or a random one.
 
     Raises
     ------
     SplitError
-        When there are too few groups, of a class or in all, for the requested split.
+        When there are too few groups, of a class or in all, for the requested split, or a side of the given split
+        misses a class.
     """
     if config.test_folds:
         classes = None if kind == "regression" else rows.label
         splits = grouped_folds(classes, rows.group, config.test_folds, seed)
+    elif rows.in_test is not None:
+        splits = [_given_split(rows.in_test, rows.label, kind)]
     elif kind == "regression":
         splits = [grouped_split(rows.group, config.test_set_frac, seed)]
     elif kind == "multiclass":
@@ -86,6 +89,18 @@ def split_rows(
     else:
         splits = [grouped_stratified_split(rows.label, rows.group, config.test_set_frac, seed)]
     return [FeatureSplit(feature, kind, rows, fold, split) for fold, split in enumerate(splits)]
+
+
+def _given_split(in_test: np.ndarray, label: np.ndarray, kind: FeatureKind) -> Split:
+    for side, rows in (("training", ~in_test), ("test", in_test)):
+        missing = set() if kind == "regression" else set(label.tolist()) - set(label[rows].tolist())
+        if missing or not rows.any():
+            raise SplitError(
+                f"The split that the data set gives has no {side} rows"
+                + (f" of label {min(missing):g}" if missing else "")
+                + ". Make it without --split_column, or pass --test_folds."
+            )
+    return Split(train=np.flatnonzero(~in_test), test=np.flatnonzero(in_test))
 
 
 def one_vs_rest(feature: str, rows: FeatureRows) -> dict[str, FeatureRows]:

@@ -8,7 +8,7 @@ import pytest
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import Candidates, every_position, last_position, random_positions
 from probing_datasets.building.sequences import cut_texts
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
@@ -159,14 +159,19 @@ def test_rare_classes_and_single_groups_are_dropped(config, sequences, candidate
         assemble(config, sequences, candidates, [("c", one_class), ("r", one_group)])
 
 
-def test_copies_in_other_groups_are_noted(config):
+def test_groups_that_share_a_sequence_are_joined_or_noted(config):
     texts = [("a", "one and two"), ("b", "three and four"), ("c", "one and two"), ("a", "one and two")]
     rows = [TextRow(text, group=group) for group, text in texts]
     sequences = cut_texts(replace(config, min_tokens=1), Texts(rows, "digest"))
     candidates = last_position(sequences)
     labels = [("x", Labels("regression", np.arange(4.0)))]
-    note = "1 sequences are copies of one in another group: they may be in training and test rows both."
-    assert assemble(config, sequences, candidates, labels).description.dropped == (note,)
+    note = "1 sequences have the tokens of one in another group: "
+    dataset = assemble(config, sequences, candidates, labels, join_copies=True)
+    assert dataset.description.dropped == (f"{note}these groups were joined.",)
+    assert dataset.sequences["group"][:] == ["a", "b", "a", "a"]
+    apart = assemble(config, sequences, candidates, labels)
+    assert apart.description.dropped == (f"{note}they may be in training and test rows both.",)
+    assert apart.sequences["group"][:] == ["a", "b", "c", "a"]
     without_copy = sequences.select(np.array([0, 1, 3]))
     labels = [("x", Labels("regression", np.arange(3.0)))]
     assert assemble(config, without_copy, last_position(without_copy), labels).description.dropped == ()

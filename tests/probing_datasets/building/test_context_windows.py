@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from probing_datasets.building.context_windows import POSITIVE
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import load_tokenizer, token_spans
 from probing_datasets.collections.compound_words import (
     FIRST_ONLY,

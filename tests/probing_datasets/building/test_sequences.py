@@ -4,12 +4,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from probing_datasets.building.annotation import AnnotatedText
-from probing_datasets.building.sequences import LabelledSequences, cut_texts, describe_sequences, draw_pieces, is_copy
-from probing_datasets.building.sources import TextRow, digest_rows
+from probing_datasets.building.sequences import LabelledSequences, cut_texts, describe_sequences, draw_pieces
+from probing_datasets.building.text_rows import TextRow, digest_rows
 from probing_datasets.building.text_sampling import Texts, read_texts
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.foundation.errors import AnnotationError, DatasetError, SettingsError, SourceError
@@ -203,16 +201,6 @@ def test_select_keeps_origin_and_annotations(config):
     assert some.origin.tolist() == sequences.origin[[5, 11]].tolist()
     assert [some.texts[i].group for i in some.origin] == some.groups
     assert [a.tolist() for a in some.annotations] == [sequences.annotations[i].tolist() for i in (5, 11)]
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.lists(st.integers(0, 1), max_size=2), st.sampled_from("abc"))))
-def test_no_tokens_are_in_two_groups_without_copies(pairs):
-    tokens, groups = [np.array(ids, np.int32) for ids, _ in pairs], [group for _, group in pairs]
-    copies = is_copy(tokens, groups)
-    group_of = {tuple(ids): group for (ids, group), copy in zip(pairs, copies, strict=True) if not copy}
-    assert all((group_of[tuple(ids)] != group) == copy for (ids, group), copy in zip(pairs, copies, strict=True))
-    assert len(group_of) == len({tuple(ids) for ids, _ in pairs})
 
 
 def test_pieces_do_not_hold_the_whole_text(config):

@@ -4,6 +4,7 @@ import codecs
 import gzip
 import json
 from collections import Counter
+from itertools import count
 from pathlib import Path
 
 import datasets
@@ -11,15 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probing_datasets.building.sources import (
-    MAX_FILE_BYTES,
-    SourceColumns,
-    TextRow,
-    digest_rows,
-    read_hub,
-    read_source,
-    read_source_files,
-)
+from probing_datasets.building.hugging_face_tables import open_hub
+from probing_datasets.building.sources import read_source
+from probing_datasets.building.table_files import ReadOptions
+from probing_datasets.building.text_folders import MAX_FILE_BYTES, read_source_files
+from probing_datasets.building.text_rows import SourceColumns, TextRow, columns_to_read, digest_rows, text_rows
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
@@ -69,7 +66,7 @@ def test_further_columns_must_exist(table_path):
 
 
 def test_folders_have_no_columns(tmp_path):
-    with pytest.raises(SourceError, match=r"holds texts without a column 'subject'. Pass a table"):
+    with pytest.raises(SourceError, match=r"is a folder, which has no column 'subject'. Pass a table"):
         read_source(str(tmp_path), "counterfact", SourceColumns("body", "", "", ("subject",)))
 
 
@@ -141,7 +138,7 @@ def test_missing_file_and_unknown_format(tmp_path):
     with pytest.raises(SourceError, match=r"There is no file .*nowhere\.csv. Check --source"):
         read_source(str(tmp_path / "nowhere.csv"), "natural_lang_id", COLUMNS)
     (tmp_path / "notes.docx").write_text("text")
-    with pytest.raises(SourceError, match=r"no known format. .* \.parquet, \.jsonl, \.json, \.csv, \.txt, or"):
+    with pytest.raises(SourceError, match=r"no known format. .* \.parquet, \.jsonl, .*\.csv, .*\.txt, or"):
         read_source(str(tmp_path / "notes.docx"), "natural_lang_id", COLUMNS)
 
 
@@ -199,17 +196,24 @@ def hub_dataset(tmp_path: Path) -> str:
     return str(folder)
 
 
+def read_hub(name: str, columns: SourceColumns, split: str = "train") -> list[TextRow]:
+    table = open_hub(name, ReadOptions(split))
+    return list(
+        text_rows(table.records(columns_to_read(columns, table.columns, name)), columns, Counter(), False, count())
+    )
+
+
 def test_hub_dataset(hub_dataset):
     expected = [TextRow(r["body"], r["lang"], r["doc"]) for r in ROWS]
-    assert list(read_hub(hub_dataset, COLUMNS, "train", Counter())) == expected
-    assert list(read_hub(f"{hub_dataset}:default", COLUMNS, "test", Counter())) == expected[:1]
+    assert read_hub(hub_dataset, COLUMNS) == expected
+    assert read_hub(f"{hub_dataset}:default", COLUMNS, "test") == expected[:1]
 
 
 def test_hub_class_numbers_become_names_and_rows_without_one_are_skipped(tmp_path):
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     table = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=features)
     table.to_parquet(tmp_path / "train.parquet")
-    rows = list(read_hub(str(tmp_path), SourceColumns(group=""), "train", Counter()))
+    rows = read_hub(str(tmp_path), SourceColumns(group=""))
     assert [(row.text, row.label) for row in rows] == [("a", "pos"), ("b", "neg")]
 
 
@@ -221,17 +225,17 @@ def test_rows_without_a_group_are_separate_groups(tmp_path):
 
 
 def test_any_other_name_is_a_hub_dataset(hub_dataset, monkeypatch):
-    monkeypatch.setattr("probing_datasets.building.sources.read_hub", lambda *a: a)
-    assert read_source("owner/name:config", "x", COLUMNS, "dev")[:3] == ("owner/name:config", COLUMNS, "dev")
+    monkeypatch.setattr("probing_datasets.building.sources.open_hub", lambda *asked: open_hub(hub_dataset, asked[1]))
+    assert len(list(read_source("owner/name:config", "x", COLUMNS, ReadOptions("test")))) == 1
 
 
 def test_hub_dataset_bad_split_configuration_and_column(hub_dataset):
     with pytest.raises(SourceError, match=r"split 'dev'.*Available splits: "):
-        read_hub(hub_dataset, COLUMNS, "dev", Counter())
+        read_hub(hub_dataset, COLUMNS, "dev")
     with pytest.raises(SourceError, match="could be read.*'other'"):
-        read_hub(f"{hub_dataset}:other", COLUMNS, "train", Counter())
+        read_hub(f"{hub_dataset}:other", COLUMNS)
     with pytest.raises(SourceError, match="no column 'text' for the text"):
-        read_hub(hub_dataset, SourceColumns(), "train", Counter())
+        read_hub(hub_dataset, SourceColumns())
 
 
 def test_unknown_hub_dataset_offline():
@@ -295,8 +299,8 @@ def test_a_json_array_of_texts(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1, 2]", "holds a JSON array with a int in it. Pass an array of objects"),
-        ('[{"text": "one"}, ["two"]]', "holds a JSON array with a list in it"),
+        ("[1, 2]", "holds a JSON array with a int in it, element 0. Pass an array of objects"),
+        ('[{"text": "one"}, ["two"]]', "holds a JSON array with a list in it, element 1"),
         ('[{"text": "one"}, ', "is not JSON: .* It may be damaged or cut off"),
     ],
 )
@@ -304,7 +308,7 @@ def test_other_json_is_refused(tmp_path, content, message):
     path = tmp_path / "texts.json"
     path.write_text(content)
     with pytest.raises(SourceError, match=message):
-        read_source(str(path), "x", SourceColumns("text", "", ""))
+        list(read_source(str(path), "x", SourceColumns("text", "", "")))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -351,5 +355,5 @@ def test_a_folder_of_text_files(tmp_path):
 
 def test_a_folder_without_texts(tmp_path):
     write_files(tmp_path, {"a.csv.gz": b"x", "b.docx": b"x"})
-    with pytest.raises(SourceError, match=r"neither source files nor .txt files. Pass one of its .* a.csv.gz"):
+    with pytest.raises(SourceError, match=r"neither source files nor .txt files. Pass its tables, such as .*a.csv.gz"):
         read_source(str(tmp_path), "x", SourceColumns())

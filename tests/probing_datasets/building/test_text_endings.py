@@ -5,8 +5,8 @@ import pytest
 
 from probing_datasets.building.annotation import AnnotatedText
 from probing_datasets.building.sequences import open_tokenizer
-from probing_datasets.building.sources import TextRow
 from probing_datasets.building.text_endings import keep_ends
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.building.tokenization import token_ids
 from probing_datasets.collections.labelled_text import LabelledTextConfig

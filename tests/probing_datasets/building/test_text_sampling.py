@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from probing_datasets.building.sources import TextRow, digest_rows
+from probing_datasets.building.text_rows import TextRow, digest_rows
 from probing_datasets.building.text_sampling import draw_texts, read_texts, sample_texts
 from probing_datasets.building.tokenization import MAX_CHARACTERS
 from probing_datasets.foundation.errors import SourceError

@@ -1,5 +1,6 @@
 """The labels of any table: kinds of columns, probed tokens, groups, rows without labels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,12 @@ import pytest
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.labelled_text import LabelledTextConfig, build
-from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
+from probing_datasets.feature_dataset.probed_rows import feature_rows, probed_rows
+from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError, SplitError
+from sparse_probing.config import SplitConfig
+from sparse_probing.studies.base.feature_splits import split_rows
 from tests.builders.datasets import decoded_sequences, squeeze
-from tests.builders.sources import write_table
+from tests.builders.sources import write_files, write_table
 
 # Thirty messages of five people: who likes it, how many stars, what they write about.
 ROWS = [
@@ -175,6 +179,91 @@ def test_a_name_for_the_data_set(tokenizer_dirs, tmp_path):
     assert dataset.name == "5_hist_fig_ismale.wordpiece.48.-1"
     assert dataset.description.collection == "labelled_text"
     assert build(settings(folder, source)).name == "labelled_text.wordpiece.48.-1"
+
+
+def test_a_name_for_the_feature(tokenizer_dirs, tmp_path):
+    source = write_table(tmp_path / "table.csv", ROWS)
+    options = {"feature_name": "liked/enjoyed", "further_labels": ("author",)}
+    dataset = build(settings(tokenizer_dirs["wordpiece"], source, **options))
+    assert dataset.features == ("author", "liked/enjoyed")
+
+
+def test_a_given_split_is_that_of_stage_2(tokenizer_dirs, tmp_path):
+    parts = ("train", "Test", "dev")
+    rows = [{**row, "part": parts[i % 3]} for i, row in enumerate(ROWS)] + [{**ROWS[0], "part": ""}]
+    source = write_table(tmp_path / "table.csv", rows)
+    dataset = build(settings(tokenizer_dirs["wordpiece"], source, split_column="part"))
+    assert dataset.sequences["split"][:] == ["train", "test", "validation"] * 10
+    assert "1 texts are in no part of the split (--split_column)." in dataset.description.dropped[0]
+
+    rows = feature_rows(dataset, "label", probed_rows(dataset, "last"), "last")
+    (split,) = split_rows("label", "binary", rows, SplitConfig(), seed=0)
+    assert set(rows.sequence[split.split.test] % 3) == {1}
+    assert set(rows.sequence[split.split.train] % 3) == {0, 2}
+    with_folds = split_rows("label", "binary", rows, SplitConfig(test_folds=3), seed=0)
+    assert len(with_folds) == 3
+
+    only_one = replace(rows, in_test=rows.label > 0)
+    with pytest.raises(SplitError, match="has no training rows of label 1"):
+        split_rows("label", "binary", only_one, SplitConfig(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [(("train", "holdout"), "holds 'holdout', which is not one of"), (("train",), "needs train and")],
+)
+def test_a_split_that_cannot_be_used(tokenizer_dirs, tmp_path, parts, message):
+    rows = [{**row, "part": parts[i % len(parts)]} for i, row in enumerate(ROWS)]
+    source = write_table(tmp_path / "table.csv", rows)
+    with pytest.raises(DatasetError, match=message):
+        build(settings(tokenizer_dirs["wordpiece"], source, split_column="part"))
+
+
+def test_a_folder_with_a_folder_of_texts_for_each_label(tokenizer_dirs, tmp_path):
+    folder = tokenizer_dirs["byte_level_bpe"]
+    files = {f"{row['label']}/{i}.txt": row["text"] + "\n" for i, row in enumerate(ROWS)}
+    dataset = build(settings(folder, str(write_files(tmp_path / "texts", files))))
+    assert dataset.features == ("label",)
+    assert texts_by_label(dataset, folder, "label")[-1.0] == expected(lambda row: row["label"] == "no")
+
+
+def test_a_table_of_text_files(tokenizer_dirs, tmp_path):
+    folder = tokenizer_dirs["byte_level_bpe"]
+    files = {f"texts/{i}.txt": row["text"] for i, row in enumerate(ROWS)}
+    source = write_files(tmp_path, files) / "labels.tsv"
+    source.write_text("path\tlabel\n" + "".join(f"texts/{i}.txt\t{row['label']}\n" for i, row in enumerate(ROWS)))
+    dataset = build(settings(folder, str(source), file_column="path"))
+    assert texts_by_label(dataset, folder, "label")[-1.0] == expected(lambda row: row["label"] == "no")
+
+
+def test_several_tables(tokenizer_dirs, tmp_path):
+    folder = tokenizer_dirs["wordpiece"]
+    tables = tuple(write_table(tmp_path / f"{i}.csv", ROWS[i::3]) for i in range(3))
+    dataset = build(settings(folder, tables))
+    assert dataset.description.n_sequences == len(ROWS)
+    assert dataset.description.options["source"] == list(tables)
+
+
+def test_missing_labels_of_a_csv(tokenizer_dirs, tmp_path):
+    rows = [{**row, "label": ("NA", "None", "nan")[i % 3] if i < 6 else row["label"]} for i, row in enumerate(ROWS)]
+    source = write_table(tmp_path / "table.csv", rows)
+    dataset = build(settings(tokenizer_dirs["wordpiece"], source))
+    assert dataset.description.n_sequences == 24
+    assert dataset.description.features["label"].kind == "binary"
+    notes = " ".join(dataset.description.dropped)
+    assert "6 rows have no text or no label." in notes
+    assert "2 cells of 'label' are 'NA', which means none (--missing_labels)." in notes
+    kept = build(settings(tokenizer_dirs["wordpiece"], source, missing_labels=()))
+    assert kept.description.features["label"].classes == ("NA", "None", "nan", "no", "yes")
+
+
+def test_texts_with_equal_tokens_are_one_group(tokenizer_dirs, tmp_path):
+    """WordPiece drops white space and control characters: texts that differ in these only have equal tokens."""
+    rows = [*ROWS, *({**row, "text": row["text"].replace(" ", "\t ")} for row in ROWS)]
+    dataset = build(settings(tokenizer_dirs["wordpiece"], write_table(tmp_path / "table.jsonl", rows)))
+    assert dataset.description.n_sequences == 60
+    assert len(set(dataset.sequences["group"])) == 30
+    assert "30 sequences have the tokens of one in another group" in " ".join(dataset.description.dropped)
 
 
 @pytest.mark.parametrize("name", ["a.b", "../a", "a b"])

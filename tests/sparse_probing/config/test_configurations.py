@@ -143,3 +143,21 @@ def test_the_papers_settings_that_have_no_effect_are_accepted():
     HarvestConfig.from_flags(experiment_type="activation_subset", neuron_subset=("1,2",), output_precision="32")
     HarvestConfig.from_flags(experiment_type="full_activation_histogram", output_precision="8")
     assert settings_folder(ProbingConfig.from_flags(batch_size=8)) == settings_folder(ProbingConfig.from_flags())
+
+
+@pytest.mark.parametrize("configuration", [HarvestConfig, ProbingConfig])
+def test_a_full_hook_name_is_a_hook_point_and_a_layer(configuration):
+    config = configuration.from_flags(probe_location="blocks.3.hook_resid_post")
+    assert (config.activations.probe_location, config.layers) == ("hook_resid_post", (3,))
+    assert config == configuration.from_flags(probe_location="blocks.3.hook_resid_post", layers=(3,))
+    with pytest.raises(
+        SettingsError, match=r"blocks.3.hook_resid_post is of layer 3, and the layers 1, 3 are requested"
+    ):
+        configuration.from_flags(probe_location="blocks.3.hook_resid_post", layers=(1,))
+
+
+def test_full_hook_names_of_further_locations():
+    config = HarvestConfig.from_flags(further_locations=("blocks.12.attn.hook_z", "hook_resid_pre"))
+    assert (config.further_locations, config.layers) == (("attn.hook_z", "hook_resid_pre"), (12,))
+    with pytest.raises(SettingsError, match="the layers 1, 2 are requested"):
+        HarvestConfig.from_flags(probe_location="blocks.1.mlp.hook_post", further_locations=("blocks.2.mlp.hook_pre",))

@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import load_tokenizer, token_spans
 from probing_datasets.collections.ewt.documents import Document, PlacedWord, documents
 from probing_datasets.collections.ewt.labels import (

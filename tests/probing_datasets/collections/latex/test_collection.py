@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probing_datasets.building.sources import TextRow
+from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.latex import LatexConfig, build
 from probing_datasets.collections.latex.collection import COLUMNS, annotate_tokens

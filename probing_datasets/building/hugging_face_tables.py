@@ -1,0 +1,107 @@
+"""Stream the records of data sets of Hugging Face: on the hub, or in a folder that `save_to_disk` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from probing_datasets.building.hub_names import why_not_on_hub
+from probing_datasets.building.table_files import ReadOptions, Table, records_of_batch
+from probing_datasets.foundation.errors import SourceError, list_known
+
+SPLITS_FILE, DATASET_FILES = "dataset_dict.json", ("dataset_info.json", "state.json")
+BATCH_ROWS = 256
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Whether `save_to_disk` of `datasets` wrote this folder."""
+    return (path / SPLITS_FILE).is_file() or all((path / name).is_file() for name in DATASET_FILES)
+
+
+def open_saved_dataset(path: Path, options: ReadOptions) -> Table:
+    """Open a data set, or one split of several, that `save_to_disk` wrote.
+
+    Raises
+    ------
+    SourceError
+        When the folder is damaged, or has no such split.
+    """
+    import datasets  # slow to import
+    import pyarrow.lib
+
+    errors = (OSError, ValueError, KeyError, TypeError, AttributeError, pyarrow.lib.ArrowException)
+    try:
+        saved = datasets.load_from_disk(path)
+    except errors as error:
+        raise SourceError(f"{path} is a damaged folder of `datasets`: {str(error).splitlines()[0]}") from error
+    if isinstance(saved, datasets.DatasetDict):
+        if options.split not in saved:
+            known = list_known(options.split, list(map(str, saved)))
+            raise SourceError(f"{path} has no split {options.split!r}; it has: {known}. Pass --source_split.")
+        saved = saved[options.split]
+
+    def records(columns: list[str]) -> Iterator[dict[str, Any]]:
+        try:
+            for batch in saved.select_columns(columns).with_format("arrow").iter(BATCH_ROWS):
+                yield from records_of_batch(batch)  # type: ignore[arg-type]
+        except errors as error:
+            raise SourceError(f"{path} is a damaged folder of `datasets`: {str(error).splitlines()[0]}") from error
+
+    return Table(saved.column_names, _with_names_of_classes(records, saved.features))
+
+
+def open_hub(name: str, options: ReadOptions) -> Table:
+    """Open a data set of the Hugging Face hub (``owner/name`` or ``owner/name:configuration``).
+
+    Raises
+    ------
+    SourceError
+        When it cannot be reached, or has no such configuration or split.
+    """
+    repository, _, configuration = name.partition(":")
+    if reason := why_not_on_hub(repository, "dataset"):
+        raise _unreadable(repository, options.split, reason)
+
+    import datasets  # slow to import
+    import pyarrow.lib
+
+    try:
+        table = datasets.load_dataset(repository, configuration or None, split=options.split, streaming=True)
+        columns = list(table.features or next(iter(table)))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
+        raise _unreadable(repository, options.split, reason) from error
+
+    def records(_columns: list[str]) -> Iterator[dict[str, Any]]:
+        try:
+            yield from table
+        except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
+            raise SourceError(f"Reading the hub data set {name!r} failed: {error}. Run the command again.") from error
+
+    return Table(columns, _with_names_of_classes(records, table.features or {}))
+
+
+def _unreadable(repository: str, split: str, reason: str) -> SourceError:
+    return SourceError(
+        f"No file, folder or hub data set {repository!r} could be read (split {split!r}): {reason.rstrip('.')}. "
+        "Pass a local .parquet, .jsonl, .csv or .txt file, a folder of such texts or source files, or `demo`; "
+        "a hub data set needs the network or a filled HF_HOME cache."
+    )
+
+
+def _with_names_of_classes(
+    records: Callable[[list[str]], Iterable[dict[str, Any]]], features: Any
+) -> Callable[[list[str]], Iterator[dict[str, Any]]]:
+    """Put the names of classes in place of their numbers; None for a number that is not a class."""
+
+    def named(columns: list[str]) -> Iterator[dict[str, Any]]:
+        kinds = {name: features[name] for name in columns if hasattr(features.get(name), "int2str")}
+        for record in records(columns):
+            for name, kind in kinds.items():
+                number = record[name]
+                if number is not None:
+                    record[name] = kind.int2str(number) if number >= 0 else None
+            yield record
+
+    return named
