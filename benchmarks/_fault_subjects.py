@@ -142,7 +142,7 @@ def subjects() -> Iterator[Subject]:
         "feature data set",
         harvest,
         (("probing_datasets", "describe", DATASET),),
-        lambda: str(load_feature_dataset(DATASET, "feature_datasets").content_hash).encode(),
+        lambda: load_feature_dataset(DATASET, "feature_datasets").description.content_hash.encode(),
         f"feature_datasets/{DATASET}",
     )
 

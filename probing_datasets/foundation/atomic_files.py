@@ -15,8 +15,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from probing_datasets.foundation.errors import DamagedFileError
-
 TEMPORARY_PREFIX = ".tmp-"
 
 
@@ -81,25 +79,6 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """Write bytes atomically and durably."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises
-    ------
-    DamagedFileError
-        When the file is not JSON, or holds something else than an object.
-    OSError
-        When it cannot be read.
-    """
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DamagedFileError(f"{path} is damaged ({error}). Restore it, or delete it and run again.") from error
-    if not isinstance(value, dict):
-        raise DamagedFileError(f"{path} is damaged: it does not hold a JSON object. Restore it, or delete it.")
-    return value
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -25,6 +25,6 @@ def path_name(name: str, what: str) -> str:
     if unsafe or len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
         raise DamagedFileError(
             f"{what} contains the name {name[:80]!r}, which cannot be the name of a file. "
-            "It was not written by this project: do not use it."
+            "This project writes no such name: use another one, or do not use the file that it comes from."
         )
     return name

@@ -78,7 +78,7 @@ def _both_stages(config: ProbingConfig, harvests: list[HarvestConfig]) -> list[s
         # Here: a dry run of stage 2 needs no model, whose libraries take seconds.
         from sparse_probing.activations.harvesting.dry_run import dry_run as dry_run_of_harvest
 
-        lines += [dry_run_of_harvest(harvest).__rich__().plain for harvest in harvests]
+        lines += [str(dry_run_of_harvest(harvest)) for harvest in harvests]
         arrays += [harvest_array(harvest, config.harvest_first, config.slurm) for harvest in harvests]
     lines.append(f"{n_tasks:,} tasks when the store is complete; the jobs create the run")
     if config.execution.cluster == "slurm":

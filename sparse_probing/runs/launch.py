@@ -92,7 +92,7 @@ def launch(config: ProbingConfig, show: Show = logger.info) -> RunStatus | None:
     if elsewhere := (set(status.keys(*LIVE)) & set(keys)) - submitted:
         others = [each for each in live_submissions(run.folder) if each != submission]
         names = ", ".join(
-            each.job_name if each.cluster == "slurm" else f"process {each.pid} on {each.host}" for each in others
+            each.id if each.cluster == "slurm" else f"process {each.pid} on {each.host}" for each in others
         )
         show(f"{len(elsewhere)} of {len(keys)} tasks are queued or running elsewhere ({names}). Waiting for them.")
     return executor.wait(run, keys)

@@ -1,4 +1,4 @@
-"""Sealed files: every changed byte, and everything that is not such a file, is refused at once."""
+"""Sealed files: every changed byte, and a file of any other kind, is refused at once."""
 
 import json
 import os
