@@ -1,4 +1,4 @@
-"""The command lines of the paper's scripts parse: every combination of flags that they use, with their values."""
+"""Command lines with the flags of the paper's scripts, and their values, parse."""
 
 import shlex
 

@@ -30,7 +30,7 @@ def warn_of_long_searches(config: ProbingConfig) -> None:
         shorter = math.floor(max(minutes - MINUTES_BESIDE_SEARCHES, 0) * 60 / n_searches)
         logger.warning(
             "One feature of %s may take %d searches of --osp_timeout %g, %s minutes in all, and a job has --time %d. "
-            "A feature that takes longer than a whole job fails: set --time %d or more%s.",
+            "A feature that takes longer than a job is started once more and then fails: set --time %d or more%s.",
             name,
             n_searches,
             seconds,
