@@ -59,8 +59,8 @@ def test_the_seconds_of_a_run_beside_it_count_and_a_damaged_one_does_not_matter(
         (
             {"osp_upto_k": 4, "osp_timeout": 600, "time": 10},
             "One feature of optimal_sparse_probing may take 4 searches of --osp_timeout 600, 40 minutes in all, and a "
-            "job has --time 10. A feature that takes longer than a whole job fails: set --time 42 or more, or "
-            "--osp_timeout 120 or less.",
+            "job has --time 10. A feature that takes longer than a job is started once more and then fails: set "
+            "--time 42 or more, or --osp_timeout 120 or less.",
         ),
         ({"osp_upto_k": 4, "osp_timeout": 60, "time": 1}, "set --time 6 or more."),
         ({"osp_upto_k": 4, "osp_resamples": 99, "osp_timeout": 60}, "400 searches of --osp_timeout 60, 400 minutes"),
