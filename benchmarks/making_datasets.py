@@ -21,13 +21,13 @@ import tyro
 
 from benchmarks._memory import resident_memory
 from benchmarks._report import print_table, seconds
-from probing_datasets.building.sources import read_source
-from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.describe import sharing
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make import COLLECTIONS
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.text_rows import SourceColumns, TextRow
 
 COLLECTIONS_OF_RUNNING_TEXT = (
     "text_features",

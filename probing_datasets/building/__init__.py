@@ -1,1 +1,1 @@
-"""From sources of text to sequences of tokens with labels."""
+"""From texts to sequences of tokens with labels."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import token_ids, token_spans
 from probing_datasets.foundation.errors import AnnotationError, DatasetError
+from probing_datasets.sources.text_rows import TextRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

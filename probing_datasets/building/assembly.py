@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from probing_datasets.building.candidate_positions import Candidates
-from probing_datasets.building.groups import join_groups_of_copies
 from probing_datasets.building.row_sampling import first_evenly, positive_share, sample_feature, second_groups_first
 from probing_datasets.building.sequences import LabelledSequences, describe_sequences
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, Probes, build_feature_dataset
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.sources.groups import join_groups_of_copies
 
 MIN_GROUPS = 2
 """A class in a single group cannot be in both training and test rows."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from probing_datasets.building.annotation import AnnotatedText, Annotator, annotate_texts
 from probing_datasets.building.row_sampling import subsample_evenly
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.building.tokenization import SpecialFrame, load_tokenizer, special_frame, tokenizer_hash
 from probing_datasets.feature_dataset import Description
@@ -17,6 +16,7 @@ from probing_datasets.feature_dataset.description import dataset_name
 from probing_datasets.foundation.errors import SettingsError, SourceError
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.sources.text_rows import TextRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

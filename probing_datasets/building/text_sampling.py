@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from probing_datasets.building.sources import read_source
-from probing_datasets.building.table_files import ReadOptions
-from probing_datasets.building.text_rows import SourceColumns, TextRow, digest_rows
 from probing_datasets.building.tokenization import MAX_CHARACTERS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.table_files import ReadOptions
+from probing_datasets.sources.text_rows import SourceColumns, TextRow, digest_rows
 
 
 @dataclass(frozen=True)

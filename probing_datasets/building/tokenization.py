@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from probing_datasets.building.alignment import trim_spans
-from probing_datasets.building.hub_names import why_not_on_hub
 from probing_datasets.foundation.errors import ModelError
 from probing_datasets.model_names import resolve_model_name
+from probing_datasets.sources.hub_names import why_not_on_hub
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

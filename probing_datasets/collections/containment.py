@@ -19,11 +19,11 @@ from probing_datasets.building.alignment import at_first_character, inside
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import every_position
 from probing_datasets.building.sequences import cut_texts
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import read_texts
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make_config import CollectionName, MakeConfig
+from probing_datasets.sources.text_rows import TextRow
 
 Intervals = list[tuple[int, int]]
 """Characters [start, stop)."""

@@ -26,13 +26,13 @@ from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import every_position
 from probing_datasets.building.column_labels import text_of
 from probing_datasets.building.sequences import cut_texts
-from probing_datasets.building.sources import read_source
-from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.building.text_sampling import draw_texts, read_options
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.spans import spans_of_marks, with_spans
 from probing_datasets.foundation.errors import AnnotationError
 from probing_datasets.make_config import CollectionName, MakeConfig
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.text_rows import SourceColumns, TextRow
 
 TRUE_LABELS = ("1", "true", "yes")
 

@@ -23,15 +23,15 @@ from probing_datasets.building.annotation import annotate_texts
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import last_position, random_positions
 from probing_datasets.building.column_labels import LabelKind, label_column, text_of
-from probing_datasets.building.groups import group_of_text
 from probing_datasets.building.sequences import cut_texts, open_tokenizer
-from probing_datasets.building.sources import read_source
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.building.text_sampling import draw_texts, read_options
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.given_splits import with_given_split
 from probing_datasets.make_config import CollectionName, MakeConfig
+from probing_datasets.sources.groups import group_of_text
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.text_rows import SourceColumns, TextRow
 
 
 @dataclass(frozen=True)

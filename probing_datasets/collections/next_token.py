@@ -14,11 +14,11 @@ from tyro.conf import Suppress
 
 from probing_datasets.building.alignment import tokens_that_read
 from probing_datasets.building.context_windows import POSITIVE, assemble_contexts
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import read_texts
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make_config import CollectionName, MakeConfig
+from probing_datasets.sources.text_rows import TextRow
 
 SECOND_COMES_NEXT = 2
 """The kind of negatives."""

@@ -10,13 +10,13 @@ import numpy as np
 import xxhash
 from tyro.conf import Positional
 
-from probing_datasets.building.groups import join_groups_of_copies
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.feature_dataset import Description, FeatureDataset, build_feature_dataset, save_dataset
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError, list_known
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.paper_format.layouts import TEXT_LENGTH, read_features
+from probing_datasets.sources.groups import join_groups_of_copies
 
 if TYPE_CHECKING:
     import pyarrow as pa

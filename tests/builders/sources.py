@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-SOURCES = Path(__file__).parents[1] / "probing_datasets" / "sources"
+SOURCES = Path(__file__).parents[1] / "probing_datasets" / "example_sources"
 """Folder of small sources, one for each collection without bundled texts."""
 
 

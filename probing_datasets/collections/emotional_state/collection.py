@@ -22,11 +22,8 @@ from tyro.conf import Suppress
 from probing_datasets.building.annotation import AnnotatedText
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import last_position
-from probing_datasets.building.groups import group_of_text
 from probing_datasets.building.sequences import OpenTokenizer, open_tokenizer
-from probing_datasets.building.sources import read_source
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.building.text_sampling import draw_texts, read_options
 from probing_datasets.building.tokenization import special_frame
 from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, chat_prompt, spells_special_token
@@ -34,6 +31,9 @@ from probing_datasets.collections.emotional_state.states import emotional_state
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make_config import CollectionName, MakeConfig
+from probing_datasets.sources.groups import group_of_text
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.text_rows import SourceColumns, TextRow
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.collections.ewt.treebank import Sentence, SurfaceToken
 from probing_datasets.foundation.errors import AnnotationError
+from probing_datasets.sources.text_rows import TextRow
 
 
 class PlacedWord(NamedTuple):

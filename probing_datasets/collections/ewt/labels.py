@@ -8,9 +8,9 @@ import numpy as np
 
 from probing_datasets.building.alignment import at_first_character, last_tokens
 from probing_datasets.building.assembly import Labels
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.collections.ewt.documents import Document, PlacedWord
 from probing_datasets.foundation.errors import AnnotationError
+from probing_datasets.sources.text_rows import TextRow
 
 MORPHOLOGY = ("Number", "Tense", "Mood", "VerbForm", "Person", "PronType", "Gender", "Voice", "NumType")
 CATEGORIES = ("upos", "dep", *MORPHOLOGY)

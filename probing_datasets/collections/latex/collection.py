@@ -18,11 +18,11 @@ from probing_datasets.building.alignment import at_first_character, inside, last
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import every_position
 from probing_datasets.building.sequences import cut_texts
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import read_texts
 from probing_datasets.collections.latex.labelled_parts import Part, find_spans
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.make_config import CollectionName, MakeConfig
+from probing_datasets.sources.text_rows import TextRow
 
 FEATURES: dict[str, tuple[Part, ...]] = {
     "is_math": ("inline_math", "display_math"),

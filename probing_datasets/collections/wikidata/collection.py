@@ -23,9 +23,7 @@ from probing_datasets.building.annotation import annotate_texts
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import last_position
 from probing_datasets.building.sequences import LabelledSequences, open_tokenizer
-from probing_datasets.building.sources import read_source
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.building.text_sampling import Texts, draw_texts, read_options
 from probing_datasets.collections.wikidata.contexts import TEMPLATES, in_running_text, in_templates
 from probing_datasets.collections.wikidata.people import is_specific, read_people
@@ -34,6 +32,8 @@ from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.spans import POOLED, with_spans
 from probing_datasets.foundation.errors import SettingsError, SourceError
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.text_rows import SourceColumns, TextRow
 
 FROM_TEMPLATES = "templates"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.collections.wikidata.names import NameFinder
+from probing_datasets.sources.text_rows import TextRow
 
 TEMPLATES = (
     "{name}",

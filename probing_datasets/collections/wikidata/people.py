@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from probing_datasets.building.column_labels import text_of
-from probing_datasets.building.sources import read_source
-from probing_datasets.building.table_files import PLAIN, ReadOptions
-from probing_datasets.building.text_rows import SourceColumns
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.table_files import PLAIN, ReadOptions
+from probing_datasets.sources.text_rows import SourceColumns
 
 MIN_NAME_CHARACTERS = 8
 """Shorter names are too often names of other people, or words (Gurnee et al. 2023)."""

@@ -8,10 +8,10 @@ import pytest
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import Candidates, every_position, last_position, random_positions
 from probing_datasets.building.sequences import cut_texts
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.sources.text_rows import TextRow
 from tests.builders.datasets import rows_of
 
 N_TEXTS = 40

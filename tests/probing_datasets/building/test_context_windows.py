@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from probing_datasets.building.context_windows import POSITIVE
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import load_tokenizer, token_spans
 from probing_datasets.collections.compound_words import (
     FIRST_ONLY,
@@ -21,6 +20,7 @@ from probing_datasets.collections.neuron_stimulus import build as build_stimuli
 from probing_datasets.collections.next_token import SECOND_COMES_NEXT, NextTokenConfig, find_pairs
 from probing_datasets.collections.next_token import build as build_pairs
 from probing_datasets.foundation.errors import DatasetError, SettingsError
+from probing_datasets.sources.text_rows import TextRow
 from tests.builders.datasets import decoded_sequences
 from tests.builders.sources import write_table
 

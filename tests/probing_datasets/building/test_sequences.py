@@ -7,11 +7,11 @@ import pytest
 
 from probing_datasets.building.annotation import AnnotatedText
 from probing_datasets.building.sequences import LabelledSequences, cut_texts, describe_sequences, draw_pieces
-from probing_datasets.building.text_rows import TextRow, digest_rows
 from probing_datasets.building.text_sampling import Texts, read_texts
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.foundation.errors import AnnotationError, DatasetError, SettingsError, SourceError
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.sources.text_rows import TextRow, digest_rows
 from tests.builders.sources import write_table
 
 

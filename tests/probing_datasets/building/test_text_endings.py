@@ -6,11 +6,11 @@ import pytest
 from probing_datasets.building.annotation import AnnotatedText
 from probing_datasets.building.sequences import open_tokenizer
 from probing_datasets.building.text_endings import keep_ends
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.text_sampling import Texts
 from probing_datasets.building.tokenization import token_ids
 from probing_datasets.collections.labelled_text import LabelledTextConfig
 from probing_datasets.foundation.errors import SourceError
+from probing_datasets.sources.text_rows import TextRow
 
 TEXTS = ["a b c d e f g h i j k l m n o p q r s t u v w x y z " * 4, "a b", "a", "the end"]
 

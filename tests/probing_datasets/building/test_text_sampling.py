@@ -6,11 +6,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from probing_datasets.building.text_rows import TextRow, digest_rows
 from probing_datasets.building.text_sampling import draw_texts, read_texts, sample_texts
 from probing_datasets.building.tokenization import MAX_CHARACTERS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.make_config import MakeConfig
+from probing_datasets.sources.text_rows import TextRow, digest_rows
 
 
 def rows_of(n: int, label: str = "a") -> list[TextRow]:

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import load_tokenizer, token_spans
 from probing_datasets.collections.containment import DELIMITERS, ContainmentConfig, containment_of_tokens, enclosed
 from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.sources.text_rows import TextRow
 
 # Kind; text; the characters inside, marked x by hand.
 CASES = [

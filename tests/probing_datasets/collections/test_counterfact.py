@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.counterfact import (
     CounterfactConfig,
@@ -16,6 +15,7 @@ from probing_datasets.collections.counterfact import (
 )
 from probing_datasets.feature_dataset.spans import read_span
 from probing_datasets.foundation.errors import AnnotationError, DatasetError, SourceError
+from probing_datasets.sources.text_rows import TextRow
 from tests.builders.datasets import squeeze
 from tests.builders.sources import write_table
 

@@ -10,7 +10,6 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import load_tokenizer, token_spans
 from probing_datasets.collections.ewt.documents import Document, PlacedWord, documents
 from probing_datasets.collections.ewt.labels import (
@@ -23,6 +22,7 @@ from probing_datasets.collections.ewt.labels import (
 )
 from probing_datasets.collections.ewt.treebank import read_sentences
 from probing_datasets.foundation.errors import AnnotationError
+from probing_datasets.sources.text_rows import TextRow
 from tests.builders.sources import real_data
 
 TEXT = "We don't.\nYes"

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.collections.latex import LatexConfig, build
 from probing_datasets.collections.latex.collection import COLUMNS, annotate_tokens
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SourceError
+from probing_datasets.sources.text_rows import TextRow
 from tests.builders.datasets import places_of
 from tests.builders.sources import SOURCES, read_rows, write_table
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probing_datasets.building.text_rows import TextRow
 from probing_datasets.collections.wikidata.contexts import CHARACTERS_BEFORE, TEMPLATES, in_running_text, in_templates
+from probing_datasets.sources.text_rows import TextRow
 
 CLASSES = {"Ada Lovelace": "female", "Alan Turing": "male"}
 

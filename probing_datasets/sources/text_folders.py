@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from probing_datasets.building.groups import group_of_file, group_of_row
-from probing_datasets.building.table_files import TABLE_SUFFIXES
-from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
 from probing_datasets.foundation.text_files import name_without_compression, read_text
+from probing_datasets.sources.groups import group_of_file, group_of_row
+from probing_datasets.sources.table_files import TABLE_SUFFIXES
+from probing_datasets.sources.text_rows import SourceColumns, TextRow
 
 TEXT_SUFFIX = ".txt"
 MAX_FILE_BYTES = 1_000_000

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from probing_datasets.building.groups import group_of_row
 from probing_datasets.foundation.errors import SourceError, list_known
+from probing_datasets.sources.groups import group_of_row
 
 
 class TextRow(NamedTuple):

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from probing_datasets.building.hugging_face_tables import is_saved_dataset, open_hub, open_saved_dataset
-from probing_datasets.building.table_files import PLAIN, TABLE_SUFFIXES, ReadOptions, Table, open_table
-from probing_datasets.building.text_folders import TEXT_SUFFIX, read_folder, read_text_file, with_texts_of_files
-from probing_datasets.building.text_rows import SourceColumns, TextRow, columns_to_read, text_rows
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.text_files import name_without_compression
+from probing_datasets.sources.hugging_face_tables import is_saved_dataset, open_hub, open_saved_dataset
+from probing_datasets.sources.table_files import PLAIN, TABLE_SUFFIXES, ReadOptions, Table, open_table
+from probing_datasets.sources.text_folders import TEXT_SUFFIX, read_folder, read_text_file, with_texts_of_files
+from probing_datasets.sources.text_rows import SourceColumns, TextRow, columns_to_read, text_rows
 
 
 def read_source(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probing_datasets.building.groups import join_groups_of_copies
+from probing_datasets.sources.groups import join_groups_of_copies
 
 PAIRS = st.lists(st.tuples(st.lists(st.integers(0, 1), max_size=2), st.sampled_from("abcd")), max_size=8)
 

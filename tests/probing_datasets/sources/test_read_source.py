@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probing_datasets.building.hugging_face_tables import open_hub
-from probing_datasets.building.sources import read_source
-from probing_datasets.building.table_files import ReadOptions
-from probing_datasets.building.text_folders import MAX_FILE_BYTES, read_source_files
-from probing_datasets.building.text_rows import SourceColumns, TextRow, columns_to_read, digest_rows, text_rows
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
+from probing_datasets.sources.hugging_face_tables import open_hub
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.table_files import ReadOptions
+from probing_datasets.sources.text_folders import MAX_FILE_BYTES, read_source_files
+from probing_datasets.sources.text_rows import SourceColumns, TextRow, columns_to_read, digest_rows, text_rows
 from tests.builders.sources import compress, read_rows, write_files, write_table
 
 ROWS = [
@@ -225,7 +225,7 @@ def test_rows_without_a_group_are_separate_groups(tmp_path):
 
 
 def test_any_other_name_is_a_hub_dataset(hub_dataset, monkeypatch):
-    monkeypatch.setattr("probing_datasets.building.sources.open_hub", lambda *asked: open_hub(hub_dataset, asked[1]))
+    monkeypatch.setattr("probing_datasets.sources.read_source.open_hub", lambda *asked: open_hub(hub_dataset, asked[1]))
     assert len(list(read_source("owner/name:config", "x", COLUMNS, ReadOptions("test")))) == 1
 
 

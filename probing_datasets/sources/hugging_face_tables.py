@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from probing_datasets.building.hub_names import why_not_on_hub
-from probing_datasets.building.table_files import ReadOptions, Table, records_of_batch
 from probing_datasets.foundation.errors import SourceError, list_known
+from probing_datasets.sources.hub_names import why_not_on_hub
+from probing_datasets.sources.table_files import ReadOptions, Table, records_of_batch
 
 SPLITS_FILE, DATASET_FILES = "dataset_dict.json", ("dataset_info.json", "state.json")
 BATCH_ROWS = 256

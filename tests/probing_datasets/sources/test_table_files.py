@@ -19,12 +19,12 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probing_datasets.building import table_files
-from probing_datasets.building.sources import read_source
-from probing_datasets.building.table_files import ReadOptions
-from probing_datasets.building.text_rows import SourceColumns, TextRow
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.make_config import MISSING_LABELS
+from probing_datasets.sources import table_files
+from probing_datasets.sources.read_source import read_source
+from probing_datasets.sources.table_files import ReadOptions
+from probing_datasets.sources.text_rows import SourceColumns, TextRow
 from tests.builders.sources import write_files
 
 ROWS = [("gamma lamp", "yes"), ('two\nlines, "quoted"', "no"), ("שלום 😀", "yes")]
