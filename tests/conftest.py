@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def ctrl_c_works() -> None:
     """Take Ctrl-C as a terminal gives it: a shell starts what it puts into the background without it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_progress_bars() -> None:
+    """Let tests compare what a command prints, whichever test is the first to run a command."""
+    datasets.disable_progress_bars()
 
 
 @pytest.fixture(autouse=True)
