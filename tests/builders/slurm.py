@@ -142,7 +142,7 @@ STALL = """
 import os, sys, time
 
 def stall(event, arguments):
-    if event != "open" or "/.tmp-task.json-" not in str(arguments[0]) or arguments[1] != "wb":
+    if event != "open" or "/.tmp-task.json-" not in str(arguments[0]) or arguments[1] != "w":
         return
     try:
         with open({stalled!r}, "x") as file:

@@ -137,6 +137,17 @@ def test_while_jobs_of_a_damaged_submission_run_it_is_unknown_which_tasks_they_r
     assert states(run) == ["done", "todo", "todo", "pending"]
 
 
+def test_while_the_process_of_a_damaged_submission_lives_nothing_else_runs_its_tasks(run, keys, submit):
+    submission = submit("local", [[key] for key in keys])
+    with locked(alive_lock(run.folder, submission)):
+        (submission_folder(run.folder, submission) / RECORD).write_text("null")
+        assert states(run) == ["unknown"] * 4
+        with pytest.raises(TaskError, match="is damaged"):
+            open_tasks(run, keys, retry_failed=False)
+    assert states(run) == ["todo"] * 4
+    assert open_tasks(run, keys, retry_failed=False) == keys
+
+
 def test_when_all_is_done_slurm_is_not_asked(run, keys, submit, monkeypatch):
     submit("slurm", [[key] for key in keys])
     for key in keys:
