@@ -249,7 +249,7 @@ def test_ctrl_c_keeps_finished_tasks(script, plant):
     run = create_run(config)
     command = [sys.executable, str(SCRIPT), *arguments, "--cluster", "local", "--workers", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not list(run.path.glob("tasks/*/task.json")):
+    while not any(read_record(run.path, key) for key in run.tasks):  # not a folder that is being written
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the script and to its workers
