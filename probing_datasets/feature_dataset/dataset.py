@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import numpy as np
 from probing_datasets.feature_dataset.description import Description, FeatureKind, Probes
 from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DatasetError, first_names, list_known
+from probing_datasets.foundation.sealed_json import write_sealed
 
 if TYPE_CHECKING:
     import datasets
@@ -185,5 +185,4 @@ class FeatureDataset:
         with atomic_folder(path) as folder:
             self.sequences.save_to_disk(folder / "sequences")
             self.probes.save_to_disk(folder / "probes")
-            text = json.dumps(asdict(self.description), indent=1, sort_keys=True)
-            (folder / "description.json").write_text(text + "\n")
+            write_sealed(folder / "description.json", self.description)

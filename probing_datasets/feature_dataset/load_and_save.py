@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from probing_datasets.feature_dataset.content_hash import content_hash
 from probing_datasets.feature_dataset.dataset import FeatureDataset
-from probing_datasets.feature_dataset.description import FORMAT_VERSION, Description, FeatureInfo
+from probing_datasets.feature_dataset.description import FORMAT_VERSION, Description
 from probing_datasets.feature_dataset.validation import validate
 from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
-from probing_datasets.foundation.errors import DatasetError, list_known
+from probing_datasets.foundation.errors import DamagedFileError, DatasetError, list_known
+from probing_datasets.foundation.path_names import path_name
+from probing_datasets.foundation.sealed_json import parse_json, read_regular_file, shaped, unseal
 
 OTHER_NAME = (
     "Pass --name to give this one another name, --overwrite to replace the existing one, or another --output_dir "
@@ -47,7 +48,7 @@ def load_feature_dataset(name: str, root: Path | str) -> FeatureDataset:
         sequences = datasets.Dataset.load_from_disk(path / "sequences")
         probes = datasets.Dataset.load_from_disk(path / "probes")
         digest = content_hash(description, sequences.data.table, probes.data.table)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.lib.ArrowException) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, DamagedFileError, pa.lib.ArrowException) as error:
         raise DatasetError(f"The data set in {path} is damaged ({error}). Make it again.") from error
     if digest != description.content_hash:
         raise DatasetError(f"The content of {path} is not what its description records. Make it again.")
@@ -90,7 +91,7 @@ def refuse_other_settings(root: Path, name: str, options: dict[str, Any]) -> Non
     folder = dataset_folder(root, name)
     try:
         existing = _read_description(folder).options
-    except (DatasetError, OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (DatasetError, DamagedFileError, OSError, ValueError):
         return
     others = [
         f"--{key} {existing[key]!r}, now {value!r}"
@@ -106,17 +107,21 @@ def refuse_other_settings(root: Path, name: str, options: dict[str, Any]) -> Non
 
 
 def _read_description(path: Path) -> Description:
-    raw = json.loads((path / "description.json").read_text())
-    if raw.get("format_version") != FORMAT_VERSION:
+    data = read_regular_file(path / "description.json")
+    # Data sets that an earlier version made are not sealed; their fields are checked all the same.
+    content = parse_json(data)
+    if isinstance(content, dict) and content.keys() == {"content", "digest"}:
+        content = unseal(data)
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        found = content.get("format_version") if isinstance(content, dict) else None
         raise DatasetError(
-            f"The data set in {path} has format {raw.get('format_version')}, this version reads {FORMAT_VERSION}. "
-            "Make it again."
+            f"The data set in {path} has format {found}, this version reads {FORMAT_VERSION}. Make it again."
         )
-    features = {
-        name: FeatureInfo(**{**info, "classes": tuple(info.get("classes", ()))})
-        for name, info in raw["features"].items()
-    }
-    return Description(**{**raw, "features": features, "dropped": tuple(raw["dropped"])})
+    description = shaped(content, Description)
+    if unknown := content.keys() - vars(description).keys():
+        raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
+    path_name(description.name, f"The description of {path}")
+    return description
 
 
 def find_dataset_folder(name: str, root: Path | str) -> Path:

@@ -42,17 +42,23 @@ def unseal(data: bytes) -> dict[str, Any]:
     ValueError
         When any byte differs from what :func:`seal` wrote.
     """
+    value = parse_json(data)
+    if not isinstance(value, dict) or not isinstance(value.get("content"), dict):
+        raise ValueError("not a sealed file")
+    if seal(value["content"]) != data:
+        raise ValueError("the content does not have the recorded digest")
+    return value["content"]
+
+
+def parse_json(data: bytes) -> Any:
+    """Return the value of a JSON file without a seal; ValueError when it is not JSON, or nested too deeply."""
     try:
         value = json.loads(data)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if _is_deeper(value, MAX_DEPTH):  # what walks through the content later may recurse
         raise ValueError("nested too deeply")
-    if not isinstance(value, dict) or not isinstance(value.get("content"), dict):
-        raise ValueError("not a sealed file")
-    if seal(value["content"]) != data:
-        raise ValueError("the content does not have the recorded digest")
-    return value["content"]
+    return value
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
@@ -96,10 +102,11 @@ def read_regular_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
         When it cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer blocks
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):  # a folder could not be opened as a file below
+        os.close(descriptor)
+        raise ValueError("not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("not a regular file")
         if status.st_size > max_bytes:
             raise ValueError(f"{status.st_size:,} bytes; at most {max_bytes:,} are read")
         return file.read(status.st_size + 1)  # not max_bytes, for which Python would allocate memory

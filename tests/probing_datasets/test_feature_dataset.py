@@ -21,6 +21,7 @@ from probing_datasets.feature_dataset import (
     load_feature_dataset,
 )
 from probing_datasets.foundation.errors import DatasetError
+from probing_datasets.foundation.sealed_json import unseal, write_sealed
 from tests.builders.datasets import dataset_with_labels, files_of
 
 DESCRIPTION = Description(
@@ -280,8 +281,9 @@ def test_edited_tables(saved, table, old, new):
 
 
 def edit_description(folder: Path, **values) -> None:
-    raw = json.loads((folder / "description.json").read_text())
-    (folder / "description.json").write_text(json.dumps({**raw, **values}))
+    """Change fields as a person with this package could: the file is sealed again."""
+    path = folder / "description.json"
+    write_sealed(path, unseal(path.read_bytes()) | values)
 
 
 @pytest.mark.parametrize(
@@ -293,6 +295,11 @@ def edit_description(folder: Path, **values) -> None:
         ({"features": {}}, "is not what its description records"),
         ({"features": []}, "is damaged"),
         ({"unheard_of": 1}, "is damaged"),
+        ({"tokenizer": 7}, "is damaged"),
+        ({"options": None}, "is damaged"),
+        ({"dropped": "abc"}, "is damaged"),
+        ({"name": "../../escaped"}, "is damaged .*cannot be the name of a file"),
+        ({"name": "/escaped"}, "is damaged .*cannot be the name of a file"),
         ({"format_version": 99}, f"has format 99, this version reads {FORMAT_VERSION}. Make it again."),
         ({"format_version": None}, "has format None"),
     ],
@@ -303,8 +310,28 @@ def test_edited_description(saved, values, message):
         load_feature_dataset("d", saved.parent)
 
 
+def test_every_flipped_bit_of_a_description_is_noticed(saved):
+    path = saved / "description.json"
+    data = path.read_bytes()
+    for position in range(0, len(data), 7):
+        path.write_bytes(data[:position] + bytes([data[position] ^ 1 << position % 8]) + data[position + 1 :])
+        with pytest.raises(DatasetError):
+            load_feature_dataset("d", saved.parent)
+
+
+def test_a_description_without_a_seal_is_of_an_earlier_version_and_checked(saved):
+    path = saved / "description.json"
+    content = unseal(path.read_bytes())
+    path.write_text(json.dumps(content))
+    assert load_feature_dataset("d", saved.parent).name == "d"
+    for text in (json.dumps(content | {"seed": "x"}), "null", "{}", "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(DatasetError, match="Make it again"):
+            load_feature_dataset("d", saved.parent)
+
+
 def test_features_cannot_change_their_names(saved):
-    features = json.loads((saved / "description.json").read_text())["features"]
+    features = unseal((saved / "description.json").read_bytes())["features"]
     edit_description(saved, features={**features, "verb": features["length"], "length": features["verb"]})
     with pytest.raises(DatasetError, match="is not what its description records"):
         load_feature_dataset("d", saved.parent)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from probing_datasets.foundation.errors import DamagedFileError
-from probing_datasets.foundation.sealed_json import read_regular_file, read_sealed, seal, shaped, unseal, write_sealed
+from probing_datasets.foundation.sealed_json import read_sealed, seal, shaped, unseal, write_sealed
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,12 @@ def test_numbers_without_bound():
 def test_what_has_no_end_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/zero")
-    for name in ("pipe", "link"):
-        with pytest.raises(DamagedFileError, match="not a regular file"):
+    (tmp_path / "folder").mkdir()
+    n_open = len(os.listdir("/proc/self/fd"))
+    for name in ("pipe", "link", "folder"):
+        with pytest.raises(DamagedFileError, match=rf"{name} is damaged \(not a regular file\)"):
             read_sealed(tmp_path / name, Order)
-    with pytest.raises(OSError, match="directory"):
-        read_regular_file(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == n_open
 
 
 def test_a_file_that_is_too_large(tmp_path):

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from probing_datasets.foundation.errors import ActivationError, DatasetError, ModelError, StoreError
+from probing_datasets.foundation.sealed_json import unseal, write_sealed
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.activations.harvesting import existing_stores
 from sparse_probing.activations.stores import ZarrStore
@@ -97,8 +98,7 @@ def test_what_does_not_exist(config, change, error, message):
 def test_a_data_set_whose_content_was_edited(config, tiny_dataset_root, tmp_path):
     root = shutil.copytree(tiny_dataset_root, tmp_path / "sets")
     description = root / config.activations.feature_dataset / "description.json"
-    content = json.loads(description.read_text())
-    description.write_text(json.dumps(content | {"content_hash": "0" * 32}))
+    write_sealed(description, unseal(description.read_bytes()) | {"content_hash": "0" * 32})
     with pytest.raises(DatasetError, match="is not what its description records. Make it again"):
         harvest(config.with_flags(feature_dataset_dir=root))
 

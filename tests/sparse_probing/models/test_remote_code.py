@@ -1,6 +1,5 @@
 """Python code in the folder of a model: never run without the flag, whatever is typed, and run with it."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import pytest
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.foundation.errors import ModelError
+from probing_datasets.foundation.sealed_json import unseal
 from sparse_probing.models import load_model
 from tests.builders.remote_code import with_remote_code
 
@@ -74,7 +74,7 @@ def test_code_is_run_with_the_flag_only(tiny_model_dir, tiny_dataset_root, tmp_p
         "generate",
     }
     (description,) = tmp_path.glob("feature_datasets/*/description.json")
-    assert json.loads(description.read_text())["options"]["trust_remote_code"] is True
+    assert unseal(description.read_bytes())["options"]["trust_remote_code"] is True
     (plan,) = tmp_path.glob("results/activations/m/*/*/plan.json")
     assert '"trust_remote_code":true' in plan.read_text().replace(" ", "")
 

@@ -99,7 +99,7 @@ def claim_writing(folder: StorePath, digest: str, rank: int = 0, world_size: int
     if local is None:
         yield
         return
-    mine = Claim.of(digest, rank, world_size)
+    mine, is_new = Claim.of(digest, rank, world_size), not local.exists()
     try:
         lock = _wait_for_claim(local, mine)
     except OSError as error:
@@ -112,6 +112,9 @@ def claim_writing(folder: StorePath, digest: str, rank: int = 0, world_size: int
         yield
     finally:
         _release(local / WRITERS, lock)
+        if is_new:
+            with suppress(OSError):  # it has files now
+                local.rmdir()
 
 
 def _wait_for_claim(local: Path, mine: Claim) -> FileLock:
