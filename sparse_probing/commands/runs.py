@@ -92,10 +92,13 @@ def cancel_command(config: Flags, run: Path | None = None) -> None:
     folder = settings_folder(config) if run is None else run
     folders = [folder.absolute().parent if (folder / RUN_RECORD).exists() else folder]
     folders += _harvest_folders(config) if config.harvest_first.harvest else []
-    for folder in folders:
-        for submission in live_submissions(folder):
-            executor = executor_of(submission.cluster, config.execution, config.slurm)
-            show(executor.cancel(folder, submission))
+    live = [(folder, submission) for folder in folders for submission in live_submissions(folder)]
+    for folder, submission in live:
+        show(executor_of(submission.cluster, config.execution, config.slurm).cancel(folder, submission))
+    if not live:
+        if not any(read_submissions(folder) for folder in folders):
+            _launched_run(config, run)  # says where there is no run
+        show("Nothing of this run is queued or running.")
 
 
 def verify_command(config: Flags, run: Path | None = None) -> None:
@@ -120,7 +123,8 @@ def verify_command(config: Flags, run: Path | None = None) -> None:
             refuted.append(f"task {checked.key}, {checked.name}: {checked.verdict.reason}")
     for line in refuted:
         show(line)
-    show(f"{n_proved:,} of {n_proved + len(refuted):,} lower bounds are proved.")
+    n_proofs = n_proved + len(refuted)
+    show(f"{n_proved:,} of {n_proofs:,} lower bounds are proved." if n_proofs else "The finished rows have no proofs.")
     if refuted:
         raise TaskError("Not every bound is proved.")
     if n_missing := len(launched.tasks) - len(finished_tasks(launched.path, launched.tasks)):

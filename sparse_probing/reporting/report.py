@@ -47,30 +47,34 @@ def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = 
         return []
     folder = results.path if folder is None and isinstance(results, Run) else folder
     n_studies = len(results.config.experiment_type) if isinstance(results, Run) else rows["study"].nunique()
+    neurons, shown = best_neurons(rows), shown_probes(rows).groupby("study", sort=False)
     written: list[str] = []
-    neurons = best_neurons(rows)
-    if not neurons.empty:
-        print_neurons(neurons, console)
-        if folder is not None:
+    notes: list[str] = []
+    if folder is not None:  # before anything is printed: a pipe may close
+        if not neurons.empty:
             write_ranked_neurons(rows, folder / "ranked_neurons.csv")
             written.append("ranked_neurons.csv")
-    if (warning := below_chance_warning(rows)) is not None:
-        _print_line(console, warning)
-    for study, probes in shown_probes(rows).groupby("study", sort=False):
-        print_study(probes, str(study), console)
-        # A line per layer shows everything when one ranking was swept over k in one basis.
-        is_binary, ks = probes["test_f1_score"].notna().any(), probes["k"].nunique()
-        is_sweep = is_binary and ks > 1 and probes["ranking"].nunique() == probes["basis"].nunique() == 1
-        if is_sweep and folder is not None:
+        for study, probes in shown:
+            # A line per layer shows everything when one ranking was swept over k in one basis.
+            is_binary, ks = probes["test_f1_score"].notna().any(), probes["k"].nunique()
+            if not (is_binary and ks > 1 and probes["ranking"].nunique() == probes["basis"].nunique() == 1):
+                continue
             name = "f1_over_k.png" if n_studies == 1 else f"f1_over_k.{study}.png"
             save_figure(f1_over_k(probes), folder / name)
             written.append(name)
             if (n_features := probes["feature"].nunique()) > MOST_PANELS:
-                _print_line(
-                    console,
+                notes.append(
                     f"{name} has the {MOST_PANELS} of {n_features:,} features with the largest F1; "
-                    "f1_over_k(run, page=2) of sparse_probing.reporting.figures.f1_over_k draws the next.",
+                    "f1_over_k(run, page=2) of sparse_probing.reporting.figures.f1_over_k draws the next."
                 )
+    if not neurons.empty:
+        print_neurons(neurons, console)
+    if (warning := below_chance_warning(rows)) is not None:
+        _print_line(console, warning)
+    for study, probes in shown:
+        print_study(probes, str(study), console)
+    for note in notes:
+        _print_line(console, note)
     paths = [] if folder is None else [folder / name for name in written]
     for path in paths:
         _print_line(console, f"wrote {path}")

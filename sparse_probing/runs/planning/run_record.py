@@ -179,7 +179,9 @@ def one_key(run: Run, prefix: str) -> str:
     """
     keys = [key for key in run.tasks if key.startswith(prefix)]
     if len(keys) != 1:
-        raise TaskError(f"{len(keys)} tasks of {run.path} have a key that begins with {prefix!r}. `status` shows them.")
+        raise TaskError(
+            f"{len(keys)} tasks of {run.path} have a key that begins with {prefix!r}. `status --json` lists all keys."
+        )
     return keys[0]
 
 

@@ -127,7 +127,13 @@ def test_cancel_names_a_process_that_still_runs(script, run):
     process = f"Process {submission.pid} on host {submission.host}"
     assert out == f"{process} is still running these tasks. Stop it there with Ctrl-C.\n"
     assert read_submissions(run.folder) == [submission]
-    assert script("cancel", *PLANTED)[1] == ""
+    assert script("cancel", *PLANTED)[1] == "Nothing of this run is queued or running.\n"
+
+
+def test_cancel_of_settings_that_were_never_launched_is_an_error(script, run):
+    status, out, err = script("cancel", *PLANTED, "--seed", "77")
+    assert (status, out) == (1, "")
+    assert "There is no run of these settings" in err
 
 
 def test_names_of_features_and_logs_do_not_control_the_terminal(script, plant):

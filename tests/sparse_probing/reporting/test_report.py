@@ -45,6 +45,20 @@ def test_a_sweep_gives_a_figure_too(config):
     assert "L0.7" in text
 
 
+def test_files_are_written_before_anything_is_printed(config):
+    """A reader such as `head` may close the pipe after the first line."""
+    run, seen = run_probing(config), []
+
+    class Pipe(io.StringIO):
+        def write(self, text):
+            seen.append({"ranked_neurons.csv", "f1_over_k.png"} <= {path.name for path in run.path.iterdir()})
+            return super().write(text)
+
+    report(run, Console(file=Pipe(), width=80))
+    assert seen
+    assert all(seen)
+
+
 def test_dense_probes_give_a_table_by_layer(config):
     written, text = reported(config.with_flags(experiment_type=("dense_probe",)))
     assert written == []
