@@ -34,7 +34,7 @@ def test_one_collection_feature_and_layer(folder):
 
 
 def test_a_feature_may_have_the_name_of_a_missing_value(folder):
-    (path,) = (folder / "demo").glob("natural*")
+    (path,) = (folder / "demo").glob("natural*.csv")
     path.write_text(path.read_text().replace(",German,", ",None,"))
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  demo/{path.name}"]
     (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n")
