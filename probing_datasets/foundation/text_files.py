@@ -30,6 +30,8 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 PEEKED_BYTES = 4096
+ZSTANDARD_CHUNK_BYTES = 1024
+"""Bytes that are decompressed at once: small, because four of them can stand for 128 KiB."""
 
 READ_ERRORS = (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """Raised while a file is opened, decompressed or decoded."""
@@ -117,14 +119,44 @@ def unreadable(path: Path, error: Exception) -> SourceError:
     return SourceError(f"{path} cannot be read: {reason}. It may be damaged or cut off.")
 
 
-def _zstandard_reader(path: Path) -> Any:
-    file = path.open("rb")
-    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=True)
+class _ZstandardFile(io.RawIOBase):
+    """The decompressed bytes of a Zstandard file of one or several frames.
+
+    The reader of `zstandard` takes a frame that is cut off for the end of the file; this one raises EOFError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.file, self.frame, self.bytes = path.open("rb"), None, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.bytes:
+            data = self.file.read(ZSTANDARD_CHUNK_BYTES)
+            if not data:
+                if self.frame is not None:
+                    raise EOFError("Compressed file ended before the end of a frame")
+                return 0
+            pieces = []
+            while data:
+                frame = self.frame or zstandard.ZstdDecompressor().decompressobj()
+                pieces.append(frame.decompress(data))
+                data, self.frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+            self.bytes = memoryview(b"".join(pieces))
+        n_bytes = min(len(buffer), len(self.bytes))
+        buffer[:n_bytes], self.bytes = self.bytes[:n_bytes], self.bytes[n_bytes:]
+        return n_bytes
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 MAGIC_BYTES = {
     b"\x1f\x8b": gzip.open,
-    b"\x28\xb5\x2f\xfd": _zstandard_reader,
+    b"\x28\xb5\x2f\xfd": _ZstandardFile,
+    **{bytes([number, 0x2A, 0x4D, 0x18]): _ZstandardFile for number in range(0x50, 0x60)},  # a frame that is skipped
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }

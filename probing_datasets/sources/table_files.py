@@ -37,7 +37,6 @@ PEEKED_RECORDS = 10_000
 """At most this many records are read to learn the columns of a JSON file."""
 CHUNK_CHARACTERS = 2**20
 BATCH_ROWS = 256
-END_OF_TABLE = "end of the table"
 
 
 class ReadOptions(NamedTuple):
@@ -127,15 +126,20 @@ def _text_table(path: Path, separator: str, encoding: str) -> Table:
 def _text_rows(path: Path, separator: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a table of text that are not blank, each with the number of its last line."""
     csv.field_size_limit(MAX_RECORD_CHARACTERS)  # a cell may hold line breaks
+    is_past_end = False
+
+    def lines(file: TextIO) -> Iterator[str]:
+        nonlocal is_past_end
+        yield from _lines(path, file)
+        is_past_end = True
+
     try:
         with open_text(path, encoding) as file:
-            # After a quote that is not closed the rest of the file is one cell; a last line that we know shows it.
-            rows = csv.reader(_with_last_line(_lines(path, file)), delimiter=separator)
+            # The reader looks for a line after the last one only where a quote is not closed, so that a row goes on.
+            rows = csv.reader(lines(file), delimiter=separator)
             start = 1
             for cells in rows:
-                if cells == [END_OF_TABLE]:
-                    return
-                if cells and cells[-1].endswith(END_OF_TABLE):
+                if is_past_end:
                     raise _not_a_table(path, f"a double quote in or after line {start} is not closed.")
                 if cells:
                     yield rows.line_num, cells
@@ -144,11 +148,6 @@ def _text_rows(path: Path, separator: str, encoding: str) -> Iterator[tuple[int,
         raise _not_a_table(path, f"{error}, in a row that begins at line {start}.") from error
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
-
-
-def _with_last_line(lines: Iterable[str]) -> Iterator[str]:
-    yield from lines
-    yield END_OF_TABLE
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
 from probing_datasets.foundation.text_files import name_without_compression, read_text
-from probing_datasets.sources.groups import group_of_file, group_of_row
+from probing_datasets.sources.groups import group_of_file
 from probing_datasets.sources.table_files import TABLE_SUFFIXES
 from probing_datasets.sources.text_rows import SourceColumns, TextRow
 
@@ -20,7 +20,9 @@ TEXT_SUFFIX = ".txt"
 MAX_FILE_BYTES = 1_000_000
 
 
-def read_text_file(path: Path, columns: SourceColumns, encoding: str = "") -> Iterator[TextRow]:
+def read_text_file(
+    path: Path, columns: SourceColumns, own_groups: Iterator[str], encoding: str = ""
+) -> Iterator[TextRow]:
     """Stream the texts of one file: separated by blank lines if it has any, otherwise one a line.
 
     Raises
@@ -39,7 +41,7 @@ def read_text_file(path: Path, columns: SourceColumns, encoding: str = "") -> It
     paragraphs = re.split(r"\n[ \t]*\n", content.strip())
     texts = paragraphs if len(paragraphs) > 1 else content.splitlines()
     rows = (text.strip() for text in texts)
-    return (TextRow(text, group=group_of_row(None, index)) for index, text in enumerate(filter(None, rows)))
+    return (TextRow(text, group=group) for group, text in zip(own_groups, filter(None, rows), strict=False))
 
 
 def read_folder(root: Path, columns: SourceColumns, skipped: Counter[str], encoding: str = "") -> Iterator[TextRow]:

@@ -37,7 +37,7 @@ class SourceColumns:
     file: str = ""
     """Column of the path of a text file, whose content is read in place of the text column."""
     missing: tuple[str, ...] = ()
-    """What a label, or a value of the further columns, that is missing is called in a table of text."""
+    """What a label, a group, or a value of the further columns, that is missing is called in a table of text."""
 
     def names(self) -> list[str]:
         """Return the columns that are read."""
@@ -74,7 +74,7 @@ def columns_to_read(columns: SourceColumns, names: list[str], where: str) -> lis
 
 
 def text_rows(
-    records: Iterable[dict], columns: SourceColumns, skipped: Counter[str], is_text: bool, numbers: Iterable[int]
+    records: Iterable[dict], columns: SourceColumns, skipped: Counter[str], is_text: bool, own_groups: Iterable[str]
 ) -> Iterator[TextRow]:
     """Yield the rows of records that have a text and, if a label column is named, a label.
 
@@ -85,11 +85,11 @@ def text_rows(
     skipped : Counter
         Counts the rows that are left out, by reason.
     is_text : bool
-        Whether every cell is text, so that a missing label can only be spelt (``columns.missing``).
-    numbers : iterable of int
-        Numbers of the rows, for groups.
+        Whether every cell is text, so that a missing value can only be spelt (``columns.missing``).
+    own_groups : iterable of str
+        Groups of the rows that name none.
     """
-    for number, record in zip(numbers, records, strict=False):
+    for own_group, record in zip(own_groups, records, strict=False):
         values: dict[str, Any] = {}
         try:
             for column in columns.names():
@@ -101,7 +101,7 @@ def text_rows(
             continue
         text = values[columns.file or columns.text]
         if is_text:
-            for column in {columns.label, *columns.further} - {""}:
+            for column in filter(None, dict.fromkeys((columns.label, columns.group, *columns.further))):
                 value = values[column]
                 if isinstance(value, str) and value.strip() in columns.missing:
                     skipped[f"cells of {column!r} are {value.strip()!r}, which means none (--missing_labels)"] += 1
@@ -112,7 +112,7 @@ def text_rows(
             continue
         extra = tuple(values[name] for name in columns.further)
         label = str(values[columns.label]) if columns.label else ""
-        yield TextRow(str(text), label, group_of_row(values.get(columns.group), number), extra)
+        yield TextRow(str(text), label, group_of_row(values.get(columns.group), own_group), extra)
 
 
 def _value(record: Any, column: str) -> Any:

@@ -218,6 +218,41 @@ def test_a_damaged_csv_is_refused_with_its_line(tmp_path, content, message):
         read(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_no_text_of_a_csv_is_its_end(tmp_path, end):
+    path, texts = tmp_path / "t.csv", ["one", "end of the table", "at the end of the table", "two"]
+    path.write_text("\n".join(["text", *texts]) + end)
+    assert [row.text for row in read(path, SourceColumns("text", "", ""))] == texts
+    for cell in ('"', '"the rest', '"a ""quoted"" rest'):
+        path.write_text("\n".join(["text", *texts, cell]) + end)
+        with pytest.raises(SourceError, match="a double quote in or after line 6 is not closed"):
+            read(path, SourceColumns("text", "", ""))
+
+
+def test_every_row_without_a_group_is_its_own_group(tmp_path):
+    path, columns = tmp_path / "t.csv", SourceColumns("text", "label", "group", missing=MISSING_LABELS)
+    path.write_text("text,label,group\na,x,g\nb,x,NA\nc,y,nan\nd,y,\ne,y, \nf,x,g\n")
+    skipped = Counter()
+    groups = [row.group for row in read(path, columns, skipped)]
+    assert groups == ["g", "row 1", "row 2", "row 3", "row 4", "g"]
+    assert skipped == {
+        f"cells of 'group' are {cell!r}, which means none (--missing_labels)": 1 for cell in ("NA", "nan")
+    }
+
+
+def test_several_sources_share_only_the_groups_of_a_column(tmp_path):
+    table = "text,label,group\na,x,\nb,y,NA\nc,y,person\n"
+    write_files(tmp_path, {"1.csv": table, "2.csv": table, "a/z/3.txt": "3", "b/z/3.txt": "4"})
+    columns = SourceColumns("text", "label", "group", missing=MISSING_LABELS)
+    groups = [row.group for row in read(tuple(tmp_path / name for name in ("1.csv", "2.csv", "a", "b")), columns)]
+    assert groups[2] == groups[5] == "person"
+    assert len(groups) == 8
+    assert len(set(groups)) == 7
+    write_files(tmp_path, {"1.txt": "a", "2.txt": "b"})
+    columns = SourceColumns("text", "", "group")
+    assert len({row.group for row in read((tmp_path / "1.txt", tmp_path / "2.txt"), columns)}) == 2
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
