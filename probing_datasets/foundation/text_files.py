@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TextIO, cast
 
 import zstandard
 
-from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.errors import SourceError, first_line
 
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
 
@@ -115,8 +115,7 @@ def unreadable(path: Path, error: Exception) -> SourceError:
             f"{path} is not {error.encoding.upper()}: it holds the byte 0x{byte:02X}, as in a file in Latin-1 or "
             "Windows-1252. Name its encoding with --encoding windows-1252, or convert it first with `iconv`."
         )
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return SourceError(f"{path} cannot be read: {reason}. It may be damaged or cut off.")
+    return SourceError(f"{path} cannot be read: {first_line(error)}. It may be damaged or cut off.")
 
 
 class _ZstandardFile(io.RawIOBase):

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.errors import SourceError, first_line
 from probing_datasets.foundation.text_files import (
     COMPRESSED_SUFFIXES,
     READ_ERRORS,
@@ -21,6 +21,7 @@ from probing_datasets.foundation.text_files import (
     open_text,
     unreadable,
 )
+from probing_datasets.sources.text_rows import UnusableValueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -214,6 +215,12 @@ def _array_elements(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
         if sign not in (",", "]"):
             raise SourceError(f"{path} is not JSON: no comma after element {number}. It may be damaged or cut off.")
         number, is_end = number + 1, sign == "]"
+    if number == 0:
+        array.take()
+    if rest := array.peek():
+        raise SourceError(
+            f"{path} is not JSON: {rest!r} follows the end of its array. Pass one array, or one object a line."
+        )
 
 
 class _JsonBuffer:
@@ -270,7 +277,7 @@ def _parquet_table(path: Path) -> Table:
         table = pyarrow.dataset.dataset(path, format=table_format)
         columns = table.schema.names
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise _not_a_table(path, str(error).splitlines()[0]) from error
+        raise _not_a_table(path, first_line(error)) from error
 
     def batches(names: list[str]) -> Iterator[pa.RecordBatch]:
         return table.to_batches(columns=names, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
@@ -298,7 +305,7 @@ def _arrow_table(path: Path) -> Table:
     try:
         columns = next(batches(None)).schema.names
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise _not_a_table(path, str(error).splitlines()[0]) from error
+        raise _not_a_table(path, first_line(error)) from error
     return Table(columns, partial(_records_of_batches, path, batches))
 
 
@@ -311,11 +318,13 @@ def _records_of_batches(
         for batch in batches(names):
             yield from records_of_batch(batch)
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise _not_a_table(path, str(error).splitlines()[0]) from error
+        raise _not_a_table(path, first_line(error)) from error
 
 
 def records_of_batch(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any]]:
     """Yield the records of a batch; text is in bytes, because Arrow does not check that it is UTF-8.
+
+    A value that Python cannot hold, such as a date after the year 9999, becomes an `UnusableValueError`.
 
     Raises
     ------
@@ -329,4 +338,17 @@ def records_of_batch(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any
     for start in range(0, batch.num_rows, BATCH_ROWS):
         part = batch.slice(start, BATCH_ROWS).cast(pa.schema(fields))
         part.validate(full=True)  # a damaged offset would end the process
-        yield from part.to_pylist()
+        try:
+            yield from part.to_pylist()
+        except (OverflowError, ValueError):  # raised before the first record
+            columns = [[_python_value(scalar) for scalar in column] for column in part.columns]
+            yield from (dict(zip(part.schema.names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def _python_value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        return UnusableValueError(
+            "cannot be read: it holds a date or time outside the years 1 to 9999, or text that is not UTF-8"
+        )

@@ -130,8 +130,11 @@ def _usable(value: Any) -> Any:
     Raises
     ------
     UnusableValueError
-        When it is or holds bytes that are not UTF-8, or a text that UTF-8 cannot write.
+        When it is or holds bytes that are not UTF-8, or a text that UTF-8 cannot write, or when the reader of the table
+        put an error in place of the value.
     """
+    if isinstance(value, UnusableValueError):
+        raise value
     if isinstance(value, bytes):
         try:
             return value.decode()

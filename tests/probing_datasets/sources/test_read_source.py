@@ -4,7 +4,6 @@ import codecs
 import gzip
 import json
 from collections import Counter
-
 from pathlib import Path
 
 import datasets

@@ -22,9 +22,11 @@ from hypothesis import strategies as st
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.make_config import MISSING_LABELS
 from probing_datasets.sources import table_files
+from probing_datasets.sources.groups import groups_of_rows
+from probing_datasets.sources.hugging_face_tables import open_hub
 from probing_datasets.sources.read_source import read_source
 from probing_datasets.sources.table_files import ReadOptions
-from probing_datasets.sources.text_rows import SourceColumns, TextRow
+from probing_datasets.sources.text_rows import SourceColumns, TextRow, columns_to_read, text_rows
 from tests.builders.sources import write_files
 
 ROWS = [("gamma lamp", "yes"), ('two\nlines, "quoted"', "no"), ("שלום 😀", "yes")]
@@ -171,6 +173,46 @@ def test_values_of_other_types_become_json(tmp_path):
     assert skipped == {"rows have no text or no label": 1}
 
 
+OUTSIDE_OF_PYTHON = {
+    "milliseconds": pa.array([0, 2**62, None], pa.timestamp("ms")),
+    "with a zone": pa.array([0, 2**62, None], pa.timestamp("ms", "UTC")),
+    "days": pa.array([0, 2**31 - 1, None], pa.date32()),
+    "duration": pa.array([0, 2**62, None], pa.duration("s")),
+    "inside": pa.array([{"at": 0}, {"at": 2**62}, {"at": None}], pa.struct({"at": pa.timestamp("ms")})),
+}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "saved", "hub"])
+@pytest.mark.parametrize("name", OUTSIDE_OF_PYTHON)
+def test_a_time_that_python_cannot_hold_is_counted(tmp_path, kind, name):
+    table = pa.table({"text": ["a", "b", "c"], "label": ["x", "y", "z"], "when": OUTSIDE_OF_PYTHON[name]})
+    path = tmp_path / f"t.{kind}"
+    if kind == "saved":
+        datasets.Dataset(table).save_to_disk(path)
+    elif kind == "feather":
+        pyarrow.feather.write_feather(table, path)
+    elif kind == "parquet":
+        pq.write_table(table, path)
+    else:
+        path.mkdir()
+        pq.write_table(table, path / "train.parquet")
+
+    def read_rows(columns):
+        if kind != "hub":
+            return read(path, columns, skipped)
+        opened = open_hub(str(path), ReadOptions())
+        records = opened.records(columns_to_read(columns, opened.columns, "hub"))
+        return list(text_rows(records, columns, skipped, False, groups_of_rows()))
+
+    skipped = Counter()
+    rows = read_rows(SourceColumns("text", "label", "", ("when",)))
+    assert texts_and_labels(rows) == [("a", "x"), ("c", "z")]
+    [(reason, n_rows)] = skipped.items()
+    assert "their 'when' cannot be read: it holds a date or time outside the years 1 to 9999" in reason
+    assert n_rows == 1
+    assert len(read_rows(COLUMNS)) == 3  # a column that is not requested does not matter
+
+
 @pytest.mark.parametrize("label", MISSING_LABELS)
 def test_a_missing_label_of_a_csv_is_not_a_class(tmp_path, label):
     path = tmp_path / "t.csv"
@@ -261,6 +303,10 @@ def test_several_sources_share_only_the_groups_of_a_column(tmp_path):
         ('{"text": "a", "label": ' + "[" * 100_000, "line 1 is not JSON"),
         ('[{"text": "a"} {"text": "b"}]', "no comma after element 0"),
         ("[" * 100_000, "is not JSON"),
+        ('[{"text": "a"}][{"text": "b"}]', r"'\[' follows the end of its array"),
+        ('[{"text": "a"}] \n garbage', "'g' follows the end of its array"),
+        ('[{"text": "a"}]]', "']' follows the end of its array"),
+        ('[] [{"text": "a"}]', r"'\[' follows the end of its array"),
     ],
 )
 def test_damaged_json_is_refused_with_its_place(tmp_path, content, message):
@@ -307,6 +353,46 @@ def test_splits_and_names_of_classes_of_saved_datasets(tmp_path):
         read(tmp_path / "saved", split="dev")
     next((tmp_path / "saved" / "train").glob("*.arrow")).write_bytes(b"ARROW1 damaged")
     with pytest.raises(SourceError, match="is a damaged folder of `datasets`"):
+        read(tmp_path / "saved")
+
+
+def test_a_number_that_is_not_a_class_is_counted(tmp_path):
+    names = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+    table = pa.table({"text": ["a", "b", "c", "d"], "label": [1, 7, -1, -2]}, schema=names.arrow_schema)
+    datasets.Dataset(table).save_to_disk(tmp_path / "saved")
+    skipped = Counter()
+    assert texts_and_labels(read(tmp_path / "saved", skipped=skipped)) == [("a", "pos")]
+    assert skipped == {
+        "rows are left out: their 'label' is a number that is not one of its 2 classes": 2,
+        "rows have no text or no label": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("train/dataset_info.json", '{"features": ' + "[" * 100_000),
+        ("train/dataset_info.json", '{"features": ' + '{"a": ' * 900 + "1" + "}" * 901),
+        ("train/state.json", "[" * 100_000),
+        ("train/state.json", {"_data_files": []}),
+        ("train/state.json", {"_data_files": [{"filename": "../../outside.arrow"}]}),
+        ("train/state.json", {"_data_files": [{"filename": "/etc/hostname"}]}),
+        ("train/state.json", {"_data_files": [{}]}),
+        ("train/state.json", []),
+        ("dataset_dict.json", {"splits": ["../outside"]}),
+        ("dataset_dict.json", {"splits": None}),
+        ("dataset_dict.json", "{}"),
+    ],
+)
+def test_a_saved_data_set_that_was_changed_is_refused(tmp_path, file, content):
+    datasets.DatasetDict({"train": datasets.Dataset(arrow_table())}).save_to_disk(tmp_path / "saved")
+    datasets.Dataset(arrow_table()).save_to_disk(tmp_path / "outside")
+    write_arrow_stream(tmp_path / "outside.arrow")
+    path = tmp_path / "saved" / file
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(path.read_text()) | content)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(SourceError, match="is a damaged folder of `datasets`: ."):
         read(tmp_path / "saved")
 
 
