@@ -85,13 +85,15 @@ def open_text(path: Path, encoding: str = "") -> TextIO:
     return io.TextIOWrapper(raw, encoding=encoding)
 
 
-def read_text(path: Path, encoding: str = "") -> str:
+def read_text(path: Path, encoding: str = "", max_characters: int = -1) -> str:
     """Return the content of a text file.
 
     Parameters
     ----------
     path, encoding
         As in `open_text`.
+    max_characters : int
+        Read only the first characters; -1: all.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def read_text(path: Path, encoding: str = "") -> str:
     """
     try:
         with open_text(path, encoding) as file:
-            return file.read()
+            return file.read(max_characters)
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
 
@@ -164,6 +166,8 @@ MAGIC_BYTES = {
 
 def _open_bytes(path: Path) -> io.BufferedReader:
     """Open a file that may be compressed."""
+    if path.exists() and not path.is_file():
+        raise OSError("not a regular file")  # a pipe would be waited for
     with path.open("rb") as raw:
         head = raw.read(max(map(len, MAGIC_BYTES)))
     opener = next((opener for magic, opener in MAGIC_BYTES.items() if head.startswith(magic)), None)

@@ -131,7 +131,7 @@ def _text_rows(path: Path, separator: str, encoding: str) -> Iterator[tuple[int,
 
     def lines(file: TextIO) -> Iterator[str]:
         nonlocal is_past_end
-        yield from _lines(path, file)
+        yield from bounded_lines(path, file)
         is_past_end = True
 
     try:
@@ -151,10 +151,20 @@ def _text_rows(path: Path, separator: str, encoding: str) -> Iterator[tuple[int,
         raise unreadable(path, error) from error
 
 
-def _lines(path: Path, file: TextIO) -> Iterator[str]:
+def bounded_lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file, with their ends.
+
+    Raises
+    ------
+    SourceError
+        When a line has more than `MAX_RECORD_CHARACTERS`.
+    """
     while line := file.readline(MAX_RECORD_CHARACTERS):
         if len(line) == MAX_RECORD_CHARACTERS:
-            raise _not_a_table(path, f"it has a line of more than {MAX_RECORD_CHARACTERS:,} characters.")
+            raise SourceError(
+                f"{path} has a line of more than {MAX_RECORD_CHARACTERS:,} characters. It may be damaged; if it is "
+                "not, put its records on lines."
+            )
         yield line
 
 
@@ -195,7 +205,7 @@ def _json_records(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
 
 
 def _json_lines(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(_lines(path, file), 1):
+    for number, line in enumerate(bounded_lines(path, file), 1):
         if line.strip():
             try:
                 value = json.loads(line)

@@ -37,7 +37,8 @@ class SourceColumns:
     file: str = ""
     """Column of the path of a text file, whose content is read in place of the text column."""
     missing: tuple[str, ...] = ()
-    """What a label, a group, or a value of the further columns, that is missing is called in a table of text."""
+    """What a label, a group, or a value of the further columns, that is missing is called in a table of text; upper and
+    lower case are the same."""
 
     def names(self) -> list[str]:
         """Return the columns that are read."""
@@ -89,11 +90,12 @@ def text_rows(
     own_groups : iterable of str
         Groups of the rows that name none.
     """
+    missing = {word.casefold() for word in columns.missing}
     for own_group, record in zip(own_groups, records, strict=False):
         values: dict[str, Any] = {}
         try:
             for column in columns.names():
-                values[column] = _usable(_value(record, column))
+                values[column] = _usable(value_of(record, column))
                 if isinstance(values[column], list | dict) and column not in columns.further:
                     raise UnusableValueError("is neither text nor a number")
         except UnusableValueError as error:
@@ -103,7 +105,7 @@ def text_rows(
         if is_text:
             for column in filter(None, dict.fromkeys((columns.label, columns.group, *columns.further))):
                 value = values[column]
-                if isinstance(value, str) and value.strip() in columns.missing:
+                if isinstance(value, str) and value.strip().casefold() in missing:
                     skipped[f"cells of {column!r} are {value.strip()!r}, which means none (--missing_labels)"] += 1
                     values[column] = None
         has_label = not columns.label or values[columns.label] not in (None, "")
@@ -115,13 +117,13 @@ def text_rows(
         yield TextRow(str(text), label, group_of_row(values.get(columns.group), own_group), extra)
 
 
-def _value(record: Any, column: str) -> Any:
+def value_of(record: Any, column: str) -> Any:
     """Look up a column, or a field of a struct by its dotted name."""
     if column in record:
         return record[column]
     root, _, field = column.partition(".")
     inner = record.get(root)
-    return _value(inner, field) if field and isinstance(inner, dict) else None
+    return value_of(inner, field) if field and isinstance(inner, dict) else None
 
 
 def _usable(value: Any) -> Any:

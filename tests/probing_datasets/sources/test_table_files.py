@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import tracemalloc
 from collections import Counter
 from contextlib import suppress
@@ -213,7 +214,10 @@ def test_a_time_that_python_cannot_hold_is_counted(tmp_path, kind, name):
     assert len(read_rows(COLUMNS)) == 3  # a column that is not requested does not matter
 
 
-@pytest.mark.parametrize("label", MISSING_LABELS)
+PANDAS_MISSING = "#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null"
+
+
+@pytest.mark.parametrize("label", [*PANDAS_MISSING.split(","), "NONE", "none", "Null", "NAN", "na"])
 def test_a_missing_label_of_a_csv_is_not_a_class(tmp_path, label):
     path = tmp_path / "t.csv"
     path.write_text(f"text,label\none,yes\ntwo,{label}\nthree,\nfour, {label} \nNA,no\n")
@@ -413,6 +417,25 @@ def test_a_table_of_files(tmp_path):
     skipped, columns = Counter(), SourceColumns("text", "label", "", file="file")
     assert texts_and_labels(read(tmp_path / "t/l.csv", columns, skipped)) == [("Good.", "1"), ("Bad.", "0")]
     assert list(skipped.values()) == [1]
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "loop", "loop/a.txt", "a\0b", "\ud800", "a.txt/b", "pipe", "", "."])
+def test_a_name_that_no_file_has_is_counted(tmp_path, name):
+    write_files(tmp_path, {"a.txt": "Good."})
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
+    records = [{"file": name, "label": "1"}, {"file": "a.txt", "label": "1"}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    skipped = Counter()
+    rows = read(tmp_path / "t.jsonl", SourceColumns("text", "label", "", file="file"), skipped)
+    assert texts_and_labels(rows) == [("Good.", "1")]
+    assert skipped == {f"rows name a file that does not exist in {tmp_path.resolve()}": 1}
+
+
+def test_the_name_of_a_file_may_be_a_field(tmp_path):
+    write_files(tmp_path, {"a.txt": "Good.", "t.jsonl": '{"meta": {"file": "a.txt"}, "label": "1"}\n'})
+    rows = read(tmp_path / "t.jsonl", SourceColumns("text", "label", "", file="meta.file"))
+    assert texts_and_labels(rows) == [("Good.", "1")]
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "link.txt"])
