@@ -31,7 +31,7 @@ BYTE_ORDER_MARKS = {
 }
 PEEKED_BYTES = 4096
 ZSTANDARD_CHUNK_BYTES = 1024
-"""Bytes that are decompressed at once: small, because four of them can stand for 128 KiB."""
+"""Bytes that are decompressed at once: small, because four of them can encode 128 KiB."""
 
 READ_ERRORS = (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """Raised while a file is opened, decompressed or decoded."""

@@ -122,7 +122,7 @@ def _unreadable(repository: str, split: str, reason: str) -> SourceError:
 def _with_names_of_classes(
     records: Callable[[list[str]], Iterable[dict[str, Any]]], features: Any
 ) -> Callable[[list[str]], Iterator[dict[str, Any]]]:
-    """Put the names of classes in place of their numbers; None for -1, which stands for no class."""
+    """Put the names of classes in place of their numbers; None for -1, which means "no class"."""
 
     def named(columns: list[str]) -> Iterator[dict[str, Any]]:
         kinds = {name: features[name] for name in columns if hasattr(features.get(name), "int2str")}

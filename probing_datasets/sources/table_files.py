@@ -136,7 +136,7 @@ def _text_rows(path: Path, separator: str, encoding: str) -> Iterator[tuple[int,
 
     try:
         with open_text(path, encoding) as file:
-            # The reader looks for a line after the last one only where a quote is not closed, so that a row goes on.
+            # The reader looks for a line after the last one only where a quote is not closed.
             rows = csv.reader(lines(file), delimiter=separator)
             start = 1
             for cells in rows:
