@@ -40,8 +40,11 @@ CollectionName = Literal[
     "wikidata_sex_or_gender",
 ]
 
-MISSING_LABELS = ("NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan", "NULL", "null", "None")
-"""What programs write into a table of text where a value is missing (those of pandas)."""
+MISSING_LABELS = (
+    *("NA", "N/A", "<NA>", "#N/A", "#NA", "#N/A N/A", "NULL", "None", "NaN", "-NaN"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+"""What programs write into a table of text where a value is missing (those of pandas), whatever its case."""
 
 NOT_RECORDED = ("num_proc", "output_dir", "overwrite")
 """Settings that do not affect the content."""
@@ -73,7 +76,8 @@ class MakeConfig:
     encoding: str = ""
     """Encoding of text files that have no byte-order mark, such as windows-1252; default: UTF-8."""
     missing_labels: tuple[str, ...] = MISSING_LABELS
-    """Cells of a .csv or .tsv file that mean a missing label; none given: only an empty cell does."""
+    """Cells of a .csv or .tsv file that mean a missing label or group, whatever their case; none given: only an empty
+    cell does."""
     name: str = ""
     """First part of the name of the data set, so that several of one collection have different names; default: the
     name of the collection."""

@@ -25,6 +25,17 @@ def first_names(names: Iterable[object], most: int = MANY_NAMES) -> str:
     return ", ".join(texts[:most]) + more
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of the message of an error of a library, or its type if it has none.
+
+    Examples
+    --------
+    >>> first_line(KeyError())
+    'KeyError'
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def list_known(unknown: str, known: Iterable[str], most: int = MANY_NAMES) -> str:
     """Return the names that exist, for the message about one that does not.
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, TextIO, cast
 
 import zstandard
 
-from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.errors import SourceError, first_line
 
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
 
@@ -30,6 +30,8 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 PEEKED_BYTES = 4096
+ZSTANDARD_CHUNK_BYTES = 1024
+"""Bytes that are decompressed at once: small, because four of them can encode 128 KiB."""
 
 READ_ERRORS = (OSError, EOFError, UnicodeError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 """Raised while a file is opened, decompressed or decoded."""
@@ -83,13 +85,15 @@ def open_text(path: Path, encoding: str = "") -> TextIO:
     return io.TextIOWrapper(raw, encoding=encoding)
 
 
-def read_text(path: Path, encoding: str = "") -> str:
+def read_text(path: Path, encoding: str = "", max_characters: int = -1) -> str:
     """Return the content of a text file.
 
     Parameters
     ----------
     path, encoding
         As in `open_text`.
+    max_characters : int
+        Read only the first characters; -1: all.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def read_text(path: Path, encoding: str = "") -> str:
     """
     try:
         with open_text(path, encoding) as file:
-            return file.read()
+            return file.read(max_characters)
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
 
@@ -113,18 +117,47 @@ def unreadable(path: Path, error: Exception) -> SourceError:
             f"{path} is not {error.encoding.upper()}: it holds the byte 0x{byte:02X}, as in a file in Latin-1 or "
             "Windows-1252. Name its encoding with --encoding windows-1252, or convert it first with `iconv`."
         )
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return SourceError(f"{path} cannot be read: {reason}. It may be damaged or cut off.")
+    return SourceError(f"{path} cannot be read: {first_line(error)}. It may be damaged or cut off.")
 
 
-def _zstandard_reader(path: Path) -> Any:
-    file = path.open("rb")
-    return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=True)
+class _ZstandardFile(io.RawIOBase):
+    """The decompressed bytes of a Zstandard file of one or several frames.
+
+    The reader of `zstandard` takes a frame that is cut off for the end of the file; this one raises EOFError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.file, self.frame, self.bytes = path.open("rb"), None, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self.bytes:
+            data = self.file.read(ZSTANDARD_CHUNK_BYTES)
+            if not data:
+                if self.frame is not None:
+                    raise EOFError("Compressed file ended before the end of a frame")
+                return 0
+            pieces = []
+            while data:
+                frame = self.frame or zstandard.ZstdDecompressor().decompressobj()
+                pieces.append(frame.decompress(data))
+                data, self.frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+            self.bytes = memoryview(b"".join(pieces))
+        n_bytes = min(len(buffer), len(self.bytes))
+        buffer[:n_bytes], self.bytes = self.bytes[:n_bytes], self.bytes[n_bytes:]
+        return n_bytes
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 MAGIC_BYTES = {
     b"\x1f\x8b": gzip.open,
-    b"\x28\xb5\x2f\xfd": _zstandard_reader,
+    b"\x28\xb5\x2f\xfd": _ZstandardFile,
+    **{bytes([number, 0x2A, 0x4D, 0x18]): _ZstandardFile for number in range(0x50, 0x60)},  # a frame that is skipped
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
@@ -133,6 +166,8 @@ MAGIC_BYTES = {
 
 def _open_bytes(path: Path) -> io.BufferedReader:
     """Open a file that may be compressed."""
+    if path.exists() and not path.is_file():
+        raise OSError("not a regular file")  # a pipe would be waited for
     with path.open("rb") as raw:
         head = raw.read(max(map(len, MAGIC_BYTES)))
     opener = next((opener for magic, opener in MAGIC_BYTES.items() if head.startswith(magic)), None)

@@ -7,7 +7,8 @@ value the functions below decide.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,15 @@ import numpy as np
 import xxhash
 
 
-def group_of_row(value: Any, number: int) -> str:
-    """Return the group that a row of a table names; a row that names none is a group."""
-    return str(value) if value not in (None, "") else f"row {number}"
+def group_of_row(value: Any, own_group: str) -> str:
+    """Return the group that a row of a table names; a row that names none is its own group."""
+    name = "" if value is None else str(value)
+    return name if name.strip() else own_group
+
+
+def groups_of_rows(source: str = "") -> Iterator[str]:
+    """Yield a group for each row of a table: its number, after the name of its source if there are several."""
+    return (f"{source}: row {number}" if source else f"row {number}" for number in count())
 
 
 def group_of_text(text: str) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from probing_datasets.foundation.errors import SourceError, list_known
+from probing_datasets.foundation.errors import DamagedFileError, SourceError, first_line, list_known
+from probing_datasets.foundation.path_names import path_name
+from probing_datasets.foundation.sealed_json import read_regular_file
 from probing_datasets.sources.hub_names import why_not_on_hub
 from probing_datasets.sources.table_files import ReadOptions, Table, records_of_batch
+from probing_datasets.sources.text_rows import UnusableValueError
 
-SPLITS_FILE, DATASET_FILES = "dataset_dict.json", ("dataset_info.json", "state.json")
+SPLITS_FILE, STATE_FILE = "dataset_dict.json", "state.json"
+DATASET_FILES = ("dataset_info.json", STATE_FILE)
 BATCH_ROWS = 256
 
 
@@ -30,11 +35,12 @@ def open_saved_dataset(path: Path, options: ReadOptions) -> Table:
     import datasets  # slow to import
     import pyarrow.lib
 
-    errors = (OSError, ValueError, KeyError, TypeError, AttributeError, pyarrow.lib.ArrowException)
+    errors = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, pyarrow.lib.ArrowException)
     try:
+        _check_names(path)
         saved = datasets.load_from_disk(path)
-    except errors as error:
-        raise SourceError(f"{path} is a damaged folder of `datasets`: {str(error).splitlines()[0]}") from error
+    except (*errors, DamagedFileError) as error:
+        raise SourceError(f"{path} is a damaged folder of `datasets`: {first_line(error)}") from error
     if isinstance(saved, datasets.DatasetDict):
         if options.split not in saved:
             known = list_known(options.split, list(map(str, saved)))
@@ -46,9 +52,31 @@ def open_saved_dataset(path: Path, options: ReadOptions) -> Table:
             for batch in saved.select_columns(columns).with_format("arrow").iter(BATCH_ROWS):
                 yield from records_of_batch(batch)  # type: ignore[arg-type]
         except errors as error:
-            raise SourceError(f"{path} is a damaged folder of `datasets`: {str(error).splitlines()[0]}") from error
+            raise SourceError(f"{path} is a damaged folder of `datasets`: {first_line(error)}") from error
 
     return Table(saved.column_names, _with_names_of_classes(records, saved.features))
+
+
+def _check_names(path: Path) -> None:
+    """Check that every split and file that a saved data set names is in its folder.
+
+    Raises
+    ------
+    DamagedFileError
+        When a name leads out of the folder.
+    OSError, ValueError, LookupError, TypeError, RecursionError
+        When a file is not what `save_to_disk` writes.
+    """
+    folders = [path]
+    if (path / SPLITS_FILE).is_file():
+        splits = json.loads(read_regular_file(path / SPLITS_FILE))["splits"]
+        folders = [path / path_name(str(split), SPLITS_FILE) for split in splits]
+    for folder in folders:
+        files = json.loads(read_regular_file(folder / STATE_FILE))["_data_files"]
+        if not files:
+            raise ValueError(f"{STATE_FILE} names no files")
+        for file in files:
+            path_name(str(file["filename"]), STATE_FILE)
 
 
 def open_hub(name: str, options: ReadOptions) -> Table:
@@ -70,12 +98,13 @@ def open_hub(name: str, options: ReadOptions) -> Table:
         table = datasets.load_dataset(repository, configuration or None, split=options.split, streaming=True)
         columns = list(table.features or next(iter(table)))
     except Exception as error:
-        reason = f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise _unreadable(repository, options.split, reason) from error
 
-    def records(_columns: list[str]) -> Iterator[dict[str, Any]]:
+    def records(columns: list[str]) -> Iterator[dict[str, Any]]:
         try:
-            yield from table
+            for batch in table.select_columns(columns).with_format("arrow").iter(BATCH_ROWS):
+                yield from records_of_batch(batch)  # type: ignore[arg-type]
         except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
             raise SourceError(f"Reading the hub data set {name!r} failed: {error}. Run the command again.") from error
 
@@ -93,15 +122,23 @@ def _unreadable(repository: str, split: str, reason: str) -> SourceError:
 def _with_names_of_classes(
     records: Callable[[list[str]], Iterable[dict[str, Any]]], features: Any
 ) -> Callable[[list[str]], Iterator[dict[str, Any]]]:
-    """Put the names of classes in place of their numbers; None for a number that is not a class."""
+    """Put the names of classes in place of their numbers; None for -1, which means "no class"."""
 
     def named(columns: list[str]) -> Iterator[dict[str, Any]]:
         kinds = {name: features[name] for name in columns if hasattr(features.get(name), "int2str")}
         for record in records(columns):
             for name, kind in kinds.items():
                 number = record[name]
-                if number is not None:
-                    record[name] = kind.int2str(number) if number >= 0 else None
+                if isinstance(number, int):
+                    record[name] = _name_of_class(kind, number)
             yield record
 
     return named
+
+
+def _name_of_class(kind: Any, number: int) -> str | UnusableValueError | None:
+    if number == -1:
+        return None
+    if 0 <= number < kind.num_classes:
+        return kind.int2str(number)
+    return UnusableValueError(f"is a number that is not one of its {kind.num_classes} classes")

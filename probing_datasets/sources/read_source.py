@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain
 from pathlib import Path
 
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.text_files import name_without_compression
+from probing_datasets.sources.groups import groups_of_rows
 from probing_datasets.sources.hugging_face_tables import is_saved_dataset, open_hub, open_saved_dataset
 from probing_datasets.sources.table_files import PLAIN, TABLE_SUFFIXES, ReadOptions, Table, open_table
 from probing_datasets.sources.text_folders import TEXT_SUFFIX, read_folder, read_text_file, with_texts_of_files
@@ -51,40 +52,43 @@ def read_source(
     if isinstance(source, str):
         return _read_one(source, collection, columns, options, skipped)
     # All are opened before the first is read, so that a wrong name is reported at once.
-    opened = [(name, _read_one(name, collection, columns, options, skipped)) for name in source]
-    return _one_after_another(opened, bool(columns.group))
-
-
-def _one_after_another(opened: list[tuple[str, Iterator[TextRow]]], has_groups: bool) -> Iterator[TextRow]:
-    for name, rows in opened:
-        for row in rows:
-            yield row if has_groups else row._replace(group=f"{name}: {row.group}")
+    several = len(source) > 1
+    opened = [_read_one(name, collection, columns, options, skipped, name if several else "") for name in source]
+    return chain.from_iterable(opened)
 
 
 def _read_one(
-    source: str, collection: str, columns: SourceColumns, options: ReadOptions, skipped: Counter[str]
+    source: str,
+    collection: str,
+    columns: SourceColumns,
+    options: ReadOptions,
+    skipped: Counter[str],
+    prefix: str = "",
 ) -> Iterator[TextRow]:
+    """Stream the texts of one source; ``prefix`` begins the groups that are not the cells of a column."""
+    own_groups = groups_of_rows(prefix)
     if source == "demo":
-        return _rows_of(open_table(demo_texts(collection), PLAIN), SourceColumns(), skipped, "demo")
+        return _rows_of(open_table(demo_texts(collection), PLAIN), SourceColumns(), skipped, "demo", own_groups)
     path = Path(source).expanduser()
     suffix = name_without_compression(path).suffix.lower()
     if path.is_dir():
         if is_saved_dataset(path):
-            return _rows_of(open_saved_dataset(path, options), columns, skipped, source)
-        return read_folder(path, columns, skipped, options.encoding)
+            return _rows_of(open_saved_dataset(path, options), columns, skipped, source, own_groups)
+        rows = read_folder(path, columns, skipped, options.encoding)
+        return (row._replace(group=f"{prefix}: {row.group}") for row in rows) if prefix else rows
     if suffix in TABLE_SUFFIXES:
         table = open_table(path, options, columns.names())
         if columns.file:
-            return _rows_of(_with_files(table, columns, path.parent, skipped, options), columns, skipped, source)
-        return _rows_of(table, columns, skipped, source)
+            table = _with_files(table, columns, path.parent, skipped, options)
+        return _rows_of(table, columns, skipped, source, own_groups)
     if suffix == TEXT_SUFFIX:
-        return read_text_file(path, columns, options.encoding)
+        return read_text_file(path, columns, own_groups, options.encoding)
     if path.exists():
         formats = ", ".join((*TABLE_SUFFIXES, TEXT_SUFFIX))
         raise SourceError(f"{path} has no known format. Pass a file that ends in {formats}, or one of these and .gz.")
     if not is_hub_name(source):
         raise SourceError(f"There is no file or folder {source}, and this is not a name on the hub. Check --source.")
-    return _rows_of(open_hub(source, options), columns, skipped, source.partition(":")[0])
+    return _rows_of(open_hub(source, options), columns, skipped, source.partition(":")[0], own_groups)
 
 
 def is_hub_name(source: str) -> bool:
@@ -92,9 +96,11 @@ def is_hub_name(source: str) -> bool:
     return re.fullmatch(r"[\w.-]+(/[\w.-]+)?(:[^/]+)?", source) is not None and not source.startswith(".")
 
 
-def _rows_of(table: Table, columns: SourceColumns, skipped: Counter[str], where: str) -> Iterator[TextRow]:
+def _rows_of(
+    table: Table, columns: SourceColumns, skipped: Counter[str], where: str, own_groups: Iterator[str]
+) -> Iterator[TextRow]:
     records = table.records(columns_to_read(columns, table.columns, where))
-    return text_rows(records, columns, skipped, table.is_text, count())
+    return text_rows(records, columns, skipped, table.is_text, own_groups)
 
 
 def _with_files(

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.errors import SourceError, first_line
 from probing_datasets.foundation.text_files import (
     COMPRESSED_SUFFIXES,
     READ_ERRORS,
@@ -21,6 +21,7 @@ from probing_datasets.foundation.text_files import (
     open_text,
     unreadable,
 )
+from probing_datasets.sources.text_rows import UnusableValueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,7 +38,6 @@ PEEKED_RECORDS = 10_000
 """At most this many records are read to learn the columns of a JSON file."""
 CHUNK_CHARACTERS = 2**20
 BATCH_ROWS = 256
-END_OF_TABLE = "end of the table"
 
 
 class ReadOptions(NamedTuple):
@@ -127,15 +127,20 @@ def _text_table(path: Path, separator: str, encoding: str) -> Table:
 def _text_rows(path: Path, separator: str, encoding: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a table of text that are not blank, each with the number of its last line."""
     csv.field_size_limit(MAX_RECORD_CHARACTERS)  # a cell may hold line breaks
+    is_past_end = False
+
+    def lines(file: TextIO) -> Iterator[str]:
+        nonlocal is_past_end
+        yield from bounded_lines(path, file)
+        is_past_end = True
+
     try:
         with open_text(path, encoding) as file:
-            # After a quote that is not closed the rest of the file is one cell; a last line that we know shows it.
-            rows = csv.reader(_with_last_line(_lines(path, file)), delimiter=separator)
+            # The reader looks for a line after the last one only where a quote is not closed.
+            rows = csv.reader(lines(file), delimiter=separator)
             start = 1
             for cells in rows:
-                if cells == [END_OF_TABLE]:
-                    return
-                if cells and cells[-1].endswith(END_OF_TABLE):
+                if is_past_end:
                     raise _not_a_table(path, f"a double quote in or after line {start} is not closed.")
                 if cells:
                     yield rows.line_num, cells
@@ -146,15 +151,20 @@ def _text_rows(path: Path, separator: str, encoding: str) -> Iterator[tuple[int,
         raise unreadable(path, error) from error
 
 
-def _with_last_line(lines: Iterable[str]) -> Iterator[str]:
-    yield from lines
-    yield END_OF_TABLE
+def bounded_lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file, with their ends.
 
-
-def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    Raises
+    ------
+    SourceError
+        When a line has more than `MAX_RECORD_CHARACTERS`.
+    """
     while line := file.readline(MAX_RECORD_CHARACTERS):
         if len(line) == MAX_RECORD_CHARACTERS:
-            raise _not_a_table(path, f"it has a line of more than {MAX_RECORD_CHARACTERS:,} characters.")
+            raise SourceError(
+                f"{path} has a line of more than {MAX_RECORD_CHARACTERS:,} characters. It may be damaged; if it is "
+                "not, put its records on lines."
+            )
         yield line
 
 
@@ -195,7 +205,7 @@ def _json_records(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
 
 
 def _json_lines(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(_lines(path, file), 1):
+    for number, line in enumerate(bounded_lines(path, file), 1):
         if line.strip():
             try:
                 value = json.loads(line)
@@ -215,6 +225,12 @@ def _array_elements(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
         if sign not in (",", "]"):
             raise SourceError(f"{path} is not JSON: no comma after element {number}. It may be damaged or cut off.")
         number, is_end = number + 1, sign == "]"
+    if number == 0:
+        array.take()
+    if rest := array.peek():
+        raise SourceError(
+            f"{path} is not JSON: {rest!r} follows the end of its array. Pass one array, or one object a line."
+        )
 
 
 class _JsonBuffer:
@@ -271,7 +287,7 @@ def _parquet_table(path: Path) -> Table:
         table = pyarrow.dataset.dataset(path, format=table_format)
         columns = table.schema.names
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise _not_a_table(path, str(error).splitlines()[0]) from error
+        raise _not_a_table(path, first_line(error)) from error
 
     def batches(names: list[str]) -> Iterator[pa.RecordBatch]:
         return table.to_batches(columns=names, batch_size=BATCH_ROWS, batch_readahead=1, fragment_readahead=1)
@@ -299,7 +315,7 @@ def _arrow_table(path: Path) -> Table:
     try:
         columns = next(batches(None)).schema.names
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise _not_a_table(path, str(error).splitlines()[0]) from error
+        raise _not_a_table(path, first_line(error)) from error
     return Table(columns, partial(_records_of_batches, path, batches))
 
 
@@ -312,11 +328,13 @@ def _records_of_batches(
         for batch in batches(names):
             yield from records_of_batch(batch)
     except (OSError, ValueError, pyarrow.lib.ArrowException) as error:
-        raise _not_a_table(path, str(error).splitlines()[0]) from error
+        raise _not_a_table(path, first_line(error)) from error
 
 
 def records_of_batch(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any]]:
     """Yield the records of a batch; text is in bytes, because Arrow does not check that it is UTF-8.
+
+    A value that Python cannot hold, such as a date after the year 9999, becomes an `UnusableValueError`.
 
     Raises
     ------
@@ -330,4 +348,17 @@ def records_of_batch(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, Any
     for start in range(0, batch.num_rows, BATCH_ROWS):
         part = batch.slice(start, BATCH_ROWS).cast(pa.schema(fields))
         part.validate(full=True)  # a damaged offset would end the process
-        yield from part.to_pylist()
+        try:
+            yield from part.to_pylist()
+        except (OverflowError, ValueError):  # raised before the first record
+            columns = [[_python_value(scalar) for scalar in column] for column in part.columns]
+            yield from (dict(zip(part.schema.names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def _python_value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        return UnusableValueError(
+            "cannot be read: it holds a date or time outside the years 1 to 9999, or text that is not UTF-8"
+        )

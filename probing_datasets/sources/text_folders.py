@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
-from probing_datasets.foundation.text_files import name_without_compression, read_text
-from probing_datasets.sources.groups import group_of_file, group_of_row
-from probing_datasets.sources.table_files import TABLE_SUFFIXES
-from probing_datasets.sources.text_rows import SourceColumns, TextRow
+from probing_datasets.foundation.text_files import (
+    READ_ERRORS,
+    name_without_compression,
+    open_text,
+    read_text,
+    unreadable,
+)
+from probing_datasets.sources import table_files
+from probing_datasets.sources.groups import group_of_file
+from probing_datasets.sources.table_files import TABLE_SUFFIXES, bounded_lines
+from probing_datasets.sources.text_rows import SourceColumns, TextRow, value_of
 
 TEXT_SUFFIX = ".txt"
 MAX_FILE_BYTES = 1_000_000
+"""A larger file of a folder is skipped, and so is one that has more characters when it is decompressed."""
 
 
-def read_text_file(path: Path, columns: SourceColumns, encoding: str = "") -> Iterator[TextRow]:
+def read_text_file(
+    path: Path, columns: SourceColumns, own_groups: Iterator[str], encoding: str = ""
+) -> Iterator[TextRow]:
     """Stream the texts of one file: separated by blank lines if it has any, otherwise one a line.
 
     Raises
@@ -35,11 +45,37 @@ def read_text_file(path: Path, columns: SourceColumns, encoding: str = "") -> It
             f"{path} holds texts without labels. Pass a table with columns for text and label, or a folder with a "
             f"folder of {TEXT_SUFFIX} files for each label."
         )
-    content = read_text(path, encoding)
-    paragraphs = re.split(r"\n[ \t]*\n", content.strip())
-    texts = paragraphs if len(paragraphs) > 1 else content.splitlines()
-    rows = (text.strip() for text in texts)
-    return (TextRow(text, group=group_of_row(None, index)) for index, text in enumerate(filter(None, rows)))
+    blocks = (block for block, _ in groupby(_lines_of(path, encoding), _is_not_blank) if block)
+    has_paragraphs = len(list(islice(blocks, 2))) > 1
+    texts = _paragraphs(path, encoding) if has_paragraphs else filter(_is_not_blank, _lines_of(path, encoding))
+    return (TextRow(text.strip(), group=group) for group, text in zip(own_groups, texts, strict=False))
+
+
+def _is_not_blank(line: str) -> bool:
+    return not (line == "" or line.isspace())
+
+
+def _lines_of(path: Path, encoding: str) -> Iterator[str]:
+    try:
+        with open_text(path, encoding) as file:
+            yield from bounded_lines(path, file)
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
+
+
+def _paragraphs(path: Path, encoding: str) -> Iterator[str]:
+    for is_paragraph, lines in groupby(_lines_of(path, encoding), _is_not_blank):
+        if is_paragraph:
+            paragraph, n_characters = [], 0
+            for line in lines:
+                paragraph.append(line)
+                n_characters += len(line)
+                if n_characters > table_files.MAX_RECORD_CHARACTERS:
+                    raise SourceError(
+                        f"{path} has a paragraph of more than {table_files.MAX_RECORD_CHARACTERS:,} characters. "
+                        "Put blank lines between its texts."
+                    )
+            yield "".join(paragraph)
 
 
 def read_folder(root: Path, columns: SourceColumns, skipped: Counter[str], encoding: str = "") -> Iterator[TextRow]:
@@ -92,9 +128,6 @@ def read_source_files(root: Path, skipped: Counter[str], encoding: str = "") -> 
         label = LANGUAGE_OF_EXTENSION.get(path.suffix.lower())
         if label is None:
             continue
-        if path.stat().st_size > MAX_FILE_BYTES:
-            skipped[f"files are larger than {MAX_FILE_BYTES:,} bytes"] += 1
-            continue
         text = _text_or_skip(path, skipped, encoding)
         if text:
             yield TextRow(text, label, group_of_file(path, root))
@@ -123,11 +156,16 @@ def with_texts_of_files(
     """
     folder = folder.resolve()
     for record in records:
-        name = record.get(column)
+        name = value_of(record, column)
         name = name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "").strip()
-        if "\0" in name or not (path := (folder / name).resolve()).is_relative_to(folder):
+        try:
+            path = (folder / name).resolve()
+            is_file = path.is_file()
+        except (OSError, RuntimeError, ValueError):  # no name of a file: too long, a loop of links, a zero byte
+            path, is_file = folder, False
+        if not path.is_relative_to(folder):
             raise SourceError(f"The table names a file outside of its folder {folder}: {name!r}. Move the file there.")
-        if path.is_file():
+        if is_file:
             yield record | {column: _text_or_skip(path, skipped, encoding) or None}
         else:
             skipped[f"rows name a file that does not exist in {folder}"] += 1
@@ -136,10 +174,15 @@ def with_texts_of_files(
 def _text_or_skip(path: Path, skipped: Counter[str], encoding: str) -> str:
     """Return the text of a file of a folder; empty, and counted by its reason, where there is none."""
     try:
-        text = read_text(path, encoding).strip()
-    except SourceError:
+        is_large = path.stat().st_size > MAX_FILE_BYTES
+        text = "" if is_large else read_text(path, encoding, MAX_FILE_BYTES + 1)
+    except (OSError, SourceError):
         skipped[f"files are not text in {encoding or 'UTF-8'}"] += 1
         return ""
+    if is_large or len(text) > MAX_FILE_BYTES:
+        skipped[f"files are larger than {MAX_FILE_BYTES:,} bytes"] += 1
+        return ""
+    text = text.strip()
     if not text:
         skipped["files hold no text"] += 1
     return text

@@ -37,7 +37,8 @@ class SourceColumns:
     file: str = ""
     """Column of the path of a text file, whose content is read in place of the text column."""
     missing: tuple[str, ...] = ()
-    """What a label, or a value of the further columns, that is missing is called in a table of text."""
+    """What a label, a group, or a value of the further columns, that is missing is called in a table of text; upper and
+    lower case are the same."""
 
     def names(self) -> list[str]:
         """Return the columns that are read."""
@@ -74,7 +75,7 @@ def columns_to_read(columns: SourceColumns, names: list[str], where: str) -> lis
 
 
 def text_rows(
-    records: Iterable[dict], columns: SourceColumns, skipped: Counter[str], is_text: bool, numbers: Iterable[int]
+    records: Iterable[dict], columns: SourceColumns, skipped: Counter[str], is_text: bool, own_groups: Iterable[str]
 ) -> Iterator[TextRow]:
     """Yield the rows of records that have a text and, if a label column is named, a label.
 
@@ -85,15 +86,16 @@ def text_rows(
     skipped : Counter
         Counts the rows that are left out, by reason.
     is_text : bool
-        Whether every cell is text, so that a missing label can only be spelt (``columns.missing``).
-    numbers : iterable of int
-        Numbers of the rows, for groups.
+        Whether every cell is text, so that a missing value can only be spelt (``columns.missing``).
+    own_groups : iterable of str
+        Groups of the rows that name none.
     """
-    for number, record in zip(numbers, records, strict=False):
+    missing = {word.casefold() for word in columns.missing}
+    for own_group, record in zip(own_groups, records, strict=False):
         values: dict[str, Any] = {}
         try:
             for column in columns.names():
-                values[column] = _usable(_value(record, column))
+                values[column] = _usable(value_of(record, column))
                 if isinstance(values[column], list | dict) and column not in columns.further:
                     raise UnusableValueError("is neither text nor a number")
         except UnusableValueError as error:
@@ -101,9 +103,9 @@ def text_rows(
             continue
         text = values[columns.file or columns.text]
         if is_text:
-            for column in {columns.label, *columns.further} - {""}:
+            for column in filter(None, dict.fromkeys((columns.label, columns.group, *columns.further))):
                 value = values[column]
-                if isinstance(value, str) and value.strip() in columns.missing:
+                if isinstance(value, str) and value.strip().casefold() in missing:
                     skipped[f"cells of {column!r} are {value.strip()!r}, which means none (--missing_labels)"] += 1
                     values[column] = None
         has_label = not columns.label or values[columns.label] not in (None, "")
@@ -112,16 +114,16 @@ def text_rows(
             continue
         extra = tuple(values[name] for name in columns.further)
         label = str(values[columns.label]) if columns.label else ""
-        yield TextRow(str(text), label, group_of_row(values.get(columns.group), number), extra)
+        yield TextRow(str(text), label, group_of_row(values.get(columns.group), own_group), extra)
 
 
-def _value(record: Any, column: str) -> Any:
+def value_of(record: Any, column: str) -> Any:
     """Look up a column, or a field of a struct by its dotted name."""
     if column in record:
         return record[column]
     root, _, field = column.partition(".")
     inner = record.get(root)
-    return _value(inner, field) if field and isinstance(inner, dict) else None
+    return value_of(inner, field) if field and isinstance(inner, dict) else None
 
 
 def _usable(value: Any) -> Any:
@@ -130,8 +132,11 @@ def _usable(value: Any) -> Any:
     Raises
     ------
     UnusableValueError
-        When it is or holds bytes that are not UTF-8, or a text that UTF-8 cannot write.
+        When it is or holds bytes that are not UTF-8, or a text that UTF-8 cannot write, or when the reader of the table
+        put an error in place of the value.
     """
+    if isinstance(value, UnusableValueError):
+        raise value
     if isinstance(value, bytes):
         try:
             return value.decode()

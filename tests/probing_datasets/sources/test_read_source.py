@@ -4,7 +4,6 @@ import codecs
 import gzip
 import json
 from collections import Counter
-from itertools import count
 from pathlib import Path
 
 import datasets
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
+from probing_datasets.sources.groups import groups_of_rows
 from probing_datasets.sources.hugging_face_tables import open_hub
 from probing_datasets.sources.read_source import read_source
 from probing_datasets.sources.table_files import ReadOptions
@@ -199,7 +199,9 @@ def hub_dataset(tmp_path: Path) -> str:
 def read_hub(name: str, columns: SourceColumns, split: str = "train") -> list[TextRow]:
     table = open_hub(name, ReadOptions(split))
     return list(
-        text_rows(table.records(columns_to_read(columns, table.columns, name)), columns, Counter(), False, count())
+        text_rows(
+            table.records(columns_to_read(columns, table.columns, name)), columns, Counter(), False, groups_of_rows()
+        )
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import os
 import tracemalloc
 from collections import Counter
 from contextlib import suppress
@@ -22,9 +23,11 @@ from hypothesis import strategies as st
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.make_config import MISSING_LABELS
 from probing_datasets.sources import table_files
+from probing_datasets.sources.groups import groups_of_rows
+from probing_datasets.sources.hugging_face_tables import open_hub
 from probing_datasets.sources.read_source import read_source
 from probing_datasets.sources.table_files import ReadOptions
-from probing_datasets.sources.text_rows import SourceColumns, TextRow
+from probing_datasets.sources.text_rows import SourceColumns, TextRow, columns_to_read, text_rows
 from tests.builders.sources import write_files
 
 ROWS = [("gamma lamp", "yes"), ('two\nlines, "quoted"', "no"), ("שלום 😀", "yes")]
@@ -171,7 +174,50 @@ def test_values_of_other_types_become_json(tmp_path):
     assert skipped == {"rows have no text or no label": 1}
 
 
-@pytest.mark.parametrize("label", MISSING_LABELS)
+OUTSIDE_OF_PYTHON = {
+    "milliseconds": pa.array([0, 2**62, None], pa.timestamp("ms")),
+    "with a zone": pa.array([0, 2**62, None], pa.timestamp("ms", "UTC")),
+    "days": pa.array([0, 2**31 - 1, None], pa.date32()),
+    "duration": pa.array([0, 2**62, None], pa.duration("s")),
+    "inside": pa.array([{"at": 0}, {"at": 2**62}, {"at": None}], pa.struct({"at": pa.timestamp("ms")})),
+}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather", "saved", "hub"])
+@pytest.mark.parametrize("name", OUTSIDE_OF_PYTHON)
+def test_a_time_that_python_cannot_hold_is_counted(tmp_path, kind, name):
+    table = pa.table({"text": ["a", "b", "c"], "label": ["x", "y", "z"], "when": OUTSIDE_OF_PYTHON[name]})
+    path = tmp_path / f"t.{kind}"
+    if kind == "saved":
+        datasets.Dataset(table).save_to_disk(path)
+    elif kind == "feather":
+        pyarrow.feather.write_feather(table, path)
+    elif kind == "parquet":
+        pq.write_table(table, path)
+    else:
+        path.mkdir()
+        pq.write_table(table, path / "train.parquet")
+
+    def read_rows(columns):
+        if kind != "hub":
+            return read(path, columns, skipped)
+        opened = open_hub(str(path), ReadOptions())
+        records = opened.records(columns_to_read(columns, opened.columns, "hub"))
+        return list(text_rows(records, columns, skipped, False, groups_of_rows()))
+
+    skipped = Counter()
+    rows = read_rows(SourceColumns("text", "label", "", ("when",)))
+    assert texts_and_labels(rows) == [("a", "x"), ("c", "z")]
+    [(reason, n_rows)] = skipped.items()
+    assert "their 'when' cannot be read: it holds a date or time outside the years 1 to 9999" in reason
+    assert n_rows == 1
+    assert len(read_rows(COLUMNS)) == 3  # a column that is not requested does not matter
+
+
+PANDAS_MISSING = "#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null"
+
+
+@pytest.mark.parametrize("label", [*PANDAS_MISSING.split(","), "NONE", "none", "Null", "NAN", "na"])
 def test_a_missing_label_of_a_csv_is_not_a_class(tmp_path, label):
     path = tmp_path / "t.csv"
     path.write_text(f"text,label\none,yes\ntwo,{label}\nthree,\nfour, {label} \nNA,no\n")
@@ -218,6 +264,41 @@ def test_a_damaged_csv_is_refused_with_its_line(tmp_path, content, message):
         read(tmp_path / "t.csv")
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_no_text_of_a_csv_is_its_end(tmp_path, end):
+    path, texts = tmp_path / "t.csv", ["one", "end of the table", "at the end of the table", "two"]
+    path.write_text("\n".join(["text", *texts]) + end)
+    assert [row.text for row in read(path, SourceColumns("text", "", ""))] == texts
+    for cell in ('"', '"the rest', '"a ""quoted"" rest'):
+        path.write_text("\n".join(["text", *texts, cell]) + end)
+        with pytest.raises(SourceError, match="a double quote in or after line 6 is not closed"):
+            read(path, SourceColumns("text", "", ""))
+
+
+def test_every_row_without_a_group_is_its_own_group(tmp_path):
+    path, columns = tmp_path / "t.csv", SourceColumns("text", "label", "group", missing=MISSING_LABELS)
+    path.write_text("text,label,group\na,x,g\nb,x,NA\nc,y,nan\nd,y,\ne,y, \nf,x,g\n")
+    skipped = Counter()
+    groups = [row.group for row in read(path, columns, skipped)]
+    assert groups == ["g", "row 1", "row 2", "row 3", "row 4", "g"]
+    assert skipped == {
+        f"cells of 'group' are {cell!r}, which means none (--missing_labels)": 1 for cell in ("NA", "nan")
+    }
+
+
+def test_several_sources_share_only_the_groups_of_a_column(tmp_path):
+    table = "text,label,group\na,x,\nb,y,NA\nc,y,person\n"
+    write_files(tmp_path, {"1.csv": table, "2.csv": table, "a/z/3.txt": "3", "b/z/3.txt": "4"})
+    columns = SourceColumns("text", "label", "group", missing=MISSING_LABELS)
+    groups = [row.group for row in read(tuple(tmp_path / name for name in ("1.csv", "2.csv", "a", "b")), columns)]
+    assert groups[2] == groups[5] == "person"
+    assert len(groups) == 8
+    assert len(set(groups)) == 7
+    write_files(tmp_path, {"1.txt": "a", "2.txt": "b"})
+    columns = SourceColumns("text", "", "group")
+    assert len({row.group for row in read((tmp_path / "1.txt", tmp_path / "2.txt"), columns)}) == 2
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -226,6 +307,10 @@ def test_a_damaged_csv_is_refused_with_its_line(tmp_path, content, message):
         ('{"text": "a", "label": ' + "[" * 100_000, "line 1 is not JSON"),
         ('[{"text": "a"} {"text": "b"}]', "no comma after element 0"),
         ("[" * 100_000, "is not JSON"),
+        ('[{"text": "a"}][{"text": "b"}]', r"'\[' follows the end of its array"),
+        ('[{"text": "a"}] \n garbage', "'g' follows the end of its array"),
+        ('[{"text": "a"}]]', "']' follows the end of its array"),
+        ('[] [{"text": "a"}]', r"'\[' follows the end of its array"),
     ],
 )
 def test_damaged_json_is_refused_with_its_place(tmp_path, content, message):
@@ -275,6 +360,46 @@ def test_splits_and_names_of_classes_of_saved_datasets(tmp_path):
         read(tmp_path / "saved")
 
 
+def test_a_number_that_is_not_a_class_is_counted(tmp_path):
+    names = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
+    table = pa.table({"text": ["a", "b", "c", "d"], "label": [1, 7, -1, -2]}, schema=names.arrow_schema)
+    datasets.Dataset(table).save_to_disk(tmp_path / "saved")
+    skipped = Counter()
+    assert texts_and_labels(read(tmp_path / "saved", skipped=skipped)) == [("a", "pos")]
+    assert skipped == {
+        "rows are left out: their 'label' is a number that is not one of its 2 classes": 2,
+        "rows have no text or no label": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("train/dataset_info.json", '{"features": ' + "[" * 100_000),
+        ("train/dataset_info.json", '{"features": ' + '{"a": ' * 900 + "1" + "}" * 901),
+        ("train/state.json", "[" * 100_000),
+        ("train/state.json", {"_data_files": []}),
+        ("train/state.json", {"_data_files": [{"filename": "../../outside.arrow"}]}),
+        ("train/state.json", {"_data_files": [{"filename": "/etc/hostname"}]}),
+        ("train/state.json", {"_data_files": [{}]}),
+        ("train/state.json", []),
+        ("dataset_dict.json", {"splits": ["../outside"]}),
+        ("dataset_dict.json", {"splits": None}),
+        ("dataset_dict.json", "{}"),
+    ],
+)
+def test_a_saved_data_set_that_was_changed_is_refused(tmp_path, file, content):
+    datasets.DatasetDict({"train": datasets.Dataset(arrow_table())}).save_to_disk(tmp_path / "saved")
+    datasets.Dataset(arrow_table()).save_to_disk(tmp_path / "outside")
+    write_arrow_stream(tmp_path / "outside.arrow")
+    path = tmp_path / "saved" / file
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(path.read_text()) | content)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(SourceError, match="is a damaged folder of `datasets`: ."):
+        read(tmp_path / "saved")
+
+
 def test_several_sources_are_one_after_another(tmp_path):
     files = {"a.csv": "text,label\n1,x\n", "b.jsonl": '{"text": "2", "label": "y"}\n', "c/z/3.txt": "3"}
     write_files(tmp_path, files)
@@ -292,6 +417,25 @@ def test_a_table_of_files(tmp_path):
     skipped, columns = Counter(), SourceColumns("text", "label", "", file="file")
     assert texts_and_labels(read(tmp_path / "t/l.csv", columns, skipped)) == [("Good.", "1"), ("Bad.", "0")]
     assert list(skipped.values()) == [1]
+
+
+@pytest.mark.parametrize("name", ["x" * 5_000, "loop", "loop/a.txt", "a\0b", "\ud800", "a.txt/b", "pipe", "", "."])
+def test_a_name_that_no_file_has_is_counted(tmp_path, name):
+    write_files(tmp_path, {"a.txt": "Good."})
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
+    records = [{"file": name, "label": "1"}, {"file": "a.txt", "label": "1"}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    skipped = Counter()
+    rows = read(tmp_path / "t.jsonl", SourceColumns("text", "label", "", file="file"), skipped)
+    assert texts_and_labels(rows) == [("Good.", "1")]
+    assert skipped == {f"rows name a file that does not exist in {tmp_path.resolve()}": 1}
+
+
+def test_the_name_of_a_file_may_be_a_field(tmp_path):
+    write_files(tmp_path, {"a.txt": "Good.", "t.jsonl": '{"meta": {"file": "a.txt"}, "label": "1"}\n'})
+    rows = read(tmp_path / "t.jsonl", SourceColumns("text", "label", "", file="meta.file"))
+    assert texts_and_labels(rows) == [("Good.", "1")]
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "link.txt"])
