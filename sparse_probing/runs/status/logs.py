@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from probing_datasets.foundation.printable import printable
+from probing_datasets.foundation.regular_files import read_end
 from sparse_probing.runs.planning.run_record import Run
-from sparse_probing.runs.submissions import LOGS, SUBMISSIONS, Submission, job_files, read_submissions
+from sparse_probing.runs.submissions import (
+    END_OF_LOG,
+    LOGS,
+    SUBMISSIONS,
+    Submission,
+    job_files,
+    read_submissions,
+)
 from sparse_probing.runs.tasks.attempt_records import attempts_of
 from sparse_probing.runs.tasks.published_results import read_record
 
@@ -52,8 +60,14 @@ def log_of_submission(folder: Path, submission: Submission) -> Iterator[str]:
 
 
 def _end_of(path: Path) -> Iterator[str]:
-    lines = _printable_lines(path.read_text(errors="replace"))
-    yield f"{path}, the last {min(LAST_LINES, len(lines))} of {len(lines)} lines:"
+    try:
+        end, is_whole = read_end(path, END_OF_LOG)
+    except (OSError, ValueError) as error:
+        yield f"{path} cannot be read: {error}"
+        return
+    lines = _printable_lines(end.decode(errors="replace"))
+    of_all = f"of {len(lines)} lines" if is_whole else "lines"
+    yield f"{path}, the last {min(LAST_LINES, len(lines))} {of_all}:"
     yield from (f"  {line}" for line in lines[-LAST_LINES:])
 
 

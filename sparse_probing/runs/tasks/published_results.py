@@ -16,6 +16,7 @@ from msgspec import Meta
 from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DamagedFileError
 from probing_datasets.foundation.hashing import checksum
+from probing_datasets.foundation.regular_files import names_in
 from probing_datasets.foundation.sealed_json import read_regular_file, read_sealed, write_sealed
 from sparse_probing.runs.planning.run_record import Task
 
@@ -99,7 +100,7 @@ def publish(run_path: Path, rows: list[dict[str, Any]], record: TaskRecord) -> N
     key = record.key
     folder = task_folder(run_path, key)
     # In this order: a result that existed before it was read and found damaged was not published meanwhile.
-    if folder.exists() and read_record(run_path, key) is None:
+    if os.path.lexists(folder) and read_record(run_path, key) is None:
         damaged = run_path / DAMAGED / f"{key}-{uuid.uuid4().hex[:8]}"
         damaged.parent.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # another process with this task was faster
@@ -147,12 +148,8 @@ def check_results(run_path: Path, keys: Iterable[str], read_all: bool = False) -
     if not read_all:
         with suppress(OSError, DamagedFileError):  # then all results are read
             known = read_sealed(run_path / CHECKED, dict[str, CheckedResult])
-    try:
-        published = set(os.listdir(run_path / TASKS))
-    except FileNotFoundError:
-        published = set()
     results: dict[str, CheckedResult] = {}
-    for key in sorted(set(keys) & published):
+    for key in sorted({*keys} & {*names_in(run_path / TASKS)}):
         stamp = _stamp(f"{run_path}/{TASKS}/{key}")
         if key in known and known[key].stamp == stamp:
             results[key] = known[key]
@@ -175,6 +172,6 @@ def _stamp(folder: str) -> list[int]:
         try:
             status = os.stat(f"{folder}/{name}")
             stamp += [status.st_mtime_ns, status.st_size]
-        except FileNotFoundError:
+        except OSError:  # missing, or there is another thing in the place of a folder or file
             stamp += [0, -1]
     return stamp
