@@ -119,7 +119,7 @@ def further_settings(config: ProbingConfig, top: int) -> dict[str, Any]:
 def _versions(run: Run) -> list[dict[str, str | None]]:
     versions: list[dict[str, str | None]] = []
     for key in run.tasks:
-        record = read_record(run.path, key)
+        record = read_record(run.path, key, run.tasks[key])
         if record is not None and record.versions not in versions:
             versions.append(record.versions)
     return versions

@@ -30,7 +30,7 @@ def log_of_task(run: Run, key: str) -> Iterator[str]:
     When there is no result, also the logs of the jobs that were given the task and did not start it.
     """
     yield printable(f"task {key}: {run.tasks[key]}, features {', '.join(run.tasks[key].features)}")
-    attempts, record = attempts_of(run.path, key), read_record(run.path, key)
+    attempts, record = attempts_of(run.path, key), read_record(run.path, key, run.tasks[key])
     for attempt in attempts:
         place = f"{attempt.host}, job {attempt.job or 'none'}, process {attempt.pid}"
         yield printable(f"started {attempt.started} on {place}") + ("" if attempt.message else "; it left no error")

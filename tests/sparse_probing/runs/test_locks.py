@@ -71,8 +71,5 @@ def test_what_is_not_a_file_is_not_locked(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["pipe", "folder", "socket"])
 def test_what_is_not_a_file_cannot_be_locked(tmp_path, kind):
     put_odd(kind, tmp_path / "a.lock")
-    with (
-        pytest.raises(DamagedFileError, match="a.lock cannot be lockedular file"),
-        locked(tmp_path / "a.lock"),
-    ):
+    with pytest.raises(DamagedFileError, match="a.lock cannot be locked"), locked(tmp_path / "a.lock"):
         pass
