@@ -64,7 +64,7 @@ class Span:
 def compare_entries(config: ClusterOverheadConfig, folder: Path) -> Rows:
     """Time the entries of an array on Slurm, and the start of Python that is in each."""
     run = run_array(config, folder)
-    records = [record for key in run.tasks if (record := read_record(run.path, key)) is not None]
+    records = [record for key in run.tasks if (record := read_record(run.path, key, run.tasks[key])) is not None]
     spans = list(all_spans({record.job for record in records if record.job}).values())
     n, work, inside = len(records), sum(record.seconds for record in records), sum(span.seconds for span in spans)
     whole = (max(span.end for span in spans) - min(span.begin for span in spans)).total_seconds()
@@ -134,7 +134,7 @@ def make_finished_run(n_tasks: int, folder: Path) -> Run:
     record_run(run)
     first, *others = run.tasks
     publish(run.path, [], TaskRecord(first, run.tasks[first], {}, 1.0, None, "", {}))
-    record = read_record(run.path, first)
+    record = read_record(run.path, first, run.tasks[first])
     if record is None:
         raise AssertionError("The result was just published.")
     for key in others:

@@ -29,9 +29,12 @@ from benchmarks._fault_subjects import Line, Subject
 from benchmarks._faults import DAMAGE, ESCAPED, copy_tree, files_below, forge, listing
 from benchmarks._report import print_table
 
-Verdict = Literal["same numbers", "refused", "wrong", "missed", "lost", "traceback", "no answer", "outside"]
-HARMLESS = ("same numbers", "refused")
-"""All other verdicts are failures: other numbers (wrong); a check that found nothing although the result cannot be
+Verdict = Literal[
+    "same numbers", "refused", "other numbers", "wrong", "missed", "lost", "traceback", "no answer", "outside"
+]
+HARMLESS = ("same numbers", "refused", "other numbers")
+"""All other verdicts are failures. Other numbers are a failure after damage (wrong), and none after a person sealed a
+file again with another content (other numbers). Further failures: a check that found nothing although the result cannot be
 read (missed); another result after the damage was undone (lost); an error that is not a sentence; no end; a file
 outside of the working folder."""
 
@@ -177,8 +180,9 @@ def _try_fault(
             return outcome.ending, f"{where}: {outcome.printed[-600:]}"
     if (after := place.outside()) != before:
         return "outside", f"{where}: {sorted(after.items() ^ before.items())}"
-    if kind == "forged":  # whoever can seal a file can change what it says
-        return ("same numbers" if _digest(last) == expected else "refused"), ""
+    if kind == "forged":  # a person who can seal a file can change what it says
+        has_changed = last.ending == "done" and _digest(last) != expected
+        return ("other numbers" if has_changed else "refused" if last.ending != "done" else "same numbers"), ""
     for outcome in (first, last):
         if outcome.ending == "done" and _digest(outcome) != expected:
             return "wrong", where
@@ -225,6 +229,7 @@ def _as_row(name: str, tally: Tally) -> dict[str, object]:
         "forged": tally.forged,
         "same numbers": tally.verdicts["same numbers"],
         "refused": tally.verdicts["refused"],
+        "other numbers (forged)": tally.verdicts["other numbers"],
         "failures": ", ".join(f"{v} {n}" for v, n in failed.items()) or 0,
     }
 

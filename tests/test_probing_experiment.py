@@ -257,7 +257,7 @@ def test_ctrl_c_keeps_finished_tasks(script, plant):
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted: finished work is kept; run the same command again to resume."
     assert "Traceback" not in err
-    finished = [key for key in run.tasks if read_record(run.path, key)]
+    finished = [key for key in run.tasks if read_record(run.path, key, run.tasks[key])]
     assert 0 < len(finished) < len(run.tasks)
     times = {key: task_folder(run.path, key).stat().st_mtime_ns for key in finished}
     assert script(probing_experiment, *arguments)[0] == 0

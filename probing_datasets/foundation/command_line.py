@@ -54,6 +54,15 @@ def escape_what_streams_cannot_encode() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def prepare_output() -> None:
+    """Let this process print and log what any terminal and any stream can show; for commands, workers and jobs."""
+    escape_what_streams_cannot_encode()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.captureWarnings(True)
+
+
 def run_command(command: Callable[[], object]) -> int:
     """Run a command; whatever it raises ends in one line.
 
@@ -65,11 +74,7 @@ def run_command(command: Callable[[], object]) -> int:
     int
         Exit status: 0; 1 after an error; 130 after Ctrl-C; 141, without a line, when nobody reads the output any more.
     """
-    escape_what_streams_cannot_encode()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter("%(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.captureWarnings(True)
+    prepare_output()
     try:
         prepare_process()
         command()

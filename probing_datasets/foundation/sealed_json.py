@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +17,7 @@ import msgspec
 from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.errors import DamagedFileError
 from probing_datasets.foundation.hashing import digest_json
+from probing_datasets.foundation.regular_files import open_regular_file
 
 MAX_BYTES = 2**28
 """Largest JSON file that is read: 256 MiB. The record of a run of 100,000 tasks takes a tenth of it."""
@@ -101,15 +101,15 @@ def read_regular_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
     OSError
         When it cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer blocks
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):  # a folder could not be opened as a file below
-        os.close(descriptor)
-        raise ValueError("not a regular file")
-    with os.fdopen(descriptor, "rb") as file:
-        if status.st_size > max_bytes:
-            raise ValueError(f"{status.st_size:,} bytes; at most {max_bytes:,} are read")
-        return file.read(status.st_size + 1)  # not max_bytes, for which Python would allocate memory
+    try:
+        opened = open_regular_file(path)
+    except IsADirectoryError as error:
+        raise ValueError("not a regular file") from error
+    with opened as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise ValueError(f"{size:,} bytes; at most {max_bytes:,} are read")
+        return file.read(size + 1)  # not max_bytes, for which Python would allocate memory
 
 
 def read_sealed(path: Path, shape: type[Shape], remedy: str = "Restore it, or delete it and run again.") -> Shape:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -17,7 +18,7 @@ from sparse_probing.probes.inputs.validation import Floats, Integers, as_signed_
 from sparse_probing.studies import STUDIES, check_studies
 from sparse_probing.studies.base.feature_splits import split_features
 from sparse_probing.studies.base.fit_variant import add_failures, fit_variant
-from sparse_probing.studies.base.interruption import deliver
+from sparse_probing.studies.base.interruption import deliver, signals_noted
 from sparse_probing.studies.base.probe_row import probe_row
 from sparse_probing.studies.base.result_rows import LOGS, table_of
 from sparse_probing.studies.base.variant_data import data_of_variants
@@ -114,7 +115,9 @@ def probe_arrays(
     rows = []
     with threadpool_limits(1):  # as in a task: several threads add numbers in another order
         for data_of_features in data_of_variants(config, variants, splits, layer, lambda _random_init: activations):
-            fittings = fit_variant(config, STUDIES[name], data_of_features)
+            # As in a task: a signal that ends a search is not left over when the fit raises an error after it.
+            with signals_noted() if STUDIES[name].slow else nullcontext():
+                fittings = fit_variant(config, STUDIES[name], data_of_features)
             deliver()  # a signal that ended a search early ends this function too
             add_failures(failures, fittings.failures)
             rows += [probe_row(config, name, layer, data, probe) for data, probe in fittings.probes]

@@ -29,12 +29,15 @@ from sparse_probing.config.result_folders import exported_table
 from sparse_probing.neurons.load import CHECKSUMS, read_checksums
 from sparse_probing.neurons.ranked_neurons import ranked_neurons, ranked_neurons_csv
 from sparse_probing.runs.load_results import load_results
+from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.run_record import Run, load_run
 from sparse_probing.runs.tasks.published_results import read_record
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_TOP = 100
+LOCK = ".tmp-export.lock"
+"""Held while a table and its checksum are written; git ignores the name."""
 IN_THE_NAME = (
     "model",
     "revision",
@@ -93,14 +96,15 @@ def export_neurons(run_path: Path, root: Path, top: int = DEFAULT_TOP, overwrite
     digest = digest_json(further)[:8] if further else ""
     name = exported_table(run.config.activations, run.config.experiment_type, digest)
     path = root / name
-    if path.exists() and path.read_bytes() != content and not overwrite:
-        raise TableError(
-            f"{path} has another table{_differences(path, record)}, so nothing was written. "
-            "Export with --overwrite to replace it, or set INTERPRETABLE_NEURONS_DIR to another folder."
-        )
-    write_bytes(path, content)
-    write_sealed(path.with_suffix(".json"), record)
-    _update_checksums(root, name.as_posix(), record.sha256)
+    with locked(root / LOCK):  # another export would write the list of checksums that it read before
+        if path.exists() and path.read_bytes() != content and not overwrite:
+            raise TableError(
+                f"{path} has another table{_differences(path, record)}, so nothing was written. "
+                "Export with --overwrite to replace it, or set INTERPRETABLE_NEURONS_DIR to another folder."
+            )
+        write_bytes(path, content)
+        write_sealed(path.with_suffix(".json"), record)
+        _update_checksums(root, name.as_posix(), record.sha256)
     return path
 
 
@@ -119,7 +123,7 @@ def further_settings(config: ProbingConfig, top: int) -> dict[str, Any]:
 def _versions(run: Run) -> list[dict[str, str | None]]:
     versions: list[dict[str, str | None]] = []
     for key in run.tasks:
-        record = read_record(run.path, key)
+        record = read_record(run.path, key, run.tasks[key])
         if record is not None and record.versions not in versions:
             versions.append(record.versions)
     return versions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from probing_datasets.foundation.errors import TaskError
 from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, load_run
-from sparse_probing.runs.tasks.published_results import read_result
+from sparse_probing.runs.tasks.published_results import ROWS, read_result, task_folder
 from sparse_probing.studies.base.result_rows import COLUMNS, LOGS, read_rows
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str], finished_o
     TaskError
         When a folder holds no run, when a task of a run has no intact result (with ``finished_only``: when none has
         one), or when there is no run in the list.
+    DamagedFileError
+        When the rows of a task have their checksum, and are not rows.
     """
     loaded: list[Run] = []
     for run in [runs] if isinstance(runs, Run | Path | str) else runs:
@@ -52,14 +54,14 @@ def load_results(runs: Run | Path | str | Iterable[Run | Path | str], finished_o
     return read_rows((rows for run in loaded for rows in _rows_of_tasks(run, finished_only)), without=LOGS)
 
 
-def _rows_of_tasks(run: Run, finished_only: bool) -> Iterator[bytes]:
+def _rows_of_tasks(run: Run, finished_only: bool) -> Iterator[tuple[Path, bytes]]:
     """Yield the parquet file of every finished task, read once: the bytes that were checked are those that are used."""
     n_finished = 0
     for key in run.tasks:
-        result = read_result(run.path, key)
+        result = read_result(run.path, key, run.tasks[key])
         if result is not None:
             n_finished += 1
-            yield result.rows
+            yield task_folder(run.path, key) / ROWS, result.rows
     if not n_finished:
         raise TaskError(f"No task of {run.path} is finished. Run probing_experiment.py with the same settings.")
     if n_finished < len(run.tasks):

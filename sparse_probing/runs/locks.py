@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import lock_descriptor
+
+from probing_datasets.foundation.errors import DamagedFileError
+from probing_datasets.foundation.regular_files import NOT_THERE, open_regular_file
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +28,20 @@ def locked(path: Path) -> Iterator[None]:
 
     On a file system without locks there is only a warning: two launches at the same moment then run some tasks
     twice, and results are still whole.
+
+    Raises
+    ------
+    DamagedFileError
+        When a pipe, a folder or another thing than a file is in the place of the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    try:
+        file = open_regular_file(path, os.O_RDWR | os.O_CREAT)
+    except (ValueError, IsADirectoryError) as error:
+        raise DamagedFileError(
+            f"{path} cannot be locked ({error}). Delete it and run the same command again."
+        ) from error
+    with file:
         try:
             lock_descriptor(file.fileno())
         except OSError as error:
@@ -37,21 +52,21 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock of a file."""
+    """Whether a process holds the lock of a file; never when it is another thing than a file."""
     try:
         for pause in PAUSES:
             time.sleep(pause)
             try:
-                file = path.open("r+b")  # some network file systems lock only files that are open for writing
+                file = open_regular_file(path, os.O_RDWR)  # some network file systems lock only files open for writing
             except PermissionError:  # a run of another user
-                file = path.open("rb")
+                file = open_regular_file(path)
             with file:
                 if lock_descriptor(file.fileno(), blocking=False):
                     return False
-    except FileNotFoundError:
+    except (ValueError, IsADirectoryError):
         return False
     except OSError as error:
-        if error.errno not in NOT_SUPPORTED:
+        if error.errno not in (*NOT_SUPPORTED, *NOT_THERE):
             raise
         return False
     return True

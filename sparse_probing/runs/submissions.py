@@ -20,6 +20,7 @@ from typing import Annotated, Literal, cast
 from msgspec import Meta
 
 from probing_datasets.foundation.errors import DamagedFileError
+from probing_datasets.foundation.regular_files import names_in
 from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.config import Cluster, ShareConfig
 from sparse_probing.runs.locks import is_locked
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 SUBMISSIONS = "submissions"
 RECORD = "submission.json"
 LOGS = "logs"
+END_OF_LOG = 2**20
+"""Bytes that are read of the end of a log: a job may have written gigabytes."""
 ALIVE = "alive.lock"
 LAUNCH_LOCK = "launch.lock"
 """A launch holds this lock while it decides which tasks it submits."""
@@ -66,15 +69,20 @@ class Submission:
     host: str = ""
     pid: int = 0
 
+    def __post_init__(self) -> None:
+        if self.keys is not None and len(self.keys) != self.n_jobs:
+            raise ValueError(f"{self.n_jobs} jobs, but tasks of {len(self.keys)}")
+
     @property
     def is_damaged(self) -> bool:
         """Whether only its name is known, because its record was damaged."""
         return self.n_jobs == 0
 
     def keys_of(self, run: Run) -> list[list[str]]:
-        """Return the keys of the tasks of every job."""
+        """Return the keys of the tasks of every job; of jobs that share tasks, only those that get one."""
         if self.keys is None:
-            return [list(ShareConfig(job, self.n_jobs).of(list(run.tasks))) for job in range(self.n_jobs)]
+            keys = list(run.tasks)
+            return [list(ShareConfig(job, self.n_jobs).of(keys)) for job in range(min(self.n_jobs, len(keys)))]
         return self.keys
 
     def job_of(self, entry: int) -> str | None:
@@ -114,11 +122,8 @@ def read_submissions(folder: Path) -> list[Submission]:
 
     Of a submission whose record is damaged, its folder gives the name, by which its jobs are found and cancelled.
     """
-    try:
-        names = sorted(os.listdir(folder / SUBMISSIONS))
-    except FileNotFoundError:
-        return []
-    submissions = [_read_submission(folder / SUBMISSIONS / name) for name in names if ID.fullmatch(name)]
+    names = filter(ID.fullmatch, names_in(folder / SUBMISSIONS))
+    submissions = [_read_submission(folder / SUBMISSIONS / name) for name in names]
     return [submission for submission in submissions if submission is not None]
 
 
@@ -158,8 +163,7 @@ def job_files(folder: Path, submission: Submission, kind: JobFile) -> dict[int, 
         The log of a job, or the mark that its program ended in good order.
     """
     logs = submission_folder(folder, submission) / LOGS
-    names = sorted(os.listdir(logs)) if logs.is_dir() else []
-    matches = [match for match in map(JOB_FILE_NAME.fullmatch, names) if match and match["kind"] == kind]
+    matches = [match for match in map(JOB_FILE_NAME.fullmatch, names_in(logs)) if match and match["kind"] == kind]
     return {int(match["entry"] or 0): logs / match[0] for match in matches}
 
 

@@ -1,4 +1,4 @@
-"""The campaign tells right from wrong: faults change files, endings are told apart, and a bad result is found."""
+"""The campaign tells right from wrong: faults change files, endings are distinguished, and a bad result is found."""
 
 import json
 import random
@@ -46,7 +46,7 @@ def process(tmp_path, monkeypatch):
     return partial(run_process, folder=tmp_path / "work", environment={})
 
 
-def test_endings_are_told_apart(process, tmp_path):
+def test_endings_are_distinguished(process, tmp_path):
     assert process(partial(int, 0)).ending == "done"
     assert process(partial(run_command, partial(read_sealed, Path("none.json"), dict))).ending == "refused"
     assert process(partial(int, "x")).ending == "traceback"

@@ -134,7 +134,7 @@ class Results:
 
     def jobs(self):
         """Return the job that did it, for every finished task."""
-        records = {key: read_record(self.run.path, key) for key in self.run.tasks}
+        records = {key: read_record(self.run.path, key, self.run.tasks[key]) for key in self.run.tasks}
         return {key: record.job for key, record in records.items() if record}
 
 

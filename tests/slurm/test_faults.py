@@ -103,7 +103,7 @@ def test_a_search_that_is_interrupted_is_not_published_and_runs_again(slurm, pro
     if "cancel" not in how:
         n_attempts = len(attempts_of(run.path, key))
         slurm.wait_for(lambda: len(attempts_of(run.path, key)) > n_attempts)
-    assert read_record(run.path, key) is None
+    assert read_record(run.path, key, run.tasks[key]) is None
 
 
 @pytest.mark.parametrize("damage", [flip_byte, Path.unlink])

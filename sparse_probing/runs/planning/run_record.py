@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from probing_datasets.foundation.errors import CodeChangedError, SettingsError, TaskError
 from probing_datasets.foundation.hashing import digest_json
@@ -46,7 +48,7 @@ class Task:
 
     study: StudyName
     layer: int
-    features: tuple[str, ...]
+    features: Annotated[tuple[str, ...], Meta(min_length=1)]
 
     def __str__(self) -> str:
         return f"{self.study}, layer {self.layer}"

@@ -6,6 +6,7 @@ saved nothing twice.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from submitit import JobEnvironment
 from submitit.core.submission import process_job
 from submitit.core.utils import DelayedSubmission, JobPaths
 
+from probing_datasets.foundation.command_line import prepare_output
 from probing_datasets.foundation.errors import TaskError
 from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.slurm.resumable import Resumable
@@ -63,6 +65,8 @@ def main(folder: Path) -> None:
     folder : Path
         Folder of the submission.
     """
+    prepare_output()
+    logging.getLogger("submitit").propagate = False  # it has handlers already
     environment = JobEnvironment()
     paths = JobPaths(folder / LOGS, environment.job_id)
     for path in (paths.submitted_pickle, paths.result_pickle):  # submitit fails on the remains of a killed process

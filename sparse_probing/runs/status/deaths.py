@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from probing_datasets.foundation.regular_files import read_end
 from sparse_probing.runs.planning.run_record import Run
-from sparse_probing.runs.submissions import Submission, job_files
+from sparse_probing.runs.submissions import END_OF_LOG, Submission, job_files
 from sparse_probing.runs.tasks.attempt_records import Attempt
 
 
@@ -45,8 +46,8 @@ def find_deaths(
     for submission in reversed(submissions):
         if submission.phase == "cancelled" or submission.is_damaged or settled >= run.tasks.keys():
             continue
-        deaths_of_jobs = _deaths_of_jobs(run.folder, submission)
         keys_of_entries = submission.keys_of(run)
+        deaths_of_jobs = _deaths_of_jobs(run.folder, submission, len(keys_of_entries))
         began = {key for key, attempt in attempts.items() if attempt.submission == submission.id}
         for entry, keys in enumerate(keys_of_entries):
             # A job that began a task started well: it says nothing about whether the next one will. Processes of this
@@ -65,17 +66,17 @@ def find_deaths(
     return deaths
 
 
-def _deaths_of_jobs(folder: Path, submission: Submission) -> dict[int, Death]:
-    """Return how the jobs ended that left no mark of a good end, by their index in the array."""
+def _deaths_of_jobs(folder: Path, submission: Submission, n_entries: int) -> dict[int, Death]:
+    """Return how those of the first jobs ended that left no mark of a good end, by their index in the array."""
     if submission.cluster != "slurm":
         process = f"Process {submission.pid} on host {submission.host}"
         workers = " or one of its worker processes" if submission.cluster == "local" else ""
         message = f"{process}{workers} ended before the task began."
         has_died = submission.phase == "submitted"
-        return dict.fromkeys(range(submission.n_jobs), Death(None, message, None)) if has_died else {}
+        return dict.fromkeys(range(n_entries), Death(None, message, None)) if has_died else {}
     ended, logs = job_files(folder, submission, "ended"), job_files(folder, submission, "log.out")
     deaths: dict[int, Death] = {}
-    for entry in set(range(submission.n_jobs)) - ended.keys():
+    for entry in set(range(n_entries)) - ended.keys():
         job, log = submission.job_of(entry), logs.get(entry)
         name = f"Its job {job}" if job else "Its job"
         if log is not None:
@@ -88,6 +89,10 @@ def _deaths_of_jobs(folder: Path, submission: Submission) -> dict[int, Death]:
 
 def last_line(log: Path) -> str:
     """Return the last line of a log that is not a remark of srun about the end of the job."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    try:
+        end, _ = read_end(log, END_OF_LOG)
+    except (OSError, ValueError) as error:
+        return f"(it cannot be read: {error})"
+    lines = [line.strip() for line in end.decode(errors="replace").splitlines() if line.strip()]
     own_lines = [line for line in lines if not line.startswith("srun: ")]
     return (own_lines or lines or ["(empty)"])[-1]

@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from probing_datasets.foundation.printable import printable
+from probing_datasets.foundation.regular_files import read_end
 from sparse_probing.runs.planning.run_record import Run
-from sparse_probing.runs.submissions import LOGS, SUBMISSIONS, Submission, job_files, read_submissions
+from sparse_probing.runs.submissions import (
+    END_OF_LOG,
+    LOGS,
+    SUBMISSIONS,
+    Submission,
+    job_files,
+    read_submissions,
+)
 from sparse_probing.runs.tasks.attempt_records import attempts_of
 from sparse_probing.runs.tasks.published_results import read_record
 
@@ -22,7 +30,7 @@ def log_of_task(run: Run, key: str) -> Iterator[str]:
     When there is no result, also the logs of the jobs that were given the task and did not start it.
     """
     yield printable(f"task {key}: {run.tasks[key]}, features {', '.join(run.tasks[key].features)}")
-    attempts, record = attempts_of(run.path, key), read_record(run.path, key)
+    attempts, record = attempts_of(run.path, key), read_record(run.path, key, run.tasks[key])
     for attempt in attempts:
         place = f"{attempt.host}, job {attempt.job or 'none'}, process {attempt.pid}"
         yield printable(f"started {attempt.started} on {place}") + ("" if attempt.message else "; it left no error")
@@ -52,8 +60,14 @@ def log_of_submission(folder: Path, submission: Submission) -> Iterator[str]:
 
 
 def _end_of(path: Path) -> Iterator[str]:
-    lines = _printable_lines(path.read_text(errors="replace"))
-    yield f"{path}, the last {min(LAST_LINES, len(lines))} of {len(lines)} lines:"
+    try:
+        end, is_whole = read_end(path, END_OF_LOG)
+    except (OSError, ValueError) as error:
+        yield f"{path} cannot be read: {error}"
+        return
+    lines = _printable_lines(end.decode(errors="replace"))
+    of_all = f"of {len(lines)} lines" if is_whole else "lines"
+    yield f"{path}, the last {min(LAST_LINES, len(lines))} {of_all}:"
     yield from (f"  {line}" for line in lines[-LAST_LINES:])
 
 

@@ -144,16 +144,16 @@ def _find_live_jobs(run: Run, submissions: list[Submission]) -> dict[str, LiveJo
             if queue is None or is_live(run.folder, submission, queue):
                 live_jobs |= dict.fromkeys(run.tasks, LiveJob(submission, None, is_known=False))
             continue
+        keys = submission.keys_of(run)
         entries: dict[int, LiveJob] = {}
         if submission.cluster != "slurm":
             if is_alive(run.folder, submission):
-                entries = {entry: LiveJob(submission, None) for entry in range(submission.n_jobs)}
+                entries = {entry: LiveJob(submission, None) for entry in range(len(keys))}
         elif queue is None:
-            entries = {entry: LiveJob(submission, None, is_known=False) for entry in range(submission.n_jobs)}
+            entries = {entry: LiveJob(submission, None, is_known=False) for entry in range(len(keys))}
         else:
             jobs = queue.get(submission.id, {})
-            entries = {entry: LiveJob(submission, job) for entry, job in jobs.items() if job.is_live}
-        keys = submission.keys_of(run)
+            entries = {i: LiveJob(submission, job) for i, job in jobs.items() if job.is_live and i < len(keys)}
         live_jobs |= {key: live_job for entry, live_job in entries.items() for key in keys[entry]}
     return live_jobs
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DamagedFileError, SparseProbingError
+from probing_datasets.foundation.regular_files import names_in
 from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.locks import is_locked
 
@@ -117,12 +118,8 @@ def attempts_of(run_path: Path, key: str) -> list[Attempt]:
 
 def last_attempts(run_path: Path, keys: Container[str]) -> dict[str, Attempt]:
     """Return the last attempt at each of the tasks that has a recorded one."""
-    try:
-        names = sorted(os.listdir(run_path / ATTEMPTS), reverse=True)
-    except FileNotFoundError:
-        return {}
     attempts: dict[str, Attempt] = {}
-    for name in names:
+    for name in reversed(names_in(run_path / ATTEMPTS)):
         match = FILE_NAME.fullmatch(name)
         if match and match["key"] in keys and match["key"] not in attempts:
             attempt = read_attempt(run_path / ATTEMPTS / name)

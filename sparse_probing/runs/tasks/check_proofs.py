@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sparse_probing.probes.optimal.proofs.verify import Verdict
 from sparse_probing.runs.planning.run_record import Run
-from sparse_probing.runs.tasks.published_results import read_result
+from sparse_probing.runs.tasks.published_results import ROWS, read_result, task_folder
 from sparse_probing.runs.tasks.task_data import task_data
-from sparse_probing.studies.base.result_rows import SCHEMA
+from sparse_probing.studies.base.result_rows import table_of_file
 from sparse_probing.studies.optimal.verify_row import verify_row
 
 Row = dict[str, Any]
@@ -40,12 +37,18 @@ class CheckedProof:
 
 
 def check_proofs(run: Run) -> Iterator[CheckedProof]:
-    """Yield a verdict for every row with a proof of the finished tasks of a run."""
+    """Yield a verdict for every row with a proof of the finished tasks of a run.
+
+    Raises
+    ------
+    DamagedFileError
+        When the rows of a task have their checksum, and are not rows.
+    """
     for key in run.tasks:
-        result = read_result(run.path, key)
+        result = read_result(run.path, key, run.tasks[key])
         if result is None:
             continue
-        rows = pq.read_table(pa.BufferReader(result.rows), schema=SCHEMA).to_pylist()
+        rows = table_of_file(task_folder(run.path, key) / ROWS, result.rows).to_pylist()
         proofs = [row for row in rows if row["proof"] is not None]
         if proofs:
             yield from _check_task(run, key, proofs)

@@ -40,11 +40,11 @@ def run_entry(run_path: str, keys: list[str], submission: str) -> None:
     TaskError
         When some failed; the others are finished.
     """
-    run, remaining, failed = load_run(Path(run_path)).path, list(keys), []  # refused before any task begins
+    run, remaining, failed = load_run(Path(run_path)), list(keys), []  # refused before any task begins
     while remaining:
-        key = next((key for key in remaining if not is_attempted(run, key)), remaining[0])
+        key = next((key for key in remaining if not is_attempted(run.path, key)), remaining[0])
         remaining.remove(key)
-        if read_record(run, key) is None and not attempt_task(run_path, key, submission):
+        if read_record(run.path, key, run.tasks[key]) is None and not attempt_task(run_path, key, submission):
             failed.append(key)
     if failed:
         raise TaskError(f"{len(failed)} of {len(keys)} tasks of {run_path} failed: {', '.join(failed)}.")

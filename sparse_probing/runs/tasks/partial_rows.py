@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from probing_datasets.foundation.atomic_files import atomic_file
 from probing_datasets.foundation.errors import DamagedFileError
 from probing_datasets.foundation.hashing import checksum
 from probing_datasets.foundation.sealed_json import read_regular_file, read_sealed, write_sealed
 from sparse_probing.runs.tasks.published_results import MAX_ROWS_BYTES
-from sparse_probing.studies.base.result_rows import SCHEMA, write_rows
+from sparse_probing.studies.base.result_rows import table_of_file, write_rows
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +49,10 @@ class Checkpoints:
         try:
             rows = read_regular_file(path, MAX_ROWS_BYTES)
             if read_sealed(path.with_suffix(".json"), Seal) == Seal(self.key, name, checksum([rows])):
-                return pq.read_table(pa.BufferReader(rows), schema=SCHEMA).to_pylist()
+                return table_of_file(path, rows).to_pylist()
         except FileNotFoundError:  # an interruption between both files leaves only the first
             return None
-        except (OSError, ValueError, DamagedFileError, pa.ArrowException) as error:
+        except (OSError, ValueError, DamagedFileError) as error:
             logger.warning("%s", error)
         logger.warning("%s is damaged: its probes are fitted again.", path)
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from msgspec import Meta
 from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DamagedFileError
 from probing_datasets.foundation.hashing import checksum
+from probing_datasets.foundation.regular_files import names_in
 from probing_datasets.foundation.sealed_json import read_regular_file, read_sealed, write_sealed
 from sparse_probing.runs.planning.run_record import Task
 
@@ -25,6 +26,8 @@ ROWS = "rows.parquet"
 RECORD = "task.json"
 TASKS = "tasks"
 DAMAGED = "damaged"
+MAX_SECONDS = 1e10
+"""Three hundred years; infinity would make every estimate infinite."""
 MAX_ROWS_BYTES = 2**40
 """Proofs of a task can take gigabytes."""
 CHECKED = "verified.json"
@@ -39,7 +42,7 @@ class TaskRecord:
     task: Task
     failed_features: dict[str, str]
     """Features that could not be probed, each with the reason."""
-    seconds: Annotated[float, Meta(ge=0)]
+    seconds: Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
     """How long the task took."""
     job: str | None
     """The Slurm job in which it ran."""
@@ -62,11 +65,11 @@ def task_folder(run_path: Path, key: str) -> Path:
     return run_path / TASKS / key
 
 
-def read_result(run_path: Path, key: str) -> PublishedResult | None:
+def read_result(run_path: Path, key: str, task: Task) -> PublishedResult | None:
     """Return the result of a task; None when it is missing or damaged.
 
-    A result is intact when its record has its seal and names this task, and its rows have the checksum of the
-    record. This is the only function that decides so.
+    A result is intact when its record has its seal and is about this task, and its rows have the checksum of
+    the record. This is the only function that decides so.
     """
     folder = task_folder(run_path, key)
     try:
@@ -74,19 +77,19 @@ def read_result(run_path: Path, key: str) -> PublishedResult | None:
         rows = read_regular_file(folder / ROWS, MAX_ROWS_BYTES)
     except (OSError, ValueError, DamagedFileError):
         return None
-    is_intact = record.key == key and checksum([rows]) == record.checksum
+    is_intact = (record.key, record.task) == (key, task) and checksum([rows]) == record.checksum
     return PublishedResult(record, rows) if is_intact else None
 
 
-def read_record(run_path: Path, key: str) -> TaskRecord | None:
+def read_record(run_path: Path, key: str, task: Task) -> TaskRecord | None:
     """Return the record of a task whose result is intact; None when it is missing or damaged."""
-    result = read_result(run_path, key)
+    result = read_result(run_path, key, task)
     return None if result is None else result.record
 
 
-def finished_tasks(run_path: Path, keys: Iterable[str]) -> list[str]:
+def finished_tasks(run_path: Path, tasks: Mapping[str, Task]) -> list[str]:
     """Return those of the tasks that have an intact result; every result is read."""
-    return [key for key in keys if read_record(run_path, key) is not None]
+    return [key for key, task in tasks.items() if read_record(run_path, key, task) is not None]
 
 
 def publish(run_path: Path, rows: list[dict[str, Any]], record: TaskRecord) -> None:
@@ -96,16 +99,16 @@ def publish(run_path: Path, rows: list[dict[str, Any]], record: TaskRecord) -> N
     """
     from sparse_probing.studies.base.result_rows import write_rows  # here: the status of a run needs no parquet
 
-    key = record.key
+    key, task = record.key, record.task
     folder = task_folder(run_path, key)
     # In this order: a result that existed before it was read and found damaged was not published meanwhile.
-    if folder.exists() and read_record(run_path, key) is None:
+    if os.path.lexists(folder) and read_record(run_path, key, task) is None:
         damaged = run_path / DAMAGED / f"{key}-{uuid.uuid4().hex[:8]}"
         damaged.parent.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):  # another process with this task was faster
             folder.rename(damaged)
             logger.warning("The result of task %s was damaged; it is kept in %s", key, damaged)
-    if read_record(run_path, key) is not None:
+    if read_record(run_path, key, task) is not None:
         return
     try:
         with atomic_folder(folder) as temporary:
@@ -113,7 +116,7 @@ def publish(run_path: Path, rows: list[dict[str, Any]], record: TaskRecord) -> N
             sealed = replace(record, checksum=checksum([(temporary / ROWS).read_bytes()]))
             write_sealed(temporary / RECORD, sealed)
     except OSError:
-        if read_record(run_path, key) is None:
+        if read_record(run_path, key, task) is None:
             raise
 
 
@@ -130,7 +133,7 @@ class CheckedResult:
     """Why features could not be probed."""
 
 
-def check_results(run_path: Path, keys: Iterable[str], read_all: bool = False) -> dict[str, CheckedResult]:
+def check_results(run_path: Path, tasks: Mapping[str, Task], read_all: bool = False) -> dict[str, CheckedResult]:
     """Return what is known about the results of tasks, for the tasks that have one, intact or not.
 
     What is known is remembered in ``verified.json``.
@@ -138,7 +141,8 @@ def check_results(run_path: Path, keys: Iterable[str], read_all: bool = False) -
     Parameters
     ----------
     run_path : Path
-    keys : iterable of str
+    tasks : mapping
+        By key.
     read_all : bool
         Read every result. Otherwise only those are read that are new or whose files have another time of change or
         size: enough to follow a run, but a bit that changed on the disk is not seen.
@@ -147,17 +151,13 @@ def check_results(run_path: Path, keys: Iterable[str], read_all: bool = False) -
     if not read_all:
         with suppress(OSError, DamagedFileError):  # then all results are read
             known = read_sealed(run_path / CHECKED, dict[str, CheckedResult])
-    try:
-        published = set(os.listdir(run_path / TASKS))
-    except FileNotFoundError:
-        published = set()
     results: dict[str, CheckedResult] = {}
-    for key in sorted(set(keys) & published):
+    for key in sorted({*tasks} & {*names_in(run_path / TASKS)}):
         stamp = _stamp(f"{run_path}/{TASKS}/{key}")
         if key in known and known[key].stamp == stamp:
             results[key] = known[key]
             continue
-        record = read_record(run_path, key)
+        record = read_record(run_path, key, tasks[key])
         if record is None:
             results[key] = CheckedResult(stamp, intact=False)
         else:
@@ -175,6 +175,6 @@ def _stamp(folder: str) -> list[int]:
         try:
             status = os.stat(f"{folder}/{name}")
             stamp += [status.st_mtime_ns, status.st_size]
-        except FileNotFoundError:
+        except OSError:  # missing, or there is another thing in the place of a folder or file
             stamp += [0, -1]
     return stamp

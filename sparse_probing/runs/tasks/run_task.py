@@ -47,7 +47,7 @@ def run_task(run_path: str, key: str) -> TaskRecord:
         When a signal ended a search, and its handler returned. Nothing is published then.
     """
     run = load_run(Path(run_path))
-    record = read_record(run.path, key)
+    record = read_record(run.path, key, run.tasks[key])
     if record is not None:
         return record
     start = time.perf_counter()

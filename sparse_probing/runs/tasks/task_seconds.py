@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from probing_datasets.foundation.errors import SparseProbingError
+import logging
+
 from sparse_probing.config import StudyName
 from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, load_run
 from sparse_probing.runs.tasks.published_results import check_results
+
+logger = logging.getLogger(__name__)
 
 
 def seconds_per_feature(run: Run) -> dict[StudyName, list[float]]:
@@ -18,10 +21,12 @@ def seconds_per_feature(run: Run) -> dict[StudyName, list[float]]:
     for record in records:
         try:
             other = load_run(record.parent)
-        except SparseProbingError:  # another run that is damaged does not stop this one
+            results = check_results(other.path, other.tasks)
+        except Exception as error:  # whatever is wrong with another run, it does not stop this one
+            logger.info("%s is not used for estimates: %s", record.parent, error)
             continue
         seconds: dict[StudyName, list[float]] = {}
-        for key, result in check_results(other.path, other.tasks).items():
+        for key, result in results.items():
             if result.intact:
                 task = other.tasks[key]
                 seconds.setdefault(task.study, []).append(result.seconds / len(task.features))

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 
 from threadpoolctl import threadpool_limits
 
-from probing_datasets.foundation.command_line import INTERRUPTED
+from probing_datasets.foundation.command_line import INTERRUPTED, prepare_output
 from probing_datasets.foundation.errors import CodeChangedError, DamagedFileError
 from sparse_probing.runs.tasks.entry_points import attempt_task
 
@@ -31,6 +31,7 @@ def main(run_path: str, submission: str, threads: int) -> None:
     # What libraries print goes to the standard error: the standard output belongs to the answers.
     answers = os.dup(1)
     os.dup2(2, 1)
+    prepare_output()
     for number in (signal.SIGINT, signal.SIGTERM):  # end a task without a traceback of every worker
         signal.signal(number, lambda *_: sys.exit(INTERRUPTED))
     sys.unraisablehook = _exit_again_soon

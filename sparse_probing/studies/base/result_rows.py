@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from probing_datasets.foundation.errors import DamagedFileError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -232,12 +234,37 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
 
 
-def read_rows(files: Iterable[Path | bytes], without: tuple[str, ...] = ()) -> pd.DataFrame:
+def table_of_file(path: Path, content: bytes | None = None, names: Sequence[str] = SCHEMA.names) -> pa.Table:
+    """Return columns of a parquet file of rows; ``content`` is that of the file, where it was read already.
+
+    Raises
+    ------
+    DamagedFileError
+        When it is not a parquet file, or has columns of other types.
+    """
+    try:
+        table = pq.read_table(path if content is None else pa.BufferReader(content), schema=SCHEMA, columns=[*names])
+        table.validate(full=True)  # that text is UTF-8, for example
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:  # OSError: what is compressed cannot be decompressed
+        remedy = f"Delete {path.parent}, and run the same command again."
+        raise DamagedFileError(f"{path} is damaged: it has no rows that can be read ({error}). {remedy}") from error
+    return table
+
+
+def read_rows(files: Iterable[Path | tuple[Path, bytes]], without: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read parquet files of rows into one DataFrame with all columns except ``without``, even without any rows.
 
-    Columns that no row fills are null; :func:`filled_columns` leaves them out.
+    Columns that no row fills are null; :func:`filled_columns` leaves them out. A file that was read already is
+    passed with its content.
+
+    Raises
+    ------
+    DamagedFileError
+        When a file is not a parquet file of rows.
     """
     names = [name for name in SCHEMA.names if name not in without]
-    sources = (pa.BufferReader(file) if isinstance(file, bytes) else file for file in files)
-    tables = [pq.read_table(source, schema=SCHEMA, columns=names) for source in sources]
+    contents = (file if isinstance(file, tuple) else (file, None) for file in files)
+    tables = [table_of_file(path, content, names) for path, content in contents]
     return pa.concat_tables([SCHEMA.empty_table().select(names), *tables]).to_pandas()

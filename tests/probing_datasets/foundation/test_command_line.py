@@ -251,3 +251,35 @@ def test_help_on_an_ascii_stream(tmp_path, module):
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.isascii()
+
+
+WORKER = """
+import logging, sys
+from sparse_probing.runs.tasks import worker
+worker.attempt_task = lambda *_: logging.getLogger("x").warning("token \\x1b[2J \\u4e2d")
+worker.main("run", "submission", 1)
+"""
+JOB = """
+import logging, sys
+from pathlib import Path
+from types import SimpleNamespace
+from sparse_probing.runs.slurm import job
+folder = Path(sys.argv[1])
+(folder / "logs").mkdir()
+(folder / "logs" / "7_submitted.pkl").touch()
+job.JobEnvironment = lambda: SimpleNamespace(job_id="7", array_task_id=None)
+job.process_job = lambda _: logging.getLogger("x").warning("token \\x1b[2J \\u4e2d")
+job.main(folder)
+"""
+
+
+@pytest.mark.parametrize("program", [WORKER, JOB])
+def test_workers_and_jobs_log_nothing_that_a_terminal_obeys(tmp_path, program):
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        input=b"key\n",
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        timeout=60,
+    )
+    assert b"WARNING token \\x1b[2J \\u4e2d\n" in done.stderr

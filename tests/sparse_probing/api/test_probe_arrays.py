@@ -1,6 +1,7 @@
 """Probing a user's arrays: the numbers of a run on a store, every coding of labels, groups, controls and errors."""
 
 import doctest
+import signal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from sparse_probing.api.probe_arrays import probe_arrays
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.studies import STUDIES
+from sparse_probing.studies.base.interruption import interrupted, signals_noted
 from tests.builders import planted_runs
 from tests.builders.studies import random_labels
 
@@ -196,3 +198,16 @@ def test_every_study_takes_arrays(X, study):
 
 def test_examples():
     assert doctest.testmod(module).failed == 0
+
+
+def test_a_signal_is_not_left_over_when_the_fit_raises_after_it(X, monkeypatch):
+    def fail(*_):
+        with signals_noted():
+            signal.raise_signal(signal.SIGINT)
+        raise MemoryError
+
+    monkeypatch.setattr(module, "fit_variant", fail)
+    slow = next(name for name, study in STUDIES.items() if study.slow and study.kind == "binary")
+    with pytest.raises(KeyboardInterrupt):
+        probe_arrays(X, np.arange(N) % 2, study=slow)
+    assert not interrupted()

@@ -3,6 +3,8 @@
 import hashlib
 import shutil
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from sparse_probing.activations.harvest import harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.config.result_folders import exported_table, store_folder, tables_folder
 from sparse_probing.neurons.export import TableRecord, export_neurons, further_settings, main
-from sparse_probing.neurons.load import load_neurons
+from sparse_probing.neurons.load import load_neurons, read_checksums
 from sparse_probing.neurons.ranked_neurons import CSV_COLUMNS
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.planning.run_record import Run, settings_folder
@@ -179,3 +181,19 @@ def test_shipped_csvs_are_intact_and_have_the_documented_columns():
     for path in paths:
         assert tuple(pd.read_csv(path, nrows=1).columns) == CSV_COLUMNS
     assert all(f"`{column}`" in schema for column in CSV_COLUMNS)
+
+
+def test_exports_at_the_same_time_lose_no_checksum(plant, tmp_path, monkeypatch):
+    config = plant().with_flags(experiment_type=("enumerate_monosemantic",), controls=(), layers=(1,))
+    run, root = run_probing(config), tmp_path / "neurons"
+
+    def read_slowly(folder):
+        sums = read_checksums(folder)
+        time.sleep(0.1)
+        return sums
+
+    monkeypatch.setattr("sparse_probing.neurons.export.read_checksums", read_slowly)
+    with ThreadPoolExecutor(4) as threads:
+        paths = list(threads.map(lambda top: export_neurons(run.path, root, top), range(1, 5)))
+    assert set(read_checksums(root)) == {path.relative_to(root).as_posix() for path in paths}
+    assert checks_out(root)

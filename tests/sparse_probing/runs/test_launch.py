@@ -109,7 +109,7 @@ def test_a_damaged_shard_is_named_and_the_other_layers_finish(config, cluster):
     (path,) = (config.activations.results_dir / "probing").rglob("run.json")
     run = create_run(config)
     assert path.parent == run.path
-    done = [task.layer for key, task in run.tasks.items() if read_record(run.path, key)]
+    done = [task.layer for key, task in run.tasks.items() if read_record(run.path, key, run.tasks[key])]
     assert done == [1, 1]
 
 

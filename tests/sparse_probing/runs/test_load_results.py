@@ -4,14 +4,17 @@ import shutil
 
 import pytest
 
-from probing_datasets.foundation.errors import TaskError
+from probing_datasets.foundation.errors import DamagedFileError, TaskError
+from probing_datasets.foundation.hashing import checksum
+from probing_datasets.foundation.sealed_json import unseal, write_sealed
 from sparse_probing.api.result import load_result
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
 from sparse_probing.runs.planning.create_run import create_run
-from sparse_probing.runs.tasks.published_results import ROWS, task_folder
+from sparse_probing.runs.tasks.check_proofs import check_proofs
+from sparse_probing.runs.tasks.published_results import RECORD, ROWS, task_folder
 from sparse_probing.studies.base.result_rows import COLUMNS
-from tests.builders.runs import flip_byte
+from tests.builders.runs import flip_byte, publish_result
 
 
 @pytest.fixture
@@ -67,3 +70,15 @@ def test_several_runs_one_after_the_other(run, plant):
 def test_no_run_at_all():
     with pytest.raises(TaskError, match="There are no runs to load. Pass at least one run"):
         load_results([])
+
+
+def test_rows_that_are_not_rows_are_damaged_although_they_have_their_checksum(plant):
+    run = create_run(plant())
+    for key in run.tasks:
+        publish_result(run, key)
+    path = task_folder(run.path, next(iter(run.tasks)))
+    (path / ROWS).write_bytes(b"PAR1xxxx")
+    write_sealed(path / RECORD, unseal((path / RECORD).read_bytes()) | {"checksum": checksum([b"PAR1xxxx"])})
+    for read in (load_results, lambda run: list(check_proofs(run))):
+        with pytest.raises(DamagedFileError, match=rf"{path / ROWS} is damaged"):
+            read(run)

@@ -5,7 +5,11 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
+from probing_datasets.foundation.errors import DamagedFileError
 from sparse_probing.runs.locks import is_locked, locked
+from tests.builders.odd_paths import ODD, put_odd
 
 HOLD = """
 import sys, time
@@ -54,3 +58,18 @@ def test_one_at_a_time(tmp_path):
         thread.join()
     assert len(most) == 80
     assert set(most) == {1}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_not_a_file_is_not_locked(tmp_path, kind):
+    put_odd(kind, tmp_path / "a.lock")
+    assert not is_locked(tmp_path / "a.lock")
+    put_odd("file", tmp_path / "not a folder")
+    assert not is_locked(tmp_path / "not a folder" / "a.lock")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket"])
+def test_what_is_not_a_file_cannot_be_locked(tmp_path, kind):
+    put_odd(kind, tmp_path / "a.lock")
+    with pytest.raises(DamagedFileError, match="a.lock cannot be locked"), locked(tmp_path / "a.lock"):
+        pass

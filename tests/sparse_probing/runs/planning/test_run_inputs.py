@@ -43,7 +43,7 @@ def test_a_data_set_that_changed_after_the_run_was_created_is_not_probed(config,
     assert load_feature_dataset(str(path), path.parent).features == ("strong", "third", "weak")
     with pytest.raises(DatasetError, match="was made again after its activations were stored"):
         run_task(str(run.path), key)
-    assert read_record(run.path, key) is None
+    assert read_record(run.path, key, run.tasks[key]) is None
 
 
 def test_a_store_that_changed_after_the_run_was_created_is_not_probed(config):
@@ -56,7 +56,7 @@ def test_a_store_that_changed_after_the_run_was_created_is_not_probed(config):
     store.write_part(0, {(hook, layer): zeros for layer in store.plan.layers})
     with pytest.raises(StoreError, match="was written again after the run was created"):
         run_task(str(run.path), key)
-    assert read_record(run.path, key) is None
+    assert read_record(run.path, key, run.tasks[key]) is None
 
 
 def test_a_feature_named_twice_is_probed_once(config):

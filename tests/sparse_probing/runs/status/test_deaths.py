@@ -8,6 +8,7 @@ from sparse_probing.runs.status import run_status as status_module
 from sparse_probing.runs.status.deaths import last_line
 from sparse_probing.runs.status.run_status import run_status
 from sparse_probing.runs.tasks.attempt_records import begin_attempt
+from tests.builders.odd_paths import put_odd
 from tests.builders.runs import cut_short, end_job, fail_task, publish_result, record_jobs, write_log
 
 
@@ -146,3 +147,17 @@ def test_the_last_line_of_a_log_is_that_of_the_program(tmp_path, log, line):
     path = tmp_path / "log"
     path.write_text(log)
     assert last_line(path) == line
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to itself"])
+def test_a_log_that_is_not_a_file_does_not_block(tmp_path, kind):
+    put_odd(kind, tmp_path / "log")
+    assert last_line(tmp_path / "log").startswith("(it cannot be read: ")
+
+
+def test_of_a_log_of_gigabytes_only_the_end_is_read(tmp_path):
+    with (tmp_path / "log").open("wb") as log:
+        log.truncate(2**34)  # without taking space on the disk
+        log.seek(0, 2)
+        log.write(b"\nKilled\n")
+    assert last_line(tmp_path / "log") == "Killed"

@@ -1,11 +1,14 @@
 """The states of tasks; Slurm's answers are replaced by their words here, and real in tests/slurm."""
 
 import json
+import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from probing_datasets.foundation.errors import TaskError
+from probing_datasets.foundation.sealed_json import unseal, write_sealed
 from sparse_probing.runs.choose_tasks import open_tasks
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
@@ -23,6 +26,7 @@ from sparse_probing.runs.submissions import (
 )
 from sparse_probing.runs.tasks.attempt_records import begin_attempt
 from sparse_probing.runs.tasks.published_results import ROWS, task_folder
+from tests.builders.odd_paths import ODD, put_odd
 from tests.builders.runs import cut_short, fail_task, flip_byte, publish_result, record_jobs, write_log
 
 
@@ -195,3 +199,58 @@ def test_the_table_names_the_log_of_a_task_that_died(run, keys, queue):
         show_status(run_status(run), console)
     reason = f"Its job 7_1 ended before the task began. Log: {log}"
     assert f"died {keys[1]} (heuristic_sparsity_sweep, layer 0): {reason}\n" in captured.get()
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("cluster", ["local", "slurm"])
+def test_one_wrong_path_does_not_stop_the_status_of_the_others(run, keys, submit, queue, kind, cluster):
+    queue({})
+    submission = submit(cluster, [keys])
+    publish_result(run, keys[0])
+    place = submission_folder(run.folder, submission)
+    for path in (place / "alive.lock", place / LOGS, task_folder(run.path, keys[1]), place / RECORD):
+        put_odd(kind, path)
+        found = states(run)
+        assert found[0] == "done"
+        assert found[1] in ("corrupt", "died")
+    put_odd(kind, place)
+    assert states(run)[0] == "done"
+    for name in ("attempts", "verified.json", "damaged", "partial"):
+        put_odd(kind, run.path / name)
+        assert states(run)[0] == "done"
+    put_odd(kind, run.folder / "submissions")
+    assert states(run) == ["done", "corrupt", "todo", "todo"]
+    put_odd(kind, run.path / "tasks")
+    assert states(run) == ["todo"] * 4
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_in_the_place_of_a_result_is_moved_aside(run, keys, kind):
+    put_odd(kind, task_folder(run.path, keys[0]))
+    publish_result(run, keys[0])
+    assert states(run)[0] == "done"
+
+
+@pytest.mark.parametrize("cluster", ["local", "slurm"])
+def test_shares_of_many_more_jobs_than_tasks(run, keys, submit, queue, cluster):
+    submission = replace(submit(cluster, None), n_jobs=4_000_000)
+    queue({submission.id: ["RUNNING"] * 6})
+    record_submission(run.folder, submission)
+    start = time.monotonic()
+    with locked(alive_lock(run.folder, submission)):
+        assert states(run) == ["pending"] * 4
+    queue(None)
+    assert states(run) == [{"local": "died", "slurm": "unknown"}[cluster]] * 4
+    queue({})
+    assert states(run) == ["died"] * 4
+    assert time.monotonic() - start < 2  # seconds; a list of all jobs takes longer
+
+
+@pytest.mark.parametrize("n_jobs", [0, 1, 3, 10])
+def test_a_record_whose_number_of_jobs_is_not_that_of_its_keys_is_damaged(run, keys, submit, n_jobs):
+    submission = submit("local", [[keys[0]], [keys[1]]])
+    path = submission_folder(run.folder, submission) / RECORD
+    write_sealed(path, unseal(path.read_bytes()) | {"n_jobs": n_jobs})
+    with locked(alive_lock(run.folder, submission)):
+        assert states(run) == ["unknown"] * 4
+    assert states(run) == ["todo"] * 4

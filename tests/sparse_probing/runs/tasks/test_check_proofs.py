@@ -54,7 +54,7 @@ def test_a_bound_that_is_claimed_too_high_is_named(run, verify):
     key = next(iter(run.tasks))
     rows, record = (
         pq.read_table(task_folder(run.path, key) / ROWS, schema=SCHEMA).to_pylist(),
-        read_record(run.path, key),
+        read_record(run.path, key, run.tasks[key]),
     )
     row = next(row for row in rows if row["proof"] is not None)
     row["lower_bound"] *= 1.001

@@ -38,7 +38,7 @@ def test_a_task_that_another_process_runs_comes_last(plant, monkeypatch):
         end.set()
         process.join()
     assert order == [*keys[1:], keys[0]]
-    assert all(read_record(run.path, key) for key in keys)
+    assert all(read_record(run.path, key, run.tasks[key]) for key in keys)
     assert not any(is_attempted(run.path, key) for key in keys)
 
 

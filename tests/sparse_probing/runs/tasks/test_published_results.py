@@ -22,6 +22,12 @@ from sparse_probing.runs.tasks.published_results import (
 from sparse_probing.studies.base.result_rows import read_rows
 from tests.builders.runs import task_record
 
+TASK = task_record("abc").task
+
+
+def tasks(*keys):
+    return dict.fromkeys(keys, TASK)
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -30,7 +36,7 @@ def folder(tmp_path):
 
 
 def seconds(path):
-    record = read_record(path, "abc")
+    record = read_record(path, "abc", TASK)
     return record and record.seconds
 
 
@@ -51,12 +57,12 @@ def flip_byte(path):
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9])])
 def test_a_damaged_task_is_not_finished(folder, tmp_path, name, damage):
     damage(folder / name)
-    assert read_record(tmp_path, "abc") is None
+    assert read_record(tmp_path, "abc", TASK) is None
 
 
 def test_a_flipped_byte_of_the_rows_is_seen(folder, tmp_path):
     flip_byte(folder / ROWS)
-    assert read_record(tmp_path, "abc") is None
+    assert read_record(tmp_path, "abc", TASK) is None
 
 
 def test_no_changed_bit_of_a_record_is_accepted(folder, tmp_path):
@@ -65,7 +71,7 @@ def test_no_changed_bit_of_a_record_is_accepted(folder, tmp_path):
         changed = bytearray(content)
         changed[position] ^= 1 << position % 8
         (folder / RECORD).write_bytes(changed)
-        assert read_record(tmp_path, "abc") is None
+        assert read_record(tmp_path, "abc", TASK) is None
     (folder / RECORD).write_bytes(content)
     assert seconds(tmp_path) == 1.5
 
@@ -74,26 +80,34 @@ def test_no_changed_bit_of_a_record_is_accepted(folder, tmp_path):
 def test_a_pipe_in_place_of_a_file_does_not_block(folder, tmp_path, name):
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    assert read_record(tmp_path, "abc") is None
+    assert read_record(tmp_path, "abc", TASK) is None
 
 
 def test_the_result_of_another_task_is_not_accepted(folder, tmp_path):
     folder.rename(folder.with_name("abd"))
-    assert read_record(tmp_path, "abd") is None
+    assert read_record(tmp_path, "abd", TASK) is None
 
 
-@pytest.mark.parametrize("seconds", ["1.5", None, -1.0])
+@pytest.mark.parametrize("seconds", ["1.5", None, -1.0, float("inf"), float("nan")])
 def test_a_record_with_a_value_of_another_kind_is_not_accepted(folder, tmp_path, seconds):
     record = unseal((folder / RECORD).read_bytes())
     write_sealed(folder / RECORD, record | {"seconds": seconds})
-    assert read_record(tmp_path, "abc") is None
+    assert read_record(tmp_path, "abc", TASK) is None
     del record["seconds"]
     write_sealed(folder / RECORD, record)
-    assert read_record(tmp_path, "abc") is None
+    assert read_record(tmp_path, "abc", TASK) is None
+
+
+@pytest.mark.parametrize("change", [{"layer": 1}, {"study": "f_stat_sweep"}, {"features": ("b",)}, {"features": ()}])
+def test_a_record_of_this_key_and_another_task_is_not_accepted(folder, tmp_path, change):
+    record = unseal((folder / RECORD).read_bytes())
+    write_sealed(folder / RECORD, record | {"task": record["task"] | change})
+    assert read_record(tmp_path, "abc", TASK) is None
+    assert not check_results(tmp_path, tasks("abc"))["abc"].intact
 
 
 def test_a_task_without_a_result_is_not_finished(tmp_path):
-    assert read_record(tmp_path, "abc") is None
+    assert read_record(tmp_path, "abc", TASK) is None
 
 
 def test_publishing_again_keeps_the_damaged_result_aside(folder, tmp_path):
@@ -127,7 +141,7 @@ def test_two_that_publish_one_task_at_once_both_end_well(tmp_path: Path):
             thread.start()
         for thread in threads:
             thread.join()
-        assert read_record(tmp_path, "key") is not None
+        assert read_record(tmp_path, "key", TASK) is not None
         assert [p.name for p in (tmp_path / "tasks").iterdir()] == ["key"]
         shutil.rmtree(task_folder(tmp_path, "key"))
     assert failures == []
@@ -141,12 +155,12 @@ def run_path(tmp_path):
 
 
 def intact(path):
-    return {key: result.intact for key, result in check_results(path, ["a", "b", "c"]).items()}
+    return {key: result.intact for key, result in check_results(path, tasks("a", "b", "c")).items()}
 
 
 def test_a_result_is_intact_when_it_has_its_checksum(run_path):
     assert intact(run_path) == {"a": True, "b": True}
-    result = check_results(run_path, ["a"])["a"]
+    result = check_results(run_path, tasks("a"))["a"]
     assert (result.seconds, result.failed_features) == (1.5, {"x": "one class"})
 
 
@@ -164,11 +178,11 @@ def test_damage_after_the_first_check_is_seen(run_path, name, damage):
 
 
 def test_files_that_did_not_change_are_not_read_again(run_path, monkeypatch):
-    before = check_results(run_path, ["a", "b"])
+    before = check_results(run_path, tasks("a", "b"))
     publish(run_path, [], task_record("c"))
     read = []
-    monkeypatch.setattr(results, "read_record", lambda path, key: read.append(key))
-    after = check_results(run_path, ["a", "b", "c"])
+    monkeypatch.setattr(results, "read_record", lambda path, key, task: read.append(key))
+    after = check_results(run_path, tasks("a", "b", "c"))
     assert read == ["c"]
     assert {key: after[key] for key in before} == before
 
@@ -180,7 +194,7 @@ def test_a_bit_that_changed_on_the_disk_is_seen_when_all_is_read(run_path):
     times = path.stat()
     flip_byte(path)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    read = check_results(run_path, ["a", "b"], read_all=True)
+    read = check_results(run_path, tasks("a", "b"), read_all=True)
     assert {key: result.intact for key, result in read.items()} == {"a": True, "b": False}
     assert intact(run_path) == {"a": True, "b": False}  # it is remembered
 

@@ -133,7 +133,7 @@ def test_a_finished_task_is_not_run_again(config, monkeypatch):
     record = run_task(str(run.path), key)
     monkeypatch.setattr("sparse_probing.runs.tasks.run_task.fit_task", None)
     again = run_task(str(run.path), key)
-    assert again == read_record(run.path, key) == replace(record, checksum=again.checksum)
+    assert again == read_record(run.path, key, run.tasks[key]) == replace(record, checksum=again.checksum)
 
 
 def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):
@@ -174,7 +174,7 @@ def test_a_damaged_shard_ends_the_task_and_names_layer_and_part(config, damage):
     key = next(key for key, task in run.tasks.items() if task.layer == 1)
     with pytest.raises(CorruptStoreError, match="^Layer 1, part 2: .* is damaged: .*--resume"):
         run_task(str(run.path), key)
-    assert read_record(run.path, key) is None
+    assert read_record(run.path, key, run.tasks[key]) is None
 
 
 def test_a_store_that_was_written_again_after_the_run_was_created(config):
@@ -208,7 +208,7 @@ def test_a_killed_task_publishes_nothing_and_the_next_launch_runs_it(config):
     (key,) = run.tasks
     killed = subprocess.run([sys.executable, "-c", KILLED, str(run.path), key], cwd=REPOSITORY, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert read_record(run.path, key) is None
+    assert read_record(run.path, key, run.tasks[key]) is None
     assert not (run.path / "tasks").exists()
     run_task(str(run.path), key)
-    assert read_record(run.path, key) is not None
+    assert read_record(run.path, key, run.tasks[key]) is not None

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from probing_datasets.foundation.errors import DamagedFileError
 from sparse_probing.studies.base.result_rows import (
     COLUMNS,
     METRICS,
@@ -106,3 +107,23 @@ def test_an_unknown_column_is_an_error(tmp_path):
 def test_every_column_has_a_meaning():
     assert all(meaning for _, meaning in COLUMNS.values())
     assert set(dataclasses.asdict(PROBE)) - {"metrics", "further"} <= set(SCHEMA.names)
+
+
+def other_types(path):
+    pq.write_table(pa.table({"layer": [[1.5]]}), path)
+
+
+def text_that_is_not_utf8(path):
+    text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")])
+    pq.write_table(pa.table({"feature": text}), path)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path: path.write_bytes(b"PAR1xxxx"), lambda path: path.touch(), other_types, text_that_is_not_utf8]
+)
+def test_a_file_that_has_no_rows_is_named(tmp_path, write):
+    path = tmp_path / "rows.parquet"
+    write(path)
+    for file in (path, (path, path.read_bytes())):
+        with pytest.raises(DamagedFileError, match=r"rows.parquet is damaged: .* Delete .*, and run the same command"):
+            read_rows([file])
