@@ -34,9 +34,9 @@ Verdict = Literal[
 ]
 HARMLESS = ("same numbers", "refused", "other numbers")
 """All other verdicts are failures. Other numbers are a failure after damage (wrong), and none after a person sealed a
-file again with another content (other numbers). Further failures: a check that found nothing although the result cannot be
-read (missed); another result after the damage was undone (lost); an error that is not a sentence; no end; a file
-outside of the working folder."""
+file again with another content. Further failures: a check that found nothing although the result cannot be read
+(missed); another result after the damage was undone (lost); an error that is not a sentence; no end; a file outside
+of the working folder."""
 
 
 @dataclass(frozen=True)
