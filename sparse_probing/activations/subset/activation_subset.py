@@ -81,7 +81,7 @@ def run_subset(prepared: PreparedSubset) -> bool:
                 continue
             files, parts = prepared.files(hook_point), range(prepared.n_parts)
             if not tables_are_complete(inputs, hook_point, neurons):
-                # Nothing is made from a damaged part, and none is published: it is computed again, the process that wrote it.
+                # Nothing is made from a damaged part, and none is published: it is computed again.
                 if files.remove_damaged(map(part_file, parts)):
                     _write_open_parts(prepared, parts)
                 write_derived_tables(inputs, hook_point, files, prepared.n_parts, neurons)
