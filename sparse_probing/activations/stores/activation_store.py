@@ -20,7 +20,8 @@ from typing import Self
 
 import numpy as np
 
-from probing_datasets.foundation.errors import StoreError
+from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from sparse_probing.activations.stores.format.blocks import REPAIR
 from sparse_probing.activations.stores.format.readable_layers import ReadableLayers
 from sparse_probing.activations.stores.format.stored_arrays import Activations, check_activations, stored_arrays
 from sparse_probing.activations.stores.manifest.creation import check_same_rows, create_or_resume
@@ -194,6 +195,12 @@ class ActivationStore(ReadableLayers):
         """Return the files of finished parts that are missing or have another size; no file is read."""
         parts = range(self.plan.n_parts) if parts is None else parts
         return list(damaged_sizes(self.path, parts, self._ledger, self._part_files))
+
+    def _check_recorded(self, part: int, names: Iterable[str]) -> None:
+        record = self._ledger.get(part) or {}
+        for name in names:
+            if reason := record[name].damage(self.path / name):
+                raise CorruptStoreError(f"{self.path / name} is not the file that was written ({reason}). {REPAIR}")
 
     def _require_complete(self) -> None:
         if missing := self.open_parts():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from sparse_probing.activations.stores.format.read_part import (
 )
 from sparse_probing.activations.stores.format.stored_arrays import check_columns, check_rows, find_array
 from sparse_probing.activations.stores.manifest.row_index import RowIndex
-from sparse_probing.activations.stores.storage.locations import StorePath
+from sparse_probing.activations.stores.storage.locations import StorePath, is_local
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,10 @@ class ReadableLayers(Encoding):
     @abstractmethod
     def _require_complete(self) -> None:
         """Raise StoreError unless every part is finished."""
+
+    @abstractmethod
+    def _check_recorded(self, part: int, names: Iterable[str]) -> None:
+        """Raise CorruptStoreError unless files of a part have their recorded checksums."""
 
     def layer(self, layer: int, hook_point: str | None = None) -> np.ndarray:
         """Return all activations of a layer: ``(n_rows, width)`` float32; arguments and errors as :meth:`read`."""
@@ -97,7 +102,8 @@ class ReadableLayers(Encoding):
     ) -> np.ndarray:
         """Return activations of a layer, reading only the files and column blocks that are needed.
 
-        Blocks that are read whole (all rows of a part) are compared with their checksums.
+        Blocks that are read whole (all rows of a part) are compared with their checksums. On a disk, files that are
+        read whole are compared with the record of their part too.
 
         Parameters
         ----------
@@ -162,9 +168,13 @@ class ReadableLayers(Encoding):
         columns = None if columns is None else check_columns(columns, width)
         out = np.empty((len(rows), width if columns is None else len(columns)), dtype, order)
         for part_rows in parts_of(self.plan, rows):
-            files = [(self.path / name, layout) for name, layout in self._layer_files(key, part_rows.part)]
+            layouts = dict(self._layer_files(key, part_rows.part))
+            files = [(self.path / name, layout) for name, layout in layouts.items()]
             try:
                 read_part(files, part_rows, columns, self.plan.block_rows, out[part_rows.outside])
+                if columns is None and part_rows.is_whole and is_local(self.path):
+                    # Blocks have their checksums also in the file of another layer or part, which its record does not.
+                    self._check_recorded(part_rows.part, layouts)
             except CorruptStoreError as error:
                 raise CorruptStoreError(f"Layer {key[1]}, part {part_rows.part}: {error}") from error
         return out

@@ -343,6 +343,17 @@ def found(store_class, path):
         return [name for name in (path / "plan.json", path / "rows.parquet") if str(name) in str(error)]
 
 
+@pytest.mark.parametrize("other", [(0, 2), (3, 1)])
+def test_the_file_of_another_layer_or_part_is_not_taken_for_this_one(finished, other):
+    """Its blocks have their checksums."""
+    ((name, _),) = finished._layer_files((HOOK, 0), 1)
+    ((other_name, _),) = finished._layer_files((HOOK, other[0]), other[1])
+    (finished.path / name).write_bytes((finished.path / other_name).read_bytes())
+    with pytest.raises(CorruptStoreError, match=f"{name} is not the file that was written .checksum differs"):
+        finished.layer(0)
+    assert finished.layer(3).shape == (10, 33)
+
+
 @pytest.mark.parametrize("precision", ["16", "8"])
 def test_a_flipped_bit_in_any_file_is_named(store_class, precision, tmp_path):
     root = tmp_path / "store"
