@@ -164,8 +164,9 @@ def _try_fault(
     damaged, original, outcomes = None, b"", []
     if kind == "forged":
         files = [path for path in files if path.suffix == ".json" and path.read_bytes()[:1] in (b"{", b"[")]
+    files = [path for path in files if path.stat().st_size]
     if kind != "kill" and files:
-        damaged = generator.choice([path for path in files if path.stat().st_size] or files)
+        damaged = generator.choice(files)
         original = damaged.read_bytes()
         (forge if kind == "forged" else DAMAGE[kind])(damaged, generator)
     where = str(damaged.relative_to(place.work)) if damaged else ""
