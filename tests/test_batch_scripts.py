@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-import tyro
 from tyro.conf import OmitArgPrefixes
 
 import get_activations
+from probing_datasets.foundation.command_line import parse
 from sparse_probing.config import HarvestConfig, HarvestType, ProbingConfig
 
 REPOSITORY = Path(get_activations.__file__).parent
@@ -34,7 +34,7 @@ def settings(script, folder, *arguments, **environment):
     done = run(script, folder, *arguments, **(ENVIRONMENT | environment))
     assert done.returncode == 0, done.stderr
     name, *flags = done.stdout.split("\0")[:-1]
-    return tyro.cli(OmitArgPrefixes[SETTINGS[name]], args=flags)
+    return parse(OmitArgPrefixes[SETTINGS[name]], flags)
 
 
 @every_script

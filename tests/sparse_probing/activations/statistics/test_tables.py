@@ -10,6 +10,7 @@ from sparse_probing.activations.statistics.layer_statistics import LayerStatisti
 from sparse_probing.activations.statistics.tables import write_classes, write_examples, write_layer
 from sparse_probing.activations.statistics.token_classes import CountedTokens, TokenClass
 from sparse_probing.activations.statistics.token_texts import TokenTexts
+from sparse_probing.activations.tables.recorded_files import RecordedFiles
 
 
 def test_there_are_fewer_examples_where_fewer_than_k_tokens_were_seen(tiny_dataset, tiny_model_dir, tmp_path):
@@ -18,14 +19,14 @@ def test_there_are_fewer_examples_where_fewer_than_k_tokens_were_seen(tiny_datas
     activation = torch.tensor([[[9.0, 9.0], [0.5, -1.0], [0.25, 2.0]]])
     row = torch.tensor([1, 2])
     statistics.update(activation, CountedTokens(row, row, [torch.tensor([1]), torch.arange(0)]))
-    texts = TokenTexts(tiny_dataset, load_tokenizer(str(tiny_model_dir)))
-    assert write_layer(tmp_path, 3, statistics) == ["layer_03.parquet"]
+    texts, files = TokenTexts(tiny_dataset, load_tokenizer(str(tiny_model_dir))), RecordedFiles(tmp_path, "plan")
+    assert write_layer(files, 3, statistics) == ["layer_03.parquet"]
     one, other = pq.read_table(tmp_path / "layer_03.parquet").to_pylist()
     assert (one["counts"], other["counts"], other["below"], other["above"]) == ([0, 1, 1, 0], [0] * 4, 1, 1)
     assert (other["nonzero_fraction"], other["positive_fraction"]) == (1.0, 0.5)
     assert (one["hist_min"], one["hist_max"]) == (0.0, 1.0)
 
-    assert write_examples(tmp_path, 3, statistics, texts) == ["examples/layer_03.parquet"]
+    assert write_examples(files, 3, statistics, texts) == ["examples/layer_03.parquet"]
     examples = pq.read_table(tmp_path / "examples" / "layer_03.parquet").to_pylist()
     assert [(e["neuron"], e["end"], e["rank"], e["value"], e["sequence"], e["position"]) for e in examples] == [
         (0, "largest", 1, 0.5, 0, 1),
@@ -40,7 +41,7 @@ def test_there_are_fewer_examples_where_fewer_than_k_tokens_were_seen(tiny_datas
     assert all(f"«{e['token']}»" in e["context"] for e in examples)
 
     classes = [TokenClass("f", label, np.array([1])) for label in (-1.0, 1.0)]
-    assert write_classes(tmp_path, 3, statistics, classes) == ["classes/layer_03.parquet"]
+    assert write_classes(files, 3, statistics, classes) == ["classes/layer_03.parquet"]
     rows = pq.read_table(tmp_path / "classes" / "layer_03.parquet").to_pylist()
     assert [(r["feature"], r["label"], r["neuron"], r["n"]) for r in rows] == [
         ("f", -1.0, 0, 1),
@@ -49,4 +50,4 @@ def test_there_are_fewer_examples_where_fewer_than_k_tokens_were_seen(tiny_datas
         ("f", 1.0, 1, 0),
     ]
     assert rows[0]["mean"] == 0.25
-    assert write_classes(tmp_path, 4, LayerStatistics.empty(2, bins, 5, 0), []) == []
+    assert write_classes(files, 4, LayerStatistics.empty(2, bins, 5, 0), []) == []
