@@ -68,7 +68,7 @@ def publish(run_path: Path, key: str, rows: list[dict[str, Any]], record: dict[s
     if read_record(run_path, key) is not None:
         return
     try:
-        with atomic_folder(folder) as temporary:
+        with atomic_folder(folder, replace=False) as temporary:
             write_rows(rows, temporary / ROWS)
             record = {**record, "checksum": checksum([(temporary / ROWS).read_bytes()])}
             (temporary / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
