@@ -47,11 +47,20 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary folder to fill; on success it becomes ``path``, durably.
 
-    An existing folder at ``path`` is replaced by two renames; a kill between them leaves the old folder
-    under its temporary name.
+    Parameters
+    ----------
+    path : Path
+    replace : bool
+        An existing folder at ``path`` is replaced by two renames, between which there is nothing at ``path``; a kill
+        between them leaves the old folder under its temporary name. If False, a folder that is not empty stays.
+
+    Raises
+    ------
+    OSError
+        If there is a folder at ``path`` that is not to be replaced, or another process was faster.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = temporary_sibling(path), temporary_sibling(path)
@@ -60,7 +69,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for child in [*temporary.rglob("*"), temporary]:
             fsync_path(child)
-        if path.exists():
+        if replace and path.exists():
             with suppress(FileNotFoundError):
                 path.replace(old)
         try:

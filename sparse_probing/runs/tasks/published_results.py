@@ -111,7 +111,7 @@ def publish(run_path: Path, rows: list[dict[str, Any]], record: TaskRecord) -> N
     if read_record(run_path, key, task) is not None:
         return
     try:
-        with atomic_folder(folder) as temporary:
+        with atomic_folder(folder, replace=False) as temporary:
             write_rows(rows, temporary / ROWS)
             sealed = replace(record, checksum=checksum([(temporary / ROWS).read_bytes()]))
             write_sealed(temporary / RECORD, sealed)

@@ -74,6 +74,16 @@ def test_folder_is_replaced_whole(tmp_path):
     assert names(tmp_path) == ["folder"]
 
 
+def test_folder_that_is_not_to_be_replaced_stays_in_its_place(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with pytest.raises(OSError, match="not empty"), atomic_folder(path, replace=False) as temporary:
+        fill(temporary, "new")
+    assert names(path) == ["old"]
+    assert names(tmp_path) == ["folder"]
+
+
 @pytest.mark.parametrize("old", [None, "old"])
 def test_failure_leaves_the_old_file(tmp_path, old):
     path = tmp_path / "file"

@@ -19,6 +19,7 @@ from sparse_probing.runs.tasks.published_results import (
     read_record,
     task_folder,
 )
+from sparse_probing.studies.base import result_rows
 from sparse_probing.studies.base.result_rows import read_rows
 from tests.builders.runs import task_record
 
@@ -145,6 +146,19 @@ def test_two_that_publish_one_task_at_once_both_end_well(tmp_path: Path):
         assert [p.name for p in (tmp_path / "tasks").iterdir()] == ["key"]
         shutil.rmtree(task_folder(tmp_path, "key"))
     assert failures == []
+
+
+def test_a_result_that_was_published_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch):
+    write_rows = result_rows.write_rows
+
+    def write_after_another(rows, path):
+        monkeypatch.setattr(result_rows, "write_rows", write_rows)
+        publish(tmp_path, "key", [], {"seconds": 1})
+        write_rows(rows, path)
+
+    monkeypatch.setattr(result_rows, "write_rows", write_after_another)
+    publish(tmp_path, "key", [], {"seconds": 2})
+    assert read_record(tmp_path, "key")["seconds"] == 1
 
 
 @pytest.fixture
