@@ -153,12 +153,12 @@ def test_a_result_that_was_published_meanwhile_is_not_replaced(tmp_path: Path, m
 
     def write_after_another(rows, path):
         monkeypatch.setattr(result_rows, "write_rows", write_rows)
-        publish(tmp_path, "key", [], {"seconds": 1})
+        publish(tmp_path, [], task_record("key", seconds=1))
         write_rows(rows, path)
 
     monkeypatch.setattr(result_rows, "write_rows", write_after_another)
-    publish(tmp_path, "key", [], {"seconds": 2})
-    assert read_record(tmp_path, "key")["seconds"] == 1
+    publish(tmp_path, [], task_record("key", seconds=2))
+    assert read_record(tmp_path, "key", TASK).seconds == 1
 
 
 @pytest.fixture
