@@ -11,6 +11,7 @@ from tyro.conf import Suppress
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.setting_values import check_whole_numbers
 from probing_datasets.foundation.text_files import is_text_encoding
 
 CollectionName = Literal[
@@ -121,6 +122,7 @@ class MakeConfig:
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
+        check_whole_numbers(vars(self))
         for name in (
             "texts_per_label",
             "sequences_per_text",

@@ -10,6 +10,7 @@ from upath import UPath
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.setting_values import check_whole_numbers
 from sparse_probing.config.activations import ActivationsConfig, shorten_hook_names
 from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import Configuration, at_least_one, setting
@@ -25,6 +26,8 @@ StoreKind = Literal["zarr", "hdf5"]
 STORES: tuple[HarvestType, ...] = ("activation_probe_dataset", "all_activations")
 HISTOGRAM: tuple[HarvestType, ...] = ("full_activation_histogram",)
 SUBSET: tuple[HarvestType, ...] = ("activation_subset", "neuron_subset")
+
+MOST_BINS = 2**16
 
 EXPERIMENT_TYPES_OF_SETTINGS: dict[str, tuple[HarvestType, ...]] = {
     "store": STORES,
@@ -110,6 +113,8 @@ class HistogramConfig:
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range."""
         at_least_one(self, "top_k", "n_bin")
+        if self.n_bin > MOST_BINS:
+            raise SettingsError(f"--n_bin {self.n_bin} is too large: at most {MOST_BINS} bins of every neuron.")
         if (self.hist_min is None) != (self.hist_max is None):
             raise SettingsError("--hist_min and --hist_max are set together, or neither: the data then decide.")
         if self.hist_min is not None and self.hist_max is not None and not self.hist_min < self.hist_max:
@@ -164,6 +169,7 @@ class HarvestConfig(Configuration):
 
     def __post_init__(self) -> None:
         """Raise SettingsError for settings that contradict one another or have no effect."""
+        check_whole_numbers(self.flags())
         shorten_hook_names(self)
         if self.storage.overwrite and self.share.world_size > 1:
             raise SettingsError("--overwrite would delete what other processes write. Delete the store first.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.setting_values import check_whole_numbers
 from sparse_probing.config.activations import ActivationsConfig, shorten_hook_names
 from sparse_probing.config.execution import ExecutionConfig, HarvestFirstConfig, SlurmConfig
 from sparse_probing.config.optimal import OptimalConfig
@@ -221,6 +222,7 @@ class ProbingConfig(Configuration):
 
     def __post_init__(self) -> None:
         """Raise SettingsError for values outside their range, and for settings that contradict one another."""
+        check_whole_numbers(self.flags())
         shorten_hook_names(self)
         at_least_one(self, "features_per_task")
         if not self.experiment_type:

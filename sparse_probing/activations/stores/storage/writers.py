@@ -103,7 +103,7 @@ def claim_writing(folder: StorePath, digest: str, rank: int = 0, world_size: int
     try:
         lock = _wait_for_claim(local, mine)
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
         logger.warning("The file system of %s has no locks: start each command only once", local)
         yield
@@ -144,7 +144,7 @@ def _try_claim(folder: Path, mine: Claim) -> FileLock | Claim:
         if not living:
             for leftover in temporary_files(folder):
                 leftover.unlink(missing_ok=True)
-        lock = FileLock(writers / mine.file_name())
+        lock = FileLock(writers / mine.file_name(), fallback_to_soft=False)
         lock.acquire(timeout=0)
         return lock
 
@@ -156,7 +156,7 @@ def _living(writers: Path) -> list[Claim]:
         if (claim := Claim.parse(path.name)) is None:
             continue
         try:
-            with FileLock(path, timeout=0):
+            with FileLock(path, timeout=0, fallback_to_soft=False):
                 path.unlink(missing_ok=True)
         except Timeout:
             living.append(claim)
@@ -182,7 +182,7 @@ def _guarded(writers: Path) -> Iterator[Path]:
         raise CorruptStoreError(f"{writers} is a link, and nothing is written there. Delete it.")
     for attempt in range(ATTEMPTS):
         writers.mkdir(parents=True, exist_ok=True)
-        guard = FileLock(writers / GUARD, timeout=WAIT_SECONDS)
+        guard = FileLock(writers / GUARD, timeout=WAIT_SECONDS, fallback_to_soft=False)
         try:
             guard.acquire()
         except (FileNotFoundError, Timeout):
