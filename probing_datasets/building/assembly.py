@@ -19,7 +19,7 @@ from probing_datasets.building.sequences import LabelledSequences, describe_sequ
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, Probes, build_feature_dataset
 from probing_datasets.foundation.errors import DatasetError
 from probing_datasets.make_config import MakeConfig
-from probing_datasets.sources.groups import join_groups_of_copies
+from probing_datasets.sources.groups import first_copies, join_groups_of_copies
 
 MIN_GROUPS = 2
 """A class in a single group cannot be in both training and test rows."""
@@ -78,7 +78,10 @@ def assemble(
     if n_copies:
         result = "these groups were joined" if join_copies else "they may be in training and test rows both"
         notes.append(f"{n_copies:,} sequences have the tokens of one in another group: {result}.")
+    first = first_copies(sequences.tokens) if join_copies else None
     for name, labels in features:
+        if first is not None and (n_contradictory := _contradictory_copies(labels, candidates.sequence, first)):
+            notes.append(f"{name}: {n_contradictory:,} sequences have the tokens of an earlier one with another label.")
         common_labels, note = _drop_rare_classes(labels, groups, config.min_positives)
         if note:
             notes.append(f"{name} {note}")
@@ -94,6 +97,16 @@ def assemble(
         raise DatasetError(f"No feature is left. {' '.join([*sequences.dropped, *notes])} Use more text.")
     description = describe_sequences(config, replace(sequences, dropped=sequences.dropped + tuple(notes)))
     return build_feature_dataset(description, sequences.tokens, sequences.groups, probes, classes)
+
+
+def _contradictory_copies(labels: Labels, sequence: np.ndarray, first: np.ndarray) -> int:
+    """Return how many sequences have another class than the first one with the same tokens; labels are of texts."""
+    if labels.kind == "regression":
+        return 0
+    applies = np.ones(len(sequence), bool) if labels.applies is None else labels.applies
+    label_of = np.full(len(first), np.nan)
+    label_of[sequence[applies]] = labels.values[applies]
+    return int(np.sum((label_of != label_of[first]) & ~np.isnan(label_of) & ~np.isnan(label_of[first])))
 
 
 def _choose_rows(config: MakeConfig, labels: Labels, groups: np.ndarray, priority: np.ndarray | None) -> np.ndarray:

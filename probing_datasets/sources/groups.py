@@ -37,6 +37,13 @@ def group_of_file(path: Path, root: Path) -> str:
     return path.relative_to(root).parts[0]
 
 
+def first_copies(tokens: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (n,) int64: for each sequence the number of the first one with the same tokens."""
+    first: dict[bytes, int] = {}
+    digests = (xxhash.xxh3_128_digest(sequence.tobytes()) for sequence in tokens)
+    return np.array([first.setdefault(digest, number) for number, digest in enumerate(digests)], dtype=np.int64)
+
+
 def join_groups_of_copies(tokens: Sequence[np.ndarray], groups: Sequence[str]) -> tuple[list[str], int]:
     """Join groups that share a sequence, so that no split has the same tokens in training and test rows.
 
@@ -64,10 +71,9 @@ def join_groups_of_copies(tokens: Sequence[np.ndarray], groups: Sequence[str]) -
         return group
 
     rank = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    group_of_tokens: dict[bytes, str] = {}
     n_copies = 0
-    for sequence, group in zip(tokens, groups, strict=True):
-        original = group_of_tokens.setdefault(xxhash.xxh3_128_digest(sequence.tobytes()), group)
+    for group, number in zip(groups, first_copies(tokens).tolist(), strict=True):
+        original = groups[number]
         if original != group:
             n_copies += 1
             earlier, later = sorted((first_of(original), first_of(group)), key=rank.__getitem__)

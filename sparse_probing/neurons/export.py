@@ -20,7 +20,7 @@ from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import parse, run_command
 from probing_datasets.foundation.console import show
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import DamagedFileError, SettingsError, TableError
+from probing_datasets.foundation.errors import DamagedFileError, SettingsError, SparseProbingError, TableError
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.config import ProbingConfig
@@ -161,14 +161,23 @@ def export_command(config: ExportConfig) -> None:
     ------
     SettingsError
         When no run is named, or ``top`` is negative.
+    TableError
+        When some of the runs could not be exported; the others were.
     """
     if not config.runs or config.top < 0:
         raise SettingsError(
             "Name at least one folder of a run (results/probing/<experiment>/<model>/...), and --top of 0 or more."
         )
+    problems = []
     for run in config.runs:
-        path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top, config.overwrite)
-        show(f"wrote {path}")
+        try:
+            path = export_neurons(run, read_settings().interpretable_neurons_dir, config.top, config.overwrite)
+        except SparseProbingError as error:
+            problems.append(f"{run}: {error}")
+        else:
+            show(f"wrote {path}")
+    if problems:
+        raise TableError("\n".join(problems))
 
 
 def main() -> int:

@@ -34,7 +34,7 @@ def probe_row(
         "model": config.activations.model,
         "revision": config.activations.revision or "",
         "random_init": config.activations.random_init or variant.random_init,
-        "dataset": dataset_name(config.activations),
+        "dataset": dataset_name(config.activations) if config.activations.feature_dataset else "",  # rows of arrays
         "feature": data.feature,
         "layer": layer,
         "hook_point": config.activations.probe_location,

@@ -177,6 +177,19 @@ def test_groups_that_share_a_sequence_are_joined_or_noted(config):
     assert assemble(config, without_copy, last_position(without_copy), labels).description.dropped == ()
 
 
+@pytest.mark.parametrize(("kind", "values"), [("binary", [True, False, False, True]), ("multiclass", [0, 1, 2, 0])])
+def test_equal_texts_with_other_labels_are_counted(config, kind, values):
+    rows = [TextRow(text, group=group) for group, text in [("a", "one"), ("b", "two"), ("c", "one"), ("a", "one")]]
+    sequences = cut_texts(replace(config, min_tokens=1), Texts(rows, "digest"))
+    candidates, features = last_position(sequences), [("y", Labels("regression", np.arange(4.0)))]
+    features.append(("x", Labels(kind, np.array(values), np.ones(4, bool))))
+    note = "x: 1 sequences have the tokens of an earlier one with another label."
+    assert note in assemble(config, sequences, candidates, features, join_copies=True).description.dropped
+    assert note not in assemble(config, sequences, candidates, features).description.dropped
+    features[1] = ("x", Labels(kind, np.array(values), np.array([True, True, False, True])))
+    assert note not in assemble(config, sequences, candidates, features, join_copies=True).description.dropped
+
+
 def test_no_class_loses_its_second_group_by_sampling(config, sequences, candidates):
     """One positive is in the first sequence, hundreds are in another one: a sample rarely takes that of the first."""
     for kind, other in (("binary", False), ("multiclass", 1)):

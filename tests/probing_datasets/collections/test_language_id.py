@@ -98,7 +98,7 @@ def test_rare_languages_are_dropped_and_noted(source, tokenizer_dirs):
     assert dataset.description.n_sequences == 54
     assert dataset.description.dropped == (
         "Hebrew was dropped: 19 sequences in 5 groups, and it needs at least 20 (--min_positives) in 2.",
-        "38 sequences are copies of one in another group: they may be in training and test rows both.",
+        "38 sequences have the tokens of one in another group: they may be in training and test rows both.",
     )
 
 

@@ -168,6 +168,11 @@ def test_command_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("sys.argv", ["export", str(tmp_path)])
     assert main() == 1
     assert "is not the folder of a run" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "elsewhere")
+    monkeypatch.setattr("sys.argv", ["export", str(tmp_path), str(run.path)])
+    assert main() == 1
+    assert f"{tmp_path} is not the folder of a run" in capsys.readouterr().err
+    assert len(list((tmp_path / "elsewhere").rglob("*.csv"))) == 1  # the others are exported
     monkeypatch.setattr("sys.argv", ["export"])
     assert main() == 1
     assert "Name at least one folder" in capsys.readouterr().err

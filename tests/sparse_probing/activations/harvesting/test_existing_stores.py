@@ -138,7 +138,7 @@ def test_a_header_that_is_a_folder_is_not_deleted(config):
     header = harvest(config).path / "plan.json"
     header.rename(header.with_suffix(".kept"))
     header.mkdir()
-    with pytest.raises(StoreError, match="Is a directory"):
+    with pytest.raises(StoreError, match="not a regular file"):
         harvest(config.with_flags(overwrite=True))
     assert header.with_suffix(".kept").exists()
 

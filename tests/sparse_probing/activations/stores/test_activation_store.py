@@ -23,6 +23,7 @@ from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from probing_datasets.foundation.sealed_json import seal, unseal
 from sparse_probing.activations.stores import STORES, open_store
 from sparse_probing.activations.stores.plan import STORED_DTYPES, StorePlan
+from sparse_probing.activations.stores.storage.writers import claim_writing
 from tests.builders.harvests import HOOK, file_contents, flip_bit
 
 REPOSITORY = Path(__file__).parents[4]
@@ -536,6 +537,7 @@ store.write_part(1, {("h", 0): np.ones((4, 16), np.float32)})
     assert len(list(tmp_path.rglob(".tmp-*"))) == 1
     store = store_class.open(tmp_path)
     assert store.open_parts() == [1]
-    store.write_part(1, {("h", 0): np.full((4, 16), 2, np.float32)})
+    with claim_writing(tmp_path, "ab"):
+        store.write_part(1, {("h", 0): np.full((4, 16), 2, np.float32)})
     assert not list(tmp_path.rglob(".tmp-*"))
     assert store.read(0)[:, 0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
