@@ -134,7 +134,7 @@ def subjects() -> Iterator[Subject]:
         "exported neurons",
         ("export", RUN),
         (),
-        lambda: load_neurons("model+random0", folder="interpretable_neurons").to_csv().encode(),
+        _read_exported,
         "interpretable_neurons",
         before=(harvest, run),
     )
@@ -142,7 +142,7 @@ def subjects() -> Iterator[Subject]:
         "feature data set",
         harvest,
         (("probing_datasets", "describe", DATASET),),
-        lambda: load_feature_dataset(DATASET, "feature_datasets").description.content_hash.encode(),
+        _read_dataset,
         f"feature_datasets/{DATASET}",
     )
 
@@ -153,6 +153,14 @@ RUN = "results/probing/*/*/*/*/*/????????"
 
 def _expanded(argument: str) -> list[str]:
     return [str(p) for p in Path().glob(argument) if p.is_dir()] or [argument] if "*" in argument else [argument]
+
+
+def _read_exported() -> bytes:
+    return load_neurons("model+random0", folder="interpretable_neurons").to_csv().encode()
+
+
+def _read_dataset() -> bytes:
+    return load_feature_dataset(DATASET, "feature_datasets").description.content_hash.encode()
 
 
 def _read_store(pattern: str = "results/activations/*/*/*") -> bytes:

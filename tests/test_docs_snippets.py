@@ -46,6 +46,8 @@ NOT_PARSED = {
     "squeue": "needs Slurm",
     "sinfo": "needs Slurm",
     "sha256sum": "a program of the system",
+    "printf": "a program of the system",
+    "for ": "a loop that writes a file",
     "python tests/slurm/one_machine.py": "starts Slurm",
     "python -m benchmarks": "takes minutes",
     "python analysis/": "takes minutes",

@@ -60,7 +60,7 @@ def test_a_result_that_changed_on_the_disk_is_found_and_made_again_before_the_re
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     status, _, err = script(export, run.path)
     assert status == 1
-    assert "error: 1 of 2 tasks of" in err
+    assert "1 of 2 tasks of" in err
     assert script(probing_experiment, *PLANTED)[0] == 0
     assert row_bytes(run) == before
     assert (run.path / "ranked_neurons.csv").read_bytes() == table
@@ -249,7 +249,9 @@ def test_ctrl_c_keeps_finished_tasks(script, plant):
     run = create_run(config)
     command = [sys.executable, str(SCRIPT), *arguments, "--cluster", "local", "--workers", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not any(read_record(run.path, key) for key in run.tasks):  # not a folder that is being written
+    while not any(
+        read_record(run.path, key, task) for key, task in run.tasks.items()
+    ):  # not a folder that is being written
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the script and to its workers

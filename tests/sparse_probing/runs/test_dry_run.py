@@ -44,7 +44,7 @@ def test_gigabytes_are_those_of_the_store(config, monkeypatch):
     run = create_run(config)
     plan = dry_run_module.open_inputs(config).store.plan
     layer = plan.n_rows * 20 * 4 / 1e9
-    big = dataclasses.replace(plan, n_rows=plan.n_rows * 1_000_000)
+    big = dataclasses.replace(plan, n_rows=plan.n_rows * 1_000_000, part_rows=plan.part_rows * 1_000)
     monkeypatch.setattr(dry_run_module, "open_inputs", lambda _: _Inputs(big))
     assert f"each reads a layer of {layer * 1e6:,.3f} GB, together {4e6 * layer:,.3f} GB" in dry_run(config)
     assert len(run.tasks) == 4

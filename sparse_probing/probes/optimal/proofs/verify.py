@@ -33,7 +33,7 @@ class Verdict:
     reason: str
     """What is proved, or why it is not."""
     lower_bound: float = -np.inf
-    """Smallest bound of a leaf, less the allowance for rounding."""
+    """Smallest bound of a leaf and of the supports that nodes rule out, less the allowance for rounding."""
 
 
 class UnsoundProofError(ValueError):
@@ -81,7 +81,8 @@ def verify(columns: NDArray, y: NDArray, weight: NDArray, proof: bytes) -> Verdi
     except Exception as error:  # a damaged file can cause any error, and proves nothing
         return Verdict(False, f"The log is not sound: {error}")
     objective = f"{checker.loss} loss, ridge {checker.g:.6g}"
-    return Verdict(True, f"No support of {checker.k} neurons gets below {claimed:.9g} ({objective}).", smallest)
+    reason = f"No support of {checker.k} neurons gets below {claimed:.9g} ({objective})."
+    return Verdict(True, reason, min(smallest, checker.smallest_ruled_out))
 
 
 class Checker:
@@ -101,6 +102,8 @@ class Checker:
         else:
             largest = reach + 1 + self.upper / min(self.w[self.y > 0].sum(), self.w[self.y < 0].sum())
         self.largest_intercept = float(largest)
+        self.smallest_ruled_out = np.inf
+        """Smallest bound of the supports that were ruled out without a leaf; at least the claimed bound."""
 
     def check_support(self) -> None:
         """Recompute the objective of the support that is claimed to be optimal."""
@@ -163,9 +166,14 @@ class Checker:
         value -= self.g / 2 * fsum(largest)
         inside, usable = branch.inside, branch.usable.copy()
         if k and len(rest):
-            usable[free[order[k:]][value + self.g / 2 * (largest[-1] - rest) >= self.claimed]] = False
-            must = free[order[:k]][value + self.g / 2 * (largest - rest[0]) >= self.claimed]
+            with_it, without_it = value + self.g / 2 * (largest[-1] - rest), value + self.g / 2 * (largest - rest[0])
+            usable[free[order[k:]][with_it >= self.claimed]] = False
+            must = free[order[:k]][without_it >= self.claimed]
             inside, usable[must] = inside | set(must.tolist()), False
+            ruled_out = np.concatenate([with_it, without_it])
+            self.smallest_ruled_out = min(
+                self.smallest_ruled_out, ruled_out[ruled_out >= self.claimed].min(initial=np.inf)
+            )
         return Branch(inside, usable, max(branch.bound, value), branch.path)
 
     def _enumerated(self, branch: Branch, supports: dict[tuple[int, ...], int]) -> Iterator[tuple[float, str]]:

@@ -55,6 +55,27 @@ def test_drawn_proofs_are_accepted_and_true(problem, k, nodes, enumerate_too, to
     assert check_proof(problem, fit.proof).lower_bound <= best * (1 + 1e-7) + 1e-12
 
 
+def test_the_bound_is_also_that_of_supports_that_a_node_rules_out():
+    """Neurons 0 and 3 differ by rounding: a search within a gap rules out the better one at the claimed bound."""
+    rare = np.where(np.arange(16) == 12, 0.38729835, -0.02581989)
+    second = np.array([0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 2, 1, 0, 0])
+    third = np.array([2, 3, 2, 2, 2, 3, 2, 1, 0, 2, 2, 4, 3, 4, 2, 2])
+    columns = np.stack(
+        [
+            rare,
+            np.array([0.05551361, -0.07137464, -0.32515115])[second],
+            np.array([-0.13337718, -0.05129892, 0.03077935, 0.11285762, -0.21545546])[third],
+            -np.roll(rare, 1),
+        ]
+    )
+    y = np.array([1.0, -1, 1, 1, 1, 1, 1, 1, -1, -1, 1, -1, -1, -1, 1, 1])
+    problem = SparseProblem(columns.astype(np.float32), y, np.ones(16), 0.075, "hinge")
+    with without_local_search(False):
+        fit = branch_and_bound(problem, 1, Limits(gap=1e-5, nodes=3), proof=True)
+    assert_proves(problem, fit)
+    assert check_proof(problem, fit.proof).lower_bound <= min(brute_force(problem, 1).values()) * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("nodes", [1, 2, 5, 9, 10**9])
 @pytest.mark.parametrize("tolerance", [None, 0.05])
