@@ -48,6 +48,7 @@ NOT_PARSED = {
     "sha256sum": "a program of the system",
     "printf": "a program of the system",
     "for ": "a loop that writes a file",
+    "mkdir": "a program of the system",
     "python tests/slurm/one_machine.py": "starts Slurm",
     "python -m benchmarks": "takes minutes",
     "python analysis/": "takes minutes",
