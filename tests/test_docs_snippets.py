@@ -49,6 +49,7 @@ NOT_PARSED = {
     "printf": "a program of the system",
     "for ": "a loop that writes a file",
     "mkdir": "a program of the system",
+    "echo": "a program of the system",
     "python tests/slurm/one_machine.py": "starts Slurm",
     "python -m benchmarks": "takes minutes",
     "python analysis/": "takes minutes",
