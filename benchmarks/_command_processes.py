@@ -49,7 +49,7 @@ def run_process(
     folder: Path,
     environment: Mapping[str, str],
     kill_after: int | None = None,
-    time_limit: float = 60,
+    time_limit: float = 180,
 ) -> Outcome:
     """Make a call in a process and wait for it.
 

@@ -126,6 +126,7 @@ def subjects() -> Iterator[Subject]:
         yield Subject(name, make, (check,), partial(_read_tables, name), f"results/{name}", ("--resume",))
     flags = (*inputs, "--activation_aggregation", "mean", "--regularization", "1", "--n_permutations", "99")
     flags += ("--ks", "1", "2", "--max_k", "2", "--osp_timeout", "30", "--features_per_task", "1", "--layers", "0", "1")
+    flags += ("--feature_subset", "Dutch", "Spanish")
     flags += ("--experiment_type", "all_neurons", "optimal_sparse_probing")
     run = ("probing_experiment", *flags, "--cluster", "debug")
     checks = (("probing_experiment", "status", *flags), ("probing_experiment", "verify", *flags))

@@ -44,7 +44,7 @@ class CampaignConfig:
     """Length of the campaign."""
 
     faults: int = 400
-    """Total number, kills included; the subjects have equal shares."""
+    """Total number, kills included; the subjects have equal shares, and do not depend on each other."""
     seed: int = 0
     """Seed of the moments, the files and the changes."""
     subject: str = ""
@@ -248,6 +248,7 @@ def main(config: CampaignConfig) -> int:
             share = config.faults * (number + 1) // len(chosen) - config.faults * number // len(chosen)
             generator = random.Random(f"{config.seed} {subject.name}")  # noqa: S311 (chooses what is damaged)
             tallies[subject.name] = try_subject(place, subject, share, generator)
+            print(f"{subject.name}: {share} faults, {len(tallies[subject.name].failures)} failures", flush=True)
     print_table([_as_row(name, tally) for name, tally in tallies.items()])
     return 1 if any(tally.failures for tally in tallies.values()) else 0
 

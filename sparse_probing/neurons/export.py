@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from probing_datasets.foundation.console import show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DamagedFileError, SettingsError, SparseProbingError, TableError
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from probing_datasets.foundation.sealed_json import read_regular_file, read_sealed, write_sealed
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.probing import DECIDE_NO_RESULT
 from sparse_probing.config.result_folders import exported_table
@@ -97,7 +98,7 @@ def export_neurons(run_path: Path, root: Path, top: int = DEFAULT_TOP, overwrite
     name = exported_table(run.config.activations, run.config.experiment_type, digest)
     path = root / name
     with locked(root / LOCK):  # another export would write the list of checksums that it read before
-        if path.exists() and path.read_bytes() != content and not overwrite:
+        if not overwrite and os.path.lexists(path) and not _has_content(path, content):
             raise TableError(
                 f"{path} has another table{_differences(path, record)}, so nothing was written. "
                 "Export with --overwrite to replace it, or set INTERPRETABLE_NEURONS_DIR to another folder."
@@ -138,6 +139,14 @@ def _differences(path: Path, record: TableRecord) -> str:
     names = [name for name in record.settings if other.settings.get(name) != _as_json(record.settings[name])]
     names += ["activations"] if other.activations != record.activations else []
     return f", of a run with other {', '.join(names)}" if names else ""
+
+
+def _has_content(path: Path, content: bytes) -> bool:
+    """Return whether a file holds these bytes; not when it is a pipe, a folder or a link that leads nowhere."""
+    try:
+        return read_regular_file(path, max_bytes=len(content)) == content
+    except (OSError, ValueError):
+        return False
 
 
 def _as_json(value: Any) -> Any:

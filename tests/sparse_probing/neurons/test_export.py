@@ -1,6 +1,7 @@
 """Export of ranked neurons: the CSV, its checksum, the command line, and the files of this repository."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import time
@@ -158,6 +159,17 @@ def test_a_run_with_a_missing_task_is_not_exported(run: Run, tmp_path: Path):
     with pytest.raises(TaskError, match="1 of 2 tasks of .* are not finished"):
         export_neurons(run.path, tmp_path / "neurons")
     assert not (tmp_path / "neurons").exists()
+
+
+def test_a_pipe_in_place_of_a_table_does_not_block(run: Run, tmp_path: Path):
+    path = export_neurons(run.path, tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(TableError, match="has another table"):
+        export_neurons(run.path, tmp_path)
+    export_neurons(run.path, tmp_path, overwrite=True)
+    assert path.is_file()
+    assert checks_out(tmp_path)
 
 
 def test_command_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
