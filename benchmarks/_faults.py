@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
-from probing_datasets.foundation.sealed_json import seal
+from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
+from probing_datasets.foundation.files.sealed_json import seal
 
 Fault = Callable[[Path, random.Random], None]
 """Changes a file in place; random choices come from the generator."""

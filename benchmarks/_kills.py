@@ -16,8 +16,8 @@ from threading import RLock
 
 from tqdm import tqdm
 
-from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
 from sparse_probing.activations.stores import open_store
 from sparse_probing.activations.stores.manifest.part_records import PARTS
 from sparse_probing.activations.stores.manifest.plan_file import HEADER

@@ -23,7 +23,7 @@ import tyro
 
 import probing_experiment
 from benchmarks._report import print_table, seconds
-from probing_datasets.foundation.sealed_json import seal
+from probing_datasets.foundation.files.sealed_json import seal
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
 from sparse_probing.activations.harvest import harvest

@@ -23,7 +23,7 @@ import zarr
 from zarr.codecs import Crc32cCodec
 
 from benchmarks._report import Contender, Seconds, alternate, median_ratio, median_seconds, print_table
-from probing_datasets.foundation.atomic_files import fsync_path
+from probing_datasets.foundation.files.atomic_files import fsync_path
 from sparse_probing.activations.stores import STORES, ActivationStore
 from sparse_probing.activations.stores.format.blocks import choose_block_columns
 from sparse_probing.activations.stores.plan import StorePlan, choose_part_rows

@@ -11,8 +11,8 @@ from tyro.conf import Suppress
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.files.text_files import is_text_encoding
 from probing_datasets.foundation.setting_values import check_whole_numbers
-from probing_datasets.foundation.text_files import is_text_encoding
 
 CollectionName = Literal[
     "compound_words",

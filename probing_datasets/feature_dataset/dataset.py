@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probing_datasets.feature_dataset.description import Description, FeatureKind, Probes
-from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DatasetError, first_names, list_known
-from probing_datasets.foundation.sealed_json import write_sealed
+from probing_datasets.foundation.files.atomic_files import atomic_folder
+from probing_datasets.foundation.files.sealed_json import write_sealed
 
 if TYPE_CHECKING:
     import datasets

@@ -9,10 +9,10 @@ from probing_datasets.feature_dataset.content_hash import content_hash
 from probing_datasets.feature_dataset.dataset import FeatureDataset
 from probing_datasets.feature_dataset.description import FORMAT_VERSION, Description
 from probing_datasets.feature_dataset.validation import validate
-from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import DamagedFileError, DatasetError, list_known
-from probing_datasets.foundation.path_names import path_name
-from probing_datasets.foundation.sealed_json import parse_json, read_regular_file, shaped, unseal
+from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
+from probing_datasets.foundation.files.path_names import path_name
+from probing_datasets.foundation.files.sealed_json import parse_json, read_regular_file, shaped, unseal
 
 OTHER_NAME = (
     "Pass --name to give this one another name, --overwrite to replace the existing one, or another --output_dir "

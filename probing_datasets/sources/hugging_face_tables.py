@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from probing_datasets.foundation.errors import DamagedFileError, SourceError, first_line, list_known
-from probing_datasets.foundation.path_names import path_name
-from probing_datasets.foundation.sealed_json import read_regular_file
+from probing_datasets.foundation.files.path_names import path_name
+from probing_datasets.foundation.files.sealed_json import read_regular_file
 from probing_datasets.sources.hub_names import why_not_on_hub
 from probing_datasets.sources.table_files import ReadOptions, Table, records_of_batch
 from probing_datasets.sources.text_rows import UnusableValueError

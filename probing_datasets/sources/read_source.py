@@ -10,7 +10,7 @@ from pathlib import Path
 
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
-from probing_datasets.foundation.text_files import name_without_compression
+from probing_datasets.foundation.files.text_files import name_without_compression
 from probing_datasets.sources.groups import groups_of_rows
 from probing_datasets.sources.hugging_face_tables import is_saved_dataset, open_hub, open_saved_dataset
 from probing_datasets.sources.table_files import PLAIN, TABLE_SUFFIXES, ReadOptions, Table, open_table

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from probing_datasets.foundation.errors import SourceError, first_line
-from probing_datasets.foundation.text_files import (
+from probing_datasets.foundation.files.text_files import (
     COMPRESSED_SUFFIXES,
     READ_ERRORS,
     name_without_compression,

@@ -11,7 +11,7 @@ from typing import Any
 
 from probing_datasets.foundation.errors import SourceError
 from probing_datasets.foundation.file_languages import LANGUAGE_OF_EXTENSION
-from probing_datasets.foundation.text_files import (
+from probing_datasets.foundation.files.text_files import (
     READ_ERRORS,
     name_without_compression,
     open_text,

@@ -21,7 +21,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from probing_datasets.foundation.path_names import path_name
+from probing_datasets.foundation.files.path_names import path_name
 from probing_datasets.model_names import model_slug
 from sparse_probing.config.activations import ActivationsConfig
 

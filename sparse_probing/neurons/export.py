@@ -17,13 +17,13 @@ from typing import Any
 
 import tyro
 
-from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import parse, run_command
 from probing_datasets.foundation.console import show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DamagedFileError, SettingsError, SparseProbingError, TableError
+from probing_datasets.foundation.files.atomic_files import write_bytes
+from probing_datasets.foundation.files.sealed_json import read_regular_file, read_sealed, write_sealed
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.sealed_json import read_regular_file, read_sealed, write_sealed
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.probing import DECIDE_NO_RESULT
 from sparse_probing.config.result_folders import exported_table

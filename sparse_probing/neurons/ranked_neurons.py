@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.foundation.files.atomic_files import write_bytes
 from probing_datasets.foundation.spreadsheet_cells import csv_bytes
 from sparse_probing.runs.load_results import rows_of
 from sparse_probing.runs.planning.run_record import Run

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from tqdm import tqdm
 
-from probing_datasets.foundation.atomic_files import write_bytes, write_json
 from probing_datasets.foundation.command_line import parse, run_command
 from probing_datasets.foundation.console import Column, fit_table, open_console, show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.files.atomic_files import write_bytes, write_json
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.foundation.spreadsheet_cells import csv_bytes
 from sparse_probing.config import RankingName

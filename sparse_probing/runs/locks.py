@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 from probing_datasets.foundation.errors import DamagedFileError
-from probing_datasets.foundation.regular_files import NOT_THERE, open_regular_file
+from probing_datasets.foundation.files.regular_files import NOT_THERE, open_regular_file
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from typing import Annotated, Literal, cast
 from msgspec import Meta
 
 from probing_datasets.foundation.errors import DamagedFileError
-from probing_datasets.foundation.regular_files import names_in
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from probing_datasets.foundation.files.regular_files import names_in
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.config import Cluster, ShareConfig
 from sparse_probing.runs.locks import is_locked
 from sparse_probing.runs.planning.run_record import Run

@@ -12,9 +12,9 @@ from benchmarks import _command_processes, fault_campaign
 from benchmarks._command_processes import Outcome, run_process
 from benchmarks._fault_subjects import Subject
 from benchmarks._faults import DAMAGE, forge
-from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.command_line import run_command
-from probing_datasets.foundation.sealed_json import read_sealed, unseal, write_sealed
+from probing_datasets.foundation.files.atomic_files import write_bytes
+from probing_datasets.foundation.files.sealed_json import read_sealed, unseal, write_sealed
 
 
 @pytest.mark.parametrize("kind", DAMAGE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from probing_datasets.foundation.errors import ProbeError
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.planning.run_record import Run, Task
 from sparse_probing.runs.submissions import (
     LOGS,

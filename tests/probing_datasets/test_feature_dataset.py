@@ -21,7 +21,7 @@ from probing_datasets.feature_dataset import (
     load_feature_dataset,
 )
 from probing_datasets.foundation.errors import DatasetError
-from probing_datasets.foundation.sealed_json import unseal, write_sealed
+from probing_datasets.foundation.files.sealed_json import unseal, write_sealed
 from tests.builders.datasets import dataset_with_labels, files_of
 
 DESCRIPTION = Description(

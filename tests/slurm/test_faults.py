@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.planning.run_record import RUN_RECORD, RunRecord
 from sparse_probing.runs.slurm.job import CALLS
 from sparse_probing.runs.status.deaths import last_line

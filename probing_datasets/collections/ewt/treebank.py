@@ -22,7 +22,7 @@ from conllu.models import TokenList
 from conllu.parser import DEFAULT_FIELDS, parse_dict_value
 
 from probing_datasets.foundation.errors import SourceError
-from probing_datasets.foundation.text_files import READ_ERRORS, name_without_compression, open_text, unreadable
+from probing_datasets.foundation.files.text_files import READ_ERRORS, name_without_compression, open_text, unreadable
 from probing_datasets.sources.read_source import read_source
 from probing_datasets.sources.table_files import PLAIN, ReadOptions
 from probing_datasets.sources.text_rows import SourceColumns

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from probing_datasets.foundation.atomic_files import temporary_sibling
 from probing_datasets.foundation.errors import ActivationError
+from probing_datasets.foundation.files.atomic_files import temporary_sibling
 from sparse_probing.activations.model_pass.batches import sequence_batches
 from sparse_probing.activations.statistics.bins import Bins
 from sparse_probing.activations.statistics.checked_tensors import load_tensors, save_tensors

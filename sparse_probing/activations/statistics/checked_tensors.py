@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from probing_datasets.foundation.atomic_files import atomic_file
 from probing_datasets.foundation.errors import CorruptStoreError
+from probing_datasets.foundation.files.atomic_files import atomic_file
 from probing_datasets.foundation.hashing import checksum
 from sparse_probing.activations.stores.storage.files import file_size
 from sparse_probing.activations.tables.recorded_files import writing_errors

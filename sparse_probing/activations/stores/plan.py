@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from probing_datasets.foundation.errors import StoreError, StoreFormatError
-from probing_datasets.foundation.path_names import path_name
-from probing_datasets.foundation.sealed_json import shaped
+from probing_datasets.foundation.files.path_names import path_name
+from probing_datasets.foundation.files.sealed_json import shaped
 from sparse_probing.config import Precision
 
 FORMAT_VERSION = 1

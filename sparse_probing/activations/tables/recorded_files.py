@@ -17,9 +17,9 @@ import msgspec
 import pyarrow as pa
 from safetensors import SafetensorError
 
-from probing_datasets.foundation.atomic_files import atomic_file
 from probing_datasets.foundation.errors import DamagedFileError, StoreError
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from probing_datasets.foundation.files.atomic_files import atomic_file
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.activations.stores.manifest.disk_space import check_inside
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import remove_file

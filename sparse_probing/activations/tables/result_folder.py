@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import CorruptStoreError, DamagedFileError, StoreError
+from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
+from probing_datasets.foundation.files.path_names import path_name
+from probing_datasets.foundation.files.sealed_json import read_sealed, seal, write_sealed
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.path_names import path_name
 from probing_datasets.foundation.provenance import provenance
-from probing_datasets.foundation.sealed_json import read_sealed, seal, write_sealed
 from sparse_probing.activations.stores.storage.checksums import FileRecord, Reason
 from sparse_probing.activations.stores.storage.files import file_sizes, remove_file, write_new_file
 from sparse_probing.activations.stores.storage.writers import WRITERS, claim_writing

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from probing_datasets.foundation.atomic_files import atomic_file
+from probing_datasets.foundation.files.atomic_files import atomic_file
 
 
 def save_figure(figure: Figure, path: Path) -> None:

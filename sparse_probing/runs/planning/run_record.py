@@ -22,9 +22,9 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from probing_datasets.foundation.errors import CodeChangedError, SettingsError, TaskError
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.provenance import provenance
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
 from sparse_probing.config import ProbingConfig, ShareConfig, StudyName, result_folders
 from sparse_probing.config.probing import DECIDE_NO_RESULT
 

@@ -20,7 +20,7 @@ from submitit.core.utils import DelayedSubmission, JobPaths
 
 from probing_datasets.foundation.command_line import prepare_output
 from probing_datasets.foundation.errors import TaskError
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.slurm.resumable import Resumable
 from sparse_probing.runs.submissions import LOGS, mark_ended
 from sparse_probing.runs.tasks.entry_points import harvest_share, run_entry, run_share

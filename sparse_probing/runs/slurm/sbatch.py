@@ -15,9 +15,9 @@ from typing import Any
 
 from submitit.slurm.slurm import _make_sbatch_string
 
-from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.environment import outside_any_job
 from probing_datasets.foundation.errors import SettingsError, SparseProbingError, TaskError
+from probing_datasets.foundation.files.atomic_files import write_bytes
 from sparse_probing.config import Resources, SlurmConfig
 from sparse_probing.runs.slurm.job import Calls
 from sparse_probing.runs.slurm.squeue import ask_about

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from probing_datasets.foundation.regular_files import read_end
+from probing_datasets.foundation.files.regular_files import read_end
 from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import END_OF_LOG, Submission, job_files
 from sparse_probing.runs.tasks.attempt_records import Attempt

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from probing_datasets.foundation.files.regular_files import read_end
 from probing_datasets.foundation.printable import printable
-from probing_datasets.foundation.regular_files import read_end
 from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.submissions import (
     END_OF_LOG,

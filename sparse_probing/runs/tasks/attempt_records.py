@@ -22,8 +22,8 @@ from pathlib import Path
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DamagedFileError, SparseProbingError
-from probing_datasets.foundation.regular_files import names_in
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from probing_datasets.foundation.files.regular_files import names_in
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.locks import is_locked
 
 logger = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta
 
-from probing_datasets.foundation.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DamagedFileError
+from probing_datasets.foundation.files.atomic_files import atomic_folder
+from probing_datasets.foundation.files.regular_files import names_in
+from probing_datasets.foundation.files.sealed_json import read_regular_file, read_sealed, write_sealed
 from probing_datasets.foundation.hashing import checksum
-from probing_datasets.foundation.regular_files import names_in
-from probing_datasets.foundation.sealed_json import read_regular_file, read_sealed, write_sealed
 from sparse_probing.runs.planning.run_record import Task
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from probing_datasets.foundation.errors import ActivationError, DatasetError, ModelError, StoreError
-from probing_datasets.foundation.sealed_json import unseal, write_sealed
+from probing_datasets.foundation.files.sealed_json import unseal, write_sealed
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.activations.harvesting import existing_stores
 from sparse_probing.activations.stores import ZarrStore

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks._kills import Tally, Work, files_of, import_once, n_lost, n_redone, n_torn, records_of, run
 from benchmarks.kill_campaign import campaign, claims_hold, make_kinds
-from probing_datasets.foundation.atomic_files import temporary_sibling
 from probing_datasets.foundation.errors import StoreError
+from probing_datasets.foundation.files.atomic_files import temporary_sibling
 from sparse_probing.activations.stores import STORES, ActivationStore
 from sparse_probing.activations.stores.manifest.plan_file import HEADER
 from sparse_probing.activations.stores.plan import StorePlan

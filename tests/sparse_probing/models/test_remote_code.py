@@ -9,7 +9,7 @@ import pytest
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.foundation.errors import ModelError
-from probing_datasets.foundation.sealed_json import unseal
+from probing_datasets.foundation.files.sealed_json import unseal
 from sparse_probing.models import load_model
 from tests.builders.remote_code import with_remote_code
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from probing_datasets.foundation.errors import DamagedFileError, TableError, TaskError
-from probing_datasets.foundation.sealed_json import read_sealed, write_sealed
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from sparse_probing.config.result_folders import exported_table, store_folder, tables_folder

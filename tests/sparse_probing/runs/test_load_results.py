@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from probing_datasets.foundation.errors import DamagedFileError, TaskError
+from probing_datasets.foundation.files.sealed_json import unseal, write_sealed
 from probing_datasets.foundation.hashing import checksum
-from probing_datasets.foundation.sealed_json import unseal, write_sealed
 from sparse_probing.api.result import load_result
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results

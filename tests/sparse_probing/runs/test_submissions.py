@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from probing_datasets.foundation.sealed_json import unseal, write_sealed
+from probing_datasets.foundation.files.sealed_json import unseal, write_sealed
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.submissions import (
     LOGS,

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from probing_datasets.foundation.errors import StoreError
-from probing_datasets.foundation.sealed_json import seal
+from probing_datasets.foundation.files.sealed_json import seal
 from sparse_probing.activations.stores.manifest.disk_space import remove_stale_leftovers, storage_errors
 from sparse_probing.activations.stores.manifest.part_records import PARTS
 from sparse_probing.activations.stores.manifest.plan_file import HEADER, Header

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from probing_datasets.foundation.files.sealed_json import seal, shaped, unseal
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.sealed_json import seal, shaped, unseal
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.stores.storage.files import file_sizes, read_files, remove_file, write_file
 from sparse_probing.activations.stores.storage.locations import StorePath

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import msgspec
 
 from probing_datasets.foundation.errors import CorruptStoreError, DamagedFileError, StoreError, StoreFormatError
+from probing_datasets.foundation.files.path_names import path_name
+from probing_datasets.foundation.files.sealed_json import MAX_BYTES, shaped, unseal
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.path_names import path_name
-from probing_datasets.foundation.sealed_json import MAX_BYTES, shaped, unseal
 from sparse_probing.activations.stores.manifest.row_index import ROWS
 from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.activations.stores.storage.checksums import FileRecord

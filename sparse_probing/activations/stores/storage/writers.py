@@ -23,8 +23,8 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from probing_datasets.foundation.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
 from sparse_probing.activations.stores.storage.locations import StorePath, local_path
 
 logger = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from probing_datasets.foundation import atomic_files
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
-from probing_datasets.foundation.sealed_json import seal, unseal
+from probing_datasets.foundation.files import atomic_files
+from probing_datasets.foundation.files.sealed_json import seal, unseal
 from sparse_probing.activations.stores import STORES, open_store
 from sparse_probing.activations.stores.plan import STORED_DTYPES, StorePlan
 from sparse_probing.activations.stores.storage.writers import claim_writing
@@ -525,7 +525,7 @@ import os, signal, sys, numpy as np
 from pathlib import Path
 from sparse_probing.activations.stores.plan import StorePlan
 from sparse_probing.activations.stores import STORES
-from probing_datasets.foundation import atomic_files
+from probing_datasets.foundation.files import atomic_files
 plan = StorePlan({}, (0,), ("h",), {"h": 16}, 8, 4, "32")
 store = STORES[sys.argv[1]].create(Path(sys.argv[2]), plan, np.arange(8), np.arange(8))
 store.write_part(0, {("h", 0): np.ones((4, 16), np.float32)})

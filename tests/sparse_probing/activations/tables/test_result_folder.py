@@ -7,7 +7,7 @@ import pytest
 from safetensors import SafetensorError
 
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
-from probing_datasets.foundation.sealed_json import seal
+from probing_datasets.foundation.files.sealed_json import seal
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.tables.result_folder import (
     complete_folder,

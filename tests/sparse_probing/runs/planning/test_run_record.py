@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from probing_datasets.foundation.errors import CodeChangedError, DamagedFileError
-from probing_datasets.foundation.sealed_json import read_sealed, unseal, write_sealed
+from probing_datasets.foundation.files.sealed_json import read_sealed, unseal, write_sealed
 from sparse_probing.neurons.export import export_neurons
 from sparse_probing.runs.planning import run_record
 from sparse_probing.runs.planning.create_run import create_run

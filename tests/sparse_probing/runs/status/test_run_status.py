@@ -1,14 +1,14 @@
 """The states of tasks; Slurm's answers are replaced by their words here, and real in tests/slurm."""
 
 import json
-import time
+import tracemalloc
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from probing_datasets.foundation.errors import TaskError
-from probing_datasets.foundation.sealed_json import unseal, write_sealed
+from probing_datasets.foundation.files.sealed_json import unseal, write_sealed
 from sparse_probing.runs.choose_tasks import open_tasks
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
@@ -236,14 +236,18 @@ def test_shares_of_many_more_jobs_than_tasks(run, keys, submit, queue, cluster):
     submission = replace(submit(cluster, None), n_jobs=4_000_000)
     queue({submission.id: ["RUNNING"] * 6})
     record_submission(run.folder, submission)
-    start = time.monotonic()
-    with locked(alive_lock(run.folder, submission)):
-        assert states(run) == ["pending"] * 4
-    queue(None)
-    assert states(run) == [{"local": "died", "slurm": "unknown"}[cluster]] * 4
-    queue({})
-    assert states(run) == ["died"] * 4
-    assert time.monotonic() - start < 2  # seconds; a list of all jobs takes longer
+    tracemalloc.start()
+    try:
+        with locked(alive_lock(run.folder, submission)):
+            assert states(run) == ["pending"] * 4
+        queue(None)
+        assert states(run) == [{"local": "died", "slurm": "unknown"}[cluster]] * 4
+        queue({})
+        assert states(run) == ["died"] * 4
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000  # bytes; a list of all jobs takes at least 32 million
 
 
 @pytest.mark.parametrize("n_jobs", [0, 1, 3, 10])

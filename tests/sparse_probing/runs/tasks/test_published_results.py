@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from probing_datasets.foundation.sealed_json import unseal, write_sealed
+from probing_datasets.foundation.files.sealed_json import unseal, write_sealed
 from sparse_probing.runs.tasks import published_results as results
 from sparse_probing.runs.tasks.published_results import (
     CHECKED,

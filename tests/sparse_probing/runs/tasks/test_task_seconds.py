@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from probing_datasets.foundation.sealed_json import unseal, write_sealed
+from probing_datasets.foundation.files.sealed_json import unseal, write_sealed
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import RUN_RECORD, name_run, record_run
 from sparse_probing.runs.tasks.published_results import task_folder

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from probing_datasets.foundation.atomic_files import temporary_sibling
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
+from probing_datasets.foundation.files.atomic_files import temporary_sibling
 from sparse_probing.activations.stores.storage import writers
 from sparse_probing.activations.stores.storage.writers import WRITERS, Claim, claim_writing
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from probing_datasets.foundation.regular_files import names_in, open_regular_file, read_end
+from probing_datasets.foundation.files.regular_files import names_in, open_regular_file, read_end
 from tests.builders.odd_paths import put_odd
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import DamagedFileError
-from probing_datasets.foundation.path_names import path_name
+from probing_datasets.foundation.files.path_names import path_name
 
 
 @pytest.mark.parametrize("name", ["mlp.hook_post", "ln1.hook_normalized", "demo@main+random0", "naïve 数", "..a", "-x"])

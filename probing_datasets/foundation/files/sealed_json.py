@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from probing_datasets.foundation.atomic_files import write_bytes
 from probing_datasets.foundation.errors import DamagedFileError
+from probing_datasets.foundation.files.atomic_files import write_bytes
+from probing_datasets.foundation.files.regular_files import open_regular_file
 from probing_datasets.foundation.hashing import digest_json
-from probing_datasets.foundation.regular_files import open_regular_file
 
 MAX_BYTES = 2**28
 """Largest JSON file that is read: 256 MiB. The record of a run of 100,000 tasks takes a tenth of it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from probing_datasets.foundation.atomic_files import (
+from probing_datasets.foundation.files.atomic_files import (
     TEMPORARY_PREFIX,
     atomic_file,
     atomic_folder,
@@ -114,7 +114,7 @@ def test_failure_to_flush_leaves_the_old_state(tmp_path, monkeypatch, kind):
     def full_disk(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("probing_datasets.foundation.atomic_files.fsync_path", full_disk)
+    monkeypatch.setattr("probing_datasets.foundation.files.atomic_files.fsync_path", full_disk)
     write = write_folder if kind == "folder" else lambda path, text: write_bytes(path, text.encode())
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path / kind, "new")
@@ -138,7 +138,7 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from probing_datasets.foundation.atomic_files import atomic_file
+from probing_datasets.foundation.files.atomic_files import atomic_file
 with atomic_file(Path({path!r})) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -7,7 +7,7 @@ import pytest
 import zstandard
 
 from probing_datasets.foundation.errors import SourceError
-from probing_datasets.foundation.text_files import open_text, read_text
+from probing_datasets.foundation.files.text_files import open_text, read_text
 from tests.builders.sources import compress
 
 TEXT = "".join(f"line {number} of many\n" for number in range(500))

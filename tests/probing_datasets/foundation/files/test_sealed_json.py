@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 
 from probing_datasets.foundation.errors import DamagedFileError
-from probing_datasets.foundation.sealed_json import read_sealed, seal, shaped, unseal, write_sealed
+from probing_datasets.foundation.files.sealed_json import read_sealed, seal, shaped, unseal, write_sealed
 
 
 @dataclass(frozen=True)
