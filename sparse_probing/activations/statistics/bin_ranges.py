@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -10,11 +9,12 @@ import numpy as np
 import torch
 
 from probing_datasets.foundation.errors import ActivationError
-from probing_datasets.foundation.files.atomic_files import temporary_sibling
 from sparse_probing.activations.model_pass.batches import sequence_batches
 from sparse_probing.activations.statistics.bins import Bins
-from sparse_probing.activations.statistics.checked_tensors import load_tensors, save_tensors
+from sparse_probing.activations.statistics.checked_tensors import load_tensors, tensor_bytes
 from sparse_probing.activations.statistics.token_classes import CountedTokens, TokenNumbers
+from sparse_probing.activations.stores.storage.files import write_new_file
+from sparse_probing.activations.tables.recorded_files import writing_errors
 from sparse_probing.activations.tables.table_inputs import TableInputs
 
 SAMPLE_SEQUENCES = 64
@@ -69,28 +69,26 @@ def _around(n_bin: int, low: np.ndarray, high: np.ndarray) -> Bins:
     return Bins.between(n_bin, (low - margin).astype(np.float32), (high + margin).astype(np.float32))
 
 
-def save_bins(path: Path, bins: LayerBins) -> LayerBins:
-    """Write bins, unless another process has written bins before; return those in the file."""
+def save_bins(path: Path, owner: str, bins: LayerBins) -> LayerBins:
+    """Write bins, unless another process has written bins before; return those in the file.
+
+    Raises
+    ------
+    StoreError
+        When the file cannot be written, or as `load_bins`.
+    """
     arrays = {
         f"{layer}/{end}": torch.from_numpy(getattr(each, end))
         for layer, each in bins.items()
         for end in ("low", "high")
     }
     n_bin = next(iter(bins.values())).n_bin
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = temporary_sibling(path)
-    save_tensors(whole, arrays, {})
-    try:
-        os.link(whole, path)  # the first process to come here decides the bins of all
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links
-        os.replace(whole, path)
-    whole.unlink(missing_ok=True)
-    return load_bins(path, n_bin)
+    with writing_errors(path.parent, path):
+        write_new_file(path, tensor_bytes(owner, arrays, {}))  # the first process to come here decides the bins of all
+    return load_bins(path, owner, n_bin)
 
 
-def load_bins(path: Path, n_bin: int) -> LayerBins:
+def load_bins(path: Path, owner: str, n_bin: int) -> LayerBins:
     """Read bins.
 
     Raises
@@ -99,7 +97,9 @@ def load_bins(path: Path, n_bin: int) -> LayerBins:
         When there is no file.
     CorruptStoreError
         When the file is damaged.
+    StoreError
+        When it belongs to another plan.
     """
-    arrays, _ = load_tensors(path)
+    arrays, _ = load_tensors(path, owner)
     layers = sorted({int(name.split("/")[0]) for name in arrays})
     return {layer: Bins(n_bin, arrays[f"{layer}/low"].numpy(), arrays[f"{layer}/high"].numpy()) for layer in layers}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from probing_datasets.foundation.errors import StoreError
-from sparse_probing.activations.statistics.checked_tensors import load_tensors, read_texts, save_tensors
+from sparse_probing.activations.statistics.checked_tensors import OWNER, load_tensors, read_texts, save_tensors
 from sparse_probing.activations.statistics.layer_statistics import LayerStatistics
 
 
@@ -24,13 +23,13 @@ class Share:
         for layer, statistics in self.layers.items():
             statistics.merge(other.layers[layer])
 
-    def save(self, path: Path, digest: str) -> None:
-        """Write the share atomically, with the digest of the plan that it belongs to."""
+    def save(self, path: Path, owner: str) -> None:
+        """Write the share atomically, with the digest of what it belongs to."""
         named = {f"{layer}/{n}": t for layer, s in self.layers.items() for n, t in s.tensors().items()}
-        save_tensors(path, named, {"plan": digest, "n_counted": str(self.n_counted)})
+        save_tensors(path, owner, named, {"n_counted": str(self.n_counted)})
 
     @classmethod
-    def load(cls, path: Path, digest: str) -> Share:
+    def load(cls, path: Path, owner: str) -> Share:
         """Read a share.
 
         Raises
@@ -40,13 +39,9 @@ class Share:
         CorruptStoreError
             When the file has changed since it was written.
         StoreError
-            When it belongs to another plan.
+            When it belongs to another plan or process.
         """
-        tensors, texts = load_tensors(path)
-        if texts["plan"] != digest:
-            raise StoreError(
-                f"The checkpoint {path} belongs to another plan. Delete it, or start again with --overwrite."
-            )
+        tensors, texts = load_tensors(path, owner)
         by_layer: dict[int, dict] = {}
         for name, tensor in tensors.items():
             layer, field = name.split("/")
@@ -55,12 +50,12 @@ class Share:
         return cls(int(texts["n_counted"]), layers)
 
 
-def counted_blocks(path: Path, digest: str) -> int:
+def counted_blocks(path: Path, owner: str) -> int:
     """Return the number of blocks that are counted in a checkpoint; errors as `Share.load`.
 
     The tensors are not read; `Share.load` compares them with their checksum before they are used.
     """
     texts = read_texts(path)
-    if texts.get("plan") != digest or not texts.get("n_counted", "").isdecimal():
-        return Share.load(path, digest).n_counted  # raises the error of a damaged file, or of another plan
+    if texts.get(OWNER) != owner or not texts.get("n_counted", "").isdecimal():
+        return Share.load(path, owner).n_counted  # raises the error of a damaged file, or of another owner
     return int(texts["n_counted"])

@@ -89,7 +89,7 @@ class PreparedHistogram:
         """Return how many of its blocks a process has counted, or `NOT_STARTED`."""
         path = self._checkpoint(hook_point, rank)
         try:
-            return counted_blocks(path, self._digest(hook_point))
+            return counted_blocks(path, self._owner(hook_point, path))
         except FileNotFoundError:
             return NOT_STARTED
         except CorruptStoreError as error:
@@ -104,18 +104,19 @@ class PreparedHistogram:
         FileNotFoundError
             When there is no checkpoint.
         StoreError
-            When it belongs to another plan.
+            When it belongs to another plan or process.
         """
         path = self._checkpoint(hook_point, rank)
         try:
-            return Share.load(path, self._digest(hook_point))
+            return Share.load(path, self._owner(hook_point, path))
         except CorruptStoreError as error:
             discard_damaged(path, error)
             return None
 
     def save(self, hook_point: str, share: Share, rank: int) -> None:
         """Write a checkpoint of what a process has counted."""
-        share.save(self._checkpoint(hook_point, rank), self._digest(hook_point))
+        path = self._checkpoint(hook_point, rank)
+        share.save(path, self._owner(hook_point, path))
 
     def empty(self, hook_point: str) -> Share:
         """Return a share without counted blocks."""
@@ -133,20 +134,22 @@ class PreparedHistogram:
             bins = Bins.between(settings.n_bin, [settings.hist_min] * width, [settings.hist_max] * width)
             return dict.fromkeys(self.inputs.layers, bins)
         path = self.inputs.folder(hook_point) / CHECKPOINTS / BINS
+        owner = self._owner(hook_point, path)
         try:
-            return load_bins(path, settings.n_bin)
+            return load_bins(path, owner, settings.n_bin)
         except FileNotFoundError:
             pass
         except CorruptStoreError as error:
             discard_damaged(path, error)
-        return save_bins(path, bins_of_sample(self.inputs, hook_point, settings.n_bin))
+        return save_bins(path, owner, bins_of_sample(self.inputs, hook_point, settings.n_bin))
 
     def _checkpoint(self, hook_point: str, rank: int) -> Path:
         name = f"rank-{rank:04d}-of-{self.inputs.config.share.world_size:04d}.safetensors"
         return self.inputs.folder(hook_point) / CHECKPOINTS / name
 
-    def _digest(self, hook_point: str) -> str:
-        return digest_json(self.plan(hook_point))
+    def _owner(self, hook_point: str, path: Path) -> str:
+        """Return the digest of what a file belongs to: its plan, and its process."""
+        return digest_json([self.plan(hook_point), path.name])
 
 
 def discard_damaged(path: Path, error: CorruptStoreError) -> None:

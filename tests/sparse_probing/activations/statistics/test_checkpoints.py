@@ -31,7 +31,7 @@ def test_a_share_comes_back_whole(share, tmp_path):
 
 def test_another_plan_is_refused(share, tmp_path):
     share.save(tmp_path / "share", "digest")
-    with pytest.raises(StoreError, match=r"share belongs to another plan.*--overwrite"):
+    with pytest.raises(StoreError, match=r"share belongs to another plan or another process.*delete it"):
         Share.load(tmp_path / "share", "other")
 
 

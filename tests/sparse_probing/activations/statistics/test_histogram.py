@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -270,6 +271,35 @@ def test_the_last_rank_counts_the_damaged_share_of_another_one(config, tmp_path)
     flip_bit(path, path.stat().st_size - 9)
     assert run_histogram(prepare_histogram(config.with_flags(rank=1, world_size=2)))
     check_same(folder, alone)
+
+
+@pytest.mark.parametrize("other", ["rank-0000-of-0002.safetensors", "bins.safetensors"])
+def test_the_whole_file_of_another_process_is_not_taken_for_a_checkpoint(config, tmp_path, other):
+    """Its checksum is right; counted as the share of this process, the tables would have every token of it twice."""
+    alone = full_activation_histogram(config.with_flags(results_dir=tmp_path / "alone"))
+    run_histogram(prepare_histogram(config.with_flags(rank=0, world_size=2)))
+    folder = prepare_histogram(config).inputs.folder(HOOK)
+    path = folder / "checkpoints" / "rank-0001-of-0002.safetensors"
+    shutil.copy(path.with_name(other), path)
+    last = prepare_histogram(config.with_flags(rank=1, world_size=2))
+    with pytest.raises(StoreError, match=f"{path} belongs to another plan or another process. .* delete it"):
+        run_histogram(last)
+    path.unlink()
+    assert run_histogram(last)
+    check_same(folder, alone)
+
+
+def test_the_bins_of_another_hook_point_are_not_used(config):
+    full_activation_histogram(config)
+    folders = [prepare_histogram(config).inputs.folder(hook_point) for hook_point in (HOOK, "mlp.hook_pre")]
+    both = prepare_histogram(config.with_flags(further_locations=("mlp.hook_pre",)))
+    for folder in folders:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    both.empty(HOOK)
+    paths = [folder / "checkpoints" / "bins.safetensors" for folder in folders]
+    shutil.copy(*paths)
+    with pytest.raises(StoreError, match=f"{paths[1]} belongs to another plan"):
+        both.empty("mlp.hook_pre")
 
 
 def test_a_checkpoint_that_does_not_fit_the_disk_is_one_sentence(config):
