@@ -21,6 +21,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.foundation.files.path_names import path_name
 from probing_datasets.model_names import model_slug
 from sparse_probing.config.activations import ActivationsConfig
@@ -54,13 +55,25 @@ def store_folder(
         Default: that of the settings, ``probe_location``.
     every_token : bool
         Whether the store holds every token (``all_activations``), not only the rows of the features.
+
+    Raises
+    ------
+    SettingsError
+        When ``activations_dir`` is a URL of an unknown kind, or without a bucket.
     """
     if activations.activations_dir is None:
         root = activations.results_dir / "activations"
     else:
         from upath import UPath  # here: most settings name local folders, and the import takes a tenth of a second
 
-        root = UPath(activations.activations_dir)
+        try:
+            root = UPath(activations.activations_dir)
+            _ = root / "store"  # without a bucket, the error is here
+        except (ValueError, ImportError) as error:
+            raise SettingsError(
+                f"--activations_dir {activations.activations_dir!r} is neither a folder nor a URL that can be opened: "
+                f"{error}."
+            ) from error
     rows = activations.activation_aggregation
     rows += ".next_token" if activations.probe_next_token_feature else ""
     rows += ".all" if every_token else ""

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import CorruptTableError, TableError, list_known
+from probing_datasets.foundation.errors import CorruptTableError, DamagedFileError, TableError, list_known
+from probing_datasets.foundation.files.path_names import path_name
 from probing_datasets.foundation.spreadsheet_cells import cell_text
 
 CHECKSUMS = "SHA256SUMS"
@@ -94,11 +95,18 @@ def read_checksums(root: Path) -> dict[str, str]:
             "Pass another folder=, or set INTERPRETABLE_NEURONS_DIR."
         )
     sums: dict[str, str] = {}
-    for line in path.read_text().splitlines():
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or name.count("/") != 1 or ".." in name or name.startswith("/"):
-            raise CorruptTableError(f"{path} has a line that is not a checksum and a file: {line[:80]!r}.")
-        sums[name] = digest
+    for line in path.read_bytes().splitlines():
+        try:
+            digest, _, name = line.decode().partition("  ")
+            model, _, table = name.partition("/")
+            if len(digest) != 64:
+                raise ValueError("no SHA-256")
+            sums[f"{path_name(model, CHECKSUMS)}/{path_name(table, CHECKSUMS)}"] = digest
+        except (ValueError, DamagedFileError) as error:
+            raise CorruptTableError(
+                f"{path} has a line that is not a checksum and a file: {line[:80].decode(errors='replace')!r}. Restore it, or delete it and "
+                "export the runs again."
+            ) from error
     return sums
 
 

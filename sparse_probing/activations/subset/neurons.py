@@ -10,6 +10,7 @@ import pandas as pd
 
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import ModelError, SettingsError
+from probing_datasets.foundation.files.regular_files import open_regular_file
 from probing_datasets.foundation.spreadsheet_cells import cell_text
 from probing_datasets.model_names import model_slug
 from sparse_probing.config import ActivationsConfig, NeuronSubsetConfig
@@ -114,11 +115,14 @@ def _read_neurons(
     restricted = ["dataset"] if as_paper else ["model", "dataset", "hook_loc"]
     columns = ["layer", "neuron", *(restricted if restriction else [])]
     try:
+        open_regular_file(path).close()  # pandas would wait for a pipe, and fill the memory from a device
         table = pd.read_csv(path)
         if "hook_loc" not in table.columns:
             table = table.rename(columns={"loc": "hook_loc"})  # the name in the tables of the paper
     except (OSError, ValueError) as error:  # a malformed or empty file raises subclasses of ValueError
-        raise SettingsError(f"--neuron_subset_file {path} cannot be read as CSV: {error}") from error
+        raise SettingsError(
+            f"--neuron_subset_file {path} cannot be read as CSV: {error}. Pass a file with the columns layer and neuron."
+        ) from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise SettingsError(f"--neuron_subset_file {path} has no columns {', '.join(missing)}; see SCHEMA.md.")

@@ -26,6 +26,12 @@ def test_both_stages_name_the_same_store(tmp_path):
     )
 
 
+@pytest.mark.parametrize("text", ["foo://x", "s3:/x"])
+def test_a_place_of_stores_that_is_not_a_url_is_refused(text):
+    with pytest.raises(SettingsError, match=f"--activations_dir '{text}' is neither a folder nor a URL"):
+        HarvestConfig.from_flags(activations_dir=text).store_folder()
+
+
 def test_every_setting_that_decides_the_activations_has_its_own_folder():
     config = HarvestConfig.from_flags(model="demo")
     others = [

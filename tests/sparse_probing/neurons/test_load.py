@@ -77,11 +77,26 @@ def test_one_flipped_bit_is_found(folder):
 
 
 @pytest.mark.parametrize(
-    "line", ["0" * 64 + "  ../outside/x.csv", "0" * 64 + "  /etc/passwd", "nothing", "abc  demo/x.csv"]
+    "line",
+    [
+        "0" * 64 + "  ../outside/x.csv",
+        "0" * 64 + "  /etc/passwd",
+        "0" * 64 + "  demo/\x1b[2J.csv",
+        "nothing",
+        "abc  demo/x.csv",
+    ],
 )
 def test_a_checksum_file_names_only_files_below_its_folder(folder, line):
     (folder / "SHA256SUMS").write_text(line + "\n")
     with pytest.raises(CorruptTableError, match="not a checksum and a file"):
+        load_neurons("demo", folder=folder)
+
+
+def test_a_checksum_file_that_is_not_text_is_one_sentence(folder):
+    content = bytearray((folder / "SHA256SUMS").read_bytes())
+    content[70] ^= 128
+    (folder / "SHA256SUMS").write_bytes(content)
+    with pytest.raises(CorruptTableError, match=r"not a checksum and a file: '[0-9a-f]{64}.* Restore it, or delete it"):
         load_neurons("demo", folder=folder)
 
 

@@ -28,6 +28,7 @@ def parse_place(text: str) -> StorePath:
     """Return the folder or URL of a text; StoreError when this kind of URL is not known."""
     try:
         place = UPath(text)
+        _ = place / "plan.json"  # without a bucket, the error is here
     except (ValueError, ImportError) as error:
         raise StoreError(f"{text!r} is neither a folder nor a URL that can be opened: {error}.") from error
     local = local_path(place)

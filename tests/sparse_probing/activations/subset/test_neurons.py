@@ -1,6 +1,7 @@
 """Selecting neurons by name and from a file of ranked neurons."""
 
 import functools
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from probing_datasets.foundation.errors import ModelError, SettingsError
 from sparse_probing.activations.subset.neurons import Neuron, check_neurons, parse_neuron, select_neurons
 from sparse_probing.config import HarvestConfig
+from tests.builders.hang_guard import must_end
 
 SUBSET = functools.partial(HarvestConfig.from_flags, experiment_type="neuron_subset")
 HOOK = "mlp.hook_post"
@@ -138,6 +140,13 @@ def test_a_bad_file(tmp_path, content, message):
     (tmp_path / "bad.csv").write_text(content)
     with pytest.raises(SettingsError, match=message):
         selected(SUBSET(neuron_subset_file=tmp_path / "bad.csv"), HOOK)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_a_file_without_end_is_refused_at_once(tmp_path, make):
+    make(tmp_path / "ranked.csv")
+    with must_end(), pytest.raises(SettingsError, match=r"ranked.csv cannot be read as CSV: .*\. Pass a file"):
+        selected(SUBSET(neuron_subset_file=tmp_path / "ranked.csv"), HOOK)
 
 
 def test_a_missing_file_and_missing_columns_for_the_restriction(tmp_path):

@@ -16,8 +16,12 @@ def test_places(tmp_path):
     assert not is_local(parse_place("s3://bucket/store"))
     assert local_path(UPath(f"file://{tmp_path}")) == tmp_path
     assert local_path(parse_place("s3://bucket/store")) is None
-    with pytest.raises(StoreError, match=r"'foo://x' is neither a folder nor a URL"):
-        parse_place("foo://x")
+
+
+@pytest.mark.parametrize("text", ["foo://x", "s3:/x"])
+def test_what_is_not_a_place_is_refused(text):
+    with pytest.raises(StoreError, match=f"'{text}' is neither a folder nor a URL that can be opened"):
+        parse_place(text)
 
 
 def test_a_file_system_that_is_not_installed():
