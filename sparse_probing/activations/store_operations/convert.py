@@ -26,7 +26,7 @@ TENSOR_DTYPES: dict[Precision, torch.dtype] = {
     "32": torch.float32,
     "bf16": torch.bfloat16,
 }
-"""The dtype that holds each precision exactly."""
+"""The dtype to which values are rounded; one byte is made from float32 by the store."""
 
 
 def convert(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,10 @@ class Description(msgspec.Struct):
 @contextmanager
 def claim_folder(folder: Path, plan: dict[str, Any], share: ShareConfig) -> Iterator[None]:
     """Claim the share of a process in a folder; see `claim_writing`."""
-    with writing_errors(folder.parent, folder):
-        claim = claim_writing(folder, digest_json(plan), share.rank, share.world_size)
-        claim.__enter__()
-    try:
+    with ExitStack() as claim:
+        with writing_errors(folder.parent, folder):
+            claim.enter_context(claim_writing(folder, digest_json(plan), share.rank, share.world_size))
         yield
-    finally:
-        claim.__exit__(None, None, None)
 
 
 def create_or_resume_folder(folder: Path, plan: dict[str, Any], *, overwrite: bool, resume: bool) -> None:

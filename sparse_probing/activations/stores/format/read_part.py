@@ -22,13 +22,13 @@ Order = Literal["C", "F"]
 BFLOAT16_BITS = np.dtype(np.uint16)
 """bfloat16, for which NumPy has no dtype: the upper half of a float32."""
 
-STORED_DTYPES: dict[Precision, np.dtype] = {
+READ_DTYPES: dict[Precision, np.dtype] = {
     "8": np.dtype(np.float32),
     "16": np.dtype(np.float16),
     "32": np.dtype(np.float32),
     "bf16": BFLOAT16_BITS,
 }
-"""The dtype that holds each precision exactly."""
+"""The dtype of the arrays that hold what is read of each precision exactly."""
 
 READABLE = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))
 

@@ -14,7 +14,7 @@ from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_row
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from sparse_probing.activations.stores.format.encoding import Encoding
 from sparse_probing.activations.stores.format.read_part import (
-    STORED_DTYPES,
+    READ_DTYPES,
     Order,
     dtype_to_read,
     parts_of,
@@ -149,7 +149,7 @@ class ReadableLayers(Encoding):
         import torch  # here: it takes longer than most tasks of stage 2, which read arrays
 
         precision = self.plan.precision
-        values = torch.from_numpy(self._read(layer, hook_point, rows, columns, STORED_DTYPES[precision], order))
+        values = torch.from_numpy(self._read(layer, hook_point, rows, columns, READ_DTYPES[precision], order))
         return values.view(torch.bfloat16) if precision == "bf16" else values
 
     def _read(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -107,4 +106,4 @@ class PartLedger:
 
 
 def _to_json(record: PartRecord) -> dict[str, Any]:
-    return {name: asdict(file) for name, file in record.items()}
+    return {name: file.to_json() for name, file in record.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -41,7 +41,7 @@ class Header:
 
     def to_json(self) -> dict[str, Any]:
         """Return the header as plain JSON values."""
-        files = {name: asdict(record) for name, record in self.files.items()}
+        files = {name: record.to_json() for name, record in self.files.items()}
         return {"store": self.kind, "plan": self.plan.to_json(), "files": files}
 
     @cached_property
