@@ -103,9 +103,10 @@ def read_checksums(root: Path) -> dict[str, str]:
                 raise ValueError("no SHA-256")
             sums[f"{path_name(model, CHECKSUMS)}/{path_name(table, CHECKSUMS)}"] = digest
         except (ValueError, DamagedFileError) as error:
+            shown = line[:80].decode(errors="replace")
             raise CorruptTableError(
-                f"{path} has a line that is not a checksum and a file: {line[:80].decode(errors='replace')!r}. Restore it, or delete it and "
-                "export the runs again."
+                f"{path} has a line that is not a checksum and a file: {shown!r}. Restore it, or delete it and export "
+                "the runs again."
             ) from error
     return sums
 

@@ -121,7 +121,7 @@ def _read_neurons(
             table = table.rename(columns={"loc": "hook_loc"})  # the name in the tables of the paper
     except (OSError, ValueError) as error:  # a malformed or empty file raises subclasses of ValueError
         raise SettingsError(
-            f"--neuron_subset_file {path} cannot be read as CSV: {error}. Pass a file with the columns layer and neuron."
+            f"--neuron_subset_file {path} cannot be read as CSV: {error}. Pass a file with columns layer and neuron."
         ) from error
     missing = [name for name in columns if name not in table.columns]
     if missing:
