@@ -73,7 +73,7 @@ def claim_stores(prepared: PreparedHarvest) -> Iterator[None]:
             if not _is_finished(prepared, hook_point):
                 digest = digest_json([prepared.config.storage.store, plan.to_json()])
                 path = prepared.path(hook_point)
-                with storage_errors(path, path / HEADER):
+                with storage_errors(path, path / WRITERS):
                     claims.enter_context(claim_writing(path, digest, share.rank, share.world_size))
         yield
 
