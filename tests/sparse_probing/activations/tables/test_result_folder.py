@@ -192,6 +192,18 @@ def test_tables_are_distinguished_from_stores(folder, tmp_path):
     assert not holds_tables(tmp_path / "nowhere")
 
 
+def test_the_record_of_another_file_or_plan_is_not_valid(folder):
+    """With its record, the file of another part is whole, and not this one."""
+    write(folder, "other.parquet", b"more")
+    files = recorded_files(folder, PLAN)
+    assert not recorded_files(folder, {"n_bin": 4}).is_finished("table.parquet")
+    shutil.copy(folder / "other.parquet", folder / "table.parquet")
+    shutil.copy(folder / "records" / "other.parquet.json", folder / "records" / "table.parquet.json")
+    assert [files.is_finished(name) for name in ("table.parquet", "other.parquet")] == [False, True]
+    assert files.remove_damaged(["table.parquet", "other.parquet"]) == ["table.parquet"]
+    assert not (folder / "table.parquet").exists()
+
+
 DAMAGES = [b"", b"null", b"{}", b"[" * 100_000, b"{" * 3, seal({}), seal({"plan": []}), b"\xff"]
 
 

@@ -1,6 +1,7 @@
 """Reading, writing, listing and removing files in a folder and on an S3 server."""
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from sparse_probing.activations.stores.storage.files import (
     remove_file,
     remove_tree,
     write_file,
+    write_new_file,
 )
 
 DATA = bytes(range(256)) * 5
@@ -38,6 +40,20 @@ def test_bytes_are_read_as_written(place):
     assert b"".join(map(bytes, read_blocks(path))) == DATA
     write_file(path, b"other")
     assert read_file(path) == b"other"
+
+
+def test_a_new_file_is_written_only_once(place):
+    assert write_new_file(place / "deep" / "plan", b"first")
+    assert not write_new_file(place / "deep" / "plan", b"second")
+    assert read_file(place / "deep" / "plan") == b"first"
+
+
+def test_of_many_writers_of_a_new_file_exactly_one_writes_it(tmp_path):
+    with ThreadPoolExecutor(8) as threads:
+        written = list(threads.map(lambda i: write_new_file(tmp_path / "plan", b"%d" % i), range(8)))
+    assert written.count(True) == 1
+    assert (tmp_path / "plan").read_bytes() == b"%d" % written.index(True)
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
 
 
 def test_ranges_are_slices(place, monkeypatch):
