@@ -44,6 +44,7 @@ def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = 
     """
     rows = rows_of(results)
     if rows.empty:
+        _print_line(console, "No feature was probed: there is nothing to report.")
         return []
     folder = results.path if folder is None and isinstance(results, Run) else folder
     n_studies = len(results.config.experiment_type) if isinstance(results, Run) else rows["study"].nunique()
