@@ -36,11 +36,13 @@ def index_runs(results_dir: Path) -> Iterator[IndexedRun]:
         folders.sort()
         if RUN_RECORD in files:
             folders.clear()  # a run holds no other run
-            yield _index_run(Path(folder))
+            path = Path(folder)
+            yield _index_run(path, path.relative_to(results_dir / PROBING).parts)
 
 
-def _index_run(folder: Path) -> IndexedRun:
-    model, dataset, _, settings = folder.absolute().parts[-5:-1]
+def _index_run(folder: Path, names: tuple[str, ...]) -> IndexedRun:
+    """``names`` are those of the folder and of the folders above it, up to that of all runs."""
+    model, dataset, _, settings = (*[""] * 5, *names)[-5:-1]
     study, state, problem = settings.rpartition("-")[0], "damaged", ""
     try:
         run = load_run(folder)
