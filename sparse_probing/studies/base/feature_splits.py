@@ -82,7 +82,9 @@ def split_rows(
         classes = None if kind == "regression" else rows.label
         if kind == "binary":  # text for errors, in the order of the labels
             classes = np.where(rows.label > 0, "positive", "negative")
-        splits = grouped_folds(classes, rows.group, config.test_folds, seed, rows.classes if kind == "multiclass" else ())
+        splits = grouped_folds(
+            classes, rows.group, config.test_folds, seed, rows.classes if kind == "multiclass" else ()
+        )
     elif rows.in_test is not None:
         splits = [_given_split(rows.in_test, rows.label, kind, rows.classes)]
     elif kind == "regression":

@@ -77,7 +77,9 @@ def test_errors_name_the_class_that_has_too_few_groups():
         _, failures = split_features({"mood": ("multiclass", case)}, "multiclass", config, 0)
         assert message in failures["mood"]
     _, failures = split_features({"mood": ("multiclass", rows)}, "binary", SplitConfig(test_folds=3), 0)
-    assert failures == {"mood=fear": "Class positive is in 1 groups, too few for 3 folds. Use fewer folds or more data."}
+    assert failures == {
+        "mood=fear": "Class positive is in 1 groups, too few for 3 folds. Use fewer folds or more data."
+    }
 
 
 def test_a_multiclass_feature_is_split_by_class_for_a_binary_study():
