@@ -86,6 +86,8 @@ def _probe(config: DemoConfig, dataset: str, study: StudyName, random_init: bool
 
 def _print_neurons(trained: pd.DataFrame, control: pd.DataFrame) -> None:
     """Print the first-ranked neuron of each feature beside the scores of the model with random weights."""
+    from sparse_probing.reporting.report import TITLE_OF_NEURONS, left_out  # here: it imports matplotlib
+
     of_control = control.set_index("feature")[["test_roc_auc", "test_f1_score"]]
     both = trained.join(of_control.set_axis(["random_roc_auc", "random_f1"], axis=1), on="feature")
     above = (both["test_roc_auc"] > both["random_roc_auc"]) | (both["test_f1_score"] > both["random_f1"])
@@ -108,12 +110,11 @@ def _print_neurons(trained: pd.DataFrame, control: pd.DataFrame) -> None:
     columns.append(Column("as good", [*(f"{value:,}" for value in both["n_as_good"]), ""], drop_order=2))
     counts = [f"{row.n_positive_test}/{row.n_test}" for row in both.itertuples()]
     columns.append(Column("n+/n", [*counts, ""], drop_order=3))
-    title = "The neuron that is best on training rows, scored on held-out groups"
     console = open_console()
-    table, omitted = fit_table(columns, console.width, title, n_summary_rows=1)
+    table, omitted = fit_table(columns, console.width, TITLE_OF_NEURONS, n_summary_rows=1)
     console.print(table)
     if omitted:
-        show(f"Left out, because the terminal is too narrow: columns ({', '.join(omitted)}).")
+        show(left_out("columns", ", ".join(omitted)))
 
 
 def main() -> int:

@@ -139,6 +139,8 @@ def verify_command(config: Flags, run: Path | None = None) -> None:
 def report_command(config: Flags, run: Path | None = None) -> None:
     """Print the tables of a run again, and write its CSV and figure again.
 
+    The exit status is 0 when every feature was probed.
+
     Parameters
     ----------
     config : ProbingConfig
@@ -147,10 +149,11 @@ def report_command(config: Flags, run: Path | None = None) -> None:
         Folder of the run, instead of its flags.
     """
     from sparse_probing.reporting.report import report  # here: it imports matplotlib
+    from sparse_probing.runs.launch import raise_failures  # here: it imports all studies
 
     launched = _launched_run(config, run)
-    if not report(launched, open_console()) and not finished_tasks(launched.path, launched.tasks):
-        raise TaskError(f"No task of {launched.path} is finished. Run probing_experiment.py with the same settings.")
+    report(launched, open_console())
+    raise_failures(run_status(launched), list(launched.tasks))
 
 
 def runs_command(results_dir: Path | None = None, json: bool = False) -> None:

@@ -21,6 +21,8 @@ from sparse_probing.runs.planning.run_record import Run
 MOST_ROWS = 20
 """Values of k in a table; more are rounded up to powers of two."""
 
+TITLE_OF_NEURONS = "The neuron that is best on training rows, scored on held-out groups"
+
 SCORES = {"test_f1_score": "F1", "test_macro_f1_score": "macro F1", "test_r2": "R2"}
 """The score that is shown, by the column that a kind of feature fills."""
 
@@ -44,6 +46,7 @@ def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = 
     """
     rows = rows_of(results)
     if rows.empty:
+        _print_line(console, "No feature was probed: there is nothing to report.")
         return []
     folder = results.path if folder is None and isinstance(results, Run) else folder
     n_studies = len(results.config.experiment_type) if isinstance(results, Run) else rows["study"].nunique()
@@ -115,8 +118,7 @@ def print_neurons(neurons: pd.DataFrame, console: Console) -> None:
     # Only all_neurons corrects its p-values, few groups give no interval, and the control may not be fitted.
     optional = {"interval": "test_roc_auc_low", "p": "p_value_corrected", "F1 control": "control_f1_score"}
     columns = [each for each in columns if each.name not in optional or neurons[optional[each.name]].notna().any()]
-    title = "The neuron that is best on training rows, scored on held-out groups"
-    table, omitted = fit_table(columns, console.width, title)
+    table, omitted = fit_table(columns, console.width, TITLE_OF_NEURONS)
     console.print(table)
     meanings = {
         "F1 yes": "of answering yes to every row",
@@ -130,7 +132,7 @@ def print_neurons(neurons: pd.DataFrame, console: Console) -> None:
     explained = [f"{name}: {meaning}" for name, meaning in meanings.items() if name in shown]
     _print_line(console, "; ".join(["+ or -: the end of the neuron that means the feature", *explained]) + ".")
     if omitted:
-        _print_line(console, _left_out("columns", ", ".join(omitted)))
+        _print_line(console, left_out("columns", ", ".join(omitted)))
     for i, reason in why_not_found(neurons).items():
         if reason:
             row = neurons.loc[i]
@@ -187,7 +189,7 @@ def print_study(rows: pd.DataFrame, study: str, console: Console) -> None:
     table, omitted = fit_table(columns, console.width, title)
     console.print(table)
     if omitted:
-        _print_line(console, _left_out("columns with the lowest mean", "; ".join(omitted)))
+        _print_line(console, left_out("columns with the lowest mean", "; ".join(omitted)))
 
 
 def print_scores(scores: pd.DataFrame, title: str, console: Console) -> None:
@@ -200,10 +202,11 @@ def print_scores(scores: pd.DataFrame, title: str, console: Console) -> None:
     table, omitted = fit_table(columns, console.width, title, n_summary_rows=1)
     console.print(table)
     if omitted:
-        _print_line(console, _left_out(f"{len(omitted)} of {len(mean)} layers", "those with the lowest mean"))
+        _print_line(console, left_out(f"{len(omitted)} of {len(mean)} layers", "those with the lowest mean"))
 
 
-def _left_out(what: str, which: str) -> str:
+def left_out(what: str, which: str) -> str:
+    """Return the sentence under a table of which columns are left out."""
     return f"Left out, because the terminal is too narrow: {what} ({which}). A wider terminal or a pipe has all."
 
 

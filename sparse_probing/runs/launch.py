@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 Show = Callable[[str], object]
 
+MOST_FAILURES = 20
+"""Lines of an error; a feature that cannot be probed often fails in every layer."""
+
 
 def run_probing(config: ProbingConfig) -> Run:
     """Run stage 2: run every task of a configuration that is neither finished nor running, and wait for all tasks.
@@ -132,10 +135,12 @@ def raise_failures(status: RunStatus, keys: Sequence[str]) -> None:
             failures.append(f"task {key} ({task}): {reason}. The same command runs it again.")
         failures += [f"{task}, feature {feature}: {reason}" for feature, reason in task_status.failed_features]
     if failures:
+        n_more = len(failures) - MOST_FAILURES
         hint = " Use --retry_failed to run failed tasks again." if {*keys} & {*status.keys("failed")} else ""
         raise TaskError(
             f"{len(failures)} tasks or features failed; finished results are kept.{hint}\n"
-            + "\n".join(printable(failure) for failure in failures)
+            + "\n".join(printable(failure) for failure in failures[:MOST_FAILURES])
+            + (f"\nand {n_more} more; `status --json` lists all of them" if n_more > 0 else "")
         )
 
 

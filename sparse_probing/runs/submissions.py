@@ -6,14 +6,12 @@ again.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import socket
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -25,8 +23,7 @@ from probing_datasets.foundation.files.sealed_json import read_sealed, write_sea
 from sparse_probing.config import Cluster, ShareConfig
 from sparse_probing.runs.locks import is_locked
 from sparse_probing.runs.planning.run_record import Run
-
-logger = logging.getLogger(__name__)
+from sparse_probing.runs.warn_once import warn_once
 
 SUBMISSIONS = "submissions"
 RECORD = "submission.json"
@@ -139,16 +136,10 @@ def _read_submission(place: Path) -> Submission | None:
         error = f"{place / RECORD} is missing."
     except (OSError, DamagedFileError) as damage:
         error = str(damage).rstrip()
-    _warn(f"{error} Its jobs are found by their name.")
+    warn_once(f"{error} Its jobs are found by their name.")
     stage = cast(Stage, place.name.split("-")[0])
     cluster: Cluster = "local" if (place / ALIVE).exists() else "slurm"
     return Submission(place.name, stage, cluster, 0, [], "submitted", host="(unknown)")
-
-
-@cache
-def _warn(text: str) -> None:
-    """Warn once in a process, however often a record is read."""
-    logger.warning("%s", text)
 
 
 def job_files(folder: Path, submission: Submission, kind: JobFile) -> dict[int, Path]:

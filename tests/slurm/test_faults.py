@@ -31,6 +31,19 @@ def broken(tmp_path):
     return ("--setup", f"export PYTHONPATH={shlex.quote(str(tmp_path / 'broken'))}:$PYTHONPATH")
 
 
+@pytest.fixture
+def hold(probe, plant, results):
+    """A function that submits tasks whose jobs are held in the queue; it returns their run and their submission."""
+
+    def submit(flags):
+        plant()
+        assert probe(*flags, "--sbatch_parameters", "hold")[0] == 0
+        (submission,) = read_submissions(results.run.folder)
+        return results.run, submission
+
+    return submit
+
+
 def test_jobs_that_die_at_their_start_are_named_with_their_log_and_run_again(
     slurm, probe, states, plant, broken, caplog
 ):
@@ -55,11 +68,8 @@ def test_jobs_that_die_at_their_start_are_named_with_their_log_and_run_again(
     assert states(*ONE_LAYER) == {"done": 2}
 
 
-def test_a_job_whose_calls_were_changed_died_and_a_cancelled_job_did_not(slurm, probe, states, plant, results):
-    plant()
-    assert probe(*ONE_LAYER, "--sbatch_parameters", "hold")[0] == 0
-    run = results.run
-    (submission,) = read_submissions(run.folder)
+def test_a_job_whose_calls_were_changed_died_and_a_cancelled_job_did_not(slurm, probe, states, hold):
+    run, submission = hold(ONE_LAYER)
     (submission_folder(run.folder, submission) / CALLS).write_text("{")
     slurm.run("scontrol", "release", submission.job_id)
     assert slurm.wait_for_end() == {"FAILED": 2}
@@ -107,13 +117,9 @@ def test_a_search_that_is_interrupted_is_not_published_and_runs_again(slurm, pro
 
 
 @pytest.mark.parametrize("damage", [flip_byte, Path.unlink])
-def test_jobs_of_a_damaged_submission_are_not_submitted_again_and_can_be_cancelled(
-    slurm, probe, states, plant, results, damage
-):
-    plant()
-    assert probe(*ONE_LAYER, "--sbatch_parameters", "hold")[0] == 0
-    (submission,) = read_submissions(results.run.folder)
-    damage(submission_folder(results.run.folder, submission) / RECORD)
+def test_jobs_of_a_damaged_submission_are_not_submitted_again_and_can_be_cancelled(slurm, probe, states, hold, damage):
+    run, submission = hold(ONE_LAYER)
+    damage(submission_folder(run.folder, submission) / RECORD)
     assert states(*ONE_LAYER) == {"unknown": 2}
     status, _, err = probe(*ONE_LAYER)
     assert status == 1
@@ -124,11 +130,8 @@ def test_jobs_of_a_damaged_submission_are_not_submitted_again_and_can_be_cancell
     assert states(*ONE_LAYER) == {"todo": 2}
 
 
-def test_jobs_whose_code_changed_after_they_were_submitted_publish_nothing(slurm, probe, states, plant, results):
-    plant()
-    assert probe(*ONE_TASK, "--sbatch_parameters", "hold")[0] == 0
-    run = results.run
-    (submission,) = read_submissions(run.folder)
+def test_jobs_whose_code_changed_after_they_were_submitted_publish_nothing(slurm, states, hold):
+    run, submission = hold(ONE_TASK)
     record = read_sealed(run.path / RUN_RECORD, RunRecord)
     write_sealed(run.path / RUN_RECORD, replace(record, config=record.config | {"seed": 1}))
     slurm.run("scontrol", "release", submission.job_id)

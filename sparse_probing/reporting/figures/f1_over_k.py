@@ -40,10 +40,12 @@ def f1_over_k(results: pd.DataFrame | Run | Path | str, page: int = 1) -> Figure
     Raises
     ------
     SettingsError
-        When there is no such page.
+        When there is no such page, or no probe.
     """
     rows = rows_of(results)
     scores = rows[rows["control"] == ""].groupby("feature")["test_f1_score"].mean()
+    if scores.empty:
+        raise SettingsError("There is no probe to draw. `status` says why features could not be probed.")
     n_pages = math.ceil(len(scores) / MOST_PANELS)
     if not 1 <= page <= n_pages:
         raise SettingsError(f"There is no page {page}: {len(scores)} features take pages 1 to {n_pages}.")

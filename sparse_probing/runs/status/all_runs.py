@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparse_probing.runs.planning.run_record import RUN_RECORD, load_run
-from sparse_probing.runs.status.run_status import run_status
+from sparse_probing.runs.status.run_status import RunStatus, run_status
 
 PROBING = "probing"
 RANKED_NEURONS = "ranked_neurons.csv"
@@ -22,7 +22,8 @@ class IndexedRun:
     model: str
     dataset: str
     state: str
-    """``done``, the number of tasks in each state, or ``damaged``."""
+    """``done`` or the number of tasks in each state, with the number of features that miss probes; ``no feature
+    probed``, or ``damaged``."""
     path: str
     """The CSV of ranked neurons; of a run without one its folder."""
     problem: str = ""
@@ -35,18 +36,30 @@ def index_runs(results_dir: Path) -> Iterator[IndexedRun]:
         folders.sort()
         if RUN_RECORD in files:
             folders.clear()  # a run holds no other run
-            yield _index_run(Path(folder))
+            path = Path(folder)
+            yield _index_run(path, path.relative_to(results_dir / PROBING).parts)
 
 
-def _index_run(folder: Path) -> IndexedRun:
-    model, dataset, _, settings = folder.absolute().parts[-5:-1]
+def _index_run(folder: Path, names: tuple[str, ...]) -> IndexedRun:
+    """``names`` are those of the folder and of the folders above it, up to that of all runs."""
+    model, dataset, _, settings = (*[""] * 5, *names)[-5:-1]
     study, state, problem = settings.rpartition("-")[0], "damaged", ""
     try:
         run = load_run(folder)
-        counts = {state: n for state, n in run_status(run).counts.items() if n}
         study = " ".join(run.config.experiment_type)
-        state = "done" if set(counts) == {"done"} else ", ".join(f"{n} {name}" for name, n in counts.items())
+        state = _describe(run_status(run))
     except Exception as error:  # whatever is wrong with one run, the others are listed
         problem = f"{type(error).__name__}: {error}"
     csv = folder / RANKED_NEURONS
-    return IndexedRun(study, model, dataset, state or "no tasks", str(csv if csv.is_file() else folder), problem)
+    return IndexedRun(study, model, dataset, state, str(csv if csv.is_file() else folder), problem)
+
+
+def _describe(status: RunStatus) -> str:
+    """Return the state of a run in words: a run without any probe is not simply done."""
+    if not status.tasks:
+        return "no tasks"
+    if status.all_done and not any(task.n_rows for task in status.tasks.values()):
+        return "no feature probed"
+    state = "done" if status.all_done else ", ".join(f"{n} {name}" for name, n in status.counts.items() if n)
+    failed = {feature for task in status.tasks.values() for feature, _ in task.failed_features}
+    return f"{state}, features that miss probes: {len(failed)}" if failed else state

@@ -44,7 +44,7 @@ def find_deaths(
     deaths: dict[str, Death] = {}
     settled = set(settled_keys)
     for submission in reversed(submissions):
-        if submission.phase == "cancelled" or submission.is_damaged or settled >= run.tasks.keys():
+        if submission.phase == "cancelled" or settled >= run.tasks.keys():
             continue
         keys_of_entries = submission.keys_of(run)
         deaths_of_jobs = _deaths_of_jobs(run.folder, submission, len(keys_of_entries))

@@ -43,6 +43,8 @@ class TaskStatus:
     """How many of its last submissions, one after the other, died before the task began."""
     failed_features: tuple[tuple[str, str], ...] = ()
     """Features of a finished task that could not be probed, and why."""
+    n_rows: int = 0
+    """Rows of results of a finished task."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON values."""
@@ -162,7 +164,8 @@ def _task_status(
     result: CheckedResult | None, live_job: LiveJob | None, attempt: Attempt | None, death: Death | None
 ) -> TaskStatus:
     if result is not None and result.intact:
-        return TaskStatus("done", failed_features=tuple(sorted(result.failed_features.items())))
+        failed_features = tuple(sorted(result.failed_features.items()))
+        return TaskStatus("done", failed_features=failed_features, n_rows=result.n_rows)
     if live_job is not None:
         is_of_this_job = attempt is not None and attempt.submission == live_job.submission.id
         return _live_status(live_job, attempt if is_of_this_job else None)

@@ -51,6 +51,13 @@ def show_status(status: RunStatus, console: Console) -> None:
         console.print(Text(printable(message)), soft_wrap=True)
     if len(keys) > MOST_LINES:
         console.print(f"and {len(keys) - MOST_LINES} more; --json prints all of them")
+    # A feature often fails in every layer for the same reason.
+    failures = Counter(failure for task in status.tasks.values() for failure in task.failed_features)
+    for (feature, reason), n in sorted(failures.items())[:MOST_LINES]:
+        text = f"probes are missing in {n} of {of_layers['all'].total()} tasks: feature {feature}: {reason}"
+        console.print(Text(printable(text)), soft_wrap=True)
+    if len(failures) > MOST_LINES:
+        console.print(f"and {len(failures) - MOST_LINES} more; --json prints all of them")
 
 
 def describe_submissions(submissions: Iterable[Submission], queue: Queue | None) -> list[str]:

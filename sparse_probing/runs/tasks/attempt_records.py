@@ -7,7 +7,6 @@ attempt, or no error: then the process is still running, or was killed.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import socket
@@ -17,7 +16,6 @@ from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 from probing_datasets.foundation.environment import read_settings
@@ -25,8 +23,7 @@ from probing_datasets.foundation.errors import DamagedFileError, SparseProbingEr
 from probing_datasets.foundation.files.regular_files import names_in
 from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.runs.locks import is_locked
-
-logger = logging.getLogger(__name__)
+from sparse_probing.runs.warn_once import warn_once
 
 ATTEMPTS = "attempts"
 LOCK = ".lock"
@@ -96,18 +93,12 @@ def read_attempt(path: Path) -> Attempt | None:
     except FileNotFoundError:  # the task was finished since the folder was listed
         return None
     except (OSError, DamagedFileError) as error:
-        _warn(f"A record of an attempt is not used: {error}")
+        warn_once(f"A record of an attempt is not used: {error}")
         return None
     if attempt.key == path.name.split(".")[0]:
         return attempt
-    _warn(f"A record of an attempt is not used: {path} is about the task {attempt.key}.")
+    warn_once(f"A record of an attempt is not used: {path} is about the task {attempt.key}.")
     return None
-
-
-@cache
-def _warn(text: str) -> None:
-    """Warn once in a process, however often a record is read."""
-    logger.warning("%s", text)
 
 
 def attempts_of(run_path: Path, key: str) -> list[Attempt]:

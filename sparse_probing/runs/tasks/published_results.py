@@ -48,6 +48,8 @@ class TaskRecord:
     """The Slurm job in which it ran."""
     host: str
     versions: dict[str, str | None]
+    n_rows: Annotated[int, Meta(ge=0)] = 0
+    """In ``rows.parquet``, 0 when no feature could be probed; `publish` sets it."""
     checksum: str = ""
     """Of ``rows.parquet``; `publish` sets it."""
 
@@ -113,7 +115,8 @@ def publish(run_path: Path, rows: list[dict[str, Any]], record: TaskRecord) -> N
     try:
         with atomic_folder(folder, replace=False) as temporary:
             write_rows(rows, temporary / ROWS)
-            sealed = replace(record, checksum=checksum([(temporary / ROWS).read_bytes()]))
+            content = (temporary / ROWS).read_bytes()
+            sealed = replace(record, n_rows=len(rows), checksum=checksum([content]))
             write_sealed(temporary / RECORD, sealed)
     except OSError:
         if read_record(run_path, key, task) is None:
@@ -129,6 +132,7 @@ class CheckedResult:
     intact: bool
     seconds: float = 0
     """How long the task took."""
+    n_rows: int = 0
     failed_features: dict[str, str] = field(default_factory=dict)
     """Why features could not be probed."""
 
@@ -161,7 +165,7 @@ def check_results(run_path: Path, tasks: Mapping[str, Task], read_all: bool = Fa
         if record is None:
             results[key] = CheckedResult(stamp, intact=False)
         else:
-            results[key] = CheckedResult(stamp, True, record.seconds, record.failed_features)
+            results[key] = CheckedResult(stamp, True, record.seconds, record.n_rows, record.failed_features)
     if any(known.get(key) is not result for key, result in results.items()):
         with suppress(OSError):  # the folder may belong to another user, or the disk may be full
             write_sealed(run_path / CHECKED, {key: asdict(result) for key, result in (known | results).items()})

@@ -225,6 +225,21 @@ def test_report_prints_what_the_run_printed(script, run):
     assert (run.path / "ranked_neurons.csv").is_file()
 
 
+def test_features_that_could_not_be_probed_are_named_by_status_and_report(script, plant):
+    flags = [*PLANTED, "--layers", "1", "--feature_subset"]
+    plant(one_class=np.full(80, 1.0))
+    reason = "feature one_class: There are 0 negative rows"
+    for features, printed in ((["one_class"], "No feature was probed"), (["one_class", "strong"], "L1.5")):
+        assert script(*flags, *features)[0] == 1
+        status, out, err = script("status", *flags, *features)
+        assert (status, err) == (0, "")
+        assert f"probes are missing in 1 of {len(features)} tasks: {reason}" in out
+        status, out, err = script("report", *flags, *features)
+        assert status == 1
+        assert printed in out
+        assert reason in err
+
+
 @pytest.mark.parametrize("module", [get_activations, probing_experiment])
 def test_every_sub_command_is_in_the_help_and_flags_are_written_as_in_the_documents(module, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [module.__name__, "--help"])

@@ -14,7 +14,7 @@ from probing_datasets.foundation.errors import SettingsError, TaskError
 from sparse_probing.activations import harvest as stage_one
 from sparse_probing.config import ProbingConfig
 from sparse_probing.runs.executors.this_process import ThisProcess
-from sparse_probing.runs.launch import launch, raise_failures, run_probing
+from sparse_probing.runs.launch import MOST_FAILURES, launch, raise_failures, run_probing
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import load_run
@@ -90,6 +90,16 @@ def test_features_that_cannot_be_split_are_named_and_the_others_kept(plant):
     assert "6 positive rows in 1 groups" in lines[1]
     good = run_probing(config.with_flags(feature_subset=("strong", "weak")))
     assert len(row_bytes(good)) == 4
+
+
+def test_of_many_failures_the_error_has_the_first(plant):
+    further = {f"one class {i:02d}": np.full(80, 1.0) for i in range(15)}
+    config = plant(**further).with_flags(feature_subset=tuple(further), features_per_task=15)
+    with pytest.raises(TaskError, match="30 tasks or features failed") as error:
+        run_probing(config)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 1 + MOST_FAILURES + 1
+    assert lines[-1] == "and 10 more; `status --json` lists all of them"
 
 
 def test_a_failed_feature_is_named_again_by_a_rerun(plant):

@@ -4,10 +4,12 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 
 import pytest
 
 from probing_datasets.foundation.errors import DamagedFileError
+from sparse_probing.runs import locks
 from sparse_probing.runs.locks import is_locked, locked
 from tests.builders.odd_paths import ODD, put_odd
 
@@ -20,6 +22,14 @@ with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(600)
 """
+
+
+def test_another_process_that_only_looks_at_a_lock_does_not_hold_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.lock"
+    with ExitStack() as look:
+        look.enter_context(locked(path))
+        monkeypatch.setattr(locks.time, "sleep", lambda pause: look.close() if pause else None)
+        assert not is_locked(path)
 
 
 def test_a_lock_is_held_and_given_back(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.reporting.figures.f1_over_k import f1_over_k
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
@@ -43,6 +44,20 @@ def test_the_title_names_model_data_and_random_weights():
 def test_rows_without_a_model_have_a_title_without_one():
     rows = sweep_rows(1, 1).assign(model="", hook_point="", aggregation="")
     assert f1_over_k(rows).get_suptitle() == "made.tiny.16.-1"
+
+
+def test_labels_that_are_not_formulas_are_drawn_as_they_are(tmp_path):
+    label = r"$\frac{ costs $"
+    rows = sweep_rows(1, 1).assign(feature=label, dataset=label)
+    figure = f1_over_k(rows)
+    figure.savefig(tmp_path / "figure.png", dpi=20)
+    assert [panel.get_title() for panel in figure.axes] == [label]
+    assert label in figure.get_suptitle()
+
+
+def test_without_any_probe_there_is_nothing_to_draw():
+    with pytest.raises(SettingsError, match="There is no probe to draw"):
+        f1_over_k(sweep_rows(1, 1).iloc[:0])
 
 
 def test_a_run_is_drawn_like_its_rows(plant):

@@ -17,8 +17,10 @@ from sparse_probing.activations.stores import ZarrStore
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_inputs import Inputs
 from sparse_probing.runs.planning.run_record import name_run, record_run
+from sparse_probing.runs.tasks import run_task as run_task_module
 from sparse_probing.runs.tasks.published_results import ROWS, read_record, task_folder
 from sparse_probing.runs.tasks.run_task import run_task
+from sparse_probing.studies.base.interruption import Interrupted
 from sparse_probing.studies.base.result_rows import COLUMNS, read_rows
 from tests.builders.planted_runs import reference_split
 
@@ -133,7 +135,19 @@ def test_a_finished_task_is_not_run_again(config, monkeypatch):
     record = run_task(str(run.path), key)
     monkeypatch.setattr("sparse_probing.runs.tasks.run_task.fit_task", None)
     again = run_task(str(run.path), key)
-    assert again == read_record(run.path, key, run.tasks[key]) == replace(record, checksum=again.checksum)
+    assert again == read_record(run.path, key, run.tasks[key])
+    assert again == replace(record, n_rows=again.n_rows, checksum=again.checksum)
+    assert again.n_rows == len(read_rows([task_folder(run.path, key) / ROWS])) > 0
+
+
+def test_a_row_of_an_interrupted_search_is_not_published_whatever_became_of_the_signal(config, monkeypatch):
+    run = create_run(config)
+    key = next(iter(run.tasks))
+    row_of = run_task_module.probe_row
+    monkeypatch.setattr(run_task_module, "probe_row", lambda *args: row_of(*args) | {"proof_status": "interrupted"})
+    with pytest.raises(Interrupted, match="a search ended early without a signal"):
+        run_task(str(run.path), key)
+    assert not task_folder(run.path, key).exists()
 
 
 def test_features_that_cannot_be_split_are_named_and_the_others_fitted(plant):

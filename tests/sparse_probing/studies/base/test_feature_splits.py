@@ -62,6 +62,26 @@ def test_a_feature_that_cannot_be_split_is_named_and_the_others_are_split():
     assert set(failures) == {"none"}
 
 
+def test_errors_name_the_class_that_has_too_few_groups():
+    label = (np.arange(N) // 4 % 2).astype(float)
+    label[:4] = 2.0  # one group
+    rows = dataclasses.replace(rows_in_groups(label), classes=("joy", "anger", "fear"))
+    given = dataclasses.replace(rows, in_test=np.arange(N) >= N // 2)
+    cases = [
+        (rows, SplitConfig(), "4 rows of class fear in 1 groups"),
+        (rows, SplitConfig(test_folds=3), "Class fear is in 1 groups, too few for 3 folds"),
+        (given, SplitConfig(), "no test rows of label fear"),
+        (dataclasses.replace(rows, classes=()), SplitConfig(), "4 rows of class 2 in 1 groups"),
+    ]
+    for case, config, message in cases:
+        _, failures = split_features({"mood": ("multiclass", case)}, "multiclass", config, 0)
+        assert message in failures["mood"]
+    _, failures = split_features({"mood": ("multiclass", rows)}, "binary", SplitConfig(test_folds=3), 0)
+    assert failures == {
+        "mood=fear": "Class positive is in 1 groups, too few for 3 folds. Use fewer folds or more data."
+    }
+
+
 def test_a_multiclass_feature_is_split_by_class_for_a_binary_study():
     rows = rows_in_groups((np.arange(N) // 4 % 3).astype(float))
     splits, failures = split_features({"t": ("multiclass", rows)}, "binary", SplitConfig(), 0)
