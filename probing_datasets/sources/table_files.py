@@ -106,9 +106,6 @@ def _text_table(path: Path, separator: str, encoding: str) -> Table:
         raise _not_a_table(path, "its first line holds no names of columns.")
 
     def records(names: list[str]) -> Iterator[dict[str, Any]]:
-        for name in names:
-            if columns.count(name) > 1:
-                raise SourceError(f"{path} has {columns.count(name)} columns {name!r}. Rename all except one.")
         places = {name: columns.index(name) for name in names}
         rows = _text_rows(path, separator, encoding)
         next(rows)

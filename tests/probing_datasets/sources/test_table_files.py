@@ -52,9 +52,10 @@ def arrow_table() -> pa.Table:
     return pa.table({"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS], "n": [1, 2, 3]})
 
 
-def write_arrow_stream(path: Path) -> None:
-    with pa.ipc.new_stream(path, arrow_table().schema) as writer:
-        writer.write_table(arrow_table())
+def write_arrow_stream(path: Path, table: pa.Table | None = None) -> None:
+    table = arrow_table() if table is None else table
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
 
 
 WRITERS = {
@@ -262,6 +263,18 @@ def test_a_damaged_csv_is_refused_with_its_line(tmp_path, content, message):
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(SourceError, match=message):
         read(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["t.feather", "t.arrow"])
+def test_an_arrow_table_with_two_columns_of_a_name(tmp_path, name):
+    table = pa.table([["a"], ["x"], ["y"]], names=["text", "label", "label"])
+    if name == "t.feather":
+        pyarrow.feather.write_feather(table, tmp_path / name)
+    else:
+        write_arrow_stream(tmp_path / name, table)
+    with pytest.raises(SourceError, match="has 2 columns 'label'. Rename all except one"):
+        read(tmp_path / name)
+    assert len(read(tmp_path / name, SourceColumns("text", "", ""))) == 1  # a column that is not requested is not read
 
 
 @pytest.mark.parametrize("end", ["", "\n"])
