@@ -148,7 +148,7 @@ class MakeConfig:
         if len(self.separator) > 1 or self.separator in ("\n", "\r", '"'):
             raise SettingsError(f"--separator must be one sign, such as ';' or '\\t', not {self.separator!r}.")
         if self.encoding and not is_text_encoding(self.encoding):
-            raise SettingsError(f"--encoding {self.encoding!r} is not known. Examples: windows-1252, latin-1, utf-16.")
+            raise SettingsError(f"--encoding {self.encoding!r} is not known. Examples: windows-1252, utf-16-le.")
         if not 0 < self.positive_fraction < 1:
             raise SettingsError(f"--positive_fraction must be between 0 and 1, not {self.positive_fraction}.")
 
