@@ -71,6 +71,8 @@ def _read_one(
         return _rows_of(open_table(demo_texts(collection), PLAIN), SourceColumns(), skipped, "demo", own_groups)
     path = Path(source).expanduser()
     suffix = name_without_compression(path).suffix.lower()
+    if columns.file and (path.is_dir() or suffix not in TABLE_SUFFIXES):
+        raise SourceError(f"--file_column needs a table in a file, whose folder holds the texts; got {source}.")
     if path.is_dir():
         if is_saved_dataset(path):
             return _rows_of(open_saved_dataset(path, options), columns, skipped, source, own_groups)

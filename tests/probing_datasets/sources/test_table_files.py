@@ -249,6 +249,15 @@ def test_separator_and_encoding(tmp_path):
         read(path)
 
 
+def test_utf_16_without_a_mark_needs_its_byte_order(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("text,label\nÄpfel,ja\n".encode("utf-16-le"))
+    for encoding in ("", "utf-16"):
+        with pytest.raises(SourceError, match="--encoding.* utf-16-le or utf-16-be"):
+            read(path, encoding=encoding)
+    assert texts_and_labels(read(path, encoding="utf-16-le")) == [("Äpfel", "ja")]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -449,6 +458,14 @@ def test_the_name_of_a_file_may_be_a_field(tmp_path):
     write_files(tmp_path, {"a.txt": "Good.", "t.jsonl": '{"meta": {"file": "a.txt"}, "label": "1"}\n'})
     rows = read(tmp_path / "t.jsonl", SourceColumns("text", "label", "", file="meta.file"))
     assert texts_and_labels(rows) == [("Good.", "1")]
+
+
+@pytest.mark.parametrize("source", ["saved", "folder", "t.txt", "owner/name"])
+def test_only_a_table_in_a_file_names_files(tmp_path, source):
+    write_files(tmp_path, {"folder/x/a.txt": "Good.", "t.txt": "a.txt"})
+    datasets.Dataset.from_dict({"file": ["a.txt"], "label": ["1"]}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(SourceError, match="--file_column needs a table in a file"):
+        read(source if "/" in source else tmp_path / source, SourceColumns("text", "label", "", file="file"))
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "link.txt"])
