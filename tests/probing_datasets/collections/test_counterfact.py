@@ -75,8 +75,8 @@ def test_labels_of_statements(label, expected):
 
 @pytest.mark.parametrize("label", ["", "NA", "nan"])
 def test_a_statement_without_a_label_is_not_false(tmp_path, label):
-    rows = [{"text": "Oslo is in Norway.", "subject": "Oslo", "target": "Norway", "label": text} for text in ("1", label)]
-    source, skipped = write_table(tmp_path / "t.csv", rows), Counter()
+    row = {"text": "Oslo is in Norway.", "subject": "Oslo", "target": "Norway"}
+    source, skipped = write_table(tmp_path / "t.csv", [row | {"label": text} for text in ("1", label)]), Counter()
     found = list(statements(CounterfactConfig(source=source, layout="statements"), skipped))
     assert [row.label for row in found] == ["true"]
     assert skipped["statements have no label"] == 1
