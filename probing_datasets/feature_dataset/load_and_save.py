@@ -12,6 +12,7 @@ from probing_datasets.feature_dataset.validation import validate
 from probing_datasets.foundation.errors import DamagedFileError, DatasetError, list_known
 from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.files.path_names import path_name
+from probing_datasets.foundation.files.saved_datasets import load_saved_dataset
 from probing_datasets.foundation.files.sealed_json import parse_json, read_regular_file, shaped, unseal
 
 OTHER_NAME = (
@@ -40,13 +41,12 @@ def load_feature_dataset(name: str, root: Path | str) -> FeatureDataset:
         When it does not exist, was written by another version, or its content was changed.
     """
     path = find_dataset_folder(name, root)
-    import datasets  # slow to import
-    import pyarrow as pa
+    import pyarrow as pa  # slow to import
 
     try:
         description = _read_description(path)
-        sequences = datasets.Dataset.load_from_disk(path / "sequences")
-        probes = datasets.Dataset.load_from_disk(path / "probes")
+        sequences: Any = load_saved_dataset(path / "sequences")
+        probes: Any = load_saved_dataset(path / "probes")
         digest = content_hash(description, sequences.data.table, probes.data.table)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DamagedFileError, pa.lib.ArrowException) as error:
         raise DatasetError(f"The data set in {path} is damaged ({error}). Make it again.") from error

@@ -13,7 +13,8 @@ from tyro.conf import Positional
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.feature_dataset import Description, FeatureDataset, build_feature_dataset, save_dataset
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError, list_known
+from probing_datasets.foundation.errors import DamagedFileError, DatasetError, SettingsError, SourceError, list_known
+from probing_datasets.foundation.files.saved_datasets import load_saved_dataset
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.paper_format.layouts import TEXT_LENGTH, read_features
 from probing_datasets.sources.groups import join_groups_of_copies
@@ -108,11 +109,10 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
 
 def _read_table(path: Path) -> pa.Table:
     import datasets  # slow to import
-    import pyarrow as pa
 
     try:
-        dataset = datasets.load_from_disk(path)
-    except (OSError, ValueError, KeyError, pa.lib.ArrowException) as error:
+        dataset = load_saved_dataset(path)
+    except DamagedFileError as error:
         raise SourceError(f"{path} is not a folder that `datasets` saved: {error}") from error
     if not isinstance(dataset, datasets.Dataset) or "tokens" not in dataset.column_names or not len(dataset):
         raise SourceError(f"{path} is not a data set of the paper: it has no column `tokens`, or no row.")
