@@ -71,9 +71,7 @@ def save_dataset(dataset: FeatureDataset, root: Path, overwrite: bool) -> None:
     """
     folder = dataset_folder(root, path_name(dataset.name, "The description of the data set"))
     if (names := names_in(folder)) and not {"description.json", "sequences", "probes"} & {*names}:
-        raise DatasetError(
-            f"{folder} is not a data set: it holds {first_names(names)}. Pass --name or --output_dir."
-        )
+        raise DatasetError(f"{folder} is not a data set: it holds {first_names(names)}. Pass --name or --output_dir.")
     if not overwrite and (folder / "description.json").is_file():
         try:
             existing_hash = load_feature_dataset(dataset.name, root).description.content_hash
