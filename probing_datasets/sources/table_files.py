@@ -172,6 +172,8 @@ def _json_table(path: Path, encoding: str, wanted: list[str]) -> Table:
         columns |= dict.fromkeys(record)
         if wanted and all(name in columns or name.partition(".")[0] in columns for name in wanted):
             break
+    if not columns:
+        raise _not_a_table(path, "it holds no object with keys.")
     return Table(list(columns), lambda _names: _json_records(path, encoding))
 
 

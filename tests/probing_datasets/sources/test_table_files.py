@@ -6,7 +6,6 @@ import json
 import os
 import tracemalloc
 from collections import Counter
-from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -329,6 +328,9 @@ def test_several_sources_share_only_the_groups_of_a_column(tmp_path):
         ('{"text": "a", "label": ' + "[" * 100_000, "line 1 is not JSON"),
         ('[{"text": "a"} {"text": "b"}]', "no comma after element 0"),
         ("[" * 100_000, "is not JSON"),
+        ("[]", "holds no object with keys"),
+        ("{}", "holds no object with keys"),
+        (" \n", "holds no object with keys"),
         ('[{"text": "a"}][{"text": "b"}]', r"'\[' follows the end of its array"),
         ('[{"text": "a"}] \n garbage', "'g' follows the end of its array"),
         ('[{"text": "a"}]]', "']' follows the end of its array"),
@@ -355,15 +357,27 @@ def test_a_record_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch, n
             read(tmp_path / name)
 
 
-@pytest.mark.parametrize("start", [8, 200, 400, -300, -100])
+def damage(path: Path, start: int, n_bytes: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[start : start + n_bytes] = b"\xff" * n_bytes
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("start", [200, 400, -300, -100])
 def test_damaged_arrow_files_are_refused(tmp_path, start):
     path = tmp_path / "t.feather"
     pyarrow.feather.write_feather(arrow_table(), path, compression="uncompressed")
-    data = bytearray(path.read_bytes())
-    data[start : start + 40] = b"\xff" * 40
-    path.write_bytes(bytes(data))
-    with suppress(SourceError):  # bytes of a text may be damaged without a trace
-        assert len(read(path)) <= 3
+    damage(path, start, n_bytes=40)
+    with pytest.raises(SourceError, match="is damaged or not a table: ."):
+        read(path)
+
+
+def test_a_damaged_text_of_an_arrow_file_is_left_out(tmp_path):
+    path, skipped = tmp_path / "t.feather", Counter()
+    pyarrow.feather.write_feather(arrow_table(), path, compression="uncompressed")
+    damage(path, path.read_bytes().index(b"gamma lamp"), n_bytes=3)
+    assert texts_and_labels(read(path, skipped=skipped)) == ROWS[1:]
+    assert skipped == {"rows are left out: their 'text' holds bytes that are not UTF-8": 1}
 
 
 def test_splits_and_names_of_classes_of_saved_datasets(tmp_path):
