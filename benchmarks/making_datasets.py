@@ -1,12 +1,13 @@
-"""Text per second and core, and peak memory, of making each collection that reads running text (Linux).
+"""Text per second and core, and peak memory: of making each collection of running text, of each format (Linux).
 
-Every data set is built in a new process. The time is CPU time of all threads, from reading the source to
-the finished data set; the import of modules is not counted. The peak is the kernel's high-water mark minus the
-memory of the modules.
+Every data set is built, and every table read, in a new process. The time is CPU time of all threads, from reading the
+source to the finished data set or the last row; the import of modules is not counted. The peak is the kernel's
+high-water mark minus the memory of the modules.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset  # here, so that its memory is not counted
+import pyarrow.feather
 import pyarrow.parquet as pq
 import tyro
 
@@ -85,6 +88,48 @@ def compare_memory(config: MakingConfig) -> list[dict[str, object]]:
             size = f"{sum(_sizes(source)) / 1e6:.1f}"
             rows.append({"collection": row["collection"], "source, MB of text": size, "peak, MB": row["peak, MB"]})
     return rows
+
+
+def compare_formats(config: MakingConfig) -> list[dict[str, object]]:
+    """Read the largest source in each format; return the rows of the table."""
+    rows: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        for path in write_formats(write_source(config, Path(folder), config.copies[-1])):
+            resident = resident_memory(timed_read, path, report)
+            measured = json.loads(report.read_text())
+            size = path.stat().st_size / 1e6
+            rows.append(
+                {
+                    "format": path.suffix,
+                    "file, MB": f"{size:.1f}",
+                    "rows": f"{measured['rows']:,}",
+                    "CPU, s": f"{measured['cpu']:.1f}",
+                    "MB / CPU s": f"{size / measured['cpu']:.1f}",
+                    "peak, MB": f"{resident.increase / 1e6:.1f}",
+                }
+            )
+    return rows
+
+
+def write_formats(source: Path) -> list[Path]:
+    """Write a Parquet table in other formats; return the paths of all."""
+    records = pq.read_table(source).to_pylist()
+    with source.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)
+    source.with_suffix(".jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    source.with_suffix(".json").write_text(json.dumps(records))
+    pyarrow.feather.write_feather(pa.Table.from_pylist(records), source.with_suffix(".feather"))
+    return [source.with_suffix(suffix) for suffix in (".csv", ".jsonl", ".json", ".parquet", ".feather")]
+
+
+def timed_read(source: Path, report: Path) -> None:
+    """Read a table and write the time and the number of its rows to a report."""
+    counts: list[int] = []
+    took = seconds(lambda: counts.append(sum(1 for _ in read_source(str(source), "labelled_text", SourceColumns()))))
+    report.write_text(json.dumps({"cpu": took.cpu, "rows": counts[0]}))
 
 
 def write_source(config: MakingConfig, folder: Path, copies: int) -> Path:
@@ -161,3 +206,4 @@ if __name__ == "__main__":
     settings = tyro.cli(MakingConfig, description=__doc__)
     print_table(compare(settings))
     print_table(compare_memory(settings))
+    print_table(compare_formats(settings))

@@ -47,6 +47,9 @@ MISSING_LABELS = (
 )
 """What programs write into a table of text where a value is missing (those of pandas), whatever its case."""
 
+MAX_NAME_BYTES = 100
+"""Longest --name: file systems take 255 bytes, and the name of a data set has further parts."""
+
 NOT_RECORDED = ("num_proc", "output_dir", "overwrite")
 """Settings that do not affect the content."""
 
@@ -141,14 +144,16 @@ class MakeConfig:
                 raise SettingsError(f"--{name} must be at least 0, not {getattr(self, name)}.")
         if re.fullmatch(r"[\w-]*", self.name) is None:
             raise SettingsError(f"--name must consist of letters, digits, _ and -, not {self.name!r}.")
-        if self.source in ("", ()):
+        if (n_bytes := len(self.name.encode())) > MAX_NAME_BYTES:
+            raise SettingsError(f"--name is too long for a folder: {n_bytes} bytes, and at most {MAX_NAME_BYTES} fit.")
+        if not self.source or "" in (self.source if isinstance(self.source, tuple) else ()):
             raise SettingsError("--source is empty. Name a table, a folder or a hub data set.")
         if self.separator == "\\t":  # as a shell passes it
             object.__setattr__(self, "separator", "\t")
         if len(self.separator) > 1 or self.separator in ("\n", "\r", '"'):
             raise SettingsError(f"--separator must be one sign, such as ';' or '\\t', not {self.separator!r}.")
         if self.encoding and not is_text_encoding(self.encoding):
-            raise SettingsError(f"--encoding {self.encoding!r} is not known. Examples: windows-1252, latin-1, utf-16.")
+            raise SettingsError(f"--encoding {self.encoding!r} is not known. Examples: windows-1252, utf-16-le.")
         if not 0 < self.positive_fraction < 1:
             raise SettingsError(f"--positive_fraction must be between 0 and 1, not {self.positive_fraction}.")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from probing_datasets.building.alignment import trim_spans
-from probing_datasets.foundation.errors import ModelError
+from probing_datasets.foundation.errors import ModelError, first_line
 from probing_datasets.model_names import resolve_model_name
 from probing_datasets.sources.hub_names import why_not_on_hub
 
@@ -53,7 +53,7 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code)
     except Exception as error:  # a damaged file makes `tokenizers` raise a bare Exception
         refuse_remote_code(error, f"The tokenizer of {name!r}", path)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         raise ModelError(
             f"No tokenizer could be loaded for {name!r} (looked for {path!r}): {reason}. {advice}"
         ) from error

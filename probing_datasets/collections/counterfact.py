@@ -92,10 +92,15 @@ def statements(config: CounterfactConfig, skipped: Counter[str]) -> Iterator[Tex
     """
     of_facts = config.layout == "facts"
     further = ("subject", "target_true", "target_false") if of_facts else ("subject", "target", config.label_column)
-    columns = SourceColumns(config.text_column or ("prompt" if of_facts else "text"), "", "", further)
+    text_column = config.text_column or ("prompt" if of_facts else "text")
+    columns = SourceColumns(text_column, "", "", further, missing=config.missing_labels)
     parse = statements_of_fact if of_facts else statement_of_text
     for row in read_source(config.source, config.collection, columns, read_options(config), skipped):
-        statements_of_row = parse(row.text, *map(text_of, row.extra))
+        cells = [text_of(cell) for cell in row.extra]
+        if not of_facts and not cells[-1]:
+            skipped["statements have no label"] += 1
+            continue
+        statements_of_row = parse(row.text, *cells)
         if not statements_of_row:
             skipped["rows do not name their subject and target"] += 1
         yield from statements_of_row

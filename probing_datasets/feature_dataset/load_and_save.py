@@ -9,9 +9,11 @@ from probing_datasets.feature_dataset.content_hash import content_hash
 from probing_datasets.feature_dataset.dataset import FeatureDataset
 from probing_datasets.feature_dataset.description import FORMAT_VERSION, Description
 from probing_datasets.feature_dataset.validation import validate
-from probing_datasets.foundation.errors import DamagedFileError, DatasetError, list_known
+from probing_datasets.foundation.errors import DamagedFileError, DatasetError, first_names, list_known
 from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.files.path_names import path_name
+from probing_datasets.foundation.files.regular_files import names_in
+from probing_datasets.foundation.files.saved_datasets import load_saved_dataset
 from probing_datasets.foundation.files.sealed_json import parse_json, read_regular_file, shaped, unseal
 
 OTHER_NAME = (
@@ -40,13 +42,12 @@ def load_feature_dataset(name: str, root: Path | str) -> FeatureDataset:
         When it does not exist, was written by another version, or its content was changed.
     """
     path = find_dataset_folder(name, root)
-    import datasets  # slow to import
-    import pyarrow as pa
+    import pyarrow as pa  # slow to import
 
     try:
         description = _read_description(path)
-        sequences = datasets.Dataset.load_from_disk(path / "sequences")
-        probes = datasets.Dataset.load_from_disk(path / "probes")
+        sequences: Any = load_saved_dataset(path / "sequences")
+        probes: Any = load_saved_dataset(path / "probes")
         digest = content_hash(description, sequences.data.table, probes.data.table)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, DamagedFileError, pa.lib.ArrowException) as error:
         raise DatasetError(f"The data set in {path} is damaged ({error}). Make it again.") from error
@@ -63,9 +64,14 @@ def save_dataset(dataset: FeatureDataset, root: Path, overwrite: bool) -> None:
     Raises
     ------
     DatasetError
-        When this folder holds a data set of other content and ``overwrite`` is not set. A damaged data set is replaced.
+        When this folder holds a data set of other content and ``overwrite`` is not set, or anything else. A damaged
+        data set is replaced.
+    DamagedFileError
+        When the name of the data set cannot be that of a folder.
     """
-    folder = dataset_folder(root, dataset.name)
+    folder = dataset_folder(root, path_name(dataset.name, "The description of the data set"))
+    if (names := names_in(folder)) and not {"description.json", "sequences", "probes"} & {*names}:
+        raise DatasetError(f"{folder} is not a data set: it holds {first_names(names)}. Pass --name or --output_dir.")
     if not overwrite and (folder / "description.json").is_file():
         try:
             existing_hash = load_feature_dataset(dataset.name, root).description.content_hash

@@ -6,6 +6,7 @@ Reading settings changes nothing in the process. The two functions that change t
 
 from __future__ import annotations
 
+import io
 import os
 import sysconfig
 from collections.abc import Iterator
@@ -15,11 +16,14 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.errors import SettingsError, first_line
+from probing_datasets.foundation.files.sealed_json import read_regular_file
 
 FOLDER_VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR")
 DOTENV_VARIABLES = (*FOLDER_VARIABLES, "HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE")
 """What a ``.env`` file may set; everything else in it is ignored (``LD_PRELOAD``, ``PATH``, ``SLURM_JOB_ID``)."""
+
+MAX_DOTENV_BYTES = 2**20
 
 COMMAND_DEFAULTS = {
     # A waiting OpenMP thread that spins takes the CPU from other work on the machine: spinning made a
@@ -67,7 +71,7 @@ def read_settings() -> Settings:
     Raises
     ------
     SettingsError
-        When a variable of Slurm is not a whole number.
+        When a variable of Slurm is not a whole number, or the ``.env`` file is not text.
     """
     variables = _dotenv_file(FOLDER_VARIABLES) | os.environ
     array_rank, array_size = 0, 1
@@ -136,7 +140,14 @@ def environment_of_a_program() -> dict[str, str]:
 
 def _dotenv_file(names: tuple[str, ...]) -> dict[str, str]:
     """Return those of some variables that the ``.env`` file of the working directory sets."""
-    values = dotenv_values(Path.cwd() / ".env")
+    path = Path.cwd() / ".env"
+    if not path.exists() or path.is_dir():  # a virtual environment may have this name
+        return {}
+    try:
+        text = read_regular_file(path, MAX_DOTENV_BYTES).decode()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read ({first_line(error)}). Save it as text in UTF-8.") from error
+    values = dotenv_values(stream=io.StringIO(text))
     return {name: value for name in names if (value := values.get(name)) is not None}
 
 

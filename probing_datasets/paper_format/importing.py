@@ -13,7 +13,9 @@ from tyro.conf import Positional
 from probing_datasets.building.tokenization import load_tokenizer, tokenizer_hash
 from probing_datasets.feature_dataset import Description, FeatureDataset, build_feature_dataset, save_dataset
 from probing_datasets.foundation.environment import read_settings
-from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError, list_known
+from probing_datasets.foundation.errors import DamagedFileError, DatasetError, SettingsError, SourceError, list_known
+from probing_datasets.foundation.files.path_names import path_name
+from probing_datasets.foundation.files.saved_datasets import load_saved_dataset
 from probing_datasets.foundation.provenance import provenance
 from probing_datasets.paper_format.layouts import TEXT_LENGTH, read_features
 from probing_datasets.sources.groups import join_groups_of_copies
@@ -62,9 +64,12 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
         When its columns do not fit any known layout, or its labels are not valid.
     SettingsError
         When a token is not in the vocabulary of the tokenizer.
+    DamagedFileError
+        When its name cannot be that of a folder.
     """
     import pyarrow as pa  # slow to import
 
+    name = path_name(config.name or config.path.resolve().name, "--name")
     table = _read_table(config.path)
     if config.group_column and config.group_column not in table.column_names:
         known = list_known(config.group_column, table.column_names)
@@ -97,7 +102,7 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
         groups = [f"row {i}" for i in range(len(table))]
     groups, n_copies = join_groups_of_copies(tokens, groups)
     starts_with_bos = all(row[0] == tokenizer.bos_token_id for row in tokens)
-    description = _describe(config, tokenizer_hash(tokenizer), padded, int(starts_with_bos))
+    description = _describe(config, name, tokenizer_hash(tokenizer), padded, int(starts_with_bos))
     if n_copies:
         note = f"{n_copies:,} sequences have the tokens of one in another group: these groups were joined."
         description = replace(description, dropped=(*description.dropped, note))
@@ -108,19 +113,19 @@ def import_dataset(config: ImportConfig) -> FeatureDataset:
 
 def _read_table(path: Path) -> pa.Table:
     import datasets  # slow to import
-    import pyarrow as pa
 
     try:
-        dataset = datasets.load_from_disk(path)
-    except (OSError, ValueError, KeyError, pa.lib.ArrowException) as error:
+        dataset = load_saved_dataset(path)
+    except DamagedFileError as error:
         raise SourceError(f"{path} is not a folder that `datasets` saved: {error}") from error
     if not isinstance(dataset, datasets.Dataset) or "tokens" not in dataset.column_names or not len(dataset):
         raise SourceError(f"{path} is not a data set of the paper: it has no column `tokens`, or no row.")
     return dataset.with_format("arrow")[:]  # type: ignore[return-value]
 
 
-def _describe(config: ImportConfig, tokenizer_hash: str, padded: list[np.ndarray], n_prefix: int) -> Description:
-    name = config.name or config.path.resolve().name
+def _describe(
+    config: ImportConfig, name: str, tokenizer_hash: str, padded: list[np.ndarray], n_prefix: int
+) -> Description:
     digest = xxhash.xxh3_128()
     for row in padded:
         digest.update(row.tobytes())

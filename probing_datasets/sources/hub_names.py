@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from probing_datasets.foundation.environment import datasets_cache
+from probing_datasets.foundation.errors import first_line
+
 
 def why_not_on_hub(name: str, kind: Literal["model", "dataset"], revision: str | None = None) -> str:
     """Return why a repository can be neither reached nor found in the cache; empty where it can be, and for folders.
@@ -20,8 +23,6 @@ def why_not_on_hub(name: str, kind: Literal["model", "dataset"], revision: str |
         return ""
     from huggingface_hub import HfApi, constants  # slow to import
 
-    from probing_datasets.foundation.environment import datasets_cache
-
     try:
         HfApi().repo_info(name, repo_type=kind, revision=revision, timeout=10)
     except Exception as error:  # of the network, of the hub, or of a name that it does not allow
@@ -29,6 +30,5 @@ def why_not_on_hub(name: str, kind: Literal["model", "dataset"], revision: str |
         cached = [hub_cache / f"{kind}s--{name.replace('/', '--')}", built_cache / name.replace("/", "___")]
         if any(folder.is_dir() for folder in cached):
             return ""
-        reason = (str(error).strip() or "no answer").splitlines()[0].rstrip(".")
-        return f"{type(error).__name__}: {reason}"
+        return f"{type(error).__name__}: {first_line(error).rstrip('.')}"
     return ""

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from probing_datasets.foundation.errors import DamagedFileError, SourceError, first_line, list_known
-from probing_datasets.foundation.files.path_names import path_name
-from probing_datasets.foundation.files.sealed_json import read_regular_file
+from probing_datasets.foundation.files.saved_datasets import load_saved_dataset
 from probing_datasets.sources.hub_names import why_not_on_hub
 from probing_datasets.sources.table_files import ReadOptions, Table, records_of_batch
 from probing_datasets.sources.text_rows import UnusableValueError
 
-SPLITS_FILE, STATE_FILE = "dataset_dict.json", "state.json"
-DATASET_FILES = ("dataset_info.json", STATE_FILE)
 BATCH_ROWS = 256
-
-
-def is_saved_dataset(path: Path) -> bool:
-    """Whether `save_to_disk` of `datasets` wrote this folder."""
-    return (path / SPLITS_FILE).is_file() or all((path / name).is_file() for name in DATASET_FILES)
 
 
 def open_saved_dataset(path: Path, options: ReadOptions) -> Table:
@@ -35,12 +26,10 @@ def open_saved_dataset(path: Path, options: ReadOptions) -> Table:
     import datasets  # slow to import
     import pyarrow.lib
 
-    errors = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, pyarrow.lib.ArrowException)
     try:
-        _check_names(path)
-        saved = datasets.load_from_disk(path)
-    except (*errors, DamagedFileError) as error:
-        raise SourceError(f"{path} is a damaged folder of `datasets`: {first_line(error)}") from error
+        saved = load_saved_dataset(path)
+    except DamagedFileError as error:
+        raise SourceError(f"{path} is a damaged folder of `datasets`: {error}") from error
     if isinstance(saved, datasets.DatasetDict):
         if options.split not in saved:
             known = list_known(options.split, list(map(str, saved)))
@@ -51,32 +40,10 @@ def open_saved_dataset(path: Path, options: ReadOptions) -> Table:
         try:
             for batch in saved.select_columns(columns).with_format("arrow").iter(BATCH_ROWS):
                 yield from records_of_batch(batch)  # type: ignore[arg-type]
-        except errors as error:
+        except (OSError, ValueError, LookupError, TypeError, pyarrow.lib.ArrowException) as error:
             raise SourceError(f"{path} is a damaged folder of `datasets`: {first_line(error)}") from error
 
     return Table(saved.column_names, _with_names_of_classes(records, saved.features))
-
-
-def _check_names(path: Path) -> None:
-    """Check that every split and file that a saved data set names is in its folder.
-
-    Raises
-    ------
-    DamagedFileError
-        When a name leads out of the folder.
-    OSError, ValueError, LookupError, TypeError, RecursionError
-        When a file is not what `save_to_disk` writes.
-    """
-    folders = [path]
-    if (path / SPLITS_FILE).is_file():
-        splits = json.loads(read_regular_file(path / SPLITS_FILE))["splits"]
-        folders = [path / path_name(str(split), SPLITS_FILE) for split in splits]
-    for folder in folders:
-        files = json.loads(read_regular_file(folder / STATE_FILE))["_data_files"]
-        if not files:
-            raise ValueError(f"{STATE_FILE} names no files")
-        for file in files:
-            path_name(str(file["filename"]), STATE_FILE)
 
 
 def open_hub(name: str, options: ReadOptions) -> Table:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.files.saved_datasets import is_saved_dataset
 from probing_datasets.foundation.files.text_files import name_without_compression
 from probing_datasets.sources.groups import groups_of_rows
-from probing_datasets.sources.hugging_face_tables import is_saved_dataset, open_hub, open_saved_dataset
+from probing_datasets.sources.hugging_face_tables import open_hub, open_saved_dataset
 from probing_datasets.sources.table_files import PLAIN, TABLE_SUFFIXES, ReadOptions, Table, open_table
 from probing_datasets.sources.text_folders import TEXT_SUFFIX, read_folder, read_text_file, with_texts_of_files
 from probing_datasets.sources.text_rows import SourceColumns, TextRow, columns_to_read, text_rows
@@ -71,6 +72,8 @@ def _read_one(
         return _rows_of(open_table(demo_texts(collection), PLAIN), SourceColumns(), skipped, "demo", own_groups)
     path = Path(source).expanduser()
     suffix = name_without_compression(path).suffix.lower()
+    if columns.file and (path.is_dir() or suffix not in TABLE_SUFFIXES):
+        raise SourceError(f"--file_column needs a table in a file, whose folder holds the texts; got {source}.")
     if path.is_dir():
         if is_saved_dataset(path):
             return _rows_of(open_saved_dataset(path, options), columns, skipped, source, own_groups)

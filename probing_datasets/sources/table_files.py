@@ -106,9 +106,6 @@ def _text_table(path: Path, separator: str, encoding: str) -> Table:
         raise _not_a_table(path, "its first line holds no names of columns.")
 
     def records(names: list[str]) -> Iterator[dict[str, Any]]:
-        for name in names:
-            if columns.count(name) > 1:
-                raise SourceError(f"{path} has {columns.count(name)} columns {name!r}. Rename all except one.")
         places = {name: columns.index(name) for name in names}
         rows = _text_rows(path, separator, encoding)
         next(rows)
@@ -175,6 +172,8 @@ def _json_table(path: Path, encoding: str, wanted: list[str]) -> Table:
         columns |= dict.fromkeys(record)
         if wanted and all(name in columns or name.partition(".")[0] in columns for name in wanted):
             break
+    if not columns:
+        raise _not_a_table(path, "it holds no object with keys.")
     return Table(list(columns), lambda _names: _json_records(path, encoding))
 
 

@@ -55,7 +55,7 @@ def columns_to_read(columns: SourceColumns, names: list[str], where: str) -> lis
     Raises
     ------
     SourceError
-        When one does not exist; the message names those that do.
+        When one does not exist, and the message names those that do; or when there are several of its name.
     """
     flags = {"file": columns.file} if columns.file else {"text": columns.text}
     flags |= {"label": columns.label, "group": columns.group}
@@ -71,6 +71,8 @@ def columns_to_read(columns: SourceColumns, names: list[str], where: str) -> lis
                 f"{where} has no column {flags[role]!r} for the {role}; it has: {list_known(str(flags[role]), names)}. "
                 f"Name the right one with {flag}{advice}"
             )
+        if names.count(root) > 1:
+            raise SourceError(f"{where} has {names.count(root)} columns {root!r}. Rename all except one.")
     return list(dict.fromkeys(filter(None, roots.values())))
 
 

@@ -25,7 +25,7 @@ from transformer_lens.model_bridge.sources.transformers import determine_archite
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
-from probing_datasets.foundation.errors import ModelError
+from probing_datasets.foundation.errors import ModelError, first_line
 from sparse_probing.models.hugging_face import random_model
 from sparse_probing.models.misnomers import LINEAR_MAPS, find_misnomers
 from sparse_probing.models.tensor_trace import Sighting, Site, memory, trace
@@ -72,7 +72,7 @@ def find_hook_points(config: PretrainedConfig, trust_remote_code: bool = False) 
         except ModelError:
             raise
         except Exception as error:  # of any kind, where a forward pass depends on the values of tensors
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
         finally:
             fake_tensor_logger.setLevel(level)
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(False), no_init_weights():
@@ -149,11 +149,10 @@ def build_bridge(model: PreTrainedModel) -> TransformerBridge:
         architecture = determine_architecture_from_hf_config(config)
         return build_bridge_from_module(model, architecture, hf_config=model.config).eval()
     except Exception as error:  # of any kind: an adapter looks for the modules that it knows
-        reason = (str(error).splitlines() or [""])[0].partition(". Available architectures")[0].rstrip(".")
+        reason = first_line(error).partition(". Available architectures")[0].rstrip(".")
         raise ModelError(
             f"TransformerLens cannot bridge a {type(model).__name__}, so its hook points are unknown: "
-            f"{reason or type(error).__name__}. "
-            "Choose a model of an architecture that TransformerLens knows."
+            f"{reason}. Choose a model of an architecture that TransformerLens knows."
         ) from error
 
 

@@ -11,7 +11,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from probing_datasets.building.tokenization import load_tokenizer, refuse_remote_code
-from probing_datasets.foundation.errors import ModelError
+from probing_datasets.foundation.errors import ModelError, first_line
 from probing_datasets.model_names import resolve_model_name
 from sparse_probing.models.hugging_face import (
     Quantization,
@@ -102,7 +102,7 @@ def load_model(
         raise
     except Exception as error:  # a damaged file makes each library raise its own errors
         refuse_remote_code(error, f"The model {name!r}", path)
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = first_line(error).rstrip(".")
         advice = (
             "Check that this folder is what `save_pretrained` wrote, and pass a device that exists"
             if Path(path).is_dir()

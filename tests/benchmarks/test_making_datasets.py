@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks.making_datasets import MakingConfig, compare, compare_memory
+from benchmarks.making_datasets import MakingConfig, compare, compare_formats, compare_memory
 from probing_datasets.demo import DEMO_TEXTS
 from probing_datasets.foundation.errors import SettingsError
 
@@ -28,6 +28,15 @@ def test_memory_is_measured_of_growing_sources() -> None:
     small, large = compare_memory(config)
     assert (small["source, MB of text"], large["source, MB of text"]) == ("0.1", "0.3")
     assert float(str(large["peak, MB"])) < 2 * float(str(small["peak, MB"]))
+
+
+@pytest.mark.slow
+def test_every_format_has_the_same_rows() -> None:
+    rows = compare_formats(MakingConfig(copies=(1, 2)))
+    n_rows = 2 * sum(1 for _ in DEMO_TEXTS["natural_lang_id"].open(encoding="utf-8"))
+    assert [(row["format"], row["rows"]) for row in rows] == [
+        (suffix, f"{n_rows:,}") for suffix in (".csv", ".jsonl", ".json", ".parquet", ".feather")
+    ]
 
 
 def test_unknown_collection() -> None:

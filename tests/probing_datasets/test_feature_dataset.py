@@ -19,8 +19,9 @@ from probing_datasets.feature_dataset import (
     Probes,
     build_feature_dataset,
     load_feature_dataset,
+    save_dataset,
 )
-from probing_datasets.foundation.errors import DatasetError
+from probing_datasets.foundation.errors import DamagedFileError, DatasetError
 from probing_datasets.foundation.files.sealed_json import unseal, write_sealed
 from tests.builders.datasets import dataset_with_labels, files_of
 
@@ -343,3 +344,12 @@ def test_tables_of_something_else(saved):
         datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(saved / table)
     with pytest.raises(DatasetError, match="is damaged"):
         load_feature_dataset("d", saved.parent)
+
+
+@pytest.mark.parametrize("name", [".", "", "../x"])
+def test_a_data_set_without_a_name_replaces_no_folder(saved, name):
+    dataset = load_feature_dataset("d", saved.parent)
+    unnamed = replace(dataset, description=replace(dataset.description, name=name))
+    with pytest.raises(DamagedFileError, match="cannot be the name of a file"):
+        save_dataset(unnamed, saved.parent, overwrite=True)
+    assert (saved / "description.json").is_file()

@@ -55,6 +55,8 @@ def test_options_replay():
     ("settings", "message"),
     [
         ({"source": ()}, "--source is empty"),
+        ({"source": ("a.csv", "")}, "--source is empty"),
+        ({"name": "é" * 51}, "--name is too long for a folder: 102 bytes"),
         ({"separator": "ab"}, "--separator must be one sign"),
         ({"separator": '"'}, "--separator must be one sign"),
         ({"encoding": "latin-99"}, "--encoding 'latin-99' is not known"),

@@ -1,7 +1,7 @@
 """Names of models: paths, aliases and hub ids, and the short name for folders."""
 
 import pytest
-from transformer_lens.tools.model_registry.registry_io import load_model_aliases
+from transformer_lens.tools.model_registry.registry_io import load_model_aliases, resolve_model_alias
 
 from probing_datasets.demo import DEMO_MODEL_PATH
 from probing_datasets.model_names import model_slug, resolve_model_name
@@ -17,12 +17,6 @@ def test_local_folder_becomes_absolute(tmp_path, monkeypatch):
     assert resolve_model_name("models/mine") == str(tmp_path / "models" / "mine")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert resolve_model_name("~/models/mine") == str(tmp_path / "models" / "mine")
-
-
-def test_the_aliases_are_those_of_transformer_lens():
-    official = {alias: name for name, aliases in load_model_aliases().items() for alias in aliases}
-    assert len(official) > 100
-    assert {alias: resolve_model_name(alias) for alias in official} == official
 
 
 @pytest.mark.parametrize(
@@ -51,8 +45,6 @@ def test_slug_is_fit_for_a_folder(name, slug):
 
 
 def test_every_alias_of_transformer_lens_means_what_it_means_there():
-    from transformer_lens.tools.model_registry.registry_io import load_model_aliases, resolve_model_alias
-
     names = [alias for aliases in load_model_aliases().values() for alias in aliases]
     assert len(names) > 100
     for name in (*names, *load_model_aliases(), "no such model"):

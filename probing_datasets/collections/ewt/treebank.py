@@ -21,7 +21,7 @@ from conllu.exceptions import ParseException
 from conllu.models import TokenList
 from conllu.parser import DEFAULT_FIELDS, parse_dict_value
 
-from probing_datasets.foundation.errors import SourceError
+from probing_datasets.foundation.errors import SourceError, first_line
 from probing_datasets.foundation.files.text_files import READ_ERRORS, name_without_compression, open_text, unreadable
 from probing_datasets.sources.read_source import read_source
 from probing_datasets.sources.table_files import PLAIN, ReadOptions
@@ -104,7 +104,7 @@ def _read_conllu(path: Path, encoding: str) -> Iterator[Sentence]:
             for number, sentence in enumerate(conllu.parse_incr(file), 1):
                 yield _conllu_sentence(sentence, f"sentence {number} of {path.name}")
     except ParseException as error:
-        raise SourceError(f"{path} cannot be read as CoNLL-U: {str(error).splitlines()[0]}") from error
+        raise SourceError(f"{path} cannot be read as CoNLL-U: {first_line(error)}") from error
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
 

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, TextIO, cast
 import zstandard
 
 from probing_datasets.foundation.errors import SourceError, first_line
+from probing_datasets.foundation.files.regular_files import open_regular_file
 
 COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".xz")
 
@@ -74,13 +75,14 @@ def open_text(path: Path, encoding: str = "") -> TextIO:
     try:
         raw = _open_bytes(path)
         head = raw.peek(PEEKED_BYTES)[:PEEKED_BYTES]
-    except READ_ERRORS as error:
+    except (*READ_ERRORS, ValueError) as error:  # ValueError: a pipe or a device
         raise unreadable(path, error) from error
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), encoding or "utf-8")
     if encoding == "utf-8" and b"\0" in head:
         raw.close()
         raise SourceError(
-            f"{path} holds zero bytes, so it is not text in UTF-8. If it is UTF-16, save it with a byte-order mark."
+            f"{path} holds zero bytes, so it is not text in UTF-8. If it is UTF-16 without a byte-order mark, pass "
+            "--encoding utf-16-le or utf-16-be."
         )
     return io.TextIOWrapper(raw, encoding=encoding)
 
@@ -116,6 +118,11 @@ def unreadable(path: Path, error: Exception) -> SourceError:
         return SourceError(
             f"{path} is not {error.encoding.upper()}: it holds the byte 0x{byte:02X}, as in a file in Latin-1 or "
             "Windows-1252. Name its encoding with --encoding windows-1252, or convert it first with `iconv`."
+        )
+    if isinstance(error, UnicodeError):
+        return SourceError(
+            f"{path} cannot be decoded: {first_line(error)}. Name its encoding with --encoding; for UTF-16 without a "
+            "byte-order mark it is utf-16-le or utf-16-be."
         )
     return SourceError(f"{path} cannot be read: {first_line(error)}. It may be damaged or cut off.")
 
@@ -166,9 +173,7 @@ MAGIC_BYTES = {
 
 def _open_bytes(path: Path) -> io.BufferedReader:
     """Open a file that may be compressed."""
-    if path.exists() and not path.is_file():
-        raise OSError("not a regular file")  # a pipe would be waited for
-    with path.open("rb") as raw:
+    with open_regular_file(path) as raw:
         head = raw.read(max(map(len, MAGIC_BYTES)))
     opener = next((opener for magic, opener in MAGIC_BYTES.items() if head.startswith(magic)), None)
     stream = path.open("rb") if opener is None else cast(BinaryIO, opener(path))

@@ -1,5 +1,6 @@
 """True and false statements: from facts and from texts, the probed token, groups, spans."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from probing_datasets.collections.counterfact import (
     build,
     mark_subject_and_target,
     statement_of_text,
+    statements,
     statements_of_fact,
 )
 from probing_datasets.feature_dataset.spans import read_span
@@ -69,6 +71,22 @@ def test_a_statement_with_subject_and_target(text, subject, target):
 def test_labels_of_statements(label, expected):
     (row,) = statement_of_text("Oslo is in Norway.", "Oslo", "Norway", label)
     assert row.label == expected
+
+
+@pytest.mark.parametrize("label", ["", "NA", "nan"])
+def test_a_statement_without_a_label_is_not_false(tmp_path, label):
+    row = {"text": "Oslo is in Norway.", "subject": "Oslo", "target": "Norway"}
+    source, skipped = write_table(tmp_path / "t.csv", [row | {"label": text} for text in ("1", label)]), Counter()
+    found = list(statements(CounterfactConfig(source=source, layout="statements"), skipped))
+    assert [row.label for row in found] == ["true"]
+    assert skipped["statements have no label"] == 1
+
+
+def test_a_fact_without_a_false_target_is_one_statement(tmp_path):
+    row = {"prompt": "Oslo is in", "subject": "Oslo", "target_true": "Norway", "target_false": "NA"}
+    source = write_table(tmp_path / "t.csv", [row])
+    found = list(statements(CounterfactConfig(source=source), Counter()))
+    assert [row.text for row in found] == ["Oslo is in Norway"]
 
 
 @pytest.mark.parametrize(("subject", "target"), [("", "Russia"), ("Omsk", "Russia"), ("Krasnodar", "Mars")])

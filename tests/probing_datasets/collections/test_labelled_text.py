@@ -208,6 +208,14 @@ def test_a_given_split_is_that_of_stage_2(tokenizer_dirs, tmp_path):
         split_rows("label", "binary", only_one, SplitConfig(), seed=0)
 
 
+def test_groups_on_both_sides_of_a_given_split_are_counted(tokenizer_dirs, tmp_path):
+    rows = [{**row, "part": part} for row in ROWS for part in ("train", "test")]
+    source = write_table(tmp_path / "table.csv", rows)
+    dataset = build(settings(tokenizer_dirs["wordpiece"], source, split_column="part"))
+    n_groups = len(set(dataset.sequences["group"]))
+    assert f"{n_groups} groups are on both sides of the given split" in dataset.description.dropped[-1]
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [(("train", "holdout"), "holds 'holdout', which is not one of"), (("train",), "needs train and")],

@@ -13,6 +13,7 @@ from probing_datasets.foundation.environment import (
     read_settings,
 )
 from probing_datasets.foundation.errors import SettingsError
+from tests.builders.odd_paths import put_odd
 
 VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR", "SLURM_CPUS_PER_TASK")
 VARIABLES += ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
@@ -57,6 +58,27 @@ def test_dotenv_of_another_folder_is_not_read(monkeypatch, tmp_path):
     (tmp_path / ".env").write_text("RESULTS_DIR=/from/file\n")
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
+    assert read_settings().results_dir == Path("results")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "/dev/zero", "not UTF-8", "too large"])
+def test_a_dotenv_that_is_not_a_text_is_refused(tmp_path, kind):
+    path = tmp_path / ".env"
+    if kind == "/dev/zero":
+        path.symlink_to(kind)
+    elif kind == "not UTF-8":
+        path.write_bytes(b"RESULTS_DIR=\xff\n")
+    elif kind == "too large":
+        path.write_text("\n" * (2**20 + 1))
+    else:
+        put_odd(kind, path)
+    with pytest.raises(SettingsError, match=r"\.env cannot be read \(.*\)\. Save it as text in UTF-8"):
+        read_settings()
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to itself"])
+def test_a_virtual_environment_is_not_a_dotenv(tmp_path, kind):
+    put_odd(kind, tmp_path / ".env")
     assert read_settings().results_dir == Path("results")
 
 

@@ -9,9 +9,10 @@ import pytest
 from probing_datasets.__main__ import main
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.feature_dataset import load_feature_dataset
-from probing_datasets.foundation.errors import DatasetError, SettingsError, SourceError
+from probing_datasets.foundation.errors import DamagedFileError, DatasetError, SettingsError, SourceError
 from probing_datasets.paper_format import ImportConfig, import_dataset
 from tests.builders.datasets import rows_of
+from tests.builders.sources import write_files
 
 CONTEXT = 8
 BOS, PAD = 0, 600  # the paper adds a padding token after the vocabulary if there is none
@@ -143,6 +144,19 @@ def test_a_data_set_of_other_content_is_not_replaced(published):
     with pytest.raises(DatasetError, match="holds a data set of other content"):
         published(columns={**columns, "x|probe_classes": [[1], [1], [-1]]})
     published(columns={**columns, "x|probe_classes": [[1], [1], [-1]]}, overwrite=True)
+
+
+@pytest.mark.parametrize("name", [".", "..", "../elsewhere", "/elsewhere", "a/b", "a\x1b[31m"])
+def test_a_name_that_is_not_one_folder_is_refused_before_the_work(tmp_path, name):
+    with pytest.raises(DamagedFileError, match="--name contains the name .* cannot be the name of a file"):
+        import_dataset(ImportConfig(tmp_path / "none", "demo", name=name))
+
+
+def test_a_folder_of_other_files_is_not_replaced(published, tmp_path):
+    write_files(tmp_path, {"out/mine/notes.txt": "text"})
+    with pytest.raises(DatasetError, match=r"mine is not a data set: it holds notes.txt. Pass --name or --output_dir"):
+        published(columns={"distribution": ["a", "b", "a"]}, name="mine", output_dir=tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "mine" / "notes.txt").read_text() == "text"
 
 
 def test_vocabulary_of_the_test(tiny_model_dir: Path):

@@ -6,7 +6,6 @@ import json
 import os
 import tracemalloc
 from collections import Counter
-from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -52,9 +51,10 @@ def arrow_table() -> pa.Table:
     return pa.table({"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS], "n": [1, 2, 3]})
 
 
-def write_arrow_stream(path: Path) -> None:
-    with pa.ipc.new_stream(path, arrow_table().schema) as writer:
-        writer.write_table(arrow_table())
+def write_arrow_stream(path: Path, table: pa.Table | None = None) -> None:
+    table = arrow_table() if table is None else table
+    with pa.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
 
 
 WRITERS = {
@@ -248,6 +248,15 @@ def test_separator_and_encoding(tmp_path):
         read(path)
 
 
+def test_utf_16_without_a_mark_needs_its_byte_order(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("text,label\nÄpfel,ja\n".encode("utf-16-le"))
+    for encoding in ("", "utf-16"):
+        with pytest.raises(SourceError, match="--encoding.* utf-16-le or utf-16-be"):
+            read(path, encoding=encoding)
+    assert texts_and_labels(read(path, encoding="utf-16-le")) == [("Äpfel", "ja")]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -262,6 +271,18 @@ def test_a_damaged_csv_is_refused_with_its_line(tmp_path, content, message):
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(SourceError, match=message):
         read(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["t.feather", "t.arrow"])
+def test_an_arrow_table_with_two_columns_of_a_name(tmp_path, name):
+    table = pa.table([["a"], ["x"], ["y"]], names=["text", "label", "label"])
+    if name == "t.feather":
+        pyarrow.feather.write_feather(table, tmp_path / name)
+    else:
+        write_arrow_stream(tmp_path / name, table)
+    with pytest.raises(SourceError, match="has 2 columns 'label'. Rename all except one"):
+        read(tmp_path / name)
+    assert len(read(tmp_path / name, SourceColumns("text", "", ""))) == 1  # a column that is not requested is not read
 
 
 @pytest.mark.parametrize("end", ["", "\n"])
@@ -307,6 +328,9 @@ def test_several_sources_share_only_the_groups_of_a_column(tmp_path):
         ('{"text": "a", "label": ' + "[" * 100_000, "line 1 is not JSON"),
         ('[{"text": "a"} {"text": "b"}]', "no comma after element 0"),
         ("[" * 100_000, "is not JSON"),
+        ("[]", "holds no object with keys"),
+        ("{}", "holds no object with keys"),
+        (" \n", "holds no object with keys"),
         ('[{"text": "a"}][{"text": "b"}]', r"'\[' follows the end of its array"),
         ('[{"text": "a"}] \n garbage', "'g' follows the end of its array"),
         ('[{"text": "a"}]]', "']' follows the end of its array"),
@@ -333,15 +357,27 @@ def test_a_record_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch, n
             read(tmp_path / name)
 
 
-@pytest.mark.parametrize("start", [8, 200, 400, -300, -100])
+def damage(path: Path, start: int, n_bytes: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[start : start + n_bytes] = b"\xff" * n_bytes
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("start", [200, 400, -300, -100])
 def test_damaged_arrow_files_are_refused(tmp_path, start):
     path = tmp_path / "t.feather"
     pyarrow.feather.write_feather(arrow_table(), path, compression="uncompressed")
-    data = bytearray(path.read_bytes())
-    data[start : start + 40] = b"\xff" * 40
-    path.write_bytes(bytes(data))
-    with suppress(SourceError):  # bytes of a text may be damaged without a trace
-        assert len(read(path)) <= 3
+    damage(path, start, n_bytes=40)
+    with pytest.raises(SourceError, match="is damaged or not a table: ."):
+        read(path)
+
+
+def test_a_damaged_text_of_an_arrow_file_is_left_out(tmp_path):
+    path, skipped = tmp_path / "t.feather", Counter()
+    pyarrow.feather.write_feather(arrow_table(), path, compression="uncompressed")
+    damage(path, path.read_bytes().index(b"gamma lamp"), n_bytes=3)
+    assert texts_and_labels(read(path, skipped=skipped)) == ROWS[1:]
+    assert skipped == {"rows are left out: their 'text' holds bytes that are not UTF-8": 1}
 
 
 def test_splits_and_names_of_classes_of_saved_datasets(tmp_path):
@@ -436,6 +472,14 @@ def test_the_name_of_a_file_may_be_a_field(tmp_path):
     write_files(tmp_path, {"a.txt": "Good.", "t.jsonl": '{"meta": {"file": "a.txt"}, "label": "1"}\n'})
     rows = read(tmp_path / "t.jsonl", SourceColumns("text", "label", "", file="meta.file"))
     assert texts_and_labels(rows) == [("Good.", "1")]
+
+
+@pytest.mark.parametrize("source", ["saved", "folder", "t.txt", "owner/name"])
+def test_only_a_table_in_a_file_names_files(tmp_path, source):
+    write_files(tmp_path, {"folder/x/a.txt": "Good.", "t.txt": "a.txt"})
+    datasets.Dataset.from_dict({"file": ["a.txt"], "label": ["1"]}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(SourceError, match="--file_column needs a table in a file"):
+        read(source if "/" in source else tmp_path / source, SourceColumns("text", "label", "", file="file"))
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "link.txt"])

@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 import pytest
 
-from probing_datasets.foundation.errors import SettingsError
-from sparse_probing.config import HarvestConfig, HarvestType, ProbingConfig
+from probing_datasets.foundation.errors import DamagedFileError, SettingsError
+from sparse_probing.config import HarvestConfig, HarvestType, ProbingConfig, result_folders
 from sparse_probing.config.harvest import EXPERIMENT_TYPES_OF_SETTINGS
 from sparse_probing.config.result_folders import dataset_name, model_name
 from sparse_probing.runs.planning.run_record import settings_folder
@@ -167,3 +167,17 @@ def test_full_hook_names_of_further_locations():
     assert (config.further_locations, config.layers) == (("attn.hook_z", "hook_resid_pre"), (12,))
     with pytest.raises(SettingsError, match="the layers 1, 2 are requested"):
         HarvestConfig.from_flags(probe_location="blocks.1.mlp.hook_post", further_locations=("blocks.2.mlp.hook_pre",))
+
+
+def test_no_setting_of_a_record_leads_out_of_the_results():
+    hostile = [{"model": ".."}, {"model": "..", "random_init": True}, {"feature_dataset": ".."}]
+    for settings in (*hostile, {"feature_dataset": ".", "model": "demo"}, {"probe_location": "../../x"}):
+        with pytest.raises(DamagedFileError, match="cannot be the name of a file"):
+            settings_folder(ProbingConfig.from_flags(**settings))
+    activations = ProbingConfig().activations
+    for experiment in ("a/../..", "/etc", "..", "a//b"):
+        with pytest.raises(DamagedFileError, match="The setting experiment_name contains"):
+            result_folders.settings_folder(activations, experiment, ("compare_rankings",), "digest")
+    for kind, hook_point in (("..", "mlp.hook_post"), ("activation_subset", "../x")):
+        with pytest.raises(DamagedFileError, match="cannot be the name of a file"):
+            result_folders.tables_folder(activations, kind, hook_point)
