@@ -12,9 +12,9 @@ from probing_datasets.feature_dataset.validation import validate
 from probing_datasets.foundation.errors import DamagedFileError, DatasetError, first_names, list_known
 from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.files.path_names import path_name
-from probing_datasets.foundation.files.regular_files import names_in
+from probing_datasets.foundation.files.regular_files import names_in, read_regular_file
 from probing_datasets.foundation.files.saved_datasets import load_saved_dataset
-from probing_datasets.foundation.files.sealed_json import parse_json, read_regular_file, shaped, unseal
+from probing_datasets.foundation.files.sealed_json import parse_json, shaped, unseal
 
 OTHER_NAME = (
     "Pass --name to give this one another name, --overwrite to replace the existing one, or another --output_dir "

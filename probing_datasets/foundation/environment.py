@@ -17,7 +17,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from probing_datasets.foundation.errors import SettingsError, first_line
-from probing_datasets.foundation.files.sealed_json import read_regular_file
+from probing_datasets.foundation.files.regular_files import read_regular_file
 
 FOLDER_VARIABLES = ("RESULTS_DIR", "FEATURE_DATASET_DIR", "INTERPRETABLE_NEURONS_DIR")
 DOTENV_VARIABLES = (*FOLDER_VARIABLES, "HF_HOME", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE")

@@ -22,7 +22,8 @@ from probing_datasets.foundation.console import show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DamagedFileError, SettingsError, SparseProbingError, TableError
 from probing_datasets.foundation.files.atomic_files import write_bytes
-from probing_datasets.foundation.files.sealed_json import read_regular_file, read_sealed, write_sealed
+from probing_datasets.foundation.files.regular_files import read_regular_file
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from probing_datasets.foundation.hashing import digest_json
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.probing import DECIDE_NO_RESULT

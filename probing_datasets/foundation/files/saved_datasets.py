@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from probing_datasets.foundation.errors import DamagedFileError, first_line
 from probing_datasets.foundation.files.path_names import path_name
-from probing_datasets.foundation.files.regular_files import open_regular_file
-from probing_datasets.foundation.files.sealed_json import parse_json, read_regular_file
+from probing_datasets.foundation.files.regular_files import open_regular_file, read_regular_file
+from probing_datasets.foundation.files.sealed_json import parse_json
 
 if TYPE_CHECKING:
     import datasets

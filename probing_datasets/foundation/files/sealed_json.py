@@ -7,7 +7,6 @@ written, or does not have the fields of its shape.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,11 +15,8 @@ import msgspec
 
 from probing_datasets.foundation.errors import DamagedFileError
 from probing_datasets.foundation.files.atomic_files import write_bytes
-from probing_datasets.foundation.files.regular_files import open_regular_file
+from probing_datasets.foundation.files.regular_files import read_regular_file
 from probing_datasets.foundation.hashing import digest_json
-
-MAX_BYTES = 2**28
-"""Largest JSON file that is read: 256 MiB. The record of a run of 100,000 tasks takes a tenth of it."""
 
 MAX_DEPTH = 100
 """Most levels of lists and dictionaries within one another."""
@@ -89,27 +85,6 @@ def shaped(content: Any, shape: type[Shape]) -> Shape:
         return msgspec.convert(content, shape)
     except (msgspec.ValidationError, RecursionError, OverflowError) as error:
         raise ValueError(str(error)) from error
-
-
-def read_regular_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
-    """Return the bytes of a file.
-
-    Raises
-    ------
-    ValueError
-        When it is not a regular file (a device and a pipe have no end), or has more than ``max_bytes``.
-    OSError
-        When it cannot be read.
-    """
-    try:
-        opened = open_regular_file(path)
-    except IsADirectoryError as error:
-        raise ValueError("not a regular file") from error
-    with opened as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > max_bytes:
-            raise ValueError(f"{size:,} bytes; at most {max_bytes:,} are read")
-        return file.read(size + 1)  # not max_bytes, for which Python would allocate memory
 
 
 def read_sealed(path: Path, shape: type[Shape], remedy: str = "Restore it, or delete it and run again.") -> Shape:

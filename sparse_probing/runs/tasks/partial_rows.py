@@ -10,7 +10,8 @@ from typing import Any
 
 from probing_datasets.foundation.errors import DamagedFileError
 from probing_datasets.foundation.files.atomic_files import atomic_file
-from probing_datasets.foundation.files.sealed_json import read_regular_file, read_sealed, write_sealed
+from probing_datasets.foundation.files.regular_files import read_regular_file
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from probing_datasets.foundation.hashing import checksum
 from sparse_probing.runs.tasks.published_results import MAX_ROWS_BYTES
 from sparse_probing.studies.base.result_rows import table_of_file, write_rows

@@ -15,8 +15,8 @@ from msgspec import Meta
 
 from probing_datasets.foundation.errors import DamagedFileError
 from probing_datasets.foundation.files.atomic_files import atomic_folder
-from probing_datasets.foundation.files.regular_files import names_in
-from probing_datasets.foundation.files.sealed_json import read_regular_file, read_sealed, write_sealed
+from probing_datasets.foundation.files.regular_files import names_in, read_regular_file
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from probing_datasets.foundation.hashing import checksum
 from sparse_probing.runs.planning.run_record import Task
 

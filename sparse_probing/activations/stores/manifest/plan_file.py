@@ -10,7 +10,8 @@ import msgspec
 
 from probing_datasets.foundation.errors import CorruptStoreError, DamagedFileError, StoreError, StoreFormatError
 from probing_datasets.foundation.files.path_names import path_name
-from probing_datasets.foundation.files.sealed_json import MAX_BYTES, shaped, unseal
+from probing_datasets.foundation.files.regular_files import MAX_BYTES
+from probing_datasets.foundation.files.sealed_json import shaped, unseal
 from probing_datasets.foundation.hashing import digest_json
 from sparse_probing.activations.stores.manifest.row_index import ROWS
 from sparse_probing.activations.stores.plan import StorePlan

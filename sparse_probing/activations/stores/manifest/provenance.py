@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from probing_datasets.foundation.errors import CorruptStoreError
-from probing_datasets.foundation.files.sealed_json import MAX_BYTES, seal, unseal
+from probing_datasets.foundation.files.regular_files import MAX_BYTES
+from probing_datasets.foundation.files.sealed_json import seal, unseal
 from probing_datasets.foundation.provenance import provenance
 from sparse_probing.activations.stores.storage.files import file_exists, read_file, write_file
 from sparse_probing.activations.stores.storage.locations import StorePath

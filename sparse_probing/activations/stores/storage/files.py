@@ -19,7 +19,7 @@ from upath import UPath
 
 from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from probing_datasets.foundation.files.atomic_files import fsync_path, temporary_sibling, write_bytes
-from probing_datasets.foundation.files.sealed_json import MAX_BYTES, read_regular_file
+from probing_datasets.foundation.files.regular_files import MAX_BYTES, read_regular_file
 from sparse_probing.activations.stores.storage.locations import (
     StorePath,
     is_local,
