@@ -157,8 +157,6 @@ class _Passes:
 
     def __init__(self, model: LanguageModel, matrices: Sequence[ProbeMatrix], n_scores: int, keep_all: bool) -> None:
         self._model, self._matrices, self._n_scores, self._keep_all = model, matrices, n_scores, keep_all
-        self._base = model.model.base_model
-        self._positional = list(inspect.signature(self._base.forward).parameters)
         self._pieces: list[list[torch.Tensor]] = [[] for _ in matrices]
         self._shape = torch.Size()
         self._last: dict[str, Any] = {}
@@ -170,7 +168,7 @@ class _Passes:
     def attached(self) -> Iterator[None]:
         """Let every pass of the model call the probes."""
         with ExitStack() as stack:
-            stack.callback(self._base.register_forward_pre_hook(self._before, with_kwargs=True).remove)
+            stack.callback(self._model.model.register_forward_pre_hook(self._before, with_kwargs=True).remove)
             for matrix, pieces in zip(self._matrices, self._pieces, strict=True):
                 site = self._model.hook_points[matrix.hook_name].site
                 assert site is not None  # noqa: S101 (watch refuses such hook points)
@@ -178,8 +176,7 @@ class _Passes:
                 stack.callback(hook_site(module, site, partial(self._score, matrix, pieces)).remove)
             yield
 
-    def _before(self, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        inputs = dict(zip(self._positional, args, strict=False)) | kwargs
+    def _before(self, _module: Any, _args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
         self._shape = inputs["input_ids"].shape
         if self._n_before is None:
             cache, mask = inputs.get("past_key_values"), inputs.get("attention_mask")
@@ -208,25 +205,23 @@ class _Passes:
     def _run_last_token(self, sequences: torch.Tensor, cache_is_shared: bool) -> None:
         """Run the last token with the cache of the last pass; without a cache, the whole sequences."""
         last, cache, mask = self._last, self._last.get("past_key_values"), self._last.get("attention_mask")
-        with torch.no_grad():
-            if self._keep_all and cache is not None and (mask is None or mask.ndim == 2):
-                inputs = {**last, "input_ids": sequences[:, -1:]}
-                inputs["past_key_values"] = copy.deepcopy(cache) if cache_is_shared else cache
-                if mask is not None:
-                    inputs["attention_mask"] = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-                for name in ("position_ids", "cache_position"):
-                    if last.get(name) is not None:
-                        inputs[name] = last[name][..., -1:] + 1
-                self._base(**inputs)
-                return
-            for pieces in self._pieces:
-                pieces.clear()
-            self._n_before = 0
-            mask = torch.ones_like(sequences)
-            if self.first_mask is not None:
-                mask[:, : self.first_mask.shape[1]] = self.first_mask
-            hooks = {m.hook_name: partial(self._score, m, p) for m, p in zip(self._matrices, self._pieces, strict=True)}
-            self._base(input_ids=sequences, attention_mask=mask)
+        if self._keep_all and cache is not None and (mask is None or mask.ndim == 2):
+            inputs = {**last, "input_ids": sequences[:, -1:]}
+            inputs["past_key_values"] = copy.deepcopy(cache) if cache_is_shared else cache
+            if mask is not None:
+                inputs["attention_mask"] = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+            for name in ("position_ids", "cache_position"):
+                if last.get(name) is not None:
+                    inputs[name] = last[name][..., -1:] + 1
+            with torch.no_grad():
+                self._model.model(**inputs)
+            return
+        mask = torch.ones_like(sequences)
+        if self.first_mask is not None:
+            mask[:, : self.first_mask.shape[1]] = self.first_mask
+        self._keep_all, self._n_before, self._shape = False, 0, sequences.shape
+        # The hooks that are attached score; those of the run end it after the last of them.
+        self._model.run(sequences, mask, {matrix.hook_name: lambda _: None for matrix in self._matrices})
 
 
 def _is_token(tokens: NDArray[np.int64], options: _Options, mask: torch.Tensor | None) -> NDArray[np.bool_]:
