@@ -187,7 +187,9 @@ class _Passes:
     def _score(self, matrix: ProbeMatrix, pieces: list[torch.Tensor], activation: torch.Tensor) -> None:
         if not self._keep_all:
             pieces.clear()  # without a cache every pass computes all tokens again
-        pieces.append(matrix.scores_of(activation.reshape(*self._shape, -1)))  # some modules take all tokens in one axis
+        pieces.append(
+            matrix.scores_of(activation.reshape(*self._shape, -1))
+        )  # some modules take all tokens in one axis
 
     def finish(self, sequences: torch.Tensor, cache_is_shared: bool) -> NDArray[np.float64]:
         """Return the scores (sequences, tokens, scores) of finished sequences, after a pass over their last token."""

@@ -38,6 +38,18 @@ class ScoredText:
     """(m, outputs) scores of its tokens; NaN after the context of a probe; empty unless they were requested."""
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """The probes that share a forward pass, because they put texts into the same sequences."""
+
+    framing: Framing
+    outputs: list[int]
+    """Numbers of their scores among those of all probes."""
+    matrices: list[ProbeMatrix]
+    aggregations: list[Aggregation]
+    """Of each score."""
+
+
 class TextScorer:
     """Some probes of one model, to score any number of texts.
 
@@ -62,7 +74,7 @@ class TextScorer:
     ) -> None:
         self.names = score_names(probes)
         self._model, self._batch_size, self._per_token = model, batch_size, per_token
-        self._groups: list[tuple[Framing, list[int], list[ProbeMatrix], list[Aggregation]]] = []
+        self._passes: list[_Pass] = []
         framings = [Framing.of(probe, model.context_length) for probe in probes]
         starts = np.cumsum([0, *(len(probe.intercept) for probe in probes)])
         for framing in sorted(set(framings), key=lambda each: -each.longest):
@@ -70,7 +82,7 @@ class TextScorer:
             outputs = [o for i in members for o in range(starts[i], starts[i + 1])]
             aggregations = [aggregation_of(probes[i]) for i in members for _ in probes[i].intercept]
             matrices = probe_matrices([probes[i] for i in members], model.device)
-            self._groups.append((framing, outputs, matrices, aggregations))
+            self._passes.append(_Pass(framing, outputs, matrices, aggregations))
         if per_token and len({framing.chat for framing in framings}) > 1:
             raise ProbeError(
                 "The probes put a text into different prompts, so their tokens are not the same. Score tokens with "
@@ -82,8 +94,8 @@ class TextScorer:
         scores = np.full((len(texts), len(self.names)), np.nan)
         first: list[Prompt] = []
         token_scores: list[Floats] = []
-        for framing, outputs, matrices, aggregations in self._groups:
-            prompts = make_prompts(texts, framing, self._model.tokenizer, self._per_token)
+        for each in self._passes:
+            prompts = make_prompts(texts, each.framing, self._model.tokenizer, self._per_token)
             if not first:
                 first = prompts
                 n_tokens = [len(prompt.ids) if self._per_token else 0 for prompt in prompts]
@@ -92,25 +104,19 @@ class TextScorer:
             order = sorted((i for i, p in enumerate(prompts) if len(p.ids)), key=lambda i: -len(prompts[i].ids))
             for start in range(0, len(order), self._batch_size):
                 members = order[start : start + self._batch_size]
-                for piece in self._run_within_memory(members, prompts, framing, matrices, aggregations):
-                    numbers, of_texts, of_tokens, is_text = piece
-                    scores[np.ix_(numbers, outputs)] = of_texts
+                for numbers, of_texts, of_tokens, is_text in self._run_within_memory(each, members, prompts):
+                    scores[np.ix_(numbers, each.outputs)] = of_texts
                     for row, number in enumerate(numbers if self._per_token else ()):
                         n_scored = len(prompts[number].ids)
-                        token_scores[number][:n_scored, outputs] = of_tokens[row][is_text[row]]
-        return [ScoredText(*each) for each in zip(first, scores, token_scores, strict=True)]
+                        token_scores[number][:n_scored, each.outputs] = of_tokens[row][is_text[row]]
+        return [ScoredText(*parts) for parts in zip(first, scores, token_scores, strict=True)]
 
     def _run_within_memory(
-        self,
-        members: list[int],
-        prompts: list[Prompt],
-        framing: Framing,
-        matrices: list[ProbeMatrix],
-        aggregations: list[Aggregation],
+        self, common: _Pass, members: list[int], prompts: list[Prompt]
     ) -> list[tuple[list[int], Floats, Floats, NDArray[np.bool_]]]:
         """Return the scores of some texts, in pieces of a batch that fit into memory."""
         try:
-            return [self._run(members, prompts, framing, matrices, aggregations)]
+            return [self._run(common, members, prompts)]
         except ModelMemoryError:
             if len(members) == 1:
                 raise
@@ -120,18 +126,14 @@ class TextScorer:
             piece
             for part in (members[:half], members[half : 2 * half], members[2 * half :])
             if part
-            for piece in self._run_within_memory(part, prompts, framing, matrices, aggregations)
+            for piece in self._run_within_memory(common, part, prompts)
         ]
 
     def _run(
-        self,
-        members: list[int],
-        prompts: list[Prompt],
-        framing: Framing,
-        matrices: list[ProbeMatrix],
-        aggregations: list[Aggregation],
+        self, common: _Pass, members: list[int], prompts: list[Prompt]
     ) -> tuple[list[int], Floats, Floats, NDArray[np.bool_]]:
         """Run a batch; return its members, their scores, those of all positions, and which positions are text."""
+        framing, aggregations = common.framing, common.aggregations
         n_before, n_special = len(framing.prefix), len(framing.prefix) + len(framing.suffix)
         lengths = np.array([len(prompts[member].ids) for member in members])
         tokens = torch.zeros((len(members), int(lengths.max()) + n_special), dtype=torch.long)
@@ -157,7 +159,7 @@ class TextScorer:
                 chosen = [i for i, each in enumerate(wanted) if each == aggregation]
                 of_texts[:, [matrix.outputs[i] for i in chosen]] = pooled[:, chosen]
 
-        self._model.run(tokens, mask, {matrix.hook_name: partial(score, matrix) for matrix in matrices})
+        self._model.run(tokens, mask, {matrix.hook_name: partial(score, matrix) for matrix in common.matrices})
         return members, of_texts, of_tokens, is_text.numpy()
 
 
