@@ -35,9 +35,9 @@ def model_of(
     if model is None:
         first = probes[0]
         if first.model_is_folder:
-            raise ModelError(
-                f"The probe of {first.feature!r} was trained on a model in a local folder named {first.model!r}. "
-                "Pass the model (--model FOLDER, or model= in Python)."
+            raise ModelError(  # what a file says is not a path on this machine
+                f"The probe of {first.feature!r} was trained on {first.model!r}, a model in a local folder, with the "
+                f"weights {first.weight_hash[:12]}. Pass that model: load_model(FOLDER), or --model FOLDER."
             )
         random = {} if first.random_init is None else {"random_init": True, "seed": first.random_init}
         model = load_model(first.model, first.revision, dtype=first.dtype, **random)

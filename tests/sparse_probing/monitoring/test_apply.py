@@ -270,7 +270,7 @@ def test_bad_requests(model, probes, source, tmp_path):
 
 
 def test_a_model_in_a_folder_must_be_passed(model, probes):
-    with pytest.raises(ModelError, match=r"local folder named 'tiny'.*--model FOLDER"):
+    with pytest.raises(ModelError, match=r"trained on 'tiny', a model in a local folder.*--model FOLDER"):
         apply_probes([replace(probes[0], model="tiny", model_is_folder=True)], ["a"])
 
 
