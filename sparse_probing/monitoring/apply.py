@@ -16,6 +16,7 @@ from probing_datasets.foundation.errors import ProbeError, SourceError
 from probing_datasets.sources.table_files import PLAIN, ReadOptions
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.tables.result_folder import claim_folder, create_or_resume_folder, recorded_files
+from sparse_probing.config.monitoring import ScorePooling
 from sparse_probing.config.share import ShareConfig
 from sparse_probing.models import LanguageModel
 from sparse_probing.monitoring.score_files import (
@@ -27,7 +28,6 @@ from sparse_probing.monitoring.score_files import (
     with_notes,
     write_table,
 )
-from sparse_probing.monitoring.score_pooling import ScorePooling
 from sparse_probing.monitoring.score_tables import score_columns, text_table, token_table
 from sparse_probing.monitoring.text_source import NumberedText, read_texts
 from sparse_probing.saved_probes.probe_data import ProbeData

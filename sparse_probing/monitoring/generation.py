@@ -227,7 +227,7 @@ class _Passes:
 
 
 def _is_token(tokens: NDArray[np.int64], options: _Options, mask: torch.Tensor | None) -> NDArray[np.bool_]:
-    """Return (sequences, tokens) where there is no padding: not before a prompt, and not after the end of a sequence."""
+    """Return (sequences, tokens) where there is no padding: neither before a prompt nor after the end of a sequence."""
     is_token = np.ones(tokens.shape, dtype=bool)
     if mask is not None:
         is_token[:, : mask.shape[1]] = mask.cpu().numpy() > 0

@@ -28,17 +28,17 @@ the maximum of an exponential moving average, and of rolling means.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.config.monitoring import ScorePooling
 
 Floats = NDArray[np.float64]
 
-ScorePooling = Literal["mean", "max", "last", "exponential", "rolling", "softmax"]
 POOLINGS: tuple[ScorePooling, ...] = get_args(ScorePooling)
 
 ALPHA = 0.2

@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.monitoring.score_pooling import ScorePooling, pool_texts
+from sparse_probing.config.monitoring import ScorePooling
+from sparse_probing.monitoring.score_pooling import pool_texts
 from sparse_probing.monitoring.text_source import NumberedText
 from sparse_probing.saved_probes.score_texts import ScoredText
 

@@ -121,3 +121,22 @@ def _chat(message: str, framing: Framing, chat: ChatPrompt, tokenizer: PreTraine
         note = f"not scored: the prompt has {len(ids)} tokens, and the context has room for {framing.longest}"
         return Prompt(text, ids[:0], spans[:0], len(ids), note)
     return Prompt(text, ids, spans, len(ids), note)
+
+
+def split_at(text: str, spans: NDArray[np.int32]) -> tuple[list[str], list[str], str]:
+    """Return the tokens of a text, what is before each and belongs to none, and what is behind the last.
+
+    Of tokens that are bytes of one character, the first has the character.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> split_at("a bc!", np.array([[0, 1], [2, 4]], np.int32))
+    (['a', 'bc'], ['', ' '], '!')
+    """
+    tokens, between, end = [], [], 0
+    for start, stop in spans.tolist():
+        between.append(text[end:start])
+        tokens.append(text[max(start, end) : stop])
+        end = max(end, stop)
+    return tokens, between, text[end:]

@@ -32,18 +32,29 @@ def model_of(
     ModelError
         When the model cannot be loaded or is not the one that the probes were trained on; the message names that.
     """
-    if model is None:
-        first = probes[0]
-        if first.model_is_folder:
-            raise ModelError(  # what a file says is not a path on this machine
-                f"The probe of {first.feature!r} was trained on {first.model!r}, a model in a local folder, with the "
-                f"weights {first.weight_hash[:12]}. Pass that model: load_model(FOLDER), or --model FOLDER."
-            )
-        random = {} if first.random_init is None else {"random_init": True, "seed": first.random_init}
-        model = load_model(first.model, first.revision, dtype=first.dtype, **random)
+    model = load_model_of(probes[0]) if model is None else model
     for probe in probes:
         check_model(probe, model, allow_other_weights)
     return model
+
+
+def load_model_of(probe: ProbeData, name: str | None = None, device: str = "auto") -> LanguageModel:
+    """Load the model that a probe names, or one by another name, in the precision of the probe.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be loaded, or the probe names a local folder, which a file must not choose.
+    """
+    if name is not None:
+        return load_model(name, device=device, dtype=probe.dtype)
+    if probe.model_is_folder:
+        raise ModelError(
+            f"The probe of {probe.feature!r} was trained on {probe.model!r}, a model in a local folder, with the "
+            f"weights {probe.weight_hash[:12]}. Pass that model: load_model(FOLDER), or --model FOLDER."
+        )
+    random = {} if probe.random_init is None else {"random_init": True, "seed": probe.random_init}
+    return load_model(probe.model, probe.revision, device=device, dtype=probe.dtype, **random)
 
 
 def check_model(probe: ProbeData, model: LanguageModel, allow_other_weights: bool = False) -> None:

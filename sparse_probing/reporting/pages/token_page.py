@@ -171,7 +171,7 @@ def _text(
         spans.append(f'<span class="{" ".join(classes)}" title="token {position}: {safe(numbers)}">{shown}</span>')
     rest = f'<span class="rest">{safe(text.rest)}</span>' if text.rest else ""
     scores_of_text = "".join(
-        f'<span class="only o{i}"> score {score:.4g}</span>'
+        f'<span class="only o{i}">; score {score:.4g}</span>'
         for i, score in enumerate(text.scores)
         if np.isfinite(score)
     )

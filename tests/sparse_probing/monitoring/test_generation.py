@@ -162,12 +162,16 @@ def test_what_cannot_be_watched_is_refused(model, tiny_model_dir):
     with pytest.raises(ProbeError, match="no probes"), watch(model, []):
         pass
     encoder = architecture("bert", str(tiny_model_dir))
-    with pytest.raises(ModelError, match="does not generate text. Apply the probes to texts"):
-        with watch(encoder, [random_probe(encoder)]):
-            pass
-    with pytest.raises(ModelError, match="exists only under TransformerLens' bridge"):
-        with watch(model, [random_probe(model, hook_point="attn.hook_z", layer=0), _bridge_probe(model)]):
-            pass
+    with (
+        pytest.raises(ModelError, match="does not generate text. Apply the probes to texts"),
+        watch(encoder, [random_probe(encoder)]),
+    ):
+        pass
+    with (
+        pytest.raises(ModelError, match="exists only under TransformerLens' bridge"),
+        watch(model, [random_probe(model, hook_point="attn.hook_z", layer=0), _bridge_probe(model)]),
+    ):
+        pass
     assert "generate" not in vars(model.model)
 
 
@@ -181,14 +185,15 @@ def _bridge_probe(model):
 def test_other_weights_are_refused_unless_they_are_allowed(model, tiny_model_dir, caplog):
     probe = random_probe(model)
     other = load_model(str(tiny_model_dir), random_init=True, seed=3)
-    with pytest.raises(ModelError, match=r"trained on the weights .* of .*tiny.*has the weights"):
-        with watch(other, [probe]):
-            pass
+    with (
+        pytest.raises(ModelError, match=r"trained on the weights .* of .*tiny.*has the weights"),
+        watch(other, [probe]),
+    ):
+        pass
     with watch(other, [probe], allow_other_weights=True) as watched:
         other.model.generate(**prompts_of(other), max_new_tokens=2, eos_token_id=None, pad_token_id=END)
     assert np.isfinite(watched.scores[:, -2:]).all()
     assert "Scores may mean nothing" in caplog.text
     too_wide = random_probe(model, support=np.array([4800]), coef=np.ones((1, 1)), mean=np.zeros(1), scale=np.ones(1))
-    with pytest.raises(ModelError, match="reads neuron 4800"):
-        with watch(model, [too_wide]):
-            pass
+    with pytest.raises(ModelError, match="reads neuron 4800"), watch(model, [too_wide]):
+        pass
