@@ -183,9 +183,11 @@ def _score_prompt(
 
 
 def _report(record: ScoredFile, to: Path) -> None:
+    from sparse_probing.monitoring.score_files import note_in_words
+
     show(f"{to}: {record.n_rows:,} rows; scores: {', '.join(record.columns)}")
     for note, (n_texts, first) in record.notes.items():
-        show(f"{n_texts:,} texts: {note} (the first is text {first})")
+        show(note_in_words(note, n_texts, first))
 
 
 def _print_tokens(scored: ScoredTokens) -> None:

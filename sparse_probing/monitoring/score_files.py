@@ -129,6 +129,18 @@ def count_notes(notes: Iterable[tuple[int, str]]) -> dict[str, tuple[int, int]]:
     return counted
 
 
+def note_in_words(note: str, n_texts: int, first: int) -> str:
+    """Return a line about the texts that have a note.
+
+    Examples
+    --------
+    >>> note_in_words("the text has no tokens", 1, 3)
+    '1 text: the text has no tokens (text 3)'
+    """
+    which = f"text {first}" if n_texts == 1 else f"the first is text {first}"
+    return f"{n_texts:,} text{'' if n_texts == 1 else 's'}: {note} ({which})"
+
+
 def write_table(to: Path, tables: Iterable[pa.Table], plan: dict[str, Any], columns: list[str]) -> ScoredFile:
     """Join tables into one on the disk, a row group each, and record it.
 

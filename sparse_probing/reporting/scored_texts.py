@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from probing_datasets.sources.table_files import PLAIN, ReadOptions
 from sparse_probing.models import LanguageModel
 from sparse_probing.monitoring.prompts import ScoredTokens
-from sparse_probing.monitoring.score_files import ScoredFile
+from sparse_probing.monitoring.score_files import ScoredFile, note_in_words
 from sparse_probing.monitoring.text_source import NumberedText, read_texts
 from sparse_probing.reporting.pages.token_page import ScoredTexts, ShownText, write_token_page
 from sparse_probing.saved_probes.probe_data import ProbeData
@@ -71,7 +71,7 @@ def text_page(
     notes = [_origin(probe) for probe in probes]
     shown = f"The first {len(texts):,} texts of {source.name}"
     notes.append(f"{shown} are shown." if n_texts is None else f"{shown}, of {n_texts:,}, are shown.")
-    notes += [f"{n:,} texts: {note} (the first is text {first})." for note, (n, first) in record.notes.items()]
+    notes += [note_in_words(note, n, first) + "." for note, (n, first) in record.notes.items()]
     write_token_page(
         path,
         f"Scores of {source.name}",

@@ -83,6 +83,35 @@ class SavedProbe(ProbeData):
             return np.array(self.classes)[scores.argmax(axis=-1)]
         return scores > self.threshold
 
+    def predict_proba(
+        self, texts: Sequence[str], model: LanguageModel | None = None, batch_size: int = 32
+    ) -> NDArray[np.float64]:
+        """Return the probability of the feature in each text, or of each class.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        model : LanguageModel, optional
+        batch_size : int
+            These three as in :meth:`score`.
+
+        Returns
+        -------
+        (n,) or (n, classes) float64
+            What :meth:`probabilities` makes of the scores.
+
+        Raises
+        ------
+        ProbeError
+            When scores of this probe are not log odds; otherwise as :meth:`score`.
+        """
+        from sparse_probing.saved_probes.score_texts import score_texts  # here: it imports torch
+
+        scores = score_texts(self, texts, model, batch_size)
+        if self.kind == "multiclass":
+            return self.probabilities(scores)
+        return self.probabilities(scores[:, None])[:, 0]
+
     def save(self, folder: Path | str, overwrite: bool = False) -> Path:
         """Write the probe as a folder, with a card (``README.md``) for people.
 

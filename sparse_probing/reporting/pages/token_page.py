@@ -106,7 +106,7 @@ def write_token_page(
         if all_texts is not None:
             body.append(_distribution(all_texts.scores[:, i], all_texts.labels, thresholds[i]))
         body.append("</section>")
-    body.append(f"<h2>{len(texts):,} texts</h2>")
+    body.append(f"<h2>{len(texts):,} {'text' if len(texts) == 1 else 'texts'}</h2>")
     body += [_text(text, columns, middles, widths, thresholds) for text in texts]
     body.append("</main>")
     write_page(path, title, STYLE + _column_styles(len(columns)), "\n".join(body))
