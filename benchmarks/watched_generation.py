@@ -15,7 +15,6 @@ import torch
 import tyro
 
 from benchmarks._report import alternate, median_ratio, median_seconds, print_table
-from probing_datasets.building.tokenization import tokenizer_hash
 from sparse_probing.models import LanguageModel, load_model
 from sparse_probing.monitoring.generation import WatchedGeneration, watch
 from sparse_probing.saved_probes.probe_data import ProbeData, ProbeOrigin
@@ -97,7 +96,7 @@ def random_probe(model: LanguageModel, hook_point: str, layer: int, n_outputs: i
         revision=None,
         random_init=None,
         weight_hash=model.weight_hash,
-        tokenizer_hash=tokenizer_hash(model.tokenizer),
+        tokenizer_hash=model.tokenizer_hash,
         dtype="float32",
         layer=layer,
         hook_point=hook_point,

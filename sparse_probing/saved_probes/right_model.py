@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from probing_datasets.building.tokenization import tokenizer_hash
 from probing_datasets.foundation.errors import ModelError
 from sparse_probing.models import LanguageModel, load_model
 from sparse_probing.saved_probes.probe_data import ProbeData
@@ -71,7 +70,7 @@ def check_model(probe: ProbeData, model: LanguageModel, allow_other_weights: boo
             f"was trained on the weights {probe.weight_hash[:12]} of {wanted} ({probe.dtype}), and {model.name!r} has "
             f"the weights {model.weight_hash[:12]}"
         )
-    elif probe.tokenizer_hash and tokenizer_hash(model.tokenizer) != probe.tokenizer_hash:
+    elif probe.tokenizer_hash and model.tokenizer_hash != probe.tokenizer_hash:
         differences.append(f"was trained with the tokenizer of {wanted}, and that of {model.name!r} is another one")
     if differences:
         text = f"The probe of {probe.feature!r} {differences[0]}."
