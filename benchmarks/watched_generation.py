@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def random_probe(model: LanguageModel, hook_point: str, layer: int, n_outputs: i
 
 
 def _generate(model: LanguageModel, inputs: dict[str, object]) -> object:
-    return model.model.generate(**inputs)
+    return cast(Any, model.model).generate(**inputs)
 
 
 def _watch(model: LanguageModel, probes: list[ProbeData], inputs: dict[str, object]) -> WatchedGeneration:

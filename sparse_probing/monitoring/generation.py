@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ def watch(
                 "generate. Choose a probe of another hook point."
             )
     watched = WatchedGeneration(score_names(probes))
-    original = model.model.generate
+    original = cast(Any, model.model).generate
 
     def generate(*args: Any, **kwargs: Any) -> Any:
         options = _Options(model, original, args, kwargs)

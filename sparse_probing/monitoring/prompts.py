@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -117,7 +118,7 @@ def score_generation(
     # The generator of the process is not ours: its state is the same afterwards.
     with watch(model, probes, allow_other_weights) as watched, torch.random.fork_rng():
         torch.manual_seed(seed)
-        model.model.generate(
+        cast(Any, model.model).generate(
             input_ids=tokens,
             attention_mask=torch.ones_like(tokens),
             max_new_tokens=n_new,

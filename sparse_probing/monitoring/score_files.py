@@ -155,14 +155,15 @@ def write_table(to: Path, tables: Iterable[pa.Table], plan: dict[str, Any], colu
     notes: dict[str, tuple[int, int]] = {}
     n_rows = 0
     with writing_errors(to.parent, to), atomic_file(to) as temporary:
-        writer: pq.ParquetWriter | None = None
+        writer: Any = None
         for table in tables:
             for kind, (n_texts, first) in json.loads((table.schema.metadata or {}).get(NOTES, b"{}")).items():
                 n_before, first_before = notes.get(kind, (0, first))
                 notes[kind] = (n_before + n_texts, first_before)
             n_rows += table.num_rows
             plain = table.replace_schema_metadata(None)
-            writer = writer or pq.ParquetWriter(temporary, plain.schema)
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, plain.schema)
             writer.write_table(plain)
         if writer is not None:
             writer.close()

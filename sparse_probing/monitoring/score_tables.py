@@ -61,7 +61,8 @@ def token_table(texts: Sequence[NumberedText], scored: Sequence[ScoredText], nam
     lengths = [len(each.token_scores) for each in scored]
     spans = [each.prompt.spans if each.prompt.spans is not None else np.empty((0, 2)) for each in scored]
     characters = np.concatenate([np.empty((0, 2)), *spans]).astype(np.int32)
-    tokens = [e.prompt.text[start:stop] for e, of in zip(scored, spans, strict=True) for start, stop in of.tolist()]
+    in_text = np.split(characters, np.cumsum(lengths)[:-1]) if lengths else []
+    tokens = [e.prompt.text[start:stop] for e, of in zip(scored, in_text, strict=True) for start, stop in of.tolist()]
     scores = np.concatenate([np.empty((0, len(names))), *(each.token_scores for each in scored)])
     positions = np.concatenate([np.empty(0), *(np.arange(length) for length in lengths)])
     return pa.table(

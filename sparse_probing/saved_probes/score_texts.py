@@ -80,7 +80,7 @@ class TextScorer:
         for framing in sorted(set(framings), key=lambda each: -each.longest):
             members = [i for i, each in enumerate(framings) if each == framing]
             outputs = [o for i in members for o in range(starts[i], starts[i + 1])]
-            aggregations = [aggregation_of(probes[i]) for i in members for _ in probes[i].intercept]
+            aggregations: list[Aggregation] = [aggregation_of(probes[i]) for i in members for _ in probes[i].intercept]
             matrices = probe_matrices([probes[i] for i in members], model.device)
             self._passes.append(_Pass(framing, outputs, matrices, aggregations))
         if per_token and len({framing.chat for framing in framings}) > 1:
