@@ -240,7 +240,7 @@ class ProbeData(ProbeMetadata):
     def probabilities(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return the probabilities that belong to scores: the sigmoid or softmax of ``scores / temperature + prior``.
 
-        With ``link`` sigmoid each output has the probability of its own class against all others, and the
+        With ``link`` sigmoid each output has the probability of one class against all others, and the
         probabilities of several outputs need not sum to 1; with softmax they do.
 
         Parameters

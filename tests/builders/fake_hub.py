@@ -47,7 +47,7 @@ class FakeHub:
         return digest
 
     def resolve(self, name: str, revision: str) -> str | None:
-        """Return the commit of a branch or of its own hash; None where there is none."""
+        """Return the commit that a branch or a hash names; None where there is none."""
         if name not in self.commits:
             return None
         commit = self.branches[name].get(revision, revision)
