@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from probing_datasets.foundation.errors import SettingsError
 
@@ -24,8 +24,23 @@ MARKER = "A Marker, 17 Letters!"
 """A message that no template contains."""
 
 
+class ChatText(NamedTuple):
+    """The text of a chat, and which of its characters each side wrote."""
+
+    text: str
+    user: range
+    """Characters of the message, without white space around it; empty where the template does not show its place."""
+    assistant: range
+    """Characters of the beginning of the answer."""
+
+
 def chat_prompt(tokenizer: PreTrainedTokenizerFast, message: str, completion: str, template: str = "") -> str:
-    """Return the text of a chat: a message by the user, and the beginning of an answer.
+    """Return the text of :func:`chat_text`."""
+    return chat_text(tokenizer, message, completion, template).text
+
+
+def chat_text(tokenizer: PreTrainedTokenizerFast, message: str, completion: str, template: str = "") -> ChatText:
+    """Return a chat: a message by the user, and the beginning of an answer.
 
     Parameters
     ----------
@@ -42,11 +57,23 @@ def chat_prompt(tokenizer: PreTrainedTokenizerFast, message: str, completion: st
         When the chat template fails, or changes or loses the message.
     """
     if not template and tokenizer.chat_template:
-        before = _rendered(tokenizer, message)
+        marked, before = _rendered(tokenizer, message)
     else:
-        before = (template or PLAIN_TEMPLATE).replace(PLACEHOLDER, message)
+        marked, before = ((template or PLAIN_TEMPLATE).replace(PLACEHOLDER, content) for content in (MARKER, message))
     space = "" if not before or before[-1].isspace() else " "
-    return before + space + completion.strip()
+    answer = completion.strip()
+    start = len(before) + len(space)
+    return ChatText(before + space + answer, _place(message, marked, before), range(start, start + len(answer)))
+
+
+def _place(message: str, marked: str, rendered: str) -> range:
+    """Return where a message is in a rendered text, by the same text with `MARKER` in its place; empty if unknown."""
+    before, _, after = marked.partition(MARKER)
+    content, stripped = rendered[len(before) : len(rendered) - len(after)], message.strip()
+    if not (rendered.startswith(before) and rendered.endswith(after)) or content.strip() != stripped:
+        return range(0)
+    start = len(before) + content.index(stripped)
+    return range(start, start + len(stripped))
 
 
 def spells_special_token(tokenizer: PreTrainedTokenizerFast, message: str) -> bool:
@@ -54,8 +81,11 @@ def spells_special_token(tokenizer: PreTrainedTokenizerFast, message: str) -> bo
     return any(token.content in message for token in tokenizer.added_tokens_decoder.values() if token.special)
 
 
-def _rendered(tokenizer: PreTrainedTokenizerFast, message: str) -> str:
-    """Return a message in the tokenizer's chat template, as a text or, where that loses it, as a list of parts."""
+def _rendered(tokenizer: PreTrainedTokenizerFast, message: str) -> tuple[str, str]:
+    """Return `MARKER` and a message in the tokenizer's chat template, which gets them as it needs them.
+
+    That is as a text or, where that loses them, as a list of parts.
+    """
     failure = ""
     for as_parts in (False, True):
         try:
@@ -67,7 +97,7 @@ def _rendered(tokenizer: PreTrainedTokenizerFast, message: str) -> str:
         # Many templates remove the white space around a message; one that expects a text may print the list of parts.
         printed_list = as_parts and ("'text'" in marked or '"text"' in marked)
         if MARKER in marked and message.strip() in prompt and not printed_list:
-            return prompt
+            return marked, prompt
     raise SettingsError(
         f"The chat template of this tokenizer {failure or 'changes or loses the message of the user'}. "
         "Pass the text around a message with --template."

@@ -41,8 +41,8 @@ def test_scores_equal_those_of_the_stored_rows(tiny_harvest, tiny_dataset, tiny_
         if load_tokenizer(tiny_harvest.activations.model)(text, add_special_tokens=False)["input_ids"] == ids.tolist()
     ]
     assert len(same) >= 6
-    expected = store.read(1) @ np.bincount(fitted.support, fitted.coef, store.plan.widths["mlp.hook_post"])
-    by_sequence = dict(zip(rows.sequence.tolist(), (expected + fitted.intercept).tolist(), strict=True))
+    expected = fitted.scores_of(store.read(1))[:, 0]
+    by_sequence = dict(zip(rows.sequence.tolist(), expected.tolist(), strict=True))
     scores = fitted.score([texts[0][i] for i in same], batch_size=5)
     np.testing.assert_allclose(scores, [by_sequence[i] for i in same], atol=1e-5)
     assert (fitted.predict([texts[0][i] for i in same]) == (np.asarray(scores) > 0)).all()
