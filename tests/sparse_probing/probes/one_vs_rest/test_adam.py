@@ -94,7 +94,11 @@ def test_it_ends_above_its_optimum_and_approaches_it():
     C = 1 / (0.1 * is_class.size)
     best = fit_one_vs_rest(X[0], is_class, [C]).objective.sum() * 0.1
     (probe,) = train_adam(
-        X, is_class, X, is_class, AdamSettings(epochs=200, batch_rows=50, learning_rate=0.01, validate_every=50)
+        X,
+        is_class,
+        X,
+        is_class,
+        AdamSettings(epochs=300, batch_rows=150, learning_rate=0.01, validate_every=50, factor=1.0),
     )
     objectives = [epoch.objective for epoch in probe.epochs if epoch.objective is not None]
     assert all(objective >= best * (1 - 1e-6) for objective in objectives)
