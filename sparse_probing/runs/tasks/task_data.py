@@ -73,11 +73,13 @@ def task_data(run: Run, task: Task) -> tuple[Iterator[list[FeatureData]], dict[s
             features[feature] = (kind, rows) if of_class is None else ("binary", one_vs_rest(whole, rows)[feature])
         except DatasetError as error:
             failures[feature] = str(error)
-    splits, split_failures = split_features(features, study.kind, config.split, config.activations.seed)
+    splits, split_failures = split_features(
+        features, study.kind, config.split, config.activations.seed, study.takes_classes
+    )
 
     def read(random_init: bool) -> NDArray:
         store = inputs.random_init if random_init and inputs.random_init is not None else inputs.store
         return store.read(task.layer, dtype=None, order="F")
 
     variants = study.variants(config, with_random_init=inputs.random_init is not None)
-    return data_of_variants(config, variants, splits, task.layer, read), failures | split_failures
+    return data_of_variants(study.resolved(config), variants, splits, task.layer, read), failures | split_failures
