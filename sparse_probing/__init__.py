@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         SparseRegressor,
         TopKProbe,
     )
+    from sparse_probing.saved_probes.hub import push_to_hub
+    from sparse_probing.saved_probes.load_probe import load_probe
     from sparse_probing.saved_probes.saved_probe import SavedProbe
 
 __version__ = "0.2.0"
@@ -57,10 +59,12 @@ MODULES = {
     "load_feature_dataset": "probing_datasets.feature_dataset",
     "load_model": "sparse_probing.models",
     "load_neurons": "sparse_probing.neurons.load",
+    "load_probe": "sparse_probing.saved_probes.load_probe",
     "load_result": "sparse_probing.api.result",
     "make_dataset": "probing_datasets.make",
     "open_store": "sparse_probing.activations.stores",
     "probe": "sparse_probing.api.probe",
+    "push_to_hub": "sparse_probing.saved_probes.hub",
 }
 """Where each name of the package is defined."""
 
@@ -83,10 +87,12 @@ __all__ = [
     "load_feature_dataset",
     "load_model",
     "load_neurons",
+    "load_probe",
     "load_result",
     "make_dataset",
     "open_store",
     "probe",
+    "push_to_hub",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ import numpy as np
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, load_feature_dataset
 from probing_datasets.foundation.errors import ProbeError
-from probing_datasets.foundation.provenance import provenance
 from sparse_probing.activations.stores import open_store
 from sparse_probing.config import ProbingConfig
 from sparse_probing.saved_probes.probe_data import ChatPrompt, Link, ProbeOrigin
@@ -34,7 +34,10 @@ GAPS = ("duality_gap", "optimality_gap", "newton_decrement")
 
 
 def probe_from_row(
-    config: ProbingConfig, row: Mapping[str, Any], controls: Iterable[Mapping[str, Any]] = ()
+    config: ProbingConfig,
+    row: Mapping[str, Any],
+    controls: Iterable[Mapping[str, Any]] = (),
+    versions: Mapping[str, str | None] | None = None,
 ) -> SavedProbe:
     """Return the probe of a row of a run.
 
@@ -46,6 +49,8 @@ def probe_from_row(
         A row of its results.
     controls : iterable of mapping
         Rows of the same probe with a control, whose metrics are kept beside those of the probe.
+    versions : mapping, optional
+        Packages that the run was made with, and the commit.
 
     Raises
     ------
@@ -94,14 +99,12 @@ def probe_from_row(
         temperature=1.0,
         threshold=0.0,
         threshold_origin="0: both errors weigh the same for balanced classes" if kind == "binary" else "",
-        provenance=_origin(dataset, row, counts, controls),
+        provenance=_origin(dataset, row, counts, controls, versions or {}),
         chat=_chat_prompt(dataset),
     )
 
 
-def _classes(
-    dataset: FeatureDataset, row: Mapping[str, Any]
-) -> tuple[tuple[str, ...], FeatureKind, dict[str, int] | None]:
+def _classes(dataset: FeatureDataset, row: Mapping[str, Any]) -> tuple[tuple[str, ...], FeatureKind, dict[str, int]]:
     """Return the names of the outputs, the kind of the probe, and the rows of each class."""
     if _is_known(row["class_intercepts"]):
         numbers = [str(int(number)) for number in row["classes"]]
@@ -112,13 +115,13 @@ def _classes(
     if _is_known(row["n_positive_train"]):
         n_positive = int(row["n_positive_train"])
         return (), "binary", {"1": n_positive, "-1": int(row["n_train"]) - n_positive}
-    return (), "regression", None
+    return (), "regression", {}
 
 
-def _prior(link: Link, kind: FeatureKind, counts: Mapping[str, int] | None) -> np.ndarray:
+def _prior(link: Link, kind: FeatureKind, counts: Mapping[str, int]) -> np.ndarray:
     """Return what corrects the probabilities of a fit with balanced class weights, as its calibration is measured."""
-    if counts is None or link == "none":
-        return np.zeros(1 if counts is None or kind == "binary" else len(counts))
+    if link == "none":
+        return np.zeros(len(counts) if kind == "multiclass" else 1)
     frequency = np.array([*counts.values()], np.float64) / sum(counts.values())
     if link == "softmax":
         return np.log(frequency)
@@ -129,8 +132,9 @@ def _prior(link: Link, kind: FeatureKind, counts: Mapping[str, int] | None) -> n
 def _origin(
     dataset: FeatureDataset,
     row: Mapping[str, Any],
-    counts: Mapping[str, int] | None,
+    counts: Mapping[str, int],
     controls: Iterable[Mapping[str, Any]],
+    versions: Mapping[str, str | None],
 ) -> ProbeOrigin:
     gap = next((float(row[name]) for name in GAPS if _is_known(row[name])), None)
     return ProbeOrigin(
@@ -148,10 +152,15 @@ def _origin(
         ranking=row["ranking"],
         class_counts=counts,
         metrics=_metrics(row) | {f"{c['control']}/{name}": v for c in controls for name, v in _metrics(c).items()},
-        source=str(dataset.description.source.get("name", "")),
+        source=_without_folders(str(dataset.description.source.get("name", ""))),
         licence=str(dataset.description.source.get("licence", "")),
-        versions=provenance(),
+        versions=versions,
     )
+
+
+def _without_folders(sources: str) -> str:
+    """Return names of sources, of local files only the last part: a probe may be published."""
+    return ", ".join(Path(s).name if s[:1] in "/.~" or Path(s).exists() else s for s in sources.split(", "))
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, float]:

@@ -1,31 +1,48 @@
-"""The data of a trained linear probe of one hook point: what is needed to trust it, and to apply it elsewhere."""
+"""The data of a trained linear probe of one hook point: what is needed to trust it, and to apply it elsewhere.
+
+The annotations of `ProbeMetadata` decide what a file may say: a probe can come from another person.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Annotated, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 
 from probing_datasets.feature_dataset import Aggregation, FeatureKind
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.config import ModelDtype
 
 Link = Literal["sigmoid", "softmax", "none"]
 ProbedTokens = Literal["all", "user", "assistant", "last"]
+
+MAX_NEURON = 2**31
+MODEL_NAME = r"^[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?\Z"
+"""A hub id, an alias or demo: no path of this machine."""
+
+Text = Annotated[str, Meta(max_length=100_000)]
+Name = Annotated[str, Meta(min_length=1, max_length=1_000)]
+Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{0,128}\Z")]
+Count = Annotated[int, Meta(ge=0, lt=2**53)]
+TokenId = Annotated[int, Meta(ge=0, lt=MAX_NEURON)]
+Frame = Annotated[tuple[TokenId, ...], Meta(max_length=1_000)]
 
 
 @dataclass(frozen=True)
 class ChatPrompt:
     """How a data set of chats puts a message into a prompt; new messages are put into the same one."""
 
-    template: str
+    template: Text
     """Text around ``{message}``; empty: the chat template of the tokenizer."""
-    completion: str
+    completion: Text
     """Beginning of the answer, after the message."""
-    template_hash: str
+    template_hash: Hash
     """SHA-256 of the chat template of the tokenizer, empty where ``template`` replaces it or there is none."""
     probed_tokens: ProbedTokens = "last"
     """Which tokens of the prompt are probed."""
@@ -35,43 +52,89 @@ class ChatPrompt:
 class ProbeOrigin:
     """Where a probe is from, how it was fitted, and how good it was on rows that had no part in it."""
 
-    dataset: str
+    dataset: Name
     """Name of the feature data set."""
-    dataset_hash: str
+    dataset_hash: Hash
     """Checksum of its tokens, groups, positions and labels."""
-    study: str
+    study: Name
     """Experiment type that fitted the probe."""
-    probe: str
+    probe: Name
     """Kind of probe, such as logistic, optimal_hinge or multinomial."""
-    status: str
+    status: Text
     """How the fit ended, in a sentence."""
     seed: int
     """Seed of the split and of random choices."""
-    n_train: int
-    n_test: int
+    n_train: Count
+    n_test: Count
     converged: bool | None = None
     """Whether the relative distance from the optimum is below the tolerance; None where it is not known."""
     gap: float | None = None
     """Relative distance of the objective from its optimum, as the fit reports it: a bound, or an estimate."""
     regularization: float | None = None
     """C of the objective."""
-    ranking: str = ""
+    ranking: Text = ""
     """How neurons were ranked, empty when they were not."""
-    class_counts: Mapping[str, int] | None = None
+    class_counts: Mapping[str, Count] = field(default_factory=dict)
     """Rows of each class, where they are known."""
-    metrics: Mapping[str, float] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     """``train_`` and ``test_`` metrics, the ends of their intervals, and the same metrics of controls, whose names
     begin with that of the control (``shuffled_labels/test_f1_score``)."""
-    source: str = ""
+    source: Text = ""
     """Texts of the data set."""
-    licence: str = ""
+    licence: Text = ""
     """Licence of these texts."""
-    versions: Mapping[str, str | None] | None = None
+    versions: Mapping[str, str | None] = field(default_factory=dict)
     """Packages that decide the numbers, and the git commit of this code."""
 
 
-@dataclass(frozen=True, eq=False)
-class ProbeData:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProbeMetadata:
+    """Everything about a probe except its arrays: what ``probe.json`` holds."""
+
+    feature: Name
+    """Name of the feature."""
+    kind: FeatureKind
+    classes: Annotated[tuple[Name, ...], Meta(max_length=100_000)]
+    """Name of the class of every output; empty for binary and regression, which have one output."""
+    model: Name
+    """Name or folder of the model whose activations the probe reads."""
+    revision: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_](?!.*\.\.)[\w./-]*\Z", max_length=255)] | None
+    """Revision of a model on the hub."""
+    random_init: Annotated[int, Meta(ge=0, lt=2**63)] | None
+    """Seed of the random weights of the model; None for trained weights."""
+    weight_hash: Hash
+    """Hash of the weights of the model; another model is refused."""
+    tokenizer_hash: Hash
+    """Hash of everything that maps a text to token ids."""
+    dtype: ModelDtype
+    """Precision in which the model ran, such as float32."""
+    layer: Annotated[int, Meta(ge=0, lt=4096)]
+    hook_point: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.]{1,255}\Z")]
+    """Hook point inside the layer, such as ``mlp.hook_post``."""
+    aggregation: Aggregation
+    """How the activations of the tokens of a text become one vector; none: the probe was trained on tokens."""
+    prefix: Frame
+    """Ids of the special tokens before every text."""
+    suffix: Frame
+    """Ids of the special tokens behind every text."""
+    context_length: Annotated[int, Meta(ge=1, lt=2**31)]
+    """Longest sequence of the training data, in tokens; longer texts are cut."""
+    link: Link
+    """From scores to probabilities: sigmoid of each, softmax of all, or none where a score is not log odds."""
+    threshold: float
+    """A binary probe predicts the feature where the score is above it."""
+    threshold_origin: Text
+    """How the threshold was set, in words."""
+    provenance: ProbeOrigin
+    chat: ChatPrompt | None = None
+    """How messages become prompts, where the probe was trained on chats."""
+    model_is_folder: bool = False
+    """Whether ``model`` is only the last part of the name of a local folder: no file chooses a path on this machine,
+    so the model must be passed."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProbeData(ProbeMetadata):
     """A linear function of some neurons for each output, and how to get these neurons from a text.
 
     The scores of activations x are ``((x[support] - mean) / scale) @ coef.T + intercept``. A positive score of a
@@ -79,34 +142,6 @@ class ProbeData:
     score of a regression probe is the predicted number.
     """
 
-    feature: str
-    """Name of the feature."""
-    kind: FeatureKind
-    classes: tuple[str, ...]
-    """Name of the class of every output; empty for binary and regression, which have one output."""
-    model: str
-    """Name or folder of the model whose activations the probe reads."""
-    revision: str | None
-    """Revision of a model on the hub."""
-    random_init: int | None
-    """Seed of the random weights of the model; None for trained weights."""
-    weight_hash: str
-    """Hash of the weights of the model; another model is refused."""
-    tokenizer_hash: str
-    """Hash of everything that maps a text to token ids."""
-    dtype: str
-    """Precision in which the model ran, such as float32."""
-    layer: int
-    hook_point: str
-    """Hook point inside the layer, such as ``mlp.hook_post``."""
-    aggregation: Aggregation
-    """How the activations of the tokens of a text become one vector; none: the probe was trained on tokens."""
-    prefix: tuple[int, ...]
-    """Ids of the special tokens before every text."""
-    suffix: tuple[int, ...]
-    """Ids of the special tokens behind every text."""
-    context_length: int
-    """Longest sequence of the training data, in tokens; longer texts are cut."""
     support: NDArray[np.int64]
     """(k,) neurons; all of the layer for a dense probe."""
     coef: NDArray[np.float64]
@@ -118,23 +153,38 @@ class ProbeData:
     them."""
     scale: NDArray[np.float64]
     """(k,) by which activations are then divided; ones where the coefficients are for activations as they are."""
-    link: Link
-    """From scores to probabilities: sigmoid of each, softmax of all, or none where a score is not log odds."""
     prior: NDArray[np.float64]
     """(outputs,) added to the scores of a probability: log odds (sigmoid) or logarithms (softmax) of the frequencies
     of the training rows, where the fit weighted classes equally; zeros elsewhere."""
     temperature: float
     """By which scores are divided before they become probabilities; 1 where none was fitted."""
-    threshold: float
-    """A binary probe predicts the feature where the score is above it."""
-    threshold_origin: str
-    """How the threshold was set, in words."""
-    provenance: ProbeOrigin
-    chat: ChatPrompt | None = None
-    """How messages become prompts, where the probe was trained on chats."""
-    model_is_folder: bool = False
-    """Whether ``model`` is only the last part of the name of a local folder: no file chooses a path on this machine,
-    so the model must be passed."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays whose shapes do not fit, and numbers that no probe has.
+
+        Raises
+        ------
+        ProbeError
+            Which says what does not fit.
+        """
+        k, outputs = len(self.support), len(self.classes) or 1
+        shapes = {"support": (k,), "coef": (outputs, k), "mean": (k,), "scale": (k,)}
+        shapes |= {"intercept": (outputs,), "prior": (outputs,)}
+        for name, shape in shapes.items():
+            array, dtype = getattr(self, name), np.int64 if name == "support" else np.float64
+            if array.shape != shape or array.dtype != dtype:
+                raise ProbeError(
+                    f"{name} of a probe of {k} neurons and {outputs} outputs must be {np.dtype(dtype)} of shape "
+                    f"{shape}, not {array.dtype} of shape {array.shape}."
+                )
+            if not np.isfinite(array).all():
+                raise ProbeError(f"{name} of the probe has values that are not finite.")
+        if (self.kind == "multiclass") != (len(self.classes) > 1) or len(set(self.classes)) != len(self.classes):
+            raise ProbeError(f"A {self.kind} probe cannot have the classes {self.classes[:10]}.")
+        if not k or self.support.min() < 0 or self.support.max() >= MAX_NEURON or len(np.unique(self.support)) != k:
+            raise ProbeError(f"The support of a probe must be distinct neurons from 0 to {MAX_NEURON - 1:,}.")
+        if self.scale.min() <= 0 or not 0 < self.temperature < np.inf or not isfinite(self.threshold):
+            raise ProbeError("scale and temperature of a probe must be positive, and its threshold finite.")
 
     def __repr__(self) -> str:
         """Return the feature, the place and the number of neurons."""
@@ -153,8 +203,19 @@ class ProbeData:
         -------
         (..., outputs) float64
             One score for a binary or regression probe, one for each of ``classes`` otherwise.
+
+        Raises
+        ------
+        ProbeError
+            When there are fewer columns than the probe needs.
         """
-        x = np.asarray(activations)[..., self.support].astype(np.float64)
+        x = np.asarray(activations)
+        if x.shape[-1] <= self.support.max():
+            raise ProbeError(
+                f"The probe reads neuron {self.support.max()}, and the activations have {x.shape[-1]} columns. Pass "
+                f"those of the whole {self.hook_point} of {self.model!r}."
+            )
+        x = x[..., self.support].astype(np.float64)
         return ((x - self.mean) / self.scale) @ self.coef.T + self.intercept
 
     def probabilities_of(self, activations: ArrayLike) -> NDArray[np.float64]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparse_probing.saved_probes.card import probe_card
 from sparse_probing.saved_probes.probe_data import ProbeData
+from sparse_probing.saved_probes.probe_file import write_probe
 
 if TYPE_CHECKING:
     from sparse_probing.models import LanguageModel
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SavedProbe(ProbeData):
     """A probe that scores texts: `ProbeData` with the methods that run the model."""
 
@@ -79,3 +82,25 @@ class SavedProbe(ProbeData):
         if self.kind == "multiclass":
             return np.array(self.classes)[scores.argmax(axis=-1)]
         return scores > self.threshold
+
+    def save(self, folder: Path | str, overwrite: bool = False) -> Path:
+        """Write the probe as a folder, with a card (``README.md``) for people.
+
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Replace a probe that is there.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder, which :func:`sparse_probing.load_probe` reads.
+
+        Raises
+        ------
+        ProbeError
+            When something else than a probe is in the folder, or a probe that is not to be replaced.
+        """
+        write_probe(self, Path(folder), overwrite, probe_card(self))
+        return Path(folder)

@@ -55,6 +55,11 @@ def score_tokens(
 def _model_of(probe: ProbeData, model: LanguageModel | None) -> LanguageModel:
     """Return the model of a probe, loaded by its name where none is given; refuse other weights."""
     if model is None:
+        if probe.model_is_folder:  # what a file says is not a path on this machine
+            raise ModelError(
+                f"The probe of {probe.feature!r} was trained on {probe.model!r}, a model in a local folder, with the "
+                f"weights {probe.weight_hash[:12]}. Pass that model: load_model(FOLDER)."
+            )
         random = {} if probe.random_init is None else {"random_init": True, "seed": probe.random_init}
         model = load_model(probe.model, probe.revision, dtype=probe.dtype, **random)
     if model.weight_hash != probe.weight_hash:
