@@ -256,6 +256,7 @@ DECIDE_NO_RESULT = (
     "batch_size",
     "dry_run",
     "test_feature_dataset",
+    "combined_layers",
     *(
         setting.name
         for section in (ExecutionConfig, ShareConfig, SlurmConfig, HarvestFirstConfig)

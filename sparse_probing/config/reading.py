@@ -28,6 +28,9 @@ class ReadingConfig:
     """Epochs of --solver adam; every tenth is validated."""
     early_stopping: int = 0
     """Validations of --solver adam without a better accuracy, after which training ends; 0: never."""
+    combined_layers: int = 3
+    """The layers with the lowest validation loss that a further probe reads together, averaged and concatenated; below
+    2: none."""
     test_feature_dataset: tuple[str, ...] = ()
     """Other data sets, with stores of the same model, hook point and aggregation, on which the probes are scored."""
 

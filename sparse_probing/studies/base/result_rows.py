@@ -130,7 +130,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "n_validation": (pa.int64(), "validation rows; training rows exclude them where this is not null"),
     "temperature": (pa.float64(), "by which scores are divided before they become probabilities"),
-    "chosen": (pa.bool_(), "whether validation chose this ridge, or this point of a path, among those compared"),
+    "chosen": (
+        pa.bool_(),
+        "whether validation chose this ridge, or this point of a path, among those compared; of reading probes, whether "
+        "it is that of the solver",
+    ),
     "replaceable": (
         pa.list_(pa.int32()),
         "neurons of the support that another candidate can replace at the same objective: it is equal, or the "

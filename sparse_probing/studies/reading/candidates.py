@@ -21,6 +21,9 @@ C_GRID = tuple(float(C) for C in np.logspace(-6, 0, 13))
 ONE_VS_REST, ADAM = "one_vs_rest", "one_vs_rest_adam"
 NOT_TO_ITS_OPTIMUM = "Trained for {epochs} epochs; the objective is {excess:.2%} above its minimum."
 
+CLOSED_FORMS = ("mass_mean", "lda")
+"""Probes that are fitted beside that of the solver."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -80,8 +83,7 @@ def converged(config: ProbingConfig, reading: ReadingData) -> Candidate:
 
 
 def by_adam(config: ProbingConfig, reading: ReadingData) -> Candidate:
-    """Train by Adam, and take the epoch of the highest validation accuracy; report how far the last is from the optimum.
-    """
+    """Train by Adam, and take the epoch of the highest validation accuracy; report how far the last is from the optimum."""
     from sparse_probing.probes.one_vs_rest.adam import AdamSettings, train_adam  # here: it imports torch
 
     epochs = config.reading.epochs

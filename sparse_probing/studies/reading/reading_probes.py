@@ -20,7 +20,14 @@ from sparse_probing.probes.metrics.temperature import confidences, fit_temperatu
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.result_rows import CALIBRATION, METRICS, FittedProbe
 from sparse_probing.studies.multinomial import REPORTED
-from sparse_probing.studies.reading.candidates import Candidate, accuracy, by_adam, closed_forms, converged
+from sparse_probing.studies.reading.candidates import (
+    CLOSED_FORMS,
+    Candidate,
+    accuracy,
+    by_adam,
+    closed_forms,
+    converged,
+)
 from sparse_probing.studies.reading.three_parts import ReadingData, default_scaling, divide
 
 __all__ = ["default_scaling", "fit"]
@@ -68,6 +75,7 @@ def measured(config: ProbingConfig, data: FeatureData, reading: ReadingData, pro
         "test_accuracy_high": high,
         "test_confusion": confusion,
         "density": 1.0,
+        "chosen": probe.name not in CLOSED_FORMS,
     }
     if reading.order is not None:
         place = np.argsort(reading.order)
