@@ -100,7 +100,7 @@ class ProbeMetadata:
     """Name or folder of the model whose activations the probe reads."""
     revision: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_](?!.*\.\.)[\w./-]*\Z", max_length=255)] | None
     """Revision of a model on the hub."""
-    random_init: Annotated[int, Meta(ge=0, lt=2**63)] | None
+    random_init: Annotated[int, Meta(ge=0, lt=2**62)] | None
     """Seed of the random weights of the model; None for trained weights."""
     weight_hash: Hash
     """Hash of the weights of the model; another model is refused."""
