@@ -2,7 +2,7 @@
 
 Both give class c the score ``m_c' A x - m_c' A m_c / 2 + log of its share`` with the class means m: of two classes the
 difference of the scores. ``mass_mean`` has A = 1, ``lda`` the inverse of the covariance within classes, shrunk
-towards a multiple of the identity.
+towards a multiple of the identity. Where no neuron varies within classes, both are ``mass_mean``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def lda(X: ArrayLike, codes: ArrayLike, shrinkages: Sequence[float] = SHRINKAGES
     Raises
     ------
     ProbeError
-        If a shrinkage is outside its range, or no column varies within classes.
+        If a shrinkage is outside its range.
 
     Notes
     -----
@@ -70,8 +70,9 @@ def lda(X: ArrayLike, codes: ArrayLike, shrinkages: Sequence[float] = SHRINKAGES
     within = (X - means[numbers]) / np.sqrt(len(X))
     n, d = within.shape
     total = float(np.square(within).sum())
-    if not total > 0:
-        raise ProbeError("No neuron varies within the classes. Nothing can be learned from them.")
+    if not total > 0:  # such as the embedding of a token that ends every prompt: only the means are left
+        nearest = _one_function_of_two(means, np.log(shares) - np.square(means).sum(axis=1) / 2)
+        return np.stack([nearest[0]] * len(shrinkages)), np.stack([nearest[1]] * len(shrinkages))
     values, vectors = eigh(within.T @ within if d <= n else within @ within.T)
     regular = values > values[-1] * 1e-10
     values, vectors = values[regular], vectors[:, regular]

@@ -20,7 +20,9 @@ STYLES = {
     "lda": ("linear discriminant", "tab:olive", "-."),
 }
 """Label, colour and line of what is beside the probes."""
-MOST_NUMBERS = 150
+FEWEST_IN_A_LINE = 5
+"""Rows of a bin through which the line of a reliability diagram goes: the share of fewer says little."""
+MOST_NUMBERS = 300
 """Cells of a matrix that get their number printed."""
 
 
@@ -104,7 +106,8 @@ def reliability_diagram(before: NDArray, after: NDArray, errors: tuple[float, fl
         filled = n > 0
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
         x, y = confidence[filled] / n[filled], right[filled] / n[filled]
-        axes.plot(x, y, color="tab:blue", linewidth=1)
+        of_several = n[filled] >= FEWEST_IN_A_LINE
+        axes.plot(x[of_several], y[of_several], color="tab:blue", linewidth=1)
         axes.scatter(x, y, s=8 + 200 * n[filled] / n.sum(), color="tab:blue", alpha=0.7)
         axes.set_title(f"{name}: error {error:.3f}", fontsize=10)
         axes.set_xlabel("confidence in the predicted class")
@@ -181,7 +184,7 @@ def _matrix(
     """Draw a matrix with a colour bar, and its texts where there are few enough cells."""
     image = axes.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1], aspect="auto")
     figure.colorbar(image, ax=axes, label=label, pad=0.02)
-    if texts.size > 2 * MOST_NUMBERS:
+    if texts.size > MOST_NUMBERS:
         return
     dark = np.abs(values - np.mean(limits)) > 0.3 if colours == "RdBu_r" else values > 0.5
     for (i, j), text in np.ndenumerate(texts):

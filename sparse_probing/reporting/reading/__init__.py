@@ -1,1 +1,1 @@
-"""What a run of reading probes leaves beside its rows: the chosen layer, files of probes, summary, figures, transfer."""
+"""What a run of reading probes leaves beside its rows: probes, summary, figures, transfer."""

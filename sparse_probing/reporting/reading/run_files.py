@@ -69,7 +69,9 @@ def write_reading_files(run: Run, rows: pd.DataFrame) -> tuple[list[str], list[s
         sections.append(summary(run.config, feature, further, transferred))
         folder = Path() if len(features) == 1 else Path(path_name(feature.feature, "The name of a feature"))
         write_probes(run, rows, feature, run.path / "probes" / folder)
-        for name, figure in _figures(feature, further, metrics, transferred, title).items():
+        for name, figure in _figures(
+            feature, further, metrics, transferred, title, run.config.reading.class_order
+        ).items():
             path = Path("figures") / folder / f"{name}.png"
             save_figure(figure, run.path / path)
             written.append(str(path))
@@ -106,7 +108,12 @@ def write_probes(run: Run, rows: pd.DataFrame, feature: ReadFeature, folder: Pat
 
 
 def _figures(
-    feature: ReadFeature, further: pd.DataFrame, metrics: pd.DataFrame, transferred: pd.DataFrame, title: str
+    feature: ReadFeature,
+    further: pd.DataFrame,
+    metrics: pd.DataFrame,
+    transferred: pd.DataFrame,
+    title: str,
+    order: tuple[str, ...],
 ) -> dict[str, figures.Figure]:
     """Return the figures of a feature by name."""
     chosen = f"{feature.feature}, layer {feature.layer}"
@@ -115,7 +122,8 @@ def _figures(
         for n in ("bag of words", "length", "position")
         if n in further.index
     }
-    confusion = feature.confusion
+    confusion, names = feature.confusion, feature.class_names
+    place = [names.index(name) for name in order or names]
     errors = feature.chosen[["test_confidence_error_before", "test_confidence_error"]].mean()
     own = metrics[(metrics["feature"] == feature.feature) & (metrics["fold"] == metrics["fold"].min())]
     drawn = {
@@ -126,7 +134,7 @@ def _figures(
             f"{feature.feature}; {title}",
             float(confusion.sum(axis=1).max() / confusion.sum()),
         ),
-        "confusion": figures.confusion_matrix(confusion, feature.class_names, chosen),
+        "confusion": figures.confusion_matrix(confusion[np.ix_(place, place)], [names[i] for i in place], chosen),
         "reliability": figures.reliability_diagram(
             feature.reliability("test_reliability_before"),
             feature.reliability("test_reliability"),

@@ -1,4 +1,4 @@
-"""The summary of a run of reading probes, in Markdown: settings, layers, the chosen probe, controls, what chose what."""
+"""The summary of a run of reading probes, in Markdown."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ NAMES = {
 }
 """Columns of the tables, in their order."""
 
-LIMITS = """The accuracy of the chosen layer is that of a probe that validation rows chose among all layers, on groups of
-texts that had no part in the choice. A score of the same height with shuffled labels would mean that the search finds
-patterns in noise; with random weights, that the tokens are enough; from a bag of words, that no model is needed. A probe
-shows that a property can be read from activations, not that the model uses it."""
+LIMITS = """The accuracy of the chosen layer is that of a probe that validation rows chose among all layers, on
+groups of texts that had no part in the choice. A score of the same height with shuffled labels would mean that the
+search finds patterns in noise; with random weights, that the tokens are enough; from a bag of words, that no model is
+needed. A probe shows that a property can be read from activations, not that the model uses it."""
 
 
 def summary(config: ProbingConfig, feature: ReadFeature, further: pd.DataFrame, transferred: pd.DataFrame) -> str:

@@ -132,8 +132,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "temperature": (pa.float64(), "by which scores are divided before they become probabilities"),
     "chosen": (
         pa.bool_(),
-        "whether validation chose this ridge, or this point of a path, among those compared; of reading probes, whether "
-        "it is that of the solver",
+        "whether validation chose this ridge, or this point of a path, among those compared; of reading probes: "
+        "whether it is that of the solver",
     ),
     "replaceable": (
         pa.list_(pa.int32()),

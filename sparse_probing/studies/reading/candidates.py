@@ -83,7 +83,10 @@ def converged(config: ProbingConfig, reading: ReadingData) -> Candidate:
 
 
 def by_adam(config: ProbingConfig, reading: ReadingData) -> Candidate:
-    """Train by Adam, and take the epoch of the highest validation accuracy; report how far the last is from the optimum."""
+    """Train by Adam, and take the epoch of the highest validation accuracy.
+
+    The status says how far above its minimum the objective is after the last epoch.
+    """
     from sparse_probing.probes.one_vs_rest.adam import AdamSettings, train_adam  # here: it imports torch
 
     epochs = config.reading.epochs

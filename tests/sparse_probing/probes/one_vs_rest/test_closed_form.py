@@ -34,8 +34,12 @@ def test_mass_mean_is_the_nearest_mean_of_equally_frequent_classes():
     assert coef.shape == (1, 10)
 
 
+def test_without_variation_within_classes_it_is_the_nearest_mean():
+    X, codes = np.repeat([[0.0], [1.0], [5.0]], 4, axis=0), np.repeat([0, 1, 2], 4)
+    coef, intercept = lda(X, codes, [0.5])
+    assert (X @ coef[0].T + intercept[0]).argmax(axis=1).tolist() == codes.tolist()
+
+
 def test_refuses():
-    with pytest.raises(ProbeError, match="No neuron varies"):
-        lda(np.repeat([[0.0], [1.0]], 5, axis=0), np.repeat([0, 1], 5))
     with pytest.raises(ProbeError, match="above 0"):
         lda(np.random.default_rng(0).standard_normal((9, 2)), np.arange(9) % 2, [0.0])
