@@ -22,7 +22,7 @@ from sparse_probing.saved_probes.probe_file import (
 )
 
 if TYPE_CHECKING:
-    from huggingface_hub.hf_api import ModelInfo
+    from huggingface_hub.hf_api import HfApi, ModelInfo
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 """Owner and name."""
@@ -108,11 +108,12 @@ def download_probe(name: str, revision: str | None = None) -> Path:
     ProbeError
         When there is no such probe, or a file is larger than any probe.
     """
-    from huggingface_hub import hf_hub_download  # slow to import
+    from huggingface_hub import HfApi  # slow to import
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     _check_name(name)
-    info = _info(name, revision)
+    api = HfApi()
+    info = _info(api, name, revision)
     if info is not None:
         sizes = {file.rfilename: file.size for file in info.siblings or ()}
         for file, limit in LIMITS.items():
@@ -120,11 +121,8 @@ def download_probe(name: str, revision: str | None = None) -> Path:
                 raise ProbeError(f"The repository {name} holds no saved probe: it has no {file}.")
             if (sizes[file] or 0) > limit:
                 raise ProbeError(f"{file} of {name} has {sizes[file]:,} bytes; at most {limit:,} are read.")
-    commit = revision if info is None else info.sha
-    try:
-        paths = [
-            Path(hf_hub_download(name, file, revision=commit, local_files_only=info is None)) for file in sorted(LIMITS)
-        ]
+    try:  # by the name of the revision, not by its commit: without a network only the name is known
+        files = [api.hf_hub_download(name, file, revision=revision, local_files_only=info is None) for file in LIMITS]
     except LocalEntryNotFoundError as error:
         raise ProbeError(
             f"The hub cannot be reached, and the probe {name} is not in its cache (HF_HOME). Check the network, "
@@ -134,16 +132,18 @@ def download_probe(name: str, revision: str | None = None) -> Path:
         raise ProbeError(
             f"The probe {name} could not be downloaded: {type(error).__name__}: {first_line(error)}."
         ) from error
-    return paths[0].parent
+    folders = {Path(file).parent for file in files}
+    if len(folders) > 1:
+        raise ProbeError(f"The repository {name} was changed during the download. Load the probe again.")
+    return folders.pop()
 
 
-def _info(name: str, revision: str | None) -> ModelInfo | None:
+def _info(api: HfApi, name: str, revision: str | None) -> ModelInfo | None:
     """Return what the hub says about a repository; None when it cannot be reached."""
-    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     try:
-        return HfApi().model_info(name, revision=revision, files_metadata=True, timeout=TIMEOUT)
+        return api.model_info(name, revision=revision, files_metadata=True, timeout=TIMEOUT)
     except OfflineModeIsEnabled:
         return None
     except HfHubHTTPError as error:

@@ -96,8 +96,8 @@ class ProbeMetadata:
     kind: FeatureKind
     classes: Annotated[tuple[Name, ...], Meta(max_length=100_000)]
     """Name of the class of every output; empty for binary and regression, which have one output."""
-    model: Name
-    """Name or folder of the model whose activations the probe reads."""
+    model: Annotated[str, Meta(pattern=MODEL_NAME, max_length=255)]
+    """Name or folder of the model whose activations the probe reads; a file names no folder."""
     revision: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_](?!.*\.\.)[\w./-]*\Z", max_length=255)] | None
     """Revision of a model on the hub."""
     random_init: Annotated[int, Meta(ge=0, lt=2**62)] | None
@@ -240,7 +240,7 @@ class ProbeData(ProbeMetadata):
     def probabilities(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return the probabilities that belong to scores: the sigmoid or softmax of ``scores / temperature + prior``.
 
-        With ``link`` sigmoid each output has the probability of its own class against all others, and the
+        With ``link`` sigmoid each output has the probability of one class against all others, and the
         probabilities of several outputs need not sum to 1; with softmax they do.
 
         Parameters

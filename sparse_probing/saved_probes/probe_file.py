@@ -73,7 +73,8 @@ def write_probe(probe: ProbeData, folder: Path, overwrite: bool = False, card: s
         raise ProbeError(f"{folder} holds other files than a saved probe. Choose another folder.")
     if existing and not overwrite:
         raise ProbeError(
-            f"{folder} holds a saved probe. Choose another folder, or replace the probe with --overwrite (overwrite=True in Python)."
+            f"{folder} holds a saved probe. Choose another folder, or replace the probe with --overwrite "
+            "(overwrite=True in Python)."
         )
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise ProbeError(f"{folder} is not a folder. Choose another name.")
