@@ -19,6 +19,6 @@ python probing_experiment.py \
     --model "${MODEL:?set MODEL, for example pythia-70m}" \
     --feature_dataset "${FEATURE_DATASET:?set FEATURE_DATASET, the name of a feature data set}" \
     --probe_location "${PROBE_LOCATION:-hook_resid_post}" \
-    --activation_aggregation "${AGGREGATION:-last}" \
+    --activation_aggregation "${AGGREGATION:-none}" \
     --experiment_name "${EXPERIMENT_NAME:-default}" \
     "$@"

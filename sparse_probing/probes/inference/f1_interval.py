@@ -61,7 +61,7 @@ def f1_interval(
     n_groups = len(np.unique(codes[positive]))
     if n_groups < 2:
         raise ProbeError(f"The positive rows are of {n_groups} group: the variance of F1 is unknown. Use more data.")
-    hits = np.bincount(codes, weights=positive & found)
-    rows = np.bincount(codes, weights=positive | found)
+    hits = np.bincount(codes, weights=positive & found).astype(np.float64)
+    rows = np.bincount(codes, weights=positive | found).astype(np.float64)
     low, high = share_interval(hits, rows, n_groups - 1, level)
     return 2 * low / (1 + low), 2 * high / (1 + high)

@@ -44,7 +44,7 @@ def accuracy_interval(hits: ArrayLike, groups: ArrayLike, level: float = 0.95) -
     rows = np.bincount(codes).astype(np.float64)
     if len(rows) < 2:
         raise ProbeError(f"The rows are of {len(rows)} group: the variance of a share is unknown. Use more data.")
-    return share_interval(np.bincount(codes, weights=right), rows, len(rows) - 1, level)
+    return share_interval(np.bincount(codes, weights=right).astype(np.float64), rows, len(rows) - 1, level)
 
 
 def share_interval(hits: Floats, rows: Floats, degrees_of_freedom: int, level: float) -> tuple[float, float]:

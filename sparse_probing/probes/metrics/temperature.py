@@ -109,8 +109,8 @@ def reliability(confidence: ArrayLike, right: ArrayLike, n_bins: int = N_BINS) -
     bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
     return Reliability(
         np.bincount(bins, minlength=n_bins),
-        np.bincount(bins, weights=confidence, minlength=n_bins),
-        np.bincount(bins, weights=right, minlength=n_bins),
+        np.bincount(bins, weights=confidence, minlength=n_bins).astype(np.float64),
+        np.bincount(bins, weights=right, minlength=n_bins).astype(np.float64),
     )
 
 

@@ -116,9 +116,15 @@ def fit_one_vs_rest(
             steps[fits] += taken
             coef[fits], intercept[fits], objective[fits], gap[fits] = certified(Z, dual[:, fits], of_fits, weight[fits])
     coef, intercept = undo_scaling(coef, intercept, mean.astype(np.float64))
-    parts = (values.reshape(len(Cs), is_class.shape[1], *values.shape[1:]) for values in (coef, intercept))
-    tables = (values.reshape(len(Cs), -1) for values in (objective, gap, steps))
-    return OneVsRestPath(tuple(Cs), *parts, *tables)
+    grid = (len(Cs), is_class.shape[1])
+    return OneVsRestPath(
+        tuple(Cs),
+        coef.reshape(*grid, -1),
+        np.reshape(intercept, grid),
+        objective.reshape(grid),
+        gap.reshape(grid),
+        steps.reshape(grid),
+    )
 
 
 def check_targets(targets: ArrayLike, n: int) -> NDArray[np.bool_]:
@@ -168,8 +174,8 @@ class RowProducts:
         K = Z @ Z.T if n <= 2 * d else None
 
         def times(columns: Floats) -> Floats:
-            columns = columns.astype(precision, copy=False)
-            return (Z @ (Z.T @ columns) if K is None else K @ columns).astype(np.float64)
+            rounded = columns.astype(precision, copy=False)
+            return (Z @ (Z.T @ rounded) if K is None else K @ rounded).astype(np.float64)
 
         block = np.random.default_rng(0).standard_normal((n, min(RANK, n, d)))
         for _ in range(2):
@@ -214,7 +220,7 @@ def minimise(
     """
     dual, steps = dual.copy(), np.zeros(len(weight), np.int64)
     scores = rows.times(dual)
-    squares = np.vecdot(dual, scores, axis=0)
+    squares = column_products(dual, scores)
     intercept, fits = np.zeros(len(weight)), np.arange(len(weight))
     stalled = np.zeros(len(weight), bool)
     for _ in range(max_iter):
@@ -227,20 +233,19 @@ def minimise(
         objective = loss + squares[fits] / 2
         error = dual[:, fits] - C * y * wrong
         product = rows.times(error)
-        gap = np.vecdot(error, product, axis=0) / 2 / objective
+        gap = column_products(error, product) / 2 / objective
         going = (gap > tolerance) & ~stalled[fits]
         if not going.any():
             break
-        fits, y, C, margins, wrong, objective = (
-            values[..., going] for values in (fits, y, C, margins, wrong, objective)
-        )
+        fits, C, objective = fits[going], C[going], objective[going]
+        y, margins, wrong = y[:, going], margins[:, going], wrong[:, going]
         curvature = C * np.maximum(wrong * (1 - wrong), MIN_CURVATURE)
         step, change = newton_step(rows, error[:, going], product[:, going], curvature, np.sqrt(gap[going]))
         # Halve the step until the objective falls by a share of what its slope promises (Armijo).
-        shift = -np.vecdot(curvature, change, axis=0) / curvature.sum(axis=0)
+        shift = -column_products(curvature, change) / curvature.sum(axis=0)
         margin_step = y * (change + shift)
-        cross, square = np.vecdot(dual[:, fits], change, axis=0), np.vecdot(step, change, axis=0)
-        slope = np.vecdot(product[:, going], step, axis=0)
+        cross, square = column_products(dual[:, fits], change), column_products(step, change)
+        slope = column_products(product[:, going], step)
         length, ahead = np.ones(len(fits)), objective
         for _ in range(40):
             ahead = C * np.logaddexp(0, -(margins + length * margin_step)).sum(axis=0)
@@ -287,7 +292,7 @@ def newton_step(
     for iteration in range(MAX_CONJUGATE_STEPS):
         inside = damping * (rows.basis.T @ product)
         whitened, whitened_image = residual - rows.basis @ inside, product - rows.image @ inside
-        size = np.vecdot(residual, whitened_image, axis=0)
+        size = column_products(residual, whitened_image)
         if iteration == 0:
             least = np.maximum(np.square(np.minimum(forcing, 0.1)) * size, np.finfo(float).tiny)
         # A fit whose residual is small enough, or only rounding, takes no further step.
@@ -296,14 +301,19 @@ def newton_step(
             break
         share = np.where(is_open, size / previous, 0) if iteration else 0
         direction, image = whitened + share * direction, whitened_image + share * image
-        bent = direction + curvature * (image - np.vecdot(curvature, image, axis=0) / total)
-        bend = np.vecdot(image, bent, axis=0)
+        bent = direction + curvature * (image - column_products(curvature, image) / total)
+        bend = column_products(image, bent)
         length = np.where(is_open & (bend > 0), size / np.where(bend > 0, bend, 1), 0)
         step += length * direction
         change += length * image
         residual = residual - length * bent
         previous, product = np.where(is_open, size, 1), rows.times(residual)
     return step, change
+
+
+def column_products(left: Floats, right: Floats) -> Floats:
+    """Return the inner product (p,) of every column of two (n, p) arrays."""
+    return np.einsum("np,np->p", left, right)
 
 
 def best_intercepts(scores: Floats, sign: Floats, start: Floats) -> Floats:

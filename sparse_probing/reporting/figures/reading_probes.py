@@ -8,7 +8,10 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from probing_datasets.foundation.printable import printable
@@ -67,7 +70,7 @@ def accuracy_over_layers(
     axes.set_xlabel("layer")
     axes.set_ylabel("accuracy on test groups")
     axes.set_ylim(0, 1.02)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.set_title(printable(title), fontsize=10, parse_math=False)
     figure.legend(loc="outside right upper", fontsize=8)
@@ -132,7 +135,7 @@ def training_curves(metrics: pd.DataFrame, title: str) -> Figure:
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
     panels = figure.subplots(1, 3, sharex=True)
     layers = sorted(metrics["layer"].unique())
-    scale = mpl.colors.Normalize(layers[0], max(layers[-1], layers[0] + 1))
+    scale = Normalize(layers[0], max(layers[-1], layers[0] + 1))
     colours = mpl.colormaps["viridis"]
     names = {
         "train_loss": "training loss",
@@ -150,9 +153,9 @@ def training_curves(metrics: pd.DataFrame, title: str) -> Figure:
             axes.set_xscale("log")
         if column != "train_loss":
             axes.set_ylim(0, 1.02)
-    bar = mpl.cm.ScalarMappable(scale, colours)
+    bar = ScalarMappable(scale, colours)
     colour_bar = figure.colorbar(bar, ax=panels, label="layer", pad=0.01)
-    colour_bar.ax.yaxis.get_major_locator().set_params(integer=True)
+    colour_bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(printable(title), fontsize=10, parse_math=False)
     return figure
 
