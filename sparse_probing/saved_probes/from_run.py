@@ -73,6 +73,11 @@ def probe_from_row(
     support = np.asarray(row["support"], dtype=np.int64)
     classes, kind, counts = _classes(dataset, row)
     link: Link = LINKS.get(row["probe"], "none")
+    prior, temperature = _prior(link, kind, counts), 1.0
+    if _is_known(row.get("temperature")):
+        # Fitted to log odds at the frequencies of the classes, for the softmax of several classes.
+        link, temperature = "sigmoid" if kind == "binary" else "softmax", float(row["temperature"])
+        prior = np.zeros(len(intercepts))
     return SavedProbe(
         feature=row["feature"],
         kind=kind,
@@ -95,8 +100,8 @@ def probe_from_row(
         mean=np.zeros(len(support)),
         scale=np.ones(len(support)),
         link=link,
-        prior=_prior(link, kind, counts),
-        temperature=1.0,
+        prior=prior,
+        temperature=temperature,
         threshold=0.0,
         threshold_origin="0: both errors weigh the same for balanced classes" if kind == "binary" else "",
         provenance=_origin(dataset, row, counts, controls, versions or {}),
