@@ -73,7 +73,7 @@ def join_groups_of_copies(tokens: Sequence[np.ndarray], groups: Sequence[str]) -
     rank = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     n_copies = 0
     for group, number in zip(groups, first_copies(tokens).tolist(), strict=True):
-        original = groups[number]
+        original = groups[int(number)]
         if original != group:
             n_copies += 1
             earlier, later = sorted((first_of(original), first_of(group)), key=rank.__getitem__)
