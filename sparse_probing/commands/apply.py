@@ -92,22 +92,26 @@ def apply_command(
     overwrite : bool
         Replace a table that was made from other inputs.
     """
-    sources = {"--texts": texts, "--store": store, "--prompt": prompt}
-    given = [flag for flag, value in sources.items() if value is not None]
-    if len(given) != 1:
-        raise SettingsError(f"Pass one of {', '.join(sources)} to apply probes to; got {', '.join(given) or 'none'}.")
     if not probes:
         raise SettingsError("Name the folder of at least one saved probe.")
-    if (to is None) != (prompt is not None):
-        raise SettingsError("Scores of --texts and --store are written: name the table with --to. A --prompt has none.")
+    _check_source({"--texts": texts, "--store": store, "--prompt": prompt}, to)
+    of_texts = {
+        "--text_column": text_column != "text",
+        "--label_column": label_column,
+        "--per_token": per_token,
+        "--pooling": pooling,
+        "--separator": separator,
+        "--encoding": encoding,
+    }
+    if texts is None and (unused := [flag for flag, value in of_texts.items() if value]):
+        raise SettingsError(f"Only --texts are read with {', '.join(unused)}. Leave out what is not used.")
     if generate < 0 or html_texts < 1 or batch_size < 1:
         raise SettingsError("--generate must be at least 0, --html_texts and --batch_size at least 1.")
-    if (generate or chat) and prompt is None or chat and not generate:
-        raise SettingsError("--generate continues a --prompt, and --chat goes with --generate.")
+    if (generate and prompt is None) or ((chat or sample) and not generate):
+        raise SettingsError("--generate continues a --prompt; --chat and --sample go with --generate.")
     if html is not None and store is not None:
         raise SettingsError("A store holds no texts to show. Leave out --html, or apply the probes to --texts.")
-    if texts is not None and not texts.is_file():
-        raise SettingsError(f"There is no file {texts}. Check --texts.")
+    _check_files(probes, texts, to, html, overwrite)
 
     from sparse_probing.saved_probes.load_probe import load_probe  # from here on imports are slow
 
@@ -119,9 +123,8 @@ def apply_command(
 
         assert to is not None  # noqa: S101 (checked above)
         _report(apply_to_store(loaded, open_store(parse_place(store)), to, allow_other_weights, overwrite), to)
-        return
-    language_model = _load_model(loaded, model, device)
-    if prompt is not None:
+    elif prompt is not None:
+        language_model = _load_model(loaded, model, device)
         scored = _score_prompt(loaded, language_model, prompt, generate, chat, sample, seed, allow_other_weights)
         _print_tokens(scored)
         if html is not None:
@@ -129,33 +132,67 @@ def apply_command(
 
             generation_page(html, loaded, scored)
             show(f"page: {html}")
-        return
-    from probing_datasets.sources.table_files import ReadOptions
-    from sparse_probing.monitoring.apply import apply_to_file
+    elif texts is not None and to is not None:
+        from probing_datasets.sources.table_files import ReadOptions
+        from sparse_probing.monitoring.apply import apply_to_file
+        from sparse_probing.monitoring.text_source import read_texts
 
-    assert texts is not None  # noqa: S101 (checked above)
-    assert to is not None  # noqa: S101
-    options = ReadOptions(separator=separator, encoding=encoding)
-    record = apply_to_file(
-        loaded,
-        texts,
-        to,
-        text_column,
-        label_column,
-        per_token,
-        pooling,
-        language_model,
-        batch_size,
-        allow_other_weights,
-        overwrite,
-        options,
-    )
-    _report(record, to)
+        options = ReadOptions(separator=separator, encoding=encoding)
+        read_texts(texts, text_column, label_column, options)  # a wrong name is reported before the model is loaded
+        language_model = _load_model(loaded, model, device)
+        record = apply_to_file(
+            loaded,
+            texts,
+            to,
+            text_column,
+            label_column,
+            per_token,
+            pooling,
+            language_model,
+            batch_size,
+            allow_other_weights,
+            overwrite,
+            options,
+        )
+        _report(record, to)
+        if html is not None:
+            from sparse_probing.reporting.scored_texts import text_page
+
+            text_page(html, loaded, language_model, texts, to, record, html_texts, options, batch_size)
+            show(f"page: {html}")
+
+
+def _check_source(sources: dict[str, Path | str | None], to: Path | None) -> None:
+    """Raise SettingsError unless there is one source, and a table for it."""
+    given = [flag for flag, value in sources.items() if value is not None]
+    if len(given) != 1:
+        raise SettingsError(f"Pass one of {', '.join(sources)} to apply probes to; got {', '.join(given) or 'none'}.")
+    if (to is None) != (sources["--prompt"] is not None):
+        raise SettingsError("Scores of --texts and --store are written: name the table with --to. A --prompt has none.")
+
+
+def _check_files(
+    probes: Sequence[str], texts: Path | None, to: Path | None, html: Path | None, overwrite: bool
+) -> None:
+    """Raise SettingsError unless the files can be written, which replace neither texts nor probes."""
+    from sparse_probing.monitoring.score_files import check_table_name
+    from sparse_probing.reporting.pages.html import check_page_name
+
+    folders = [Path(probe).expanduser().resolve() for probe in probes]
+    if len(set(folders)) < len(folders):
+        twice = next(probe for probe, folder in zip(probes, folders, strict=True) if folders.count(folder) > 1)
+        raise SettingsError(f"The probe {twice} is named twice. Name each probe once.")
+    if texts is not None and not texts.is_file():
+        raise SettingsError(f"There is no file {texts}. Check --texts.")
+    if to is not None:
+        check_table_name(to, texts)
     if html is not None:
-        from sparse_probing.reporting.scored_texts import text_page
-
-        text_page(html, loaded, language_model, texts, to, record, html_texts, options, batch_size)
-        show(f"page: {html}")
+        check_page_name(html, overwrite)
+        if texts is not None and html.resolve() == texts.resolve():
+            raise SettingsError(f"{html} holds the texts, and the page would replace it. Name another --html.")
+    for path in filter(None, (to, html)):
+        if path.resolve().parent in folders:
+            raise SettingsError(f"{path.parent} is the folder of a probe. Write {path.name} into another folder.")
 
 
 def _load_model(probes: Sequence[SavedProbe], name: str | None, device: str) -> LanguageModel:

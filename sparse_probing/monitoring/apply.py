@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +37,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PART_TEXTS = 1024
-"""Texts of one part: what a kill can lose, and what is in memory at once."""
+"""Texts of one part at most: what a kill can lose, and what is in memory at once."""
+PART_SCORES = 2**22
+"""Scores of tokens in one part at most (32 MiB), except for the last of its texts."""
 
-TABLE_VERSION = 1
+CHAT_TOKENS = 256
+"""Tokens that a chat template may put around a message."""
+
+TABLE_VERSION = 2
 """Raised when the columns or their meaning change, so that parts of two versions are never mixed."""
 
 
@@ -111,9 +115,10 @@ def apply_to_file(
 ) -> ScoredFile:
     """Score the texts of a file, and write a Parquet table; the same call resumes it after an interruption.
 
-    The file is streamed. Every 1,024 texts become a part, which is written durably with its checksum in a folder
-    beside the table; at the end the parts become the table, and a sealed file beside it holds its checksum, the
-    fingerprint of everything that decided its numbers, and the texts that could not be scored.
+    The file is streamed. Every 1,024 texts, or fewer where their tokens have many scores, become a part, which is
+    written durably with its checksum in a folder beside the table; at the end the parts become the table, and a sealed
+    file beside it holds its checksum, the fingerprint of everything that decided its numbers, and how many texts could
+    not be scored, and why.
 
     Parameters
     ----------
@@ -135,6 +140,8 @@ def apply_to_file(
     ------
     SourceError
         When the texts cannot be read.
+    SettingsError
+        When ``to`` is not the name of a table, or is the file of the texts.
     StoreError
         When there is another table at ``to``, another process writes it, or it cannot be written.
     ModelError, ProbeError
@@ -142,7 +149,7 @@ def apply_to_file(
     """
     source, to = Path(source), Path(to)
     _check_request(probes, per_token, poolings)
-    check_table_name(to)
+    check_table_name(to, source)
     texts = read_texts(source, text_column, label_column, options)  # a wrong name is reported before the model loads
     # With other weights than the probes', the numbers depend on which: the model is loaded to know.
     loaded = model_of(probes, model, allow_other_weights) if allow_other_weights or model is not None else None
@@ -158,6 +165,7 @@ def apply_to_file(
         "poolings": list(poolings),
         "probes": [probe_digest(probe) for probe in probes],
         "weights": probes[0].weight_hash if loaded is None else loaded.weight_hash,
+        "tokenizer": probes[0].tokenizer_hash if loaded is None else loaded.tokenizer_hash,
     }
     finished = finished_table(to, plan, overwrite)
     if finished is not None:
@@ -171,7 +179,8 @@ def apply_to_file(
         create_or_resume_folder(folder, plan, overwrite=overwrite, resume=False)
         files, names = recorded_files(folder, plan), []
         with tqdm(unit=" texts", desc="apply", disable=None) as bar:
-            for number, part in enumerate(_parts(texts)):
+            n_outputs = len(scorer.names) if per_token or poolings else 0
+            for number, part in enumerate(_parts(texts, scorer.longest, n_outputs)):
                 names.append(f"{number:06d}.parquet")
                 if files.is_finished(names[-1]):
                     files.remove_damaged(names[-1:])
@@ -202,8 +211,18 @@ def _check_request(probes: Sequence[ProbeData], per_token: bool, poolings: Seque
         )
 
 
-def _parts(texts: Iterator[NumberedText]) -> Iterator[list[NumberedText]]:
-    while part := list(islice(texts, PART_TEXTS)):
+def _parts(texts: Iterator[NumberedText], longest: int, n_outputs: int) -> Iterator[list[NumberedText]]:
+    """Yield texts that are scored together: as many as allowed, or until their tokens may have too many scores."""
+    part: list[NumberedText] = []
+    n_scores = 0
+    for text in texts:
+        part.append(text)
+        # A token has a byte at least; a chat has further tokens.
+        n_scores += min(len(text.text.encode()) + CHAT_TOKENS, longest) * n_outputs
+        if len(part) == PART_TEXTS or n_scores >= PART_SCORES:
+            yield part
+            part, n_scores = [], 0
+    if part:
         yield part
 
 

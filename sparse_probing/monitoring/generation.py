@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, wraps
 from typing import Any, cast
 
 import numpy as np
@@ -63,7 +63,7 @@ class WatchedGeneration:
 def watch(
     model: LanguageModel, probes: Sequence[ProbeData], allow_other_weights: bool = False
 ) -> Iterator[WatchedGeneration]:
-    """Score the tokens of every call of ``model.model.generate`` inside a ``with`` block.
+    """Score the tokens of every call of ``model.model.generate`` inside a ``with`` block; blocks may be nested.
 
     Prompts may be padded on the left; tokens may be chosen greedily or at random, with or without the cache. Each call
     replaces the scores of the one before. The probes score single tokens, whatever their aggregation:
@@ -92,11 +92,7 @@ def watch(
     """
     if not probes:
         raise ProbeError("There are no probes to watch a generation with.")
-    if not getattr(model.model, "can_generate", lambda: False)():
-        raise ModelError(
-            f"{model.name} ({type(model.model).__name__}) does not generate text. Apply the probes to texts instead, "
-            "or load a causal language model."
-        )
+    check_generates(model)
     model_of(probes, model, allow_other_weights)
     matrices = probe_matrices(probes, model.device)
     for matrix in matrices:
@@ -106,8 +102,9 @@ def watch(
                 "generate. Choose a probe of another hook point."
             )
     watched = WatchedGeneration(score_names(probes))
-    original = cast(Any, model.model).generate
+    original, earlier = cast(Any, model.model).generate, vars(model.model).get("generate")
 
+    @wraps(original)  # its signature is that of the model, for a block inside this one
     def generate(*args: Any, **kwargs: Any) -> Any:
         options = _Options(model, original, args, kwargs)
         passes = _Passes(model, matrices, len(watched.names), keep_all=options.get("use_cache") is not False)
@@ -126,7 +123,19 @@ def watch(
     try:
         yield watched
     finally:
-        del vars(model.model)["generate"]
+        if earlier is None:
+            del vars(model.model)["generate"]
+        else:
+            vars(model.model)["generate"] = earlier
+
+
+def check_generates(model: LanguageModel) -> None:
+    """Raise ModelError for a model that does not generate text, such as an encoder."""
+    if not getattr(model.model, "can_generate", lambda: False)():
+        raise ModelError(
+            f"{model.name} ({type(model.model).__name__}) does not generate text. Apply the probes to texts instead, "
+            "or load a causal language model."
+        )
 
 
 class _Options:

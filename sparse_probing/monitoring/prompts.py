@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from probing_datasets.building.tokenization import token_ids
-from probing_datasets.foundation.errors import ModelError, ProbeError, first_line
+from probing_datasets.collections.emotional_state.chat_prompts import chat_tokens
+from probing_datasets.foundation.errors import ModelError, ProbeError
 from sparse_probing.models import LanguageModel
-from sparse_probing.monitoring.generation import watch
+from sparse_probing.monitoring.generation import check_generates, watch
 from sparse_probing.saved_probes.probe_data import ProbeData
-from sparse_probing.saved_probes.probe_prompts import split_at
+from sparse_probing.saved_probes.probe_prompts import check_template, split_at
 from sparse_probing.saved_probes.right_model import model_of
 from sparse_probing.saved_probes.score_texts import TextScorer
 
@@ -39,7 +40,7 @@ class ScoredTokens:
     scores: NDArray[np.float64]
     """(tokens, scores)"""
     n_prompt: int
-    """Tokens of the prompt; of a generation with the special ones."""
+    """Tokens of the prompt, without the special ones before it."""
     between: list[str]
     """The text before each token that belongs to none."""
     rest: str = ""
@@ -79,7 +80,10 @@ def score_generation(
     seed: int = 0,
     allow_other_weights: bool = False,
 ) -> ScoredTokens:
-    """Let the model continue a prompt, and return the scores of all tokens.
+    """Let the model continue a prompt, and return the scores of its tokens and of the new ones.
+
+    Special tokens before the text are not among them: no probe was trained on them, and their activations can be
+    hundreds of times as large as those of other tokens.
 
     Parameters
     ----------
@@ -89,7 +93,8 @@ def score_generation(
     n_new : int
         Tokens to generate at most; at least 1.
     chat : bool
-        Put the prompt into the chat template of the tokenizer, as a message of the user.
+        Put the prompt into the chat template of the tokenizer, as a message of the user. The completion of a data set
+        of chats is not put behind it: the model writes the answer.
     sample : bool
         Draw each token, with ``seed``; otherwise the most likely one is taken.
     seed : int
@@ -99,12 +104,24 @@ def score_generation(
     Raises
     ------
     ModelError
-        When the model does not generate, has no chat template, its template fails, or the prompt and the new tokens are
-        longer than its context.
+        When the model does not generate, has no chat template, or the prompt and the new tokens are longer than its
+        context.
+    SettingsError
+        When its chat template fails.
     ProbeError
         When the prompt is empty.
     """
-    ids = prompt_ids(model.tokenizer, prompt, probes[0].prefix, chat)
+    check_generates(model)
+    n_before, template = len(probes[0].prefix), ""
+    if (of_data := probes[0].chat) is not None:
+        check_template(of_data, model.tokenizer)
+        template = of_data.template
+        logger.warning(
+            "The probe of %r was trained on messages of a chat%s; here the model writes the answer.",
+            probes[0].feature,
+            f", followed by {of_data.completion!r}" if of_data.completion else "",
+        )
+    ids = prompt_ids(model.tokenizer, prompt, probes[0].prefix, chat, template)
     if len(ids) + n_new > model.context_length:
         raise ModelError(
             f"{len(ids)} tokens of the prompt and {n_new} new ones are more than the {model.context_length} that "
@@ -125,30 +142,48 @@ def score_generation(
             do_sample=sample,
             pad_token_id=pad,
         )
-    texts = added_texts(model.tokenizer, watched.tokens[0].tolist())
-    return ScoredTokens(watched.names, texts, watched.scores[0], watched.n_prompt, [""] * len(texts))
+    texts = added_texts(model.tokenizer, watched.tokens[0].tolist())[n_before:]
+    scores = watched.scores[0, n_before:]
+    return ScoredTokens(watched.names, texts, scores, watched.n_prompt - n_before, [""] * len(texts))
 
 
 def prompt_ids(
-    tokenizer: PreTrainedTokenizerFast, prompt: str, prefix: Sequence[int] = (), chat: bool = False
+    tokenizer: PreTrainedTokenizerFast,
+    prompt: str,
+    prefix: Sequence[int] = (),
+    chat: bool = False,
+    template: str = "",
 ) -> list[int]:
-    """Return the token ids of a prompt: after special tokens, or as a message in the chat template."""
+    """Return the token ids of a prompt behind special tokens: of the text, or of it as a message of a chat.
+
+    The tokens of a message are those that ``apply`` scores, up to the beginning of the answer.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast
+    prompt : str
+    prefix : sequence of int
+        Special tokens before every text.
+    chat : bool
+    template : str
+        Text around a message; empty: the chat template of the tokenizer.
+
+    Raises
+    ------
+    ProbeError
+        When the prompt is empty.
+    ModelError
+        When there is no chat template.
+    SettingsError
+        When the chat template fails, or changes or loses the message.
+    """
     if not prompt or prompt.isspace():
         raise ProbeError("The prompt is empty. Pass a text with --prompt.")
     if not chat:
         return [*prefix, *token_ids(tokenizer, [prompt])[0].tolist()]
-    if not tokenizer.chat_template:
+    if not template and not tokenizer.chat_template:
         raise ModelError("The tokenizer of this model has no chat template. Leave out --chat.")
-    message = [{"role": "user", "content": prompt}]
-    try:
-        text = str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
-    except Exception as error:  # a template is a program: it raises what it likes
-        raise ModelError(
-            f"The chat template of this tokenizer fails: {first_line(error)}. Leave out --chat."
-        ) from error
-    if prompt.strip() not in text:
-        raise ModelError("The chat template of this tokenizer changes or loses the message. Leave out --chat.")
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return [*prefix, *chat_tokens(tokenizer, prompt, "", template, "last").ids.tolist()]
 
 
 def added_texts(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -40,8 +39,8 @@ class ScoredFile:
     columns: list[str]
     """Columns of scores."""
     notes: dict[str, tuple[int, int]]
-    """Why texts have no score, or are not scored to their end: how many, and the number of the first; numbers in a
-    note are written as N."""
+    """Why texts have no score, or only a part of them is scored: how many, and the number of the first. The column
+    ``note`` of a table of texts says it of each."""
     versions: dict[str, Any]
 
 
@@ -56,8 +55,10 @@ def probe_digest(probe: ProbeData) -> str:
     return digest_json(values)
 
 
-def check_table_name(to: Path) -> None:
-    """Raise SettingsError unless a table can be written at a path."""
+def check_table_name(to: Path, source: Path | None = None) -> None:
+    """Raise SettingsError unless a table can be written at a path, and its record beside it, without the source."""
+    if source is not None and source.resolve() in (to.resolve(), description_path(to).resolve()):
+        raise SettingsError(f"{source} holds the texts, and the table or its record would replace it. Name another --to.")
     if to.suffix != ".parquet":
         raise SettingsError(f"Scores are written as a Parquet table: name it with .parquet at its end, not {to}.")
     if to.is_dir():
@@ -113,17 +114,17 @@ def with_notes(table: pa.Table, notes: Iterable[tuple[int, str]]) -> pa.Table:
 
 
 def count_notes(notes: Iterable[tuple[int, str]]) -> dict[str, tuple[int, int]]:
-    """Return how many texts have a note, and the first of them; numbers in a note do not count.
+    """Return how many texts have a note, and the first of them; what is behind the colon of a note does not count.
 
     Examples
     --------
-    >>> count_notes([(0, ""), (3, "cut after 62 of 90 tokens"), (4, "cut after 62 of 63 tokens")])
-    {'cut after N of N tokens': (2, 3)}
+    >>> count_notes([(0, ""), (3, "too long: 62 of 90 tokens"), (4, "too long: 62 of 63 tokens (a); too long (b)")])
+    {'too long': (2, 3)}
     """
     counted: dict[str, tuple[int, int]] = {}
     for number, note in notes:
-        if note:
-            kind = re.sub(r"\d+", "N", note)
+        kinds = [part.partition(":")[0].partition(" (")[0] for part in note.split("; ") if part]
+        for kind in dict.fromkeys(kinds):
             n_before, first = counted.get(kind, (0, number))
             counted[kind] = (n_before + 1, first)
     return counted

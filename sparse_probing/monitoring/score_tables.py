@@ -14,8 +14,10 @@ from sparse_probing.monitoring.score_pooling import pool_texts
 from sparse_probing.monitoring.text_source import NumberedText
 from sparse_probing.saved_probes.score_texts import ScoredText
 
-TEXT_COLUMNS, TOKEN_COLUMNS = ("text", "label", "n_tokens", "note"), ("text", "position", "token", "start", "stop")
-"""Columns before the scores."""
+TEXT_COLUMNS = ("text", "label", "n_tokens", "note")
+TOKEN_COLUMNS = ("text", "position", "token", "start", "stop")
+STORE_COLUMNS = ("sequence", "position")
+"""Columns before the scores: of tables of texts, of tokens, and of the rows of a store."""
 
 
 def score_columns(names: Sequence[str], poolings: Sequence[ScorePooling] = ()) -> list[str]:
@@ -23,7 +25,7 @@ def score_columns(names: Sequence[str], poolings: Sequence[ScorePooling] = ()) -
 
     A name that another column has gets ``_score`` behind it.
     """
-    taken = {*TEXT_COLUMNS, *TOKEN_COLUMNS}
+    taken = {*TEXT_COLUMNS, *TOKEN_COLUMNS, *STORE_COLUMNS}
     free = [f"{name}_score" if name in taken else name for name in names]
     columns = [*free, *(f"{name}_{pooling}" for pooling in poolings for name in free)]
     if len(set(columns)) < len(columns):
@@ -40,7 +42,7 @@ def text_table(
 ) -> pa.Table:
     """Return one row for each text: its number, label, tokens, note, and its scores (NaN where there are none)."""
     scores = np.stack([each.scores for each in scored]) if scored else np.empty((0, len(names)))
-    pooled = [_pooled([each.token_scores for each in scored], pooling, len(names)) for pooling in poolings]
+    pooled = [_pooled(scored, pooling, len(names)) for pooling in poolings]
     columns = np.concatenate([scores, *pooled], axis=1)
     return pa.table(
         {
@@ -81,9 +83,16 @@ def _columns_of(scores: NDArray[np.float64], names: Sequence[str]) -> dict[str, 
     return {name: pa.array(scores[:, i]) for i, name in enumerate(names)}
 
 
-def _pooled(token_scores: Sequence[NDArray[np.float64]], pooling: ScorePooling, n_scores: int) -> NDArray[np.float64]:
-    """Return (n, scores); NaN for texts without tokens. Tokens beyond the context of a probe do not count."""
-    pooled = np.full((len(token_scores), n_scores), np.nan)
+def _pooled(scored: Sequence[ScoredText], pooling: ScorePooling, n_scores: int) -> NDArray[np.float64]:
+    """Return (n, scores); NaN for texts without tokens.
+
+    Tokens beyond the context of a probe do not count, nor those of a chat that are not of the probed side.
+    """
+    token_scores = [
+        each.token_scores if each.prompt.is_pooled is None else each.token_scores[each.prompt.is_pooled]
+        for each in scored
+    ]
+    pooled = np.full((len(scored), n_scores), np.nan)
     for output in range(n_scores):
         finite = [each[~np.isnan(each[:, output]), output] for each in token_scores]
         with_tokens = [i for i, each in enumerate(finite) if len(each)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from probing_datasets.building.tokenization import load_tokenizer
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, load_feature_dataset
+from probing_datasets.feature_dataset.spans import POOLED
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.activations.stores import open_store
 from sparse_probing.config import ProbingConfig
@@ -55,7 +56,8 @@ def probe_from_row(
     Raises
     ------
     ProbeError
-        When the row is one of a control, or its coefficients are not those of neurons.
+        When the row is one of a control, its coefficients are not those of neurons, or the data set aggregates tokens
+        that cannot be found in a new text.
     """
     if row["control"]:
         raise ProbeError(f"This row is the control {row['control']!r}, which says nothing about texts: choose another.")
@@ -66,6 +68,13 @@ def probe_from_row(
         )
     activations = config.activations
     dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
+    chat, options = _chat_prompt(dataset), dataset.description.options
+    has_span = f"{POOLED}_start" in dataset.sequences.column_names
+    if has_span and chat is None and activations.activation_aggregation != "none":
+        raise ProbeError(
+            f"The data set {dataset.description.name} aggregates a part of each text, such as a name, and a new text "
+            "does not say where that part is. Save a probe of a run with --activation_aggregation none."
+        )
     fingerprint = open_store(config.store_folder()).plan.fingerprint
     (tokens,) = dataset.tokens(np.array([0]))  # every sequence has the same special tokens around it
     n_prefix, n_suffix = dataset.description.n_prefix, dataset.description.n_suffix
@@ -94,6 +103,8 @@ def probe_from_row(
         prefix=tuple(tokens[:n_prefix].tolist()),
         suffix=tuple(tokens[len(tokens) - n_suffix :].tolist()),
         context_length=dataset.description.context_length,
+        # Collections that probe the last token of a text cut its beginning (`building.text_endings`).
+        kept="end" if has_span or options.get("probed_tokens") == "last" else "beginning",
         support=support,
         coef=np.asarray(row["coef"], dtype=np.float64).reshape(len(intercepts), len(support)),
         intercept=np.asarray(intercepts, dtype=np.float64),
@@ -105,7 +116,7 @@ def probe_from_row(
         threshold=0.0,
         threshold_origin="0: both errors weigh the same for balanced classes" if kind == "binary" else "",
         provenance=_origin(dataset, row, counts, controls, versions or {}),
-        chat=_chat_prompt(dataset),
+        chat=chat,
     )
 
 

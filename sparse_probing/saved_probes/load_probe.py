@@ -38,7 +38,10 @@ def load_probe(source: Path | str, revision: str | None = None) -> SavedProbe:
             raise ProbeError(
                 f"There is no folder {folder}. Pass the folder of a saved probe, or owner/name on the hub."
             )
-        folder = download_probe(source, revision)
+        try:
+            folder = download_probe(source, revision)
+        except ProbeError as error:
+            raise ProbeError(f"There is no folder {folder}, so the hub was asked. {error}") from error
     elif revision is not None:
         raise ProbeError(f"{folder} is a local folder, which has no revision {revision!r}.")
     return SavedProbe(**vars(read_probe(folder)))

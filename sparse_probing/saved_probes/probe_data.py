@@ -15,12 +15,13 @@ from msgspec import Meta
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 
+from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, ProbedTokens
 from probing_datasets.feature_dataset import Aggregation, FeatureKind
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config import ModelDtype
 
 Link = Literal["sigmoid", "softmax", "none"]
-ProbedTokens = Literal["all", "user", "assistant", "last"]
+TextPart = Literal["beginning", "end"]
 
 MAX_NEURON = 2**31
 MODEL_NAME = r"^[A-Za-z0-9_][\w.-]*(/[A-Za-z0-9_][\w.-]*)?\Z"
@@ -34,6 +35,15 @@ TokenId = Annotated[int, Meta(ge=0, lt=MAX_NEURON)]
 Frame = Annotated[tuple[TokenId, ...], Meta(max_length=1_000)]
 
 
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8; a half of a surrogate pair, which JSON can spell, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class ChatPrompt:
     """How a data set of chats puts a message into a prompt; new messages are put into the same one."""
@@ -45,7 +55,12 @@ class ChatPrompt:
     template_hash: Hash
     """SHA-256 of the chat template of the tokenizer, empty where ``template`` replaces it or there is none."""
     probed_tokens: ProbedTokens = "last"
-    """Which tokens of the prompt are probed."""
+    """Which tokens of the prompt are probed; those of one side are also the ones that are aggregated."""
+
+    def __post_init__(self) -> None:
+        """Raise ProbeError for a template without a place for the message: all messages would be one prompt."""
+        if self.template and PLACEHOLDER not in self.template:
+            raise ProbeError(f"The template of a chat must contain {PLACEHOLDER}, and {self.template[:50]!r} does not.")
 
 
 @dataclass(frozen=True)
@@ -118,7 +133,7 @@ class ProbeMetadata:
     suffix: Frame
     """Ids of the special tokens behind every text."""
     context_length: Annotated[int, Meta(ge=1, lt=2**31)]
-    """Longest sequence of the training data, in tokens; longer texts are cut."""
+    """Longest sequence of the training data, in tokens, special ones counted; longer texts are cut."""
     link: Link
     """From scores to probabilities: sigmoid of each, softmax of all, or none where a score is not log odds."""
     threshold: float
@@ -126,6 +141,8 @@ class ProbeMetadata:
     threshold_origin: Text
     """How the threshold was set, in words."""
     provenance: ProbeOrigin
+    kept: TextPart = "beginning"
+    """Which part of a text that is longer than the context is scored, as in the training data."""
     chat: ChatPrompt | None = None
     """How messages become prompts, where the probe was trained on chats."""
     model_is_folder: bool = False
@@ -183,6 +200,16 @@ class ProbeData(ProbeMetadata):
             raise ProbeError(f"A {self.kind} probe cannot have the classes {self.classes[:10]}.")
         if not k or self.support.min() < 0 or self.support.max() >= MAX_NEURON or len(np.unique(self.support)) != k:
             raise ProbeError(f"The support of a probe must be distinct neurons from 0 to {MAX_NEURON - 1:,}.")
+        n_special = len(self.prefix) + len(self.suffix)
+        if n_special >= self.context_length:
+            raise ProbeError(
+                f"A probe with {n_special} special tokens around a text needs a longer context than "
+                f"{self.context_length} tokens."
+            )
+        if (self.link == "softmax" and self.kind != "multiclass") or (self.link != "none" and self.kind == "regression"):
+            raise ProbeError(f"The scores of a {self.kind} probe have no probabilities by the link {self.link!r}.")
+        if not all(is_text(name) for name in (self.feature, *self.classes)):
+            raise ProbeError("The names of a feature and its classes must be texts, without half surrogate pairs.")
         if self.scale.min() <= 0 or not 0 < self.temperature < np.inf or not isfinite(self.threshold):
             raise ProbeError("scale and temperature of a probe must be positive, and its threshold finite.")
 

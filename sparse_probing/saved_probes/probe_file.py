@@ -31,7 +31,7 @@ from probing_datasets.foundation.errors import DamagedFileError, ProbeError, Pro
 from probing_datasets.foundation.regular_files import names_in
 from probing_datasets.foundation.sealed_json import read_regular_file, seal, shaped, unseal
 from probing_datasets.model_names import model_slug
-from sparse_probing.saved_probes.probe_data import MODEL_NAME, ProbeData, ProbeMetadata
+from sparse_probing.saved_probes.probe_data import MODEL_NAME, ProbeData, ProbeMetadata, is_text
 
 FORMAT_VERSION = 1
 METADATA, TENSORS, CARD = "probe.json", "probe.safetensors", "README.md"
@@ -149,17 +149,23 @@ def read_probe(folder: Path) -> ProbeData:
 
 def _checked(content: dict[str, Any]) -> ProbeRecord:
     """Return the content of ``probe.json``; ValueError when a field or a number is not possible."""
-    if not all(isfinite(number) for number in _floats(content)):
-        raise ValueError("a number is not finite")
+    for value in _leaves(content):
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError("a number is not finite")
+        if isinstance(value, str) and not is_text(value):
+            raise ValueError(f"{value[:50]!r} has half of a surrogate pair")
     return shaped(content, ProbeRecord)
 
 
-def _floats(value: Any) -> Iterator[float]:
-    if isinstance(value, float):
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if not isinstance(value, list | tuple):
         yield value
-    elif isinstance(value, dict | list | tuple):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _floats(item)
+        return
+    for item in value:
+        yield from _leaves(item)
 
 
 def _arrays(tensors: bytes) -> dict[str, Any]:

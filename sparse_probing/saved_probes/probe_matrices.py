@@ -88,8 +88,9 @@ def hook_name(probe: ProbeData) -> str:
 def score_names(probes: Sequence[ProbeData]) -> list[str]:
     """Return a distinct name for every score of some probes, in their order.
 
-    It is the feature, for a probe of several classes ``feature=class``; where probes share it, their layer follows
-    after ``@``, and where that is not enough their hook point, and then a number.
+    It is the feature, for a probe of several classes ``feature=class``. Where probes share it, what they differ in
+    follows: the layer after ``@``, then the hook point, the number of neurons (``k4``) and the aggregation, each after
+    a dot; and where they do not differ in these, a number after ``#``.
     """
 
     def of_probe(probe: ProbeData, place: str) -> list[str]:
@@ -97,12 +98,20 @@ def score_names(probes: Sequence[ProbeData]) -> list[str]:
         return [name + place for name in names]
 
     places = ["" for _ in probes]
-    for further in (lambda probe: f"@{probe.layer}", lambda probe: f".{probe.hook_point}"):
+    for further in (
+        lambda probe: f"@{probe.layer}",
+        lambda probe: f".{probe.hook_point}",
+        lambda probe: f".k{len(probe.support)}",
+        lambda probe: f".{probe.aggregation}",
+    ):
         names = [of_probe(probe, place) for probe, place in zip(probes, places, strict=True)]
-        count = Counter(name for each in names for name in each)
+        parts: dict[str, set[str]] = {}
+        for probe, of in zip(probes, names, strict=True):
+            for name in of:
+                parts.setdefault(name, set()).add(further(probe))
         places = [
-            place + further(probe) if any(count[name] > 1 for name in each) else place
-            for probe, place, each in zip(probes, places, names, strict=True)
+            place + further(probe) if any(len(parts[name]) > 1 for name in of) else place
+            for probe, place, of in zip(probes, places, names, strict=True)
         ]
     seen: Counter[str] = Counter()
     distinct = []

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from probing_datasets.building.alignment import trim_spans
-from probing_datasets.building.tokenization import MAX_CHARACTERS, special_frame, token_ids, token_spans
-from probing_datasets.collections.emotional_state.chat_prompts import chat_prompt, spells_special_token
+from probing_datasets.building.tokenization import MAX_CHARACTERS, token_ids, token_spans
+from probing_datasets.collections.emotional_state.chat_prompts import chat_tokens, spells_special_token
 from probing_datasets.foundation.errors import ModelError
-from sparse_probing.saved_probes.probe_data import ChatPrompt, ProbeData
+from sparse_probing.saved_probes.probe_data import ChatPrompt, ProbeData, TextPart, is_text
+
+NOT_TEXT = "it holds half of a surrogate pair, which is not a character"
+NO_TOKENS = np.empty(0, np.int32)
+NO_SPANS = np.empty((0, 2), np.int32)
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,16 @@ class Framing:
     suffix: tuple[int, ...]
     longest: int
     """Most tokens between the special ones."""
+    kept: TextPart
+    """Which part of a longer text is scored."""
     chat: ChatPrompt | None
 
     @classmethod
     def of(cls, probe: ProbeData, context_length: int) -> Framing:
         """Return the framing of a probe under a model with a context length."""
         n_special = len(probe.prefix) + len(probe.suffix)
-        return cls(probe.prefix, probe.suffix, min(probe.context_length, context_length) - n_special, probe.chat)
+        longest = min(probe.context_length, context_length) - n_special
+        return cls(probe.prefix, probe.suffix, longest, probe.kept, probe.chat)
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,10 @@ class Prompt:
     n_tokens: int
     """Tokens of the whole text."""
     note: str
-    """Why it has no score, or what of it is not scored; empty for most."""
+    """Why it has no score, or what of it is not scored; empty for most. What is before a colon does not depend on the
+    text."""
+    is_pooled: NDArray[np.bool_] | None = None
+    """(m,) the tokens of which a text's score is made: in a chat, those of the probed side; None for all tokens."""
 
 
 def make_prompts(
@@ -55,8 +64,8 @@ def make_prompts(
 ) -> list[Prompt]:
     """Return the prompt of each text.
 
-    A text that is longer than the context is cut at its end. A chat that is longer is not scored: without the end of
-    the template it is not a chat.
+    A text that is longer than the context is cut as those of the data set were: at its end, or at its beginning where
+    the last token is probed. A chat that is longer is not scored: without the end of the template it is not a chat.
 
     Parameters
     ----------
@@ -76,19 +85,27 @@ def make_prompts(
     if framing.chat is not None:
         check_template(framing.chat, tokenizer)
         return [_chat(text, framing, framing.chat, tokenizer) for text in texts]
-    read = [text[:MAX_CHARACTERS] for text in texts]
+    # Strings with half of a surrogate pair cannot be tokenized.
+    read = [text[:MAX_CHARACTERS] if is_text(text) else "" for text in texts]
     if with_spans:
         tokens = token_spans(tokenizer, read) if read else []
     else:
         tokens = [(ids, None) for ids in token_ids(tokenizer, read)] if read else []
     prompts = []
     for text, (ids, spans) in zip(texts, tokens, strict=True):
+        if not is_text(text):
+            prompts.append(Prompt("", NO_TOKENS, NO_SPANS, 0, NOT_TEXT))
+            continue
         note = "" if len(ids) else "the text has no tokens"
+        part = slice(framing.longest)
+        if len(ids) > framing.longest and framing.kept == "end":
+            part = slice(len(ids) - framing.longest, None)
         if len(ids) > framing.longest or len(text) > MAX_CHARACTERS:
-            at_least = " at least" if len(text) > MAX_CHARACTERS else ""
-            note = f"cut after {min(len(ids), framing.longest)} of{at_least} {len(ids)} tokens"
-        shown = None if spans is None else spans[: framing.longest]
-        prompts.append(Prompt(text, ids[: framing.longest], shown, len(ids), note))
+            which = "last" if framing.kept == "end" else "first"
+            at_least = "at least " if len(text) > MAX_CHARACTERS else ""
+            n_kept = min(len(ids), framing.longest)
+            note = f"longer than the context: the {which} {n_kept} of {at_least}{len(ids)} tokens are scored"
+        prompts.append(Prompt(text, ids[part], None if spans is None else spans[part], len(ids), note))
     return prompts
 
 
@@ -106,21 +123,17 @@ def check_template(chat: ChatPrompt, tokenizer: PreTrainedTokenizerFast) -> None
 
 
 def _chat(message: str, framing: Framing, chat: ChatPrompt, tokenizer: PreTrainedTokenizerFast) -> Prompt:
-    if not message or message.isspace():
-        return Prompt("", np.empty(0, np.int32), np.empty((0, 2), np.int32), 0, "the message is empty")
-    text = chat_prompt(tokenizer, message, chat.completion, chat.template)
-    encoded = tokenizer(text, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
-    ids = np.array(encoded["input_ids"], np.int32)
-    spans = trim_spans(text, np.array(encoded["offset_mapping"], np.int32).reshape(-1, 2))
-    # Special tokens at the beginning of the template are those that the frame adds, as in the data set.
-    prefix = list(special_frame(tokenizer, prepend_bos=True).prefix)
-    if ids[: len(prefix)].tolist() == prefix:
-        ids, spans = ids[len(prefix) :], spans[len(prefix) :]
+    if not is_text(message) or not message or message.isspace():
+        note = NOT_TEXT if not is_text(message) else "the message is empty"
+        return Prompt("", NO_TOKENS, NO_SPANS, 0, note)
+    text, ids, spans, is_probed = chat_tokens(tokenizer, message, chat.completion, chat.template, chat.probed_tokens)
     note = "it spells a special token of the template" if spells_special_token(tokenizer, message) else ""
-    if len(ids) > framing.longest:
-        note = f"not scored: the prompt has {len(ids)} tokens, and the context has room for {framing.longest}"
-        return Prompt(text, ids[:0], spans[:0], len(ids), note)
-    return Prompt(text, ids, spans, len(ids), note)
+    if len(ids) > framing.longest or not is_probed.any():
+        note = f"not scored, longer than the context: a prompt of {len(ids)} tokens, and room for {framing.longest}"
+        if len(ids) <= framing.longest:
+            note = f"not scored, the prompt has no tokens of the {chat.probed_tokens}"
+        return Prompt(text, NO_TOKENS, NO_SPANS, len(ids), note)
+    return Prompt(text, ids, spans, len(ids), note, is_probed)
 
 
 def split_at(text: str, spans: NDArray[np.int32]) -> tuple[list[str], list[str], str]:

@@ -80,6 +80,18 @@ def check_model(probe: ProbeData, model: LanguageModel, allow_other_weights: boo
                 "copy of it with other weights, on which scores may mean nothing."
             )
         logger.warning("%s Scores may mean nothing.", text)
+    frame = (*probe.prefix, *probe.suffix)
+    n_tokens = model.model.get_input_embeddings().weight.shape[0]
+    if max(frame, default=0) >= n_tokens:
+        raise ModelError(
+            f"The probe of {probe.feature!r} puts the token {max(frame)} around a text, and {model.name} has {n_tokens} "
+            "tokens. Pass the model that it was trained on."
+        )
+    if len(frame) >= model.context_length:
+        raise ModelError(
+            f"The probe of {probe.feature!r} puts {len(frame)} special tokens around a text, and {model.name} takes "
+            f"{model.context_length} tokens. Pass the model that it was trained on."
+        )
     model.check_layers([probe.layer])
     width = model.widths([probe.hook_point], [probe.layer])[probe.hook_point]
     if len(probe.support) and int(probe.support.max()) >= width:

@@ -23,7 +23,12 @@ class SavedProbe(ProbeData):
     """A probe that scores texts: `ProbeData` with the methods that run the model."""
 
     def score(
-        self, texts: Sequence[str], per_token: bool = False, model: LanguageModel | None = None, batch_size: int = 32
+        self,
+        texts: Sequence[str],
+        per_token: bool = False,
+        model: LanguageModel | None = None,
+        batch_size: int = 32,
+        allow_other_weights: bool = False,
     ) -> NDArray[np.float64] | list[list[tuple[str, Any]]]:
         """Return the score of each text, or of each token of each text.
 
@@ -38,6 +43,8 @@ class SavedProbe(ProbeData):
             A model that is loaded already (``sparse_probing.models.load_model``); by default it is loaded by name.
         batch_size : int
             Texts of one forward pass.
+        allow_other_weights : bool
+            Score with weights that the probe was not trained on, on which scores may mean nothing.
 
         Returns
         -------
@@ -56,10 +63,16 @@ class SavedProbe(ProbeData):
         from sparse_probing.saved_probes.score_texts import score_texts, score_tokens  # here: it imports torch
 
         if per_token:
-            return score_tokens(self, texts, model, batch_size)
-        return score_texts(self, texts, model, batch_size)
+            return score_tokens(self, texts, model, batch_size, allow_other_weights)
+        return score_texts(self, texts, model, batch_size, allow_other_weights)
 
-    def predict(self, texts: Sequence[str], model: LanguageModel | None = None, batch_size: int = 32) -> NDArray[Any]:
+    def predict(
+        self,
+        texts: Sequence[str],
+        model: LanguageModel | None = None,
+        batch_size: int = 32,
+        allow_other_weights: bool = False,
+    ) -> NDArray[Any]:
         """Return what the probe says of each text.
 
         Parameters
@@ -67,7 +80,8 @@ class SavedProbe(ProbeData):
         texts : sequence of str
         model : LanguageModel, optional
         batch_size : int
-            These three as in :meth:`score`.
+        allow_other_weights : bool
+            These four as in :meth:`score`.
 
         Returns
         -------
@@ -76,7 +90,7 @@ class SavedProbe(ProbeData):
         """
         from sparse_probing.saved_probes.score_texts import score_texts  # here: it imports torch
 
-        scores = score_texts(self, texts, model, batch_size)
+        scores = score_texts(self, texts, model, batch_size, allow_other_weights)
         if self.kind == "regression":
             return scores
         if self.kind == "multiclass":
@@ -84,7 +98,11 @@ class SavedProbe(ProbeData):
         return scores > self.threshold
 
     def predict_proba(
-        self, texts: Sequence[str], model: LanguageModel | None = None, batch_size: int = 32
+        self,
+        texts: Sequence[str],
+        model: LanguageModel | None = None,
+        batch_size: int = 32,
+        allow_other_weights: bool = False,
     ) -> NDArray[np.float64]:
         """Return the probability of the feature in each text, or of each class.
 
@@ -93,7 +111,8 @@ class SavedProbe(ProbeData):
         texts : sequence of str
         model : LanguageModel, optional
         batch_size : int
-            These three as in :meth:`score`.
+        allow_other_weights : bool
+            These four as in :meth:`score`.
 
         Returns
         -------
@@ -107,7 +126,7 @@ class SavedProbe(ProbeData):
         """
         from sparse_probing.saved_probes.score_texts import score_texts  # here: it imports torch
 
-        scores = score_texts(self, texts, model, batch_size)
+        scores = score_texts(self, texts, model, batch_size, allow_other_weights)
         if self.kind == "multiclass":
             return self.probabilities(scores)
         return self.probabilities(scores[:, None])[:, 0]

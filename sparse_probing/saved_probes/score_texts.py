@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset import Aggregation
-from probing_datasets.foundation.errors import ModelMemoryError, ProbeError
+from probing_datasets.foundation.errors import ModelMemoryError, ProbeError, first_names
 from sparse_probing.activations.model_pass.pooling import pool
 from sparse_probing.models import LanguageModel
 from sparse_probing.saved_probes.probe_data import ProbeData
@@ -31,11 +31,12 @@ class ScoredText:
     """What some probes say of one text."""
 
     prompt: Prompt
-    """The text as it was scored; with several framings, that of the probe with the longest context."""
+    """The text as it was scored; with several framings, that of the probe with the longest context, and the notes of
+    all."""
     scores: Floats
     """(outputs,) scores of the text; NaN for probes of tokens, and where it could not be scored."""
     token_scores: Floats
-    """(m, outputs) scores of its tokens; NaN after the context of a probe; empty unless they were requested."""
+    """(m, outputs) scores of its tokens; NaN beyond the context of a probe; empty unless they were requested."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,15 @@ class TextScorer:
     Raises
     ------
     ProbeError
-        When tokens are to be scored by probes whose texts are not the same: chats, and others.
+        When tokens are to be scored by probes whose texts are not the same (chats and others, or other parts of a long
+        text), or the batch size is not positive.
     """
 
     def __init__(
         self, model: LanguageModel, probes: Sequence[ProbeData], batch_size: int = 32, per_token: bool = False
     ) -> None:
+        if batch_size < 1:
+            raise ProbeError(f"The batch size must be at least 1, not {batch_size}.")
         self.names = score_names(probes)
         self._model, self._batch_size, self._per_token = model, batch_size, per_token
         self._passes: list[_Pass] = []
@@ -83,16 +87,26 @@ class TextScorer:
             aggregations: list[Aggregation] = [aggregation_of(probes[i]) for i in members for _ in probes[i].intercept]
             matrices = probe_matrices([probes[i] for i in members], model.device)
             self._passes.append(_Pass(framing, outputs, matrices, aggregations))
-        if per_token and len({framing.chat for framing in framings}) > 1:
+        if per_token and len({(framing.chat, framing.kept) for framing in framings}) > 1:
             raise ProbeError(
-                "The probes put a text into different prompts, so their tokens are not the same. Score tokens with "
-                "probes of one prompt at a time."
+                "The probes put a text into different prompts, or cut long texts at different ends, so their tokens are "
+                "not the same. Score tokens with probes of one kind at a time."
             )
 
     def score(self, texts: Sequence[str]) -> list[ScoredText]:
-        """Return the scores of texts; one that is empty or too long gets NaN and a note, and stops nothing."""
+        """Return the scores of texts; one that is empty or too long gets NaN and a note, and stops nothing.
+
+        Raises
+        ------
+        ProbeError
+            When something is not a string.
+        """
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ProbeError(f"Text {number} is {type(text).__name__}, not a string. Remove it, or convert it.")
         scores = np.full((len(texts), len(self.names)), np.nan)
         first: list[Prompt] = []
+        notes: list[list[str]] = [[] for _ in texts]
         token_scores: list[Floats] = []
         for each in self._passes:
             prompts = make_prompts(texts, each.framing, self._model.tokenizer, self._per_token)
@@ -100,6 +114,8 @@ class TextScorer:
                 first = prompts
                 n_tokens = [len(prompt.ids) if self._per_token else 0 for prompt in prompts]
                 token_scores = [np.full((n, len(self.names)), np.nan) for n in n_tokens]
+            for of_text, prompt in zip(notes, prompts, strict=True):
+                of_text.append(prompt.note)
             # The longest texts first: little padding is computed, and what does not fit into memory fails early.
             order = sorted((i for i, p in enumerate(prompts) if len(p.ids)), key=lambda i: -len(prompts[i].ids))
             for start in range(0, len(order), self._batch_size):
@@ -107,9 +123,23 @@ class TextScorer:
                 for numbers, of_texts, of_tokens, is_text in self._run_within_memory(each, members, prompts):
                     scores[np.ix_(numbers, each.outputs)] = of_texts
                     for row, number in enumerate(numbers if self._per_token else ()):
-                        n_scored = len(prompts[number].ids)
-                        token_scores[number][:n_scored, each.outputs] = of_tokens[row][is_text[row]]
+                        n_all, n_scored = len(token_scores[number]), len(prompts[number].ids)
+                        at = n_all - n_scored if each.framing.kept == "end" else 0
+                        token_scores[number][at : at + n_scored, each.outputs] = of_tokens[row][is_text[row]]
+        first = [replace(p, note=self._joined(of)) if any(of) else p for p, of in zip(first, notes, strict=True)]
         return [ScoredText(*parts) for parts in zip(first, scores, token_scores, strict=True)]
+
+    @property
+    def longest(self) -> int:
+        """Most tokens of a text that a probe scores."""
+        return self._passes[0].framing.longest
+
+    def _joined(self, notes: list[str]) -> str:
+        """Return the notes of one text: where passes differ, each with the scores that it is about."""
+        if len(set(notes)) == 1:
+            return notes[0]
+        names = [first_names([self.names[o] for o in each.outputs], most=3) for each in self._passes]
+        return "; ".join(f"{note} ({of})" for note, of in zip(notes, names, strict=True) if note)
 
     def _run_within_memory(
         self, common: _Pass, members: list[int], prompts: list[Prompt]
@@ -144,7 +174,11 @@ class TextScorer:
         ends = torch.from_numpy(lengths)[:, None]
         mask = (columns < ends + n_special).long()
         is_text = (columns >= n_before) & (columns < ends + n_before)
-        on_device = is_text.to(self._model.device)
+        is_pooled = is_text.clone()
+        for row, member in zip(is_pooled, members, strict=True):
+            if (pooled := prompts[member].is_pooled) is not None:
+                row[n_before : n_before + len(pooled)] = torch.from_numpy(pooled)
+        on_device = is_pooled.to(self._model.device)
         of_texts = np.full((len(members), len(aggregations)), np.nan)
         shape = (*tokens.shape, len(aggregations)) if self._per_token else (0, 0, len(aggregations))
         of_tokens = np.full(shape, np.nan)
@@ -170,22 +204,30 @@ def aggregation_of(probe: ProbeData) -> Aggregation:
 
 
 def score_texts(
-    probe: ProbeData, texts: Sequence[str], model: LanguageModel | None = None, batch_size: int = 32
+    probe: ProbeData,
+    texts: Sequence[str],
+    model: LanguageModel | None = None,
+    batch_size: int = 32,
+    allow_other_weights: bool = False,
 ) -> Floats:
     """Return the score (n,) of each text, (n, outputs) where the probe is multiclass, by aggregated activations."""
     if aggregation_of(probe) == "none":
         raise ProbeError(f"The probe of {probe.feature!r} was trained on tokens. Score them with per_token=True.")
-    scored = _scored(probe, texts, model, batch_size, per_token=False)
+    scored = _scored(probe, texts, model, batch_size, allow_other_weights, per_token=False)
     scores = np.stack([each.scores for each in scored]) if scored else np.empty((0, len(probe.intercept)))
     return scores if probe.kind == "multiclass" else scores[:, 0]
 
 
 def score_tokens(
-    probe: ProbeData, texts: Sequence[str], model: LanguageModel | None = None, batch_size: int = 32
+    probe: ProbeData,
+    texts: Sequence[str],
+    model: LanguageModel | None = None,
+    batch_size: int = 32,
+    allow_other_weights: bool = False,
 ) -> list[list[tuple[str, Any]]]:
     """Return for each text the pairs of a token's text and its score, special tokens around it excluded."""
     pairs: list[list[tuple[str, Any]]] = []
-    for each in _scored(probe, texts, model, batch_size, per_token=True):
+    for each in _scored(probe, texts, model, batch_size, allow_other_weights, per_token=True):
         scores = each.token_scores if probe.kind == "multiclass" else each.token_scores[:, 0]
         spans = each.prompt.spans if each.prompt.spans is not None else np.empty((0, 2), np.int32)
         tokens = [each.prompt.text[start:stop] for start, stop in spans.tolist()]
@@ -194,19 +236,24 @@ def score_tokens(
 
 
 def _scored(
-    probe: ProbeData, texts: Sequence[str], model: LanguageModel | None, batch_size: int, per_token: bool
+    probe: ProbeData,
+    texts: Sequence[str],
+    model: LanguageModel | None,
+    batch_size: int,
+    allow_other_weights: bool,
+    per_token: bool,
 ) -> list[ScoredText]:
     """Return the scores of a list of texts, each of which must have tokens."""
     if isinstance(texts, str):
         raise ProbeError("Pass a list of texts, not a single string.")
-    scored = TextScorer(model_of([probe], model), [probe], batch_size, per_token).score(list(texts))
+    loaded = model_of([probe], model, allow_other_weights)
+    scored = TextScorer(loaded, [probe], batch_size, per_token).score(list(texts))
     for number, each in enumerate(scored):
         if not len(each.prompt.ids):
-            reason = "has no tokens" if not each.prompt.n_tokens else f"is {each.prompt.note}"
-            raise ProbeError(f"Text {number} {reason}. Remove empty texts.")
-    if cut := [number for number, each in enumerate(scored) if each.prompt.note.startswith("cut")]:
-        n_kept = len(scored[cut[0]].prompt.ids)
+            raise ProbeError(f"Text {number} has no score: {each.prompt.note}. Remove it, or shorten it.")
+    if cut := [each.prompt for each in scored if len(each.prompt.ids) < each.prompt.n_tokens]:
+        n_kept, lost = len(cut[0].ids), "beginning" if probe.kept == "end" else "end"
         logger.warning(
-            "%d of %d texts are longer than %d tokens; their ends are not scored.", len(cut), len(scored), n_kept
+            "%d of %d texts are longer than %d tokens; their %s is not scored.", len(cut), len(scored), n_kept, lost
         )
     return scored

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
+
+from probing_datasets.building.alignment import trim_spans
+from probing_datasets.building.tokenization import special_frame
 from probing_datasets.foundation.errors import SettingsError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+ProbedTokens = Literal["all", "user", "assistant", "last"]
+"""Tokens of a chat that are probed: all, those of one side, or the last one."""
 
 PLAIN_TEMPLATE = "User: {message}\n\nAssistant:"
 """For tokenizers without a chat template."""
@@ -32,6 +39,18 @@ class ChatText(NamedTuple):
     """Characters of the message, without white space around it; empty where the template does not show its place."""
     assistant: range
     """Characters of the beginning of the answer."""
+
+
+class ChatTokens(NamedTuple):
+    """The tokens of a chat, without the special ones with which every sequence begins."""
+
+    text: str
+    ids: np.ndarray
+    """(m,) int32, special tokens of the template included."""
+    spans: np.ndarray
+    """(m, 2) int32, the characters of each token in ``text``."""
+    is_probed: np.ndarray
+    """(m,) bool, the tokens of one side; all of them where no side is chosen."""
 
 
 def chat_prompt(tokenizer: PreTrainedTokenizerFast, message: str, completion: str, template: str = "") -> str:
@@ -60,10 +79,50 @@ def chat_text(tokenizer: PreTrainedTokenizerFast, message: str, completion: str,
         marked, before = _rendered(tokenizer, message)
     else:
         marked, before = ((template or PLAIN_TEMPLATE).replace(PLACEHOLDER, content) for content in (MARKER, message))
-    space = "" if not before or before[-1].isspace() else " "
     answer = completion.strip()
+    space = "" if not answer or not before or before[-1].isspace() else " "
     start = len(before) + len(space)
     return ChatText(before + space + answer, _place(message, marked, before), range(start, start + len(answer)))
+
+
+def chat_tokens(
+    tokenizer: PreTrainedTokenizerFast, message: str, completion: str, template: str, probed_tokens: ProbedTokens
+) -> ChatTokens:
+    """Return the tokens of a chat, and which of them are probed.
+
+    Special tokens at its beginning that begin sequences are removed: the frame of the sequence adds them, unless
+    sequences have no beginning-of-sequence token.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast
+    message, completion, template : str
+        As in :func:`chat_text`.
+    probed_tokens : {'all', 'user', 'assistant', 'last'}
+        ``user`` and ``assistant`` mark the tokens of one side.
+
+    Raises
+    ------
+    SettingsError
+        When the chat template fails, loses the message, or hides its place where the tokens of one side are probed.
+    """
+    chat = chat_text(tokenizer, message, completion, template)
+    encoded = tokenizer(chat.text, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
+    ids = np.array(encoded["input_ids"], np.int32)
+    spans = trim_spans(chat.text, np.array(encoded["offset_mapping"], np.int32).reshape(-1, 2))
+    is_probed = np.ones(len(ids), bool)
+    if probed_tokens in ("user", "assistant"):
+        place = chat.user if probed_tokens == "user" else chat.assistant
+        if not place and message.strip():
+            raise SettingsError(
+                f"The text around a message changes with the message, so the tokens of the {probed_tokens} are "
+                "not known. Pass the text around a message with --template when the data set is made."
+            )
+        start, stop = spans.T
+        is_probed = (start < place.stop) & (stop > place.start)
+    prefix = list(special_frame(tokenizer, prepend_bos=True).prefix)
+    n_framed = len(prefix) if ids[: len(prefix)].tolist() == prefix else 0
+    return ChatTokens(chat.text, ids[n_framed:], spans[n_framed:], is_probed[n_framed:])
 
 
 def _place(message: str, marked: str, rendered: str) -> range:
@@ -100,7 +159,7 @@ def _rendered(tokenizer: PreTrainedTokenizerFast, message: str) -> tuple[str, st
             return marked, prompt
     raise SettingsError(
         f"The chat template of this tokenizer {failure or 'changes or loses the message of the user'}. "
-        "Pass the text around a message with --template."
+        "Pass the text around a message with --template when the data set is made."
     )
 
 

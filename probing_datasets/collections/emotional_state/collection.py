@@ -15,30 +15,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from tyro.conf import Suppress
 
-from probing_datasets.building.alignment import trim_spans
 from probing_datasets.building.annotation import AnnotatedText
 from probing_datasets.building.assembly import Labels, assemble
 from probing_datasets.building.candidate_positions import every_position, last_position
 from probing_datasets.building.sequences import OpenTokenizer, open_tokenizer
 from probing_datasets.building.text_endings import keep_ends
 from probing_datasets.building.text_sampling import draw_texts, read_options
-from probing_datasets.building.tokenization import special_frame
-from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, chat_text, spells_special_token
+from probing_datasets.collections.emotional_state.chat_prompts import (
+    PLACEHOLDER,
+    ProbedTokens,
+    chat_tokens,
+    spells_special_token,
+)
 from probing_datasets.collections.emotional_state.states import emotional_state
 from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset.spans import POOLED, spans_of_marks, with_spans
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make_config import CollectionName, MakeConfig
 from probing_datasets.sources.groups import group_of_text
 from probing_datasets.sources.read_source import read_source
 from probing_datasets.sources.text_rows import SourceColumns, TextRow
-
-ProbedTokens = Literal["all", "user", "assistant", "last"]
-
 
 @dataclass(frozen=True)
 class EmotionalStateConfig(MakeConfig):
@@ -57,7 +57,8 @@ class EmotionalStateConfig(MakeConfig):
     """Beginning of the answer."""
     probed_tokens: ProbedTokens = "last"
     """Tokens of a chat that are probed: the `last` one, `all`, those of the message (`user`), or those of the
-    beginning of the answer (`assistant`). Special tokens are not among them."""
+    beginning of the answer (`assistant`). Special tokens are not among them. Aggregation in stage 1 is over the tokens
+    of the chosen side, and over the whole prompt for `last` and `all`."""
     texts_per_label: int = 10_000
     """At most this many messages of each state, drawn at random."""
     min_tokens: int = 1
@@ -86,7 +87,11 @@ def build(config: EmotionalStateConfig) -> FeatureDataset:
 
     # Drop messages whose prompt is longer than the context: without its beginning, it would not be a chat.
     room = opened.context_length - opened.frame.size
-    prompts = [prompt_tokens(config, opened, row.text) for row in texts.rows]
+    chats = [
+        chat_tokens(opened.tokenizer, row.text, config.completion, config.template, config.probed_tokens)
+        for row in texts.rows
+    ]
+    prompts = [AnnotatedText(chat.ids, chat.is_probed) for chat in chats]
     rows = [row for row, prompt in zip(texts.rows, prompts, strict=True) if len(prompt.ids) <= room]
     notes = texts.dropped
     if n_long := len(prompts) - len(rows):
@@ -95,45 +100,18 @@ def build(config: EmotionalStateConfig) -> FeatureDataset:
     sequences = keep_ends(config, opened, replace(texts, rows=rows, dropped=notes), fitting_prompts)
 
     states, numbers = np.unique(sequences.labels, return_inverse=True)
+    around = (len(opened.frame.prefix), len(opened.frame.suffix))
+    is_probed = [np.pad(fitting_prompts[text].values, around) for text in sequences.origin]
     if config.probed_tokens == "last":
         candidates = last_position(sequences)
     else:
-        around = (len(opened.frame.prefix), len(opened.frame.suffix))
-        is_probed = [np.pad(fitting_prompts[text].values, around) for text in sequences.origin]
         candidates = every_position(config, sequences)
         candidates = candidates.select(candidates.take(is_probed))
     labels = Labels("multiclass", numbers[candidates.sequence], classes=tuple(states.tolist()))
-    return assemble(config, sequences, candidates, [("emotional_state", labels)], join_copies=True)
-
-
-def prompt_tokens(config: EmotionalStateConfig, opened: OpenTokenizer, message: str) -> AnnotatedText:
-    """Return the token ids of the prompt for a message, special ones of the template included, and which are probed.
-
-    Special tokens at its beginning that begin sequences are removed: the frame of the sequence adds them, unless
-    sequences have no beginning-of-sequence token.
-
-    Raises
-    ------
-    SettingsError
-        When the chat template fails, loses the message, or hides its place where the tokens of the user are probed.
-    """
-    prompt = chat_text(opened.tokenizer, message, config.completion, config.template)
-    encoded = opened.tokenizer(prompt.text, add_special_tokens=False, verbose=False, return_offsets_mapping=True)
-    ids, spans = encoded["input_ids"], np.array(encoded["offset_mapping"], np.int32).reshape(-1, 2)
-    if config.probed_tokens in ("user", "assistant"):
-        place = prompt.user if config.probed_tokens == "user" else prompt.assistant
-        if not place and message.strip():
-            raise SettingsError(
-                f"The text around a message changes with the message, so the tokens of the {config.probed_tokens} are "
-                "not known. Pass the text around a message with --template."
-            )
-        start, stop = trim_spans(prompt.text, spans).T
-        is_probed = (start < place.stop) & (stop > place.start)
-    else:
-        is_probed = np.ones(len(ids), bool)
-    prefix = list(special_frame(opened.tokenizer, prepend_bos=True).prefix)
-    n_framed = len(prefix) if ids[: len(prefix)] == prefix else 0
-    return AnnotatedText(np.array(ids[n_framed:], np.int32), is_probed[n_framed:])
+    dataset = assemble(config, sequences, candidates, [("emotional_state", labels)], join_copies=True)
+    if config.probed_tokens not in ("user", "assistant"):
+        return dataset
+    return with_spans(dataset, {POOLED: spans_of_marks(is_probed)})
 
 
 def _messages(config: EmotionalStateConfig, opened: OpenTokenizer, skipped: Counter[str]) -> Iterator[TextRow]:

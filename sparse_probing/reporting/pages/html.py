@@ -8,7 +8,14 @@ from html import escape
 from pathlib import Path
 
 from probing_datasets.foundation.atomic_files import write_bytes
+from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.foundation.printable import printable
+from probing_datasets.foundation.regular_files import open_regular_file
+
+MARK = '<meta name="generator" content="sparse-probing">'
+"""By which a page of this project is known."""
+MARK_WITHIN = 2_000
+"""Bytes at the beginning of a page that hold the mark."""
 
 N_STEPS = 10
 """Colours on each side of the middle."""
@@ -55,6 +62,33 @@ def _luminance(colour: tuple[int, ...]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def check_page_name(path: Path, overwrite: bool = False) -> None:
+    """Raise SettingsError unless a page can be written at a path: a new file, or a page that this project wrote.
+
+    Parameters
+    ----------
+    path : Path
+    overwrite : bool
+        Replace another file too.
+    """
+    if path.suffix != ".html":
+        raise SettingsError(f"A page is a file that ends in .html, not {path}. Name another file with --html.")
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder. Name a file that ends in .html.")
+    if overwrite or not path.exists():
+        return
+    try:
+        with open_regular_file(path) as file:
+            is_ours = MARK.encode() in file.read(MARK_WITHIN)
+    except (OSError, ValueError):
+        is_ours = False
+    if not is_ours:
+        raise SettingsError(
+            f"{path} exists, and is not a page that this command wrote. Choose another name, or replace it with "
+            "--overwrite."
+        )
+
+
 def write_page(path: Path, title: str, style: str, body: str) -> None:
     """Write a page that works without a network: its policy forbids everything except its own style sheet.
 
@@ -72,7 +106,7 @@ def write_page(path: Path, title: str, style: str, body: str) -> None:
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'{MARK}\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{safe(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
