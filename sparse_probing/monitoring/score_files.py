@@ -58,7 +58,7 @@ def probe_digest(probe: ProbeData) -> str:
 def check_table_name(to: Path, source: Path | None = None) -> None:
     """Raise SettingsError unless a table can be written at a path, and its record beside it, without the source."""
     if source is not None and source.resolve() in (to.resolve(), description_path(to).resolve()):
-        raise SettingsError(f"{source} holds the texts, and the table or its record would replace it. Name another --to.")
+        raise SettingsError(f"{source} holds the texts, and the table or its record would replace it. Change --to.")
     if to.suffix != ".parquet":
         raise SettingsError(f"Scores are written as a Parquet table: name it with .parquet at its end, not {to}.")
     if to.is_dir():

@@ -206,7 +206,8 @@ class ProbeData(ProbeMetadata):
                 f"A probe with {n_special} special tokens around a text needs a longer context than "
                 f"{self.context_length} tokens."
             )
-        if (self.link == "softmax" and self.kind != "multiclass") or (self.link != "none" and self.kind == "regression"):
+        links = {"binary": ("sigmoid", "none"), "regression": ("none",)}.get(self.kind, ("sigmoid", "softmax", "none"))
+        if self.link not in links:
             raise ProbeError(f"The scores of a {self.kind} probe have no probabilities by the link {self.link!r}.")
         if not all(is_text(name) for name in (self.feature, *self.classes)):
             raise ProbeError("The names of a feature and its classes must be texts, without half surrogate pairs.")

@@ -84,8 +84,8 @@ def check_model(probe: ProbeData, model: LanguageModel, allow_other_weights: boo
     n_tokens = model.model.get_input_embeddings().weight.shape[0]
     if max(frame, default=0) >= n_tokens:
         raise ModelError(
-            f"The probe of {probe.feature!r} puts the token {max(frame)} around a text, and {model.name} has {n_tokens} "
-            "tokens. Pass the model that it was trained on."
+            f"The probe of {probe.feature!r} puts the token {max(frame)} around a text, and {model.name} has "
+            f"{n_tokens} tokens. Pass the model that it was trained on."
         )
     if len(frame) >= model.context_length:
         raise ModelError(

@@ -89,8 +89,8 @@ class TextScorer:
             self._passes.append(_Pass(framing, outputs, matrices, aggregations))
         if per_token and len({(framing.chat, framing.kept) for framing in framings}) > 1:
             raise ProbeError(
-                "The probes put a text into different prompts, or cut long texts at different ends, so their tokens are "
-                "not the same. Score tokens with probes of one kind at a time."
+                "The probes put a text into different prompts, or cut long texts at different ends, so their tokens "
+                "are not the same. Score tokens with probes of one kind at a time."
             )
 
     def score(self, texts: Sequence[str]) -> list[ScoredText]:

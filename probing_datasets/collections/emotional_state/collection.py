@@ -40,6 +40,7 @@ from probing_datasets.sources.groups import group_of_text
 from probing_datasets.sources.read_source import read_source
 from probing_datasets.sources.text_rows import SourceColumns, TextRow
 
+
 @dataclass(frozen=True)
 class EmotionalStateConfig(MakeConfig):
     """The emotional state of a chat user, probed at the end of a prompt about it."""

@@ -1,7 +1,9 @@
 """``get_activations.py apply`` as a person runs it: texts, a store, a prompt, a generation, and what is refused."""
 
+import hashlib
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,12 +12,17 @@ import torch
 
 import get_activations
 from probing_datasets.feature_dataset.probed_rows import ProbedRows
+from probing_datasets.foundation.errors import ModelError
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.models import load_model
+from sparse_probing.models.load_model import wrap_model
 from sparse_probing.monitoring.apply import apply_probes
 from sparse_probing.monitoring.apply_to_store import apply_to_store
 from sparse_probing.monitoring.generation import watch
+from sparse_probing.monitoring.prompts import score_generation
+from sparse_probing.saved_probes.probe_data import ChatPrompt
 from tests.builders.harvests import load_model_once
+from tests.builders.models import ARCHITECTURES
 from tests.builders.monitors import random_probe
 
 
@@ -64,7 +71,7 @@ def test_texts_become_a_table_and_a_page(command, saved, texts, tiny_model_dir, 
     assert status == 0, err
     assert "4 rows; scores: German, tone=happy, tone=sad, German_max" in out
     assert "1 text: the text has no tokens (text 1)" in out
-    assert "1 text: cut after N of N tokens (text 3)" in out
+    assert "1 text: longer than the context (text 3)" in out
     frame = pd.read_parquet(to)
     assert frame["label"].tolist() == ["de", "de", "fr", "en"]
     expected = apply_probes(probes, words, poolings=["max"], model=model)
@@ -74,7 +81,7 @@ def test_texts_become_a_table_and_a_page(command, saved, texts, tiny_model_dir, 
     assert "<script>" not in html
     assert "&lt;" in html
     assert "threshold 0.5" in html
-    assert "1 text: cut after N of N tokens (text 3)." in html
+    assert "1 text: longer than the context (text 3)." in html
     assert command(*arguments, "--model", tiny_model_dir)[0] == 0  # finished: it is not scored again
 
 
@@ -82,7 +89,16 @@ def test_tokens_become_a_table(command, saved, texts, tiny_model_dir, tmp_path):
     model, probes, folders = saved
     to = tmp_path / "tokens.parquet"
     status, _, err = command(
-        folders[0], "--texts", texts[0], "--to", to, "--per_token", "--model", tiny_model_dir, "--html", tmp_path / "p"
+        folders[0],
+        "--texts",
+        texts[0],
+        "--to",
+        to,
+        "--per_token",
+        "--model",
+        tiny_model_dir,
+        "--html",
+        tmp_path / "p.html",
     )
     assert status == 0, err
     frame = pd.read_parquet(to)
@@ -144,8 +160,10 @@ def test_a_prompt_and_its_continuation_are_printed(command, saved, tiny_model_di
     with watch(model, probes[:1]) as watched:
         model.model.generate(torch.tensor([ids]), max_new_tokens=5, pad_token_id=0, do_sample=False)
     printed = [float(line.split()[-1]) for line in out.splitlines()[2:] if line.strip() and "page" not in line]
-    np.testing.assert_allclose(printed, watched.scores[0, :, 0], atol=1e-3)
-    assert f"{len(ids)} tokens of the prompt" in page.read_text()
+    # Special tokens before the text are left out: their scores are of no text.
+    n_before = len(probes[0].prefix)
+    np.testing.assert_allclose(printed, watched.scores[0, n_before:, 0], atol=1e-3)
+    assert f"{len(ids) - n_before} tokens of the prompt" in page.read_text()
 
 
 CHAT = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>"
@@ -160,7 +178,7 @@ def test_a_chat_is_continued_in_its_template(command, saved, tiny_model_dir, mon
     chatting = load_model(str(tiny_model_dir))
     monkeypatch.setattr("sparse_probing.saved_probes.right_model.load_model", lambda *_, **__: chatting)
     for template, says in {
-        "{{ raise_exception('no users') }}": "fails: no users",
+        "{{ raise_exception('no users') }}": "fails: TemplateError: no users",
         "{{ 'hello' }}": "changes or loses the message",
     }.items():
         chatting.tokenizer.chat_template = template
@@ -184,7 +202,14 @@ def test_one_sentence_says_what_is_wrong(command, saved, texts, tiny_model_dir, 
         "name the table with --to": [folders[0], "--texts", path],
         "There is no file": [folders[0], "--texts", tmp_path / "none.csv", "--to", to],
         "continues a --prompt": [folders[0], "--texts", path, "--to", to, "--generate", 3],
-        "holds no texts to show": [folders[0], "--store", "x", "--to", to, "--html", "p"],
+        "holds no texts to show": [folders[0], "--store", "x", "--to", to, "--html", "p.html"],
+        "is named twice": [folders[0], str(folders[0]) + "/", "--prompt", "a"],
+        "Only --texts are read with --pooling": [folders[0], "--prompt", "a", "--pooling", "max"],
+        "read with --label_column, --per_token": [folders[0], "--prompt", "a", "--label_column", "b", "--per_token"],
+        "read with --text_column": [folders[0], "--store", "x", "--to", to, "--text_column", "words"],
+        "read with --per_token, --pooling": [folders[0], "--store", "x", "--to", to, "--per_token", "--pooling", "max"],
+        "--chat and --sample go with --generate": [folders[0], "--prompt", "a", "--sample"],
+        "has no column 'words'": [folders[0], "--texts", path, "--to", to, "--text_column", "words"],
         "There is no folder": [tmp_path / "none", "--prompt", "a"],
         "is damaged": [tmp_path / "probes" / "damaged", "--prompt", "a"],
         "a model in a local folder": [folders[0], "--prompt", "a"],
@@ -199,3 +224,81 @@ def test_one_sentence_says_what_is_wrong(command, saved, texts, tiny_model_dir, 
         assert len(lines) == 1, err
         assert says in lines[0]
         assert "Traceback" not in err
+
+
+def test_no_file_is_replaced_that_is_not_an_earlier_result(command, saved, texts, tiny_model_dir, tmp_path):
+    _, _, folders = saved
+    path, to, page = texts[0], tmp_path / "s.parquet", tmp_path / "page.html"
+    parquet, notes = tmp_path / "q.parquet", tmp_path / "notes.html"
+    pd.read_csv(path).to_parquet(parquet)
+    (tmp_path / "t.parquet.json").write_text('[{"text": "a"}]')
+    notes.write_text("<p>mine</p>")
+    (tmp_path / "folder.html").mkdir()
+    before = {file: file.read_bytes() for file in [path, parquet, notes, *folders[0].iterdir()]}
+    prompt = [folders[0], "--prompt", "a", "--generate", 3, "--html"]
+    from_table = [folders[0], "--texts", path, "--to", to, "--html"]
+    refused = {
+        "holds the texts": [folders[0], "--texts", parquet, "--to", parquet, "--overwrite"],
+        "t.parquet.json holds the texts": [
+            *[folders[0], "--texts", tmp_path / "t.parquet.json", "--to", tmp_path / "t.parquet", "--overwrite"]
+        ],
+        "notes.html exists, and is not a page that this command wrote": [*prompt, notes],
+        "ends in .html, not ": [*from_table, path],
+        "s.parquet. Name another file with --html": [*from_table, to],
+        "folder.html is a folder": [*prompt, tmp_path / "folder.html"],
+        "is the folder of a probe": [*prompt, folders[0] / "page.html"],
+        "is the folder of a probe.": [folders[0], "--texts", path, "--to", folders[0] / "s.parquet"],
+    }
+    for says, arguments in refused.items():
+        # None of them loads the model, which is in a folder: it would be named as missing.
+        status, out, err = command(*arguments)
+        assert (status, out) == (1, ""), says
+        assert says in err
+    assert all(file.read_bytes() == content for file, content in before.items())
+    assert not to.exists()
+    assert not list(folders[0].glob("s.parquet*"))
+    model = ["--model", tiny_model_dir]
+    assert command(*prompt, notes, "--overwrite", *model)[0] == 0
+    assert "<title>Scores of a prompt</title>" in notes.read_text()
+    assert command(*prompt, page, *model)[0] == 0
+    first = page.read_bytes()
+    assert command(*prompt, page, *model)[0] == 0  # an earlier page is replaced without a question
+    assert page.read_bytes() == first
+
+
+def test_a_chat_that_is_generated_begins_as_the_one_that_is_scored(command, saved, tiny_model_dir, monkeypatch, caplog):
+    """The same tokens up to the beginning of the answer, with the same scores; the date does not change them."""
+    model, probes, folders = saved
+    template = "<|{{ strftime_now('%d %B %Y') }}|>" + CHAT.replace("<|assistant|>", "<|assistant|>\n")
+    chatting = load_model(str(tiny_model_dir))
+    chatting.tokenizer.chat_template = template
+    monkeypatch.setattr("sparse_probing.saved_probes.right_model.load_model", lambda *_, **__: chatting)
+    chat = ChatPrompt("", "It is", hashlib.sha256(template.encode()).hexdigest())
+    probe = replace(probes[0], chat=chat)
+    probe.save(folders[0], overwrite=True)
+
+    def printed(out):
+        lines = [line.split() for line in out.splitlines()[2:] if line.strip()[:1].isdigit()]
+        return [float(line[-1]) for line in lines]
+
+    arguments = [folders[0], "--prompt", "Bonjour", "--model", tiny_model_dir]
+    status, out, err = command(*arguments)
+    assert status == 0, err
+    of_apply = printed(out)
+    status, out, err = command(*arguments, "--generate", 2, "--chat")
+    assert status == 0, err
+    of_generation = printed(out)
+    n_completion = len(chatting.tokenizer("It is", add_special_tokens=False)["input_ids"])
+    n_shared = len(of_apply) - n_completion
+    assert n_shared == len(of_generation) - 2
+    np.testing.assert_allclose(of_generation[:n_shared], of_apply[:n_shared], atol=2e-3)
+    assert "followed by 'It is'; here the model writes the answer" in caplog.text
+
+
+def test_a_model_that_does_not_generate(tiny_model_dir):
+    """An encoder has neither ``generate`` nor a configuration of it."""
+    torch.manual_seed(0)
+    config, _, _, auto = ARCHITECTURES["bert"]
+    encoder = wrap_model(auto.from_config(config).eval(), load_model_once(str(tiny_model_dir)).tokenizer, "bert")
+    with pytest.raises(ModelError, match="does not generate text. Apply the probes to texts"):
+        score_generation([random_probe(encoder)], encoder, "Guten Morgen", 3)

@@ -69,7 +69,7 @@ def test_scores_equal_those_of_single_passes(model, probes):
     assert frame["note"].tolist()[2] == "the text has no tokens"
     room = model.context_length - 1
     n_tokens = len(model.tokenizer(TEXTS[3])["input_ids"])
-    assert frame["note"][3] == f"cut after {room} of {n_tokens} tokens"
+    assert frame["note"][3] == f"longer than the context: the first {room} of {n_tokens} tokens are scored"
     assert (frame["note"][[0, 1, 4, 5]] == "").all()
 
 
@@ -136,7 +136,7 @@ def test_a_file_is_scored_in_parts_and_recorded(model, probes, source, tmp_path,
     assert record.n_rows == 18
     assert record.columns == names
     assert record.notes["no text"] == (3, 2)
-    assert record.notes["cut after N of N tokens"] == (3, 3)
+    assert record.notes["longer than the context"] == (3, 3)
     assert not parts_folder(tmp_path / "out" / "s.parquet").exists()
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["s.parquet", "s.parquet.json"]
 
@@ -218,7 +218,7 @@ def test_messages_are_put_into_the_prompt_of_the_data_set(model, tiny_model_dir)
     assert tokens[-1][1] == pytest.approx(score[0], abs=1e-6)
     frame = apply_probes([probe], [message, " ", "long " * 200, "<|endoftext|> hi"], model=chatting)
     assert frame["note"][1] == "the message is empty"
-    assert frame["note"][2].startswith("not scored: the prompt has")
+    assert frame["note"][2].startswith("not scored, longer than the context: a prompt of ")
     assert frame["German"].isna().tolist() == [False, True, True, False]
     assert frame["note"][3] == "it spells a special token of the template"
     chatting.tokenizer.chat_template = CHAT_TEMPLATE.replace("<|", "[")
@@ -264,7 +264,7 @@ def test_bad_requests(model, probes, source, tmp_path):
     with pytest.raises(SourceError, match="no column|holds no texts"):
         apply_to_file(probes[:1], tmp_path / "empty.jsonl", tmp_path / "s.parquet", model=model)
     twin = replace(probes[0], feature="German")
-    assert "German@1.mlp.hook_post#2" in apply_probes([probes[0], twin], ["a"], model=model).columns
+    assert "German#2" in apply_probes([probes[0], twin], ["a"], model=model).columns
     named_text = replace(probes[0], feature="text")
     assert "text_score" in apply_probes([named_text], ["a"], model=model).columns
 
