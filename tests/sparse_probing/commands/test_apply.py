@@ -117,6 +117,11 @@ def test_a_store_is_scored_without_a_model(command, saved, tiny_harvest, tmp_pat
     frame, rows = pd.read_parquet(to), ProbedRows(*store.rows)
     assert frame["sequence"].tolist() == rows.sequence.tolist()
     np.testing.assert_allclose(frame["German"], probes[0].scores_of(store.read(1))[:, 0], atol=1e-9)
+    named = [replace(probes[0], feature=name) for name in ("sequence", "position")]
+    apply_to_store(named, store, tmp_path / "named.parquet")
+    frame = pd.read_parquet(tmp_path / "named.parquet")
+    assert list(frame.columns) == ["sequence", "position", "sequence_score", "position_score"]
+    assert frame["sequence"].tolist() == rows.sequence.tolist()
     status, _, err = command(*folders, "--store", store.path, "--to", tmp_path / "other.parquet")
     assert status == 1
     assert "holds the mean of every sequence" in err
@@ -207,7 +212,7 @@ def test_one_sentence_says_what_is_wrong(command, saved, texts, tiny_model_dir, 
         "Only --texts are read with --pooling": [folders[0], "--prompt", "a", "--pooling", "max"],
         "read with --label_column, --per_token": [folders[0], "--prompt", "a", "--label_column", "b", "--per_token"],
         "read with --text_column": [folders[0], "--store", "x", "--to", to, "--text_column", "words"],
-        "read with --per_token, --pooling": [folders[0], "--store", "x", "--to", to, "--per_token", "--pooling", "max"],
+        "read with --per_token, --pooling": [folders[0], "--store", "x", "--to", to, "--pooling", "max", "--per_token"],
         "--chat and --sample go with --generate": [folders[0], "--prompt", "a", "--sample"],
         "has no column 'words'": [folders[0], "--texts", path, "--to", to, "--text_column", "words"],
         "There is no folder": [tmp_path / "none", "--prompt", "a"],

@@ -16,6 +16,7 @@ from sparse_probing.monitoring.apply import apply_probes, apply_to_file
 from sparse_probing.monitoring.score_files import ScoredFile, description_path, parts_folder
 from sparse_probing.monitoring.score_pooling import POOLINGS, pool_texts
 from sparse_probing.saved_probes.probe_data import ChatPrompt
+from sparse_probing.saved_probes.probe_matrices import score_names
 from tests.builders.harvests import flip_bit, load_model_once
 from tests.builders.monitors import random_probe
 
@@ -201,6 +202,74 @@ def test_a_table_of_other_inputs_is_replaced_only_when_requested(model, probes, 
         apply_to_file(probes, path, to, "words", model=model)
 
 
+def test_a_text_that_is_cut_for_one_of_several_probes_says_so(model, probes, tmp_path):
+    short = replace(probes[0], feature="short", context_length=9, prefix=probes[0].prefix)
+    words = ["Guten Morgen, wie geht es dir heute", "a b"]
+    n_tokens = len(model.tokenizer(words[0])["input_ids"])
+    frame = apply_probes([probes[0], short], words, model=model)
+    note = f"longer than the context: the first 8 of {n_tokens} tokens are scored (short)"
+    assert frame["note"].tolist() == [note, ""]
+    pd.DataFrame({"text": words}).to_csv(tmp_path / "w.csv")
+    record = apply_to_file([probes[0], short], tmp_path / "w.csv", tmp_path / "s.parquet", model=model)
+    assert record.notes == {"longer than the context": (1, 0)}
+    assert pd.read_parquet(tmp_path / "s.parquet")["note"].tolist() == [note, ""]
+
+
+def test_a_table_made_with_another_tokenizer_is_not_this_one(model, probes, source, tmp_path):
+    """With other weights allowed, the tokenizer decides the numbers too."""
+    path, to = source[0], tmp_path / "s.parquet"
+    german, other = replace(probes[0], tokenizer_hash=""), replace(model)
+    vars(other)["tokenizer_hash"] = "ab" * 32
+    apply_to_file([german], path, to, "words", model=model, allow_other_weights=True)
+    with pytest.raises(StoreError, match=r"made from other inputs or settings \(tokenizer\)"):
+        apply_to_file([german], path, to, "words", model=other, allow_other_weights=True)
+
+
+def test_a_part_ends_where_its_tokens_have_many_scores(model, probes, source, tmp_path, monkeypatch):
+    path, to, whole = source[0], tmp_path / "s.parquet", tmp_path / "whole.parquet"
+    apply_to_file(probes, path, whole, "words", per_token=True, model=model)
+    n_texts, score = [], apply_module.TextScorer.score
+    monkeypatch.setattr(
+        apply_module.TextScorer, "score", lambda self, texts: n_texts.append(len(texts)) or score(self, texts)
+    )
+    n_outputs, longest = 5, model.context_length - 1
+    monkeypatch.setattr(apply_module, "PART_SCORES", 4 * longest * n_outputs)
+    apply_to_file(probes, path, to, "words", per_token=True, model=model)
+    assert n_texts == [4, 4, 4, 4, 2]
+    pd.testing.assert_frame_equal(pd.read_parquet(to), pd.read_parquet(whole), atol=1e-6)
+    n_texts.clear()
+    apply_to_file(probes[:1], path, tmp_path / "texts.parquet", "words", model=model)
+    assert n_texts == [18]  # no scores of tokens are kept
+
+
+def test_scores_are_named_by_what_their_probes_differ_in(model, probes):
+    german = probes[0]
+    few = random_probe(model, "German", 1, k=3)
+    assert score_names([german, replace(german, layer=0)]) == ["German@1", "German@0"]
+    assert score_names([german, replace(german, hook_point="hook_mlp_out")]) == [
+        "German.mlp.hook_post",
+        "German.hook_mlp_out",
+    ]
+    assert score_names([german, few]) == [f"German.k{len(german.support)}", "German.k3"]
+    assert score_names([german, replace(german, aggregation="max")]) == ["German.mean", "German.max"]
+    assert score_names([german, few, replace(few, layer=0)])[1:] == ["German@1.k3", "German@0"]
+    assert score_names([probes[1], replace(probes[1], layer=1)])[2:] == ["tone=happy@1", "tone=sad@1"]
+    assert score_names([german, german, few]) == ["German.k192", "German.k192#2", "German.k3"]
+
+
+def test_probes_that_the_model_cannot_take(model, probes):
+    german = probes[0]
+    n_tokens = model.model.get_input_embeddings().num_embeddings
+    with pytest.raises(ModelError, match=f"puts the token {n_tokens} around a text, and .* has {n_tokens} tokens"):
+        apply_probes([replace(german, prefix=(n_tokens,))], ["a"], model=model)
+    assert np.isfinite(apply_probes([replace(german, prefix=(n_tokens - 1,))], ["a"], model=model)["German"][0])
+    many = replace(german, prefix=(0,) * model.context_length, context_length=1000)
+    with pytest.raises(ModelError, match="puts 64 special tokens around a text, and .* takes 64 tokens"):
+        apply_probes([many], ["a"], model=model)
+    with pytest.raises(ProbeError, match="3 special tokens around a text needs a longer context than 1 tokens"):
+        replace(german, prefix=(0, 0), suffix=(0,), context_length=1)
+
+
 CHAT_TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}<|assistant|>"
 
 
@@ -265,6 +334,14 @@ def test_bad_requests(model, probes, source, tmp_path):
         apply_to_file(probes[:1], tmp_path / "empty.jsonl", tmp_path / "s.parquet", model=model)
     twin = replace(probes[0], feature="German")
     assert "German#2" in apply_probes([probes[0], twin], ["a"], model=model).columns
+    for bad, says in {None: "Text 1 is NoneType, not a string", 3: "Text 1 is int, not a string"}.items():
+        with pytest.raises(ProbeError, match=says):
+            apply_probes(probes[:1], ["a", bad], model=model)
+    with pytest.raises(ProbeError, match="batch size must be at least 1, not 0"):
+        apply_probes(probes[:1], ["a"], model=model, batch_size=0)
+    half = apply_probes(probes[:1], ["a", "b \ud83d"], model=model)
+    assert half["note"].tolist() == ["", "it holds half of a surrogate pair, which is not a character"]
+    assert half["German"].isna().tolist() == [False, True]
     named_text = replace(probes[0], feature="text")
     assert "text_score" in apply_probes([named_text], ["a"], model=model).columns
 

@@ -146,6 +146,27 @@ def test_a_conversation_that_continues_with_its_cache(model):
     np.testing.assert_allclose(scores_of_first[0], expected[: n_cached + 1], atol=1e-4)
 
 
+@pytest.mark.parametrize("options", [{}, {"use_cache": False}], ids=["cache", "no cache"])
+def test_blocks_may_be_nested(model, options):
+    outer_probes, inner_probes = [random_probe(model)], [random_probe(model, "French", 0, "hook_resid_post")]
+    inputs = prompts_of(model)
+    options |= {"max_new_tokens": 3, "eos_token_id": None, "pad_token_id": END}
+    with watch(model, outer_probes) as outer:
+        with watch(model, inner_probes) as inner:
+            model.model.generate(inputs["input_ids"], attention_mask=inputs["attention_mask"], **options)
+        n_prompt = inputs["input_ids"].shape[1]
+        for probes, watched in ((outer_probes, outer), (inner_probes, inner)):
+            assert watched.n_prompt == n_prompt
+            assert not np.isnan(watched.scores[:, n_prompt:]).any()
+            check_equal_to_full_passes(model, probes, watched)
+        inner_scores = inner.scores
+        model.model.generate(**prompts_of(model, PROMPTS[:1]), **options)
+        assert len(outer.scores) == 1  # the outer block still watches, the inner one does not
+        check_equal_to_full_passes(model, outer_probes, outer)
+        assert inner.scores is inner_scores
+    assert "generate" not in vars(model.model)
+
+
 def test_what_cannot_be_watched_is_refused(model, tiny_model_dir):
     probe = random_probe(model)
     inputs = prompts_of(model)

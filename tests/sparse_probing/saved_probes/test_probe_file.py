@@ -87,13 +87,20 @@ def test_a_folder_of_something_else_is_kept(folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "probe"]  # nothing temporary
 
 
-def test_where_there_is_no_probe(tmp_path):
+def test_where_there_is_no_probe(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", _unreachable)
     with pytest.raises(ProbeError, match="There is no saved probe in .*: it has no probe.json"):
         sp.load_probe(tmp_path)
     with pytest.raises(ProbeError, match="There is no folder"):
         sp.load_probe(tmp_path / "nowhere")
+    with pytest.raises(ProbeError, match="There is no folder probes/Frnech, so the hub was asked. .*probes/Frnech"):
+        sp.load_probe("probes/Frnech")
     with pytest.raises(ProbeError, match="is a local folder, which has no revision"):
         sp.load_probe(tmp_path, revision="main")
+
+
+def _unreachable(*_, **__):
+    raise ConnectionError("the network is down")
 
 
 @pytest.mark.parametrize("name", [METADATA, TENSORS])
@@ -164,6 +171,14 @@ HOSTILE = {
     "a threshold that is not finite": {"threshold": float("nan")},
     "a hash that is none": {"weight_hash": "../../x"},
     "no origin": {"provenance": None},
+    "half of a character as name": {"feature": "\ud800x"},
+    "half of a character as class": {"classes": ["a", "b", "\ud800"]},
+    "half of a character as origin of the threshold": {"threshold_origin": "\ud800"},
+    "no room for a text": {"context_length": 3, "prefix": [0, 0], "suffix": [0]},
+    "a chat that loses the message": {
+        "chat": {"template": "User:", "completion": "", "template_hash": "", "probed_tokens": "last"}
+    },
+    "a third part of a text": {"kept": "middle"},
 }
 
 
@@ -171,6 +186,17 @@ HOSTILE = {
 def test_metadata_that_no_probe_has(folder, change):
     rewrite(folder, lambda content: content["probe"].update(change))
     with pytest.raises(DamagedFileError, match="is damaged"):
+        sp.load_probe(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "link"), [("binary", "softmax"), ("regression", "sigmoid"), ("regression", "softmax")]
+)
+def test_probabilities_that_no_probe_of_this_kind_has(tmp_path, kind, link):
+    """The softmax of one score is always 1."""
+    folder = made_probe(kind=kind, link="none").save(tmp_path / "probe")
+    rewrite(folder, lambda content: content["probe"].update(link=link))
+    with pytest.raises(DamagedFileError, match=f"a {kind} probe have no probabilities by the link '{link}'"):
         sp.load_probe(folder)
 
 
@@ -248,4 +274,8 @@ def test_what_no_file_may_say_is_not_written(tmp_path):
         made_probe(feature="a" * 10_000).save(tmp_path / "probe")
     with pytest.raises(ProbeError, match="not finite"):
         made_probe(provenance=replace(made_probe().provenance, gap=float("nan"))).save(tmp_path / "probe")
+    with pytest.raises(ProbeError, match="half of a surrogate pair"):
+        made_probe(threshold_origin="\ud800").save(tmp_path / "probe")
+    with pytest.raises(ProbeError, match="must be texts, without half surrogate pairs"):
+        made_probe(feature="\ud800x")
     assert list(tmp_path.iterdir()) == []
