@@ -26,7 +26,7 @@ def save_command(
     Parameters
     ----------
     run : Path
-        Folder of the run.
+        Folder of the run, or its CSV, as `runs` prints it.
     feature : str
         Feature of the probe; `feature=class` where the study fitted one binary probe for each class.
     layer : int
@@ -48,7 +48,7 @@ def save_command(
     from sparse_probing.runs.planning.run_record import find_run
     from sparse_probing.runs.probe_of_run import probe_of_run
 
-    launched = find_run(run)
+    launched = find_run(run.parent if run.is_file() else run)
     if launched is None:
         raise TaskError(f"There is no run in {run}. `probing_experiment.py runs` lists the folders of all runs.")
     rows = load_results(launched, finished_only=True)

@@ -168,6 +168,7 @@ class _Passes:
         self._model, self._matrices, self._n_scores, self._keep_all = model, matrices, n_scores, keep_all
         self._pieces: list[list[torch.Tensor]] = [[] for _ in matrices]
         self._shape = torch.Size()
+        self._widths: dict[str, int] = {}
         self._last: dict[str, Any] = {}
         self._n_before: int | None = None
         """Tokens that a cache held before the first pass: their scores are not known."""
@@ -196,9 +197,9 @@ class _Passes:
     def _score(self, matrix: ProbeMatrix, pieces: list[torch.Tensor], activation: torch.Tensor) -> None:
         if not self._keep_all:
             pieces.clear()  # without a cache every pass computes all tokens again
-        pieces.append(
-            matrix.scores_of(activation.reshape(*self._shape, -1))
-        )  # some modules take all tokens in one axis
+        # Some modules take all tokens in one axis; the last pass of a block around this one has more than ours.
+        width = self._widths.setdefault(matrix.hook_name, activation.numel() // self._shape.numel())
+        pieces.append(matrix.scores_of(activation.reshape(self._shape[0], -1, width)))
 
     def finish(self, sequences: torch.Tensor, cache_is_shared: bool) -> NDArray[np.float64]:
         """Return the scores (sequences, tokens, scores) of finished sequences, after a pass over their last token."""

@@ -13,6 +13,7 @@ from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_row
 from probing_datasets.foundation.errors import ProbeError
 from probing_datasets.make import make_dataset
 from sparse_probing.models import load_model
+from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
 from tests.builders.runs import run_script
 
 LANGUAGES = ("English", "German", "French")
@@ -213,6 +214,19 @@ def test_the_command_saves_a_probe(sweep, monkeypatch, capsys, tmp_path):
     assert "holds a saved probe. Choose another folder, or replace the probe with --overwrite" in err
     assert save(*choice[:4], "--k", "1", *choice[6:], "--overwrite")[0] == 0
     assert len(sp.load_probe(tmp_path / "probe").support) == 1
+
+
+def test_the_command_takes_the_csv_that_runs_prints(result_of, places, monkeypatch, capsys, tmp_path):
+    run = result_of("enumerate_monosemantic", n_neurons=3, feature_subset=("german",)).run
+    write_ranked_neurons(run, run.path / "ranked_neurons.csv")
+    arguments = ["runs", "--results_dir", places["results_dir"]]
+    _, out, _ = run_script(probing_experiment, arguments, monkeypatch, capsys)
+    csv = next(line.split()[-1] for line in out.splitlines() if str(run.path) in line)
+    assert csv == str(run.path / "ranked_neurons.csv")
+    choice = ["--feature", "german", "--layer", LAYER, "--to", tmp_path / "probe"]
+    status, _, err = run_script(probing_experiment, ["save", csv, *choice], monkeypatch, capsys)
+    assert (status, err) == (0, "")
+    assert sp.load_probe(tmp_path / "probe").feature == "german"
 
 
 def test_the_command_without_a_run(monkeypatch, capsys, tmp_path):
