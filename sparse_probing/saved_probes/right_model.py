@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any, cast
 
 from probing_datasets.foundation.errors import ModelError
 from sparse_probing.models import LanguageModel, load_model
@@ -81,7 +82,7 @@ def check_model(probe: ProbeData, model: LanguageModel, allow_other_weights: boo
             )
         logger.warning("%s Scores may mean nothing.", text)
     frame = (*probe.prefix, *probe.suffix)
-    n_tokens = model.model.get_input_embeddings().weight.shape[0]
+    n_tokens = cast(Any, model.model.get_input_embeddings()).weight.shape[0]
     if max(frame, default=0) >= n_tokens:
         raise ModelError(
             f"The probe of {probe.feature!r} puts the token {max(frame)} around a text, and {model.name} has "
