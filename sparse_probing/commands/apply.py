@@ -126,7 +126,7 @@ def apply_command(
     elif prompt is not None:
         language_model = _load_model(loaded, model, device)
         scored = _score_prompt(loaded, language_model, prompt, generate, chat, sample, seed, allow_other_weights)
-        _print_tokens(scored)
+        _print_tokens(loaded, scored)
         if html is not None:
             from sparse_probing.reporting.scored_texts import generation_page
 
@@ -227,8 +227,13 @@ def _report(record: ScoredFile, to: Path) -> None:
         show(note_in_words(note, n_texts, first))
 
 
-def _print_tokens(scored: ScoredTokens) -> None:
-    """Print a table of tokens with their scores; a line divides the new ones from the prompt."""
+def _print_tokens(probes: Sequence[SavedProbe], scored: ScoredTokens) -> None:
+    """Print a table of tokens with their scores, and what the probes say of the whole text.
+
+    A line divides new tokens from the prompt.
+    """
+    from sparse_probing.saved_probes.predictions import predictions_in_words
+
     numbers = list(range(len(scored.tokens)))
     columns = [Column("token", numbers), Column("text", [repr(token) for token in scored.tokens], is_text=True)]
     for i, name in enumerate(scored.names):
@@ -238,3 +243,6 @@ def _print_tokens(scored: ScoredTokens) -> None:
     console.print(table)
     if omitted:
         show(f"not shown, because the terminal is too narrow: {', '.join(omitted)}")
+    if len(scored.text_scores):
+        for line in predictions_in_words(probes, scored.text_scores):
+            show(line)

@@ -80,7 +80,8 @@ def apply_probes(
     -------
     pandas.DataFrame
         ``text`` (its number), then ``n_tokens`` and ``note`` (why it has no score, or where it was cut), or with
-        ``per_token`` ``position``, ``token``, ``start`` and ``stop``; then a column for every score.
+        ``per_token`` ``position``, ``token``, ``start`` and ``stop``; then a column for every score, and of texts one
+        for the class (``FEATURE_class``) that a probe of several classes predicts.
 
     Raises
     ------
@@ -95,7 +96,7 @@ def apply_probes(
     loaded = model_of(probes, model, allow_other_weights)
     scorer = TextScorer(loaded, probes, batch_size, per_token=per_token or bool(poolings))
     numbered = [NumberedText(number, text) for number, text in enumerate(texts)]
-    table = _table(numbered, scorer.score(texts), scorer.names, per_token, poolings)
+    table = _table(numbered, scorer.score(texts), probes, per_token, poolings)
     return (table if per_token else table.drop_columns(["label"])).to_pandas()
 
 
@@ -187,7 +188,7 @@ def apply_to_file(
                 if not files.is_finished(names[-1]):
                     scored = scorer.score([text.text for text in part])
                     notes = ((t.number, t.problem or s.prompt.note) for t, s in zip(part, scored, strict=True))
-                    table = with_notes(_table(part, scored, scorer.names, per_token, poolings), notes)
+                    table = with_notes(_table(part, scored, probes, per_token, poolings), notes)
                     with files.write(names[-1]) as temporary:
                         pq.write_table(table, temporary)
                 bar.update(len(part))
@@ -229,8 +230,8 @@ def _parts(texts: Iterator[NumberedText], longest: int, n_outputs: int) -> Itera
 def _table(
     texts: Sequence[NumberedText],
     scored: Sequence[ScoredText],
-    names: Sequence[str],
+    probes: Sequence[ProbeData],
     per_token: bool,
     poolings: Sequence[ScorePooling],
 ) -> pa.Table:
-    return token_table(texts, scored, names) if per_token else text_table(texts, scored, names, poolings)
+    return token_table(texts, scored, probes) if per_token else text_table(texts, scored, probes, poolings)

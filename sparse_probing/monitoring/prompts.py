@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -45,6 +45,8 @@ class ScoredTokens:
     """The text before each token that belongs to none."""
     rest: str = ""
     """The text behind the last scored token."""
+    text_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """(scores,) of the whole text; NaN for probes of tokens, and empty for a generation."""
 
 
 def score_prompt(
@@ -67,7 +69,7 @@ def score_prompt(
         logger.warning("The prompt: %s", scored.prompt.note)
     spans = scored.prompt.spans if scored.prompt.spans is not None else np.empty((0, 2), np.int32)
     tokens, between, rest = split_at(scored.prompt.text, spans)
-    return ScoredTokens(scorer.names, tokens, scored.token_scores, len(tokens), between, rest)
+    return ScoredTokens(scorer.names, tokens, scored.token_scores, len(tokens), between, rest, scored.scores)
 
 
 def score_generation(

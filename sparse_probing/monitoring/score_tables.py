@@ -12,6 +12,9 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config.monitoring import ScorePooling
 from sparse_probing.monitoring.score_pooling import pool_texts
 from sparse_probing.monitoring.text_source import NumberedText
+from sparse_probing.saved_probes.predictions import predicted_classes
+from sparse_probing.saved_probes.probe_data import ProbeData
+from sparse_probing.saved_probes.probe_matrices import score_names
 from sparse_probing.saved_probes.score_texts import ScoredText
 
 TEXT_COLUMNS = ("text", "label", "n_tokens", "note")
@@ -37,29 +40,38 @@ def score_columns(names: Sequence[str], poolings: Sequence[ScorePooling] = ()) -
 def text_table(
     texts: Sequence[NumberedText],
     scored: Sequence[ScoredText],
-    names: Sequence[str],
+    probes: Sequence[ProbeData],
     poolings: Sequence[ScorePooling] = (),
 ) -> pa.Table:
-    """Return one row for each text: its number, label, tokens, note, and its scores (NaN where there are none)."""
+    """Return one row for each text: number, label, tokens, note, scores, and of several classes the one with the largest.
+
+    Scores are NaN where there are none; the class is in a column with the name of the feature and ``_class``.
+    """
+    names = score_names(probes)
     scores = np.stack([each.scores for each in scored]) if scored else np.empty((0, len(names)))
     pooled = [_pooled(scored, pooling, len(names)) for pooling in poolings]
-    columns = np.concatenate([scores, *pooled], axis=1)
+    columns = _columns_of(np.concatenate([scores, *pooled], axis=1), score_columns(names, poolings))
+    classes = {f"{name}_class": of_texts for name, of_texts in predicted_classes(probes, scores).items()}
+    if twice := next((name for name in classes if name in columns), None):
+        raise ProbeError(f"A class and a score would be named {twice!r}. Apply these probes one after the other.")
     return pa.table(
         {
             "text": pa.array([text.number for text in texts], pa.int64()),
             "label": pa.array([text.label for text in texts], pa.string()),
             "n_tokens": pa.array([each.prompt.n_tokens for each in scored], pa.int64()),
             "note": pa.array([text.problem or each.prompt.note for text, each in zip(texts, scored, strict=True)]),
-            **_columns_of(columns, score_columns(names, poolings)),
+            **columns,
+            **{name: pa.array(of_texts, pa.string()) for name, of_texts in classes.items()},
         }
     )
 
 
-def token_table(texts: Sequence[NumberedText], scored: Sequence[ScoredText], names: Sequence[str]) -> pa.Table:
+def token_table(texts: Sequence[NumberedText], scored: Sequence[ScoredText], probes: Sequence[ProbeData]) -> pa.Table:
     """Return one row for each scored token: number of its text, position, string, first and last character, scores.
 
     The characters of a chat are those of the message in its template.
     """
+    names = score_names(probes)
     lengths = [len(each.token_scores) for each in scored]
     spans = [each.prompt.spans if each.prompt.spans is not None else np.empty((0, 2)) for each in scored]
     characters = np.concatenate([np.empty((0, 2)), *spans]).astype(np.int32)

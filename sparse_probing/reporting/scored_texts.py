@@ -15,6 +15,7 @@ from sparse_probing.monitoring.prompts import ScoredTokens
 from sparse_probing.monitoring.score_files import ScoredFile, note_in_words
 from sparse_probing.monitoring.text_source import NumberedText, read_texts
 from sparse_probing.reporting.pages.token_page import ScoredTexts, ShownText, write_token_page
+from sparse_probing.saved_probes.predictions import predictions_in_words
 from sparse_probing.saved_probes.probe_data import ProbeData
 from sparse_probing.saved_probes.probe_prompts import split_at
 from sparse_probing.saved_probes.score_texts import ScoredText, TextScorer
@@ -77,7 +78,7 @@ def text_page(
         f"Scores of {source.name}",
         scorer.names,
         thresholds_of(probes),
-        [_shown(text, each) for text, each in zip(texts, scored, strict=True)],
+        [_shown(text, each, probes) for text, each in zip(texts, scored, strict=True)],
         ScoredTexts(all_scores, labels),
         notes,
     )
@@ -87,13 +88,17 @@ def generation_page(path: Path, probes: Sequence[ProbeData], scored: ScoredToken
     """Write the page of a prompt and of what the model added to it."""
     n_new = len(scored.tokens) - scored.n_prompt
     heading = f"{scored.n_prompt} tokens of the prompt, {n_new} new ones" if n_new else "prompt"
+    text_scores = np.full(len(scored.names), np.nan)
+    if len(scored.text_scores):
+        text_scores = scored.text_scores
+        heading = ", ".join([heading, *predictions_in_words(probes, text_scores)])
     text = ShownText(
         heading,
         scored.tokens,
         scored.between,
         scored.rest,
         scored.scores,
-        np.full(len(scored.names), np.nan),
+        text_scores,
         scored.n_prompt if n_new else None,
     )
     notes = [_origin(probe) for probe in probes]
@@ -111,9 +116,10 @@ def _origin(probe: ProbeData) -> str:
     return f"{probe.feature}: {place}, trained on {probe.provenance.dataset}{threshold}."
 
 
-def _shown(text: NumberedText, scored: ScoredText) -> ShownText:
-    """Return a text with its tokens between what belongs to none of them."""
+def _shown(text: NumberedText, scored: ScoredText, probes: Sequence[ProbeData]) -> ShownText:
+    """Return a text with its tokens between what belongs to none of them, and what the probes predict."""
     spans = scored.prompt.spans if scored.prompt.spans is not None else np.empty((0, 2), np.int32)
     tokens, between, rest = split_at(scored.prompt.text, spans)
     parts = [f"text {text.number}", f"label {text.label}" if text.label else "", text.problem or scored.prompt.note]
+    parts += predictions_in_words(probes, scored.scores)
     return ShownText(", ".join(filter(None, parts)), tokens, between, rest, scored.token_scores, scored.scores)

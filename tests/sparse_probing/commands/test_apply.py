@@ -81,6 +81,8 @@ def test_texts_become_a_table_and_a_page(command, saved, texts, tiny_model_dir, 
     assert "<script>" not in html
     assert "&lt;" in html
     assert "threshold 0.5" in html
+    assert f"text 0, label de, German: {frame['German'][0]:.4g}, " in html
+    assert f"tone: {frame['tone_class'][0]} (probability " in html
     assert "1 text: longer than the context (text 3)." in html
     assert command(*arguments, "--model", tiny_model_dir)[0] == 0  # finished: it is not scored again
 
@@ -153,9 +155,19 @@ def test_a_prompt_and_its_continuation_are_printed(command, saved, tiny_model_di
     assert status == 0, err
     assert "\x1b" not in out
     expected = apply_probes(probes[:1], ["Guten Morgen\x1b[31m"], per_token=True, model=model)["German"]
-    assert [float(line.split()[-1]) for line in out.splitlines()[2:] if line.strip()] == [
-        pytest.approx(score, abs=1e-3) for score in expected
-    ]
+    *of_tokens, of_text = [line for line in out.splitlines()[2:] if line.strip()]
+    assert [float(line.split()[-1]) for line in of_tokens] == [pytest.approx(score, abs=1e-3) for score in expected]
+    text = ["Guten Morgen\x1b[31m"]
+    score, probability = probes[0].score(text, model=model)[0], probes[0].predict_proba(text, model=model)[0]
+    side = "above" if score > 0.5 else "not above"
+    assert of_text == f"German: {score:.4g}, {side} its threshold 0.5 (probability {probability:.3f})"
+    status, out, err = command(
+        folders[1], "--prompt", "Bonjour", "--model", tiny_model_dir, "--html", tmp_path / "t.html"
+    )
+    assert status == 0, err
+    says = f"tone: {probes[1].predict(['Bonjour'], model=model)[0]} (probability "
+    assert f"{says}{probes[1].predict_proba(['Bonjour'], model=model).max():.3f})" in out
+    assert says in (tmp_path / "t.html").read_text()
     page = tmp_path / "page.html"
     status, out, err = command(
         folders[0], "--prompt", "Guten Morgen", "--generate", 5, "--model", tiny_model_dir, "--html", page

@@ -129,7 +129,11 @@ def test_a_file_is_scored_in_parts_and_recorded(model, probes, source, tmp_path,
     expected = apply_probes(probes, [rows[i]["words"] for i in usable], poolings=["max"], model=model)
     assert frame["text"].tolist() == list(range(18))
     assert frame["label"].tolist() == [row["kind"] for row in rows]
-    names = list(expected.columns[3:])
+    names = [name for name in expected.columns[3:] if name != "tone_class"]
+    larger = expected["tone=happy"] > expected["tone=sad"]
+    assert frame.loc[usable, "tone_class"].tolist() == np.where(larger, "happy", "sad").tolist()
+    assert {"happy", "sad"} == set(frame.loc[usable, "tone_class"])
+    assert frame.loc[[2, 7, 8, 14], "tone_class"].isna().all()
     np.testing.assert_allclose(frame.loc[usable, names].to_numpy(), expected[names].to_numpy(), atol=1e-5)
     unusable = [2, 7, 8, 14]
     assert frame.loc[unusable, names].isna().all(axis=None)
