@@ -43,9 +43,9 @@ def text_table(
     probes: Sequence[ProbeData],
     poolings: Sequence[ScorePooling] = (),
 ) -> pa.Table:
-    """Return one row for each text: number, label, tokens, note, scores, and of several classes the one with the largest.
+    """Return one row for each text: its number, label, tokens, note, scores (NaN where there are none), and classes.
 
-    Scores are NaN where there are none; the class is in a column with the name of the feature and ``_class``.
+    The class that a probe of several classes predicts is in the column of its name with ``_class`` behind it.
     """
     names = score_names(probes)
     scores = np.stack([each.scores for each in scored]) if scored else np.empty((0, len(names)))

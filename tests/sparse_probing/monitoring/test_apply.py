@@ -132,7 +132,6 @@ def test_a_file_is_scored_in_parts_and_recorded(model, probes, source, tmp_path,
     names = [name for name in expected.columns[3:] if name != "tone_class"]
     larger = expected["tone=happy"] > expected["tone=sad"]
     assert frame.loc[usable, "tone_class"].tolist() == np.where(larger, "happy", "sad").tolist()
-    assert {"happy", "sad"} == set(frame.loc[usable, "tone_class"])
     assert frame.loc[[2, 7, 8, 14], "tone_class"].isna().all()
     np.testing.assert_allclose(frame.loc[usable, names].to_numpy(), expected[names].to_numpy(), atol=1e-5)
     unusable = [2, 7, 8, 14]
