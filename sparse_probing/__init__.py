@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sparse_probing.monitoring.apply import apply_probes, apply_to_file
     from sparse_probing.monitoring.apply_to_store import apply_to_store
     from sparse_probing.monitoring.generation import watch
+    from sparse_probing.monitoring.saved_pooling import load_pooling, save_pooling
     from sparse_probing.monitoring.score_pooling import pool_texts
     from sparse_probing.monitoring.trained_pooling import fit_pooling
     from sparse_probing.neurons.load import load_neurons
@@ -69,6 +70,7 @@ MODULES = {
     "load_feature_dataset": "probing_datasets.feature_dataset",
     "load_model": "sparse_probing.models",
     "load_neurons": "sparse_probing.neurons.load",
+    "load_pooling": "sparse_probing.monitoring.saved_pooling",
     "load_probe": "sparse_probing.saved_probes.load_probe",
     "load_result": "sparse_probing.api.result",
     "make_dataset": "probing_datasets.make",
@@ -76,6 +78,7 @@ MODULES = {
     "pool_texts": "sparse_probing.monitoring.score_pooling",
     "probe": "sparse_probing.api.probe",
     "push_to_hub": "sparse_probing.saved_probes.hub",
+    "save_pooling": "sparse_probing.monitoring.saved_pooling",
     "threshold_at": "sparse_probing.probes.metrics.monitor_metrics",
     "watch": "sparse_probing.monitoring.generation",
 }
@@ -104,6 +107,7 @@ __all__ = [
     "load_feature_dataset",
     "load_model",
     "load_neurons",
+    "load_pooling",
     "load_probe",
     "load_result",
     "make_dataset",
@@ -111,6 +115,7 @@ __all__ = [
     "pool_texts",
     "probe",
     "push_to_hub",
+    "save_pooling",
     "threshold_at",
     "watch",
 ]

@@ -57,6 +57,8 @@ class TrainedPooling:
     """Epochs that were trained, until the validation loss stopped to fall."""
     validation_loss: float
     """Log loss of the validation texts, where both classes weigh the same."""
+    n_train: int
+    """Training texts."""
 
     def scores_of(self, activations: ArrayLike, sequence: ArrayLike) -> NDArray[np.float64]:
         """Return the score of each text.
@@ -172,6 +174,7 @@ def fit_pooling(
         best_epoch=best_epoch,
         n_epochs=epoch,
         validation_loss=best_loss,
+        n_train=len(split.train),
     )
 
 
