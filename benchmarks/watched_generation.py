@@ -18,7 +18,8 @@ import tyro
 from benchmarks._report import alternate, median_ratio, median_seconds, print_table
 from sparse_probing.models import LanguageModel, load_model
 from sparse_probing.monitoring.generation import WatchedGeneration, watch
-from sparse_probing.saved_probes.probe_data import ProbeData, ProbeOrigin
+from sparse_probing.saved_probes.probe_data import ProbeData
+from sparse_probing.saved_probes.probe_metadata import ProbeOrigin
 
 PROMPT = "I think that the weather of the last days has been"
 

@@ -31,7 +31,7 @@ from sparse_probing.monitoring.score_tables import score_columns, text_table, to
 from sparse_probing.monitoring.text_source import NumberedText, read_texts
 from sparse_probing.saved_probes.probe_data import ProbeData
 from sparse_probing.saved_probes.right_model import model_of
-from sparse_probing.saved_probes.score_texts import ScoredText, TextScorer, aggregation_of
+from sparse_probing.saved_probes.text_scorer import ScoredText, TextScorer, aggregation_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from sparse_probing.monitoring.generation import check_generates, watch
 from sparse_probing.saved_probes.probe_data import ProbeData
 from sparse_probing.saved_probes.probe_prompts import check_template, split_at
 from sparse_probing.saved_probes.right_model import model_of
-from sparse_probing.saved_probes.score_texts import TextScorer
+from sparse_probing.saved_probes.text_scorer import TextScorer
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,9 @@
 """Keep a trained pooling in the format of a probe, and score new texts with it.
 
 Queries and values are linear functions of the activation of a token, so they are the outputs of a probe of tokens:
-``query 1``, ``query 2``, ..., ``value 1``, ... A loaded pooling runs the model, and pools these outputs over the tokens of
-a text. The intercept of the pooling is that of ``value 1``: the weights of a head sum to 1, and a maximum moves with it.
+``query 1``, ``query 2``, ..., ``value 1``, ... A loaded pooling runs the model, and pools these outputs over the tokens
+of a text. The intercept of the pooling is that of ``value 1``: the weights of a head sum to 1, and a maximum moves with
+it.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.models import LanguageModel
 from sparse_probing.monitoring.trained_pooling import TrainedPooling, TrainedPoolingKind
 from sparse_probing.saved_probes.load_probe import load_probe
-from sparse_probing.saved_probes.probe_data import ProbeData, ProbeMetadata
+from sparse_probing.saved_probes.probe_data import ProbeData
+from sparse_probing.saved_probes.probe_metadata import ProbeMetadata
 from sparse_probing.saved_probes.right_model import model_of
 from sparse_probing.saved_probes.saved_probe import SavedProbe
-from sparse_probing.saved_probes.score_texts import TextScorer
+from sparse_probing.saved_probes.text_scorer import TextScorer
 
 STUDY = "fit_pooling"
 
@@ -116,7 +118,7 @@ def save_pooling(pooling: TrainedPooling, like: ProbeData, folder: Path | str, o
         like.provenance,
         study=STUDY,
         probe=pooling.kind,
-        status=f"Epoch {pooling.best_epoch} of {pooling.n_epochs}, chosen on validation groups; no proof of an optimum.",
+        status=f"Epoch {pooling.best_epoch} of {pooling.n_epochs}, chosen on validation groups, without a bound.",
         n_train=pooling.n_train,
         n_test=0,
         converged=None,

@@ -15,7 +15,7 @@ from sparse_probing.monitoring.text_source import NumberedText
 from sparse_probing.saved_probes.predictions import predicted_classes
 from sparse_probing.saved_probes.probe_data import ProbeData
 from sparse_probing.saved_probes.probe_matrices import score_names
-from sparse_probing.saved_probes.score_texts import ScoredText
+from sparse_probing.saved_probes.text_scorer import ScoredText
 
 TEXT_COLUMNS = ("text", "label", "n_tokens", "note")
 TOKEN_COLUMNS = ("text", "position", "token", "start", "stop")

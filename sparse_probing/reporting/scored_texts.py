@@ -18,7 +18,7 @@ from sparse_probing.reporting.pages.token_page import ScoredTexts, ShownText, wr
 from sparse_probing.saved_probes.predictions import predictions_in_words
 from sparse_probing.saved_probes.probe_data import ProbeData
 from sparse_probing.saved_probes.probe_prompts import split_at
-from sparse_probing.saved_probes.score_texts import ScoredText, TextScorer
+from sparse_probing.saved_probes.text_scorer import ScoredText, TextScorer
 
 
 def text_page(

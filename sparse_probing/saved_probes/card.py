@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from probing_datasets.foundation.printable import printable
-from sparse_probing.saved_probes.probe_data import MODEL_NAME, ProbeData
+from sparse_probing.saved_probes.probe_data import ProbeData
+from sparse_probing.saved_probes.probe_metadata import MODEL_NAME
 
 SHOWN = {
     "binary": ("f1_score", "roc_auc", "average_precision", "precision", "recall", "mcc", "expected_calibration_error"),

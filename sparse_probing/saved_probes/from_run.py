@@ -16,7 +16,7 @@ from probing_datasets.feature_dataset.spans import POOLED
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.activations.stores import open_store
 from sparse_probing.config import ProbingConfig
-from sparse_probing.saved_probes.probe_data import ChatPrompt, Link, ProbeOrigin
+from sparse_probing.saved_probes.probe_metadata import ChatPrompt, Link, ProbeOrigin
 from sparse_probing.saved_probes.saved_probe import SavedProbe
 
 LINKS: dict[str, Link] = {

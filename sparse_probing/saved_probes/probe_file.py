@@ -31,7 +31,8 @@ from probing_datasets.foundation.errors import DamagedFileError, ProbeError, Pro
 from probing_datasets.foundation.regular_files import names_in
 from probing_datasets.foundation.sealed_json import read_regular_file, seal, shaped, unseal
 from probing_datasets.model_names import model_slug
-from sparse_probing.saved_probes.probe_data import MODEL_NAME, ProbeData, ProbeMetadata, is_text
+from sparse_probing.saved_probes.probe_data import ProbeData
+from sparse_probing.saved_probes.probe_metadata import MODEL_NAME, ProbeMetadata, is_text
 
 FORMAT_VERSION = 1
 METADATA, TENSORS, CARD = "probe.json", "probe.safetensors", "README.md"

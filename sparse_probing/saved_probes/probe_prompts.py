@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerFast
 from probing_datasets.building.tokenization import MAX_CHARACTERS, token_ids, token_spans
 from probing_datasets.collections.emotional_state.chat_prompts import chat_tokens, spells_special_token
 from probing_datasets.foundation.errors import ModelError
-from sparse_probing.saved_probes.probe_data import ChatPrompt, ProbeData, TextPart, is_text
+from sparse_probing.saved_probes.probe_data import ProbeData
+from sparse_probing.saved_probes.probe_metadata import ChatPrompt, TextPart, is_text
 
 NOT_TEXT = "it holds half of a surrogate pair, which is not a character"
 NO_TOKENS = np.empty(0, np.int32)

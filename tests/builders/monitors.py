@@ -6,7 +6,7 @@ import numpy as np
 
 from probing_datasets.building.tokenization import special_frame, tokenizer_hash
 from sparse_probing.models import LanguageModel
-from sparse_probing.saved_probes.probe_data import ProbeOrigin
+from sparse_probing.saved_probes.probe_metadata import ProbeOrigin
 from sparse_probing.saved_probes.saved_probe import SavedProbe
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparse_probing.saved_probes.probe_data import ProbeOrigin
+from sparse_probing.saved_probes.probe_metadata import ProbeOrigin
 from sparse_probing.saved_probes.saved_probe import SavedProbe
 
 

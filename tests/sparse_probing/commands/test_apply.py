@@ -20,7 +20,7 @@ from sparse_probing.monitoring.apply import apply_probes
 from sparse_probing.monitoring.apply_to_store import apply_to_store
 from sparse_probing.monitoring.generation import watch
 from sparse_probing.monitoring.prompts import score_generation
-from sparse_probing.saved_probes.probe_data import ChatPrompt
+from sparse_probing.saved_probes.probe_metadata import ChatPrompt
 from tests.builders.harvests import load_model_once
 from tests.builders.models import ARCHITECTURES
 from tests.builders.monitors import random_probe

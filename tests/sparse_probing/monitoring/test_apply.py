@@ -15,8 +15,8 @@ from sparse_probing.monitoring import apply as apply_module
 from sparse_probing.monitoring.apply import apply_probes, apply_to_file
 from sparse_probing.monitoring.score_files import ScoredFile, description_path, parts_folder
 from sparse_probing.monitoring.score_pooling import POOLINGS, pool_texts
-from sparse_probing.saved_probes.probe_data import ChatPrompt
 from sparse_probing.saved_probes.probe_matrices import score_names
+from sparse_probing.saved_probes.probe_metadata import ChatPrompt
 from tests.builders.harvests import flip_bit, load_model_once
 from tests.builders.monitors import random_probe
 

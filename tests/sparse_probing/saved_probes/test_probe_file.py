@@ -15,8 +15,8 @@ from probing_datasets.foundation.errors import DamagedFileError, ModelError, Pro
 from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.sealed_json import seal
 from sparse_probing.saved_probes import probe_file
-from sparse_probing.saved_probes.probe_data import ChatPrompt
 from sparse_probing.saved_probes.probe_file import METADATA, TENSORS, probe_bytes, read_probe
+from sparse_probing.saved_probes.probe_metadata import ChatPrompt
 from tests.builders.odd_paths import ODD, put_odd
 from tests.builders.saved_probes import made_probe
 
