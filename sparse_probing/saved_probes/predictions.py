@@ -33,9 +33,7 @@ def predicted_classes(probes: Sequence[ProbeData], scores: NDArray[np.float64]) 
     classes: dict[str, list[str | None]] = {}
     for probe, name, of_probe in _each(probes, scores):
         if probe.kind == "multiclass":
-            known = ~np.isnan(of_probe).any(axis=1)
-            best = np.where(np.isnan(of_probe), -np.inf, of_probe).argmax(axis=1)
-            classes[name] = [probe.classes[i] if is_known else None for i, is_known in zip(best, known, strict=True)]
+            classes[name] = [None if np.isnan(of).any() else probe.classes[int(of.argmax())] for of in of_probe]
     return classes
 
 

@@ -74,6 +74,7 @@ def test_bad_input(tiny_harvest, tiny_dataset, tiny_dataset_root, caplog):
         tiny_dataset,
         max_k=2,
         layers=(1,),
+        feature_subset=("French",),
         feature_dataset_dir=tiny_dataset_root,
         results_dir=tiny_harvest.activations.results_dir,
     )
