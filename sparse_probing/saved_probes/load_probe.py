@@ -41,7 +41,7 @@ def load_probe(source: Path | str, revision: str | None = None) -> SavedProbe:
         try:
             folder = download_probe(source, revision)
         except ProbeError as error:
-            raise ProbeError(f"There is no folder {folder}, nor a probe of this name on the hub. {error}") from error
+            raise ProbeError(f"There is no folder {folder}. On the hub: {error}") from error
     elif revision is not None:
         raise ProbeError(f"{folder} is a local folder, which has no revision {revision!r}.")
     return SavedProbe(**vars(read_probe(folder)))
