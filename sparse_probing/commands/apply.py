@@ -140,20 +140,9 @@ def apply_command(
         options = ReadOptions(separator=separator, encoding=encoding)
         read_texts(texts, text_column, label_column, options)  # a wrong name is reported before the model is loaded
         language_model = _load_model(loaded, model, device)
-        record = apply_to_file(
-            loaded,
-            texts,
-            to,
-            text_column,
-            label_column,
-            per_token,
-            pooling,
-            language_model,
-            batch_size,
-            allow_other_weights,
-            overwrite,
-            options,
-        )
+        columns = (text_column, label_column, per_token, pooling)
+        settings = (language_model, batch_size, allow_other_weights, overwrite, options)
+        record = apply_to_file(loaded, texts, to, *columns, *settings)
         _report(record, to)
         if html is not None:
             from sparse_probing.reporting.scored_texts import text_page
