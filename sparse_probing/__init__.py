@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from sparse_probing.api.result import Result, load_result
     from sparse_probing.config import HarvestConfig, ProbingConfig
     from sparse_probing.models import LanguageModel, load_model
+    from sparse_probing.monitoring.apply import apply_probes, apply_to_file
+    from sparse_probing.monitoring.apply_to_store import apply_to_store
+    from sparse_probing.monitoring.generation import watch
+    from sparse_probing.monitoring.saved_pooling import load_pooling, save_pooling
+    from sparse_probing.monitoring.score_pooling import pool_texts
+    from sparse_probing.monitoring.trained_pooling import fit_pooling
     from sparse_probing.neurons.load import load_neurons
     from sparse_probing.probes.estimators import (
         DenseProbe,
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
         SparseRegressor,
         TopKProbe,
     )
+    from sparse_probing.probes.metrics.monitor_metrics import threshold_at
+    from sparse_probing.saved_probes.hub import push_to_hub
+    from sparse_probing.saved_probes.load_probe import load_probe
     from sparse_probing.saved_probes.saved_probe import SavedProbe
 
 __version__ = "0.2.0"
@@ -53,14 +62,25 @@ MODULES = {
     "SparseProbingError": "probing_datasets.foundation.errors",
     "SparseRegressor": "sparse_probing.probes.estimators",
     "TopKProbe": "sparse_probing.probes.estimators",
+    "apply_probes": "sparse_probing.monitoring.apply",
+    "apply_to_file": "sparse_probing.monitoring.apply",
+    "apply_to_store": "sparse_probing.monitoring.apply_to_store",
+    "fit_pooling": "sparse_probing.monitoring.trained_pooling",
     "harvest": "sparse_probing.activations.harvest",
     "load_feature_dataset": "probing_datasets.feature_dataset",
     "load_model": "sparse_probing.models",
     "load_neurons": "sparse_probing.neurons.load",
+    "load_pooling": "sparse_probing.monitoring.saved_pooling",
+    "load_probe": "sparse_probing.saved_probes.load_probe",
     "load_result": "sparse_probing.api.result",
     "make_dataset": "probing_datasets.make",
     "open_store": "sparse_probing.activations.stores",
+    "pool_texts": "sparse_probing.monitoring.score_pooling",
     "probe": "sparse_probing.api.probe",
+    "push_to_hub": "sparse_probing.saved_probes.hub",
+    "save_pooling": "sparse_probing.monitoring.saved_pooling",
+    "threshold_at": "sparse_probing.probes.metrics.monitor_metrics",
+    "watch": "sparse_probing.monitoring.generation",
 }
 """Where each name of the package is defined."""
 
@@ -79,14 +99,25 @@ __all__ = [
     "SparseRegressor",
     "TopKProbe",
     "__version__",
+    "apply_probes",
+    "apply_to_file",
+    "apply_to_store",
+    "fit_pooling",
     "harvest",
     "load_feature_dataset",
     "load_model",
     "load_neurons",
+    "load_pooling",
+    "load_probe",
     "load_result",
     "make_dataset",
     "open_store",
+    "pool_texts",
     "probe",
+    "push_to_hub",
+    "save_pooling",
+    "threshold_at",
+    "watch",
 ]
 
 

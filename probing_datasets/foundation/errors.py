@@ -107,6 +107,10 @@ class ProbeError(SparseProbingError, ValueError):
     """A probe cannot be fitted to the given rows; a ValueError, as scikit-learn's estimators raise."""
 
 
+class ProbeFormatError(SparseProbingError):
+    """A saved probe has the format of another version of this code."""
+
+
 class SolverUnavailableError(ProbeError):
     """A solver is not installed, or its licence is missing or does not allow a problem of this size."""
 

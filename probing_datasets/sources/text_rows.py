@@ -97,7 +97,7 @@ def text_rows(
         values: dict[str, Any] = {}
         try:
             for column in columns.names():
-                values[column] = _usable(value_of(record, column))
+                values[column] = usable_value(value_of(record, column))
                 if isinstance(values[column], list | dict) and column not in columns.further:
                     raise UnusableValueError("is neither text nor a number")
         except UnusableValueError as error:
@@ -128,7 +128,7 @@ def value_of(record: Any, column: str) -> Any:
     return value_of(inner, field) if field and isinstance(inner, dict) else None
 
 
-def _usable(value: Any) -> Any:
+def usable_value(value: Any) -> Any:
     """Return a value as JSON has it; None for NaN.
 
     Raises
@@ -151,9 +151,9 @@ def _usable(value: Any) -> Any:
             raise UnusableValueError("holds half of a surrogate pair, which is not a character") from error
         return value
     if isinstance(value, list | tuple):
-        return [_usable(item) for item in value]
+        return [usable_value(item) for item in value]
     if isinstance(value, dict):
-        return {str(_usable(key)): _usable(item) for key, item in value.items()}
+        return {str(usable_value(key)): usable_value(item) for key, item in value.items()}
     if isinstance(value, Decimal):
         value = float(value)
     if isinstance(value, float):

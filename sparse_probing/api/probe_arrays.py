@@ -106,11 +106,17 @@ def probe_arrays(
         raise ProbeError(f"There are {len(activations)} rows and labels of shape {labels.shape}. Pass one per row.")
     each = np.arange(len(activations))
     group = each if groups is None else _group_codes(groups, len(activations))
+    kind_of_labels = STUDIES[name].kind
+    if STUDIES[name].takes_classes and len(set(labels.tolist())) > 2:
+        kind_of_labels = "multiclass"
     features: dict[str, tuple[FeatureKind, FeatureRows]] = {
         feature_name: (kind, FeatureRows(each, numbers, each, group, _class_names(labels, kind)))
-        for feature_name, (kind, numbers) in _features(feature, labels, STUDIES[name].kind).items()
+        for feature_name, (kind, numbers) in _features(feature, labels, kind_of_labels).items()
     }
-    splits, failures = split_features(features, STUDIES[name].kind, config.split, config.activations.seed)
+    splits, failures = split_features(
+        features, STUDIES[name].kind, config.split, config.activations.seed, STUDIES[name].takes_classes
+    )
+    config = STUDIES[name].resolved(config)
     variants = STUDIES[name].variants(config, with_random_init=False)
     rows = []
     with threadpool_limits(1):  # as in a task: several threads add numbers in another order

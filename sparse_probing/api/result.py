@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from probing_datasets.foundation.errors import ProbeError, list_known
+from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.neurons import ranked_neurons
 from sparse_probing.studies.base.result_rows import filled_columns
 
@@ -103,50 +103,42 @@ class Result:
 
         return f1_over_k(self._rows[self._rows["control"] == ""] if self._n_controls() > 1 else self._rows)
 
-    def saved_probe(self, feature: str, layer: int, k: int | None = None) -> SavedProbe:
-        """Return a probe of one feature and layer, to apply to new texts.
+    def saved_probe(
+        self,
+        feature: str,
+        layer: int,
+        k: int | None = None,
+        study: str | None = None,
+        probe: str | None = None,
+        neuron: int | None = None,
+    ) -> SavedProbe:
+        """Return a probe of one feature and layer, to save and to apply to new texts.
 
         Parameters
         ----------
         feature : str
-            Of a multiclass feature, ``feature=class``.
+            Of a multiclass feature, ``feature=class`` where the study fits binary probes.
         layer : int
         k : int, optional
             Number of neurons. Default: the probe that validation chose, where the study chooses one; otherwise
-            the one with the best F1 on training rows.
+            the one with the best F1, macro F1 or R2 on training rows.
+        study : str, optional
+            Experiment type, where the run has several.
+        probe : str, optional
+            Kind of probe, where a study fits several, such as ``multinomial`` and ``one_vs_rest``.
+        neuron : int, optional
+            The probe of this single neuron.
 
         Raises
         ------
         ProbeError
             When the rows are of arrays, or there is no such probe; the message lists those that exist.
         """
-        from sparse_probing.saved_probes.from_run import probe_from_row  # here: it opens data set and tokenizer
+        from sparse_probing.runs.probe_of_run import probe_of_run  # here: it opens data set and tokenizer
 
         if self.run is None:
             raise ProbeError("Probes of arrays belong to no model. Probe a store to apply its probes to texts.")
-        rows = self._rows[
-            (self._rows["control"] == "")
-            & (self._rows["basis"] == "neurons")
-            & self._rows["intercept"].notna()
-            & self._rows["train_f1_score"].notna()
-        ]
-        if rows.empty:
-            raise ProbeError(
-                "This study fits no probes of neurons for features of two classes, so none of them can be applied."
-            )
-        if self.run.config.activations.probe_next_token_feature:
-            raise ProbeError("Probes of the next token's feature cannot be applied to texts yet.")
-        for column, value in {"feature": feature, "layer": layer, "k": k}.items():
-            if value is not None:
-                known = sorted(rows[column].unique().tolist())
-                rows = rows[rows[column] == value]
-                if rows.empty:
-                    has = list_known(str(value), map(str, known))
-                    raise ProbeError(f"No probe has {column} {value!r}. There are: {has}.")
-        if k is None and rows["chosen"].isin([True]).any():
-            rows = rows[rows["chosen"].isin([True])]
-        best = rows.sort_values("train_f1_score", ascending=False, kind="stable").iloc[0]
-        return probe_from_row(self.run.config, best)
+        return probe_of_run(self.run, self._rows, feature, layer, k, study, probe, neuron)
 
     def _n_controls(self) -> int:
         return self._rows.loc[self._rows["control"] != "", "control"].nunique()

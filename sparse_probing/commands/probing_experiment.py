@@ -25,6 +25,7 @@ RUN_COMMANDS = {
     "cancel": "cancel the jobs",
     "verify": "prove the lower bounds of optimal probes again",
     "report": "print the tables of a run again",
+    "save RUN": "save one probe of a run, to apply it and to share it",
     "runs": "list all runs, with their state and their CSV",
 }
 """Commands for runs that were launched: `sparse_probing.commands.runs`, which `--help` need not import."""

@@ -1,4 +1,4 @@
-"""What probing_experiment.py does with runs that were launched: status, logs, cancel, verify, report, runs."""
+"""What probing_experiment.py does with runs that were launched: status, logs, cancel, verify, report, save, runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from probing_datasets.foundation.console import open_console, show
 from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import TaskError
 from probing_datasets.foundation.printable import printable
+from sparse_probing.commands.save_probe import save_command
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.result_folders import harvest_submissions_folder
 from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, find_run, one_key, settings_folder
@@ -192,6 +193,7 @@ RUN_COMMANDS: dict[str, Callable[..., None]] = {
     "cancel": cancel_command,
     "verify": verify_command,
     "report": report_command,
+    "save": save_command,
     "runs": runs_command,
 }
 

@@ -28,6 +28,7 @@ from sparse_probing.config.probing import (
     StatisticsConfig,
     StudyName,
 )
+from sparse_probing.config.reading import ReadingConfig, ReadingSolver
 from sparse_probing.config.sections import Configuration
 from sparse_probing.config.share import ShareConfig
 
@@ -52,6 +53,8 @@ __all__ = [
     "Precision",
     "ProbingConfig",
     "RankingName",
+    "ReadingConfig",
+    "ReadingSolver",
     "ScalingName",
     "Resources",
     "SearchConfig",

@@ -13,6 +13,7 @@ from probing_datasets.foundation.setting_values import check_whole_numbers
 from sparse_probing.config.activations import ActivationsConfig, shorten_hook_names
 from sparse_probing.config.execution import ExecutionConfig, HarvestFirstConfig, SlurmConfig
 from sparse_probing.config.optimal import OptimalConfig
+from sparse_probing.config.reading import ReadingConfig
 from sparse_probing.config.result_folders import store_folder
 from sparse_probing.config.sections import FOLDERS, Configuration, at_least_one
 from sparse_probing.config.share import ShareConfig
@@ -48,6 +49,7 @@ StudyName = Literal[
     "osp_choose_ridge",
     "osp_prune_layer",
     "osp_filter_sizes",
+    "reading_probes",
 ]
 RankingName = Literal["mean_dif", "mean_dif_standardised", "f_stat", "mi", "auc", "lr", "svm", "random"]
 ChosenRanking = Literal["auto", RankingName]
@@ -85,8 +87,9 @@ class FitConfig:
 
     scaling: ScalingName | None = None
     """How neurons are scaled by the training rows before a fit; coefficients in the rows are for stored activations.
-    rms (the default): the layer divided by one number, its root mean square around the means; unit: each neuron to
-    mean 0 and deviation 1; paper: each neuron divided by ten times its deviation; none."""
+    rms (the default): the layer divided by one number, its root mean square around the means; unit (the default of
+    reading_probes): each neuron to mean 0 and deviation 1; paper: each neuron divided by ten times its deviation; none
+    (that of reading_probes with --solver adam)."""
     normalize_activations: bool = False
     """The flag of the paper's code: --scaling paper."""
     regularization: float | None = None
@@ -215,6 +218,7 @@ class ProbingConfig(Configuration):
     search: SearchConfig = field(default_factory=SearchConfig)
     statistics: StatisticsConfig = field(default_factory=StatisticsConfig)
     optimal: OptimalConfig = field(default_factory=OptimalConfig)
+    reading: ReadingConfig = field(default_factory=ReadingConfig)
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     share: ShareConfig = field(default_factory=ShareConfig)
     slurm: SlurmConfig = field(default_factory=SlurmConfig)
@@ -253,10 +257,12 @@ DECIDE_NO_RESULT = (
     "activations_dir",
     "batch_size",
     "dry_run",
+    "test_feature_dataset",
+    "combined_layers",
     *(
         setting.name
         for section in (ExecutionConfig, ShareConfig, SlurmConfig, HarvestFirstConfig)
         for setting in fields(section)
     ),
 )
-"""Settings of folders, and of where tasks run: no number depends on them."""
+"""Settings of folders, of where tasks run, and of what finished probes are scored on: no task depends on them."""

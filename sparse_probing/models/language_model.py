@@ -16,6 +16,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from probing_datasets.building.tokenization import tokenizer_hash
 from probing_datasets.foundation.errors import ModelError, ModelMemoryError
 from sparse_probing.models.hook_points import HookPoint, build_bridge, find_hook_points, trace_hook_points
 from sparse_probing.models.hooks import Hook, LastHookFired, OneShotHooks, hook_site
@@ -61,6 +62,11 @@ class LanguageModel:
         if self.weight_hash and all(point.shape is None for point in hook_points.values()):
             hook_points = trace_hook_points(self._bridge)
         return hook_points
+
+    @cached_property
+    def tokenizer_hash(self) -> str:
+        """Hash of everything that maps a text to token ids; it takes a second for a large vocabulary."""
+        return tokenizer_hash(self.tokenizer)
 
     @cached_property
     def n_layers(self) -> int:

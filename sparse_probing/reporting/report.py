@@ -57,6 +57,13 @@ def report(results: pd.DataFrame | Run, console: Console, folder: Path | None = 
         if not neurons.empty:
             write_ranked_neurons(rows, folder / "ranked_neurons.csv")
             written.append("ranked_neurons.csv")
+        reading = rows[rows["study"] == "reading_probes"]
+        if isinstance(results, Run) and len(reading):
+            from sparse_probing.reporting.reading.run_files import write_reading_files  # here: other studies need none
+
+            names, sentences = write_reading_files(results, reading)
+            written += names
+            notes += sentences
         for study, probes in shown:
             # A line per layer shows everything when one ranking was swept over k in one basis.
             is_binary, ks = probes["test_f1_score"].notna().any(), probes["k"].nunique()

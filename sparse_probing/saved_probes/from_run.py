@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from probing_datasets.feature_dataset import load_feature_dataset
+from probing_datasets.building.tokenization import load_tokenizer
+from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, load_feature_dataset
+from probing_datasets.feature_dataset.spans import POOLED
+from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.activations.stores import open_store
 from sparse_probing.config import ProbingConfig
+from sparse_probing.saved_probes.probe_metadata import ChatPrompt, Link, ProbeOrigin
 from sparse_probing.saved_probes.saved_probe import SavedProbe
 
+LINKS: dict[str, Link] = {
+    "logistic": "sigmoid",
+    "single_neuron_logistic": "sigmoid",
+    "elastic_net_logistic": "sigmoid",
+    "l1_logistic": "sigmoid",
+    "optimal_logistic": "sigmoid",
+    "one_vs_rest": "sigmoid",
+    "multinomial": "softmax",
+}
+"""From scores to probabilities, by kind of probe; the scores of other kinds are not log odds."""
 
-def probe_from_row(config: ProbingConfig, row: Mapping[str, Any]) -> SavedProbe:
+GAPS = ("duality_gap", "optimality_gap", "newton_decrement")
+"""Columns with the relative distance from the optimum: bounds first, then the estimate."""
+
+
+def probe_from_row(
+    config: ProbingConfig,
+    row: Mapping[str, Any],
+    controls: Iterable[Mapping[str, Any]] = (),
+    versions: Mapping[str, str | None] | None = None,
+) -> SavedProbe:
     """Return the probe of a row of a run.
 
     Parameters
@@ -21,27 +47,162 @@ def probe_from_row(config: ProbingConfig, row: Mapping[str, Any]) -> SavedProbe:
     config : ProbingConfig
         Settings of the run.
     row : mapping
-        A row of its results, with one intercept.
+        A row of its results.
+    controls : iterable of mapping
+        Rows of the same probe with a control, whose metrics are kept beside those of the probe.
+    versions : mapping, optional
+        Packages that the run was made with, and the commit.
+
+    Raises
+    ------
+    ProbeError
+        When the row is one of a control, its coefficients are not those of neurons, or the data set aggregates tokens
+        that cannot be found in a new text.
     """
+    if row["control"]:
+        raise ProbeError(f"This row is the control {row['control']!r}, which says nothing about texts: choose another.")
+    if row["basis"] != "neurons":
+        raise ProbeError(
+            f"The probe reads random directions ({row['basis']}), not neurons of the model, so it cannot be applied. "
+            "Choose a probe with the basis neurons."
+        )
     activations = config.activations
     dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
-    origin = open_store(config.store_folder()).plan.fingerprint
+    chat, options = _chat_prompt(dataset), dataset.description.options
+    has_span = f"{POOLED}_start" in dataset.sequences.column_names
+    if has_span and chat is None and activations.activation_aggregation != "none":
+        raise ProbeError(
+            f"The data set {dataset.description.name} aggregates a part of each text, such as a name, and a new text "
+            "does not say where that part is. Save a probe of a run with --activation_aggregation none."
+        )
+    fingerprint = open_store(config.store_folder()).plan.fingerprint
     (tokens,) = dataset.tokens(np.array([0]))  # every sequence has the same special tokens around it
     n_prefix, n_suffix = dataset.description.n_prefix, dataset.description.n_suffix
+    intercepts = row["class_intercepts"] if _is_known(row["class_intercepts"]) else [row["intercept"]]
+    support = np.asarray(row["support"], dtype=np.int64)
+    classes, kind, counts = _classes(dataset, row)
+    link: Link = LINKS.get(row["probe"], "none")
+    prior, temperature = _prior(link, kind, counts), 1.0
+    if _is_known(row.get("temperature")):
+        # Fitted to log odds at the frequencies of the classes, for the softmax of several classes.
+        link, temperature = "sigmoid" if kind == "binary" else "softmax", float(row["temperature"])
+        prior = np.zeros(len(intercepts))
     return SavedProbe(
         feature=row["feature"],
+        kind=kind,
+        classes=classes,
         model=activations.model,
         revision=activations.revision,
-        random_init=origin["random_init"],
-        weight_hash=origin["weight_hash"],
-        dtype=origin["dtype"],
+        random_init=fingerprint["random_init"],
+        weight_hash=fingerprint["weight_hash"],
+        tokenizer_hash=fingerprint["tokenizer_hash"],
+        dtype=fingerprint["dtype"],
         layer=int(row["layer"]),
         hook_point=activations.probe_location,
         aggregation=activations.activation_aggregation,
         prefix=tuple(tokens[:n_prefix].tolist()),
         suffix=tuple(tokens[len(tokens) - n_suffix :].tolist()),
         context_length=dataset.description.context_length,
-        support=np.asarray(row["support"], dtype=np.int64),
-        coef=np.asarray(row["coef"], dtype=np.float64),
-        intercept=float(row["intercept"]),
+        # Collections that probe the last token of a text cut its beginning (`building.text_endings`).
+        kept="end" if has_span or options.get("probed_tokens") == "last" else "beginning",
+        support=support,
+        coef=np.asarray(row["coef"], dtype=np.float64).reshape(len(intercepts), len(support)),
+        intercept=np.asarray(intercepts, dtype=np.float64),
+        mean=np.zeros(len(support)),
+        scale=np.ones(len(support)),
+        link=link,
+        prior=prior,
+        temperature=temperature,
+        threshold=0.0,
+        threshold_origin="0: both errors weigh the same for balanced classes" if kind == "binary" else "",
+        provenance=_origin(dataset, row, counts, controls, versions or {}),
+        chat=chat,
     )
+
+
+def _classes(dataset: FeatureDataset, row: Mapping[str, Any]) -> tuple[tuple[str, ...], FeatureKind, dict[str, int]]:
+    """Return the names of the outputs, the kind of the probe, and the rows of each class."""
+    if _is_known(row["class_intercepts"]):
+        numbers = [str(int(number)) for number in row["classes"]]
+        info = dataset.description.features[row["feature"]]
+        names = tuple(map(str, row["class_names"])) if _is_known(row["class_names"]) else tuple(numbers)
+        # Splits keep the frequencies of classes.
+        return names, "multiclass", {name: info.counts[n] for name, n in zip(names, numbers, strict=True)}
+    if _is_known(row["n_positive_train"]):
+        n_positive = int(row["n_positive_train"])
+        return (), "binary", {"1": n_positive, "-1": int(row["n_train"]) - n_positive}
+    return (), "regression", {}
+
+
+def _prior(link: Link, kind: FeatureKind, counts: Mapping[str, int]) -> np.ndarray:
+    """Return what corrects the probabilities of a fit with balanced class weights, as its calibration is measured."""
+    if link == "none":
+        return np.zeros(len(counts) if kind == "multiclass" else 1)
+    frequency = np.array([*counts.values()], np.float64) / sum(counts.values())
+    if link == "softmax":
+        return np.log(frequency)
+    odds = np.log(frequency) - np.log1p(-frequency)
+    return odds[:1] if kind == "binary" else odds
+
+
+def _origin(
+    dataset: FeatureDataset,
+    row: Mapping[str, Any],
+    counts: Mapping[str, int],
+    controls: Iterable[Mapping[str, Any]],
+    versions: Mapping[str, str | None],
+) -> ProbeOrigin:
+    gap = next((float(row[name]) for name in GAPS if _is_known(row[name])), None)
+    return ProbeOrigin(
+        dataset=dataset.description.name,
+        dataset_hash=dataset.description.content_hash,
+        study=row["study"],
+        probe=row["probe"],
+        status=row["status"],
+        seed=int(row["seed"]),
+        n_train=int(row["n_train"]),
+        n_test=int(row["n_test"]),
+        converged=bool(row["converged"]) if _is_known(row["converged"]) else None,
+        gap=gap,
+        regularization=float(row["regularization"]) if _is_known(row["regularization"]) else None,
+        ranking=row["ranking"],
+        class_counts=counts,
+        metrics=_metrics(row) | {f"{c['control']}/{name}": v for c in controls for name, v in _metrics(c).items()},
+        source=_without_folders(str(dataset.description.source.get("name", ""))),
+        licence=str(dataset.description.source.get("licence", "")),
+        versions=versions,
+    )
+
+
+def _without_folders(sources: str) -> str:
+    """Return names of sources, of local files only the last part: a probe may be published."""
+    return ", ".join(Path(s).name if s[:1] in "/.~" or Path(s).exists() else s for s in sources.split(", "))
+
+
+def _metrics(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return the finite metrics of a row, and the ends of their intervals."""
+    return {
+        name: float(value)
+        for name, value in row.items()
+        if name.startswith(("train_", "test_", "validation_", "p_value"))
+        and isinstance(value, float)
+        and math.isfinite(value)
+    }
+
+
+def _chat_prompt(dataset: FeatureDataset) -> ChatPrompt | None:
+    """Return how a data set of chats made its prompts; None for other data sets."""
+    options = dataset.description.options
+    if "completion" not in options:
+        return None
+    template = ""
+    if not options["template"]:
+        tokenizer = load_tokenizer(dataset.description.tokenizer, options.get("revision"))
+        template = tokenizer.chat_template or ""
+    digest = hashlib.sha256(template.encode()).hexdigest() if isinstance(template, str) and template else ""
+    return ChatPrompt(options["template"], options["completion"], digest, options.get("probed_tokens", "last"))
+
+
+def _is_known(value: Any) -> bool:
+    """Whether a cell of a table is neither None nor NaN."""
+    return value is not None and not (isinstance(value, float) and math.isnan(value))

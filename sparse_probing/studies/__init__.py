@@ -23,6 +23,7 @@ from sparse_probing.studies.optimal import papers_filtering, papers_pruning, pap
 from sparse_probing.studies.optimal import pruning as optimal_pruning
 from sparse_probing.studies.optimal import sweep as optimal_sweep
 from sparse_probing.studies.optimal.candidates import filter_ranking, regression_filter_ranking
+from sparse_probing.studies.reading import reading_probes
 from sparse_probing.studies.telescopic import ranking_in_paper_units
 
 PAPER: RankingName = "mean_dif"
@@ -109,6 +110,14 @@ STUDIES: dict[StudyName, Study] = {
         kind="regression",
         controls=WITHOUT_RANDOM_NEURONS,
         n_searches=optimal_sweep.n_searches,
+    ),
+    "reading_probes": Study(
+        reading_probes.fit,
+        rankings=NO_RANKING,
+        controls=("shuffled_labels", "random_init"),
+        tunes=True,
+        default_scaling=reading_probes.default_scaling,
+        takes_classes=True,
     ),
     # The paper's baselines: what directions without a meaning can do.
     "rotation_baseline": Study(random_directions.fit_subspaces, rankings=NO_RANKING, bases=only_neurons, controls=()),

@@ -21,14 +21,19 @@ from tyro.conf import Suppress
 
 from probing_datasets.building.annotation import AnnotatedText
 from probing_datasets.building.assembly import Labels, assemble
-from probing_datasets.building.candidate_positions import last_position
+from probing_datasets.building.candidate_positions import every_position, last_position
 from probing_datasets.building.sequences import OpenTokenizer, open_tokenizer
 from probing_datasets.building.text_endings import keep_ends
 from probing_datasets.building.text_sampling import draw_texts, read_options
-from probing_datasets.building.tokenization import special_frame
-from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, chat_prompt, spells_special_token
+from probing_datasets.collections.emotional_state.chat_prompts import (
+    PLACEHOLDER,
+    ProbedTokens,
+    chat_tokens,
+    spells_special_token,
+)
 from probing_datasets.collections.emotional_state.states import emotional_state
 from probing_datasets.feature_dataset import FeatureDataset
+from probing_datasets.feature_dataset.spans import POOLED, spans_of_marks, with_spans
 from probing_datasets.foundation.errors import SettingsError
 from probing_datasets.make_config import CollectionName, MakeConfig
 from probing_datasets.sources.groups import group_of_text
@@ -50,7 +55,11 @@ class EmotionalStateConfig(MakeConfig):
     template: str = ""
     """Text around `{message}`; empty: the chat template of the tokenizer, or "User: ... Assistant:" if it has none."""
     completion: str = "I think the emotional state of this user is"
-    """Beginning of the answer; its last token is probed."""
+    """Beginning of the answer."""
+    probed_tokens: ProbedTokens = "last"
+    """Tokens of a chat that are probed: the `last` one, `all`, those of the message (`user`), or those of the
+    beginning of the answer (`assistant`). Special tokens are not among them. Aggregation in stage 1 is over the tokens
+    of the chosen side, and over the whole prompt for `last` and `all`."""
     texts_per_label: int = 10_000
     """At most this many messages of each state, drawn at random."""
     min_tokens: int = 1
@@ -79,29 +88,31 @@ def build(config: EmotionalStateConfig) -> FeatureDataset:
 
     # Drop messages whose prompt is longer than the context: without its beginning, it would not be a chat.
     room = opened.context_length - opened.frame.size
-    prompts = [prompt_ids(config, opened, row.text) for row in texts.rows]
-    rows = [row for row, ids in zip(texts.rows, prompts, strict=True) if len(ids) <= room]
+    chats = [
+        chat_tokens(opened.tokenizer, row.text, config.completion, config.template, config.probed_tokens)
+        for row in texts.rows
+    ]
+    prompts = [AnnotatedText(chat.ids, chat.is_probed) for chat in chats]
+    rows = [row for row, prompt in zip(texts.rows, prompts, strict=True) if len(prompt.ids) <= room]
     notes = texts.dropped
     if n_long := len(prompts) - len(rows):
         notes += (f"{n_long:,} messages are too long for the context of {opened.context_length} tokens.",)
-    fitting_prompts = [AnnotatedText(ids) for ids in prompts if len(ids) <= room]
+    fitting_prompts = [prompt for prompt in prompts if len(prompt.ids) <= room]
     sequences = keep_ends(config, opened, replace(texts, rows=rows, dropped=notes), fitting_prompts)
 
     states, numbers = np.unique(sequences.labels, return_inverse=True)
-    labels = Labels("multiclass", numbers, classes=tuple(states.tolist()))
-    return assemble(config, sequences, last_position(sequences), [("emotional_state", labels)], join_copies=True)
-
-
-def prompt_ids(config: EmotionalStateConfig, opened: OpenTokenizer, message: str) -> np.ndarray:
-    """Return the token ids (int32) of the prompt for a message, special ones of the template included.
-
-    Special tokens at its beginning that begin sequences are removed: the frame of the sequence adds them, unless
-    sequences have no beginning-of-sequence token.
-    """
-    prompt = chat_prompt(opened.tokenizer, message, config.completion, config.template)
-    ids = opened.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
-    prefix = list(special_frame(opened.tokenizer, prepend_bos=True).prefix)
-    return np.array(ids[len(prefix) :] if ids[: len(prefix)] == prefix else ids, np.int32)
+    around = (len(opened.frame.prefix), len(opened.frame.suffix))
+    is_probed = [np.pad(fitting_prompts[text].values, around) for text in sequences.origin]
+    if config.probed_tokens == "last":
+        candidates = last_position(sequences)
+    else:
+        candidates = every_position(config, sequences)
+        candidates = candidates.select(candidates.take(is_probed))
+    labels = Labels("multiclass", numbers[candidates.sequence], classes=tuple(states.tolist()))
+    dataset = assemble(config, sequences, candidates, [("emotional_state", labels)], join_copies=True)
+    if config.probed_tokens not in ("user", "assistant"):
+        return dataset
+    return with_spans(dataset, {POOLED: spans_of_marks(is_probed)})
 
 
 def _messages(config: EmotionalStateConfig, opened: OpenTokenizer, skipped: Counter[str]) -> Iterator[TextRow]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.inference.share_interval import share_interval
 
 
 def f1_interval(
@@ -36,9 +36,8 @@ def f1_interval(
 
     Notes
     -----
-    The number of rows is divided by the design effect: the variance of J over groups (linearised) relative to that of
-    independent rows. Where J is 0 or 1 it cannot be estimated, and rows of a group count as
-    one. The reference is a t distribution with one degree of freedom less than there are groups with positives.
+    The design effect is that of :func:`sparse_probing.probes.inference.share_interval.share_interval`. The reference is
+    a t distribution with one degree of freedom less than there are groups with positives.
 
     References
     ----------
@@ -62,18 +61,7 @@ def f1_interval(
     n_groups = len(np.unique(codes[positive]))
     if n_groups < 2:
         raise ProbeError(f"The positive rows are of {n_groups} group: the variance of F1 is unknown. Use more data.")
-    hits = np.bincount(codes, weights=positive & found)
-    rows = np.bincount(codes, weights=positive | found)
-    n, with_rows = rows.sum(), np.count_nonzero(rows)
-    jaccard = hits.sum() / n
-    if 0 < jaccard < 1:
-        between = np.square(hits - jaccard * rows).sum() * with_rows / (with_rows - 1)
-        design_effect = max(1.0, between / (n * jaccard * (1 - jaccard)))
-    else:
-        design_effect = np.square(rows).sum() / n
-    # Wilson: the proportions that are within z times their standard errors.
-    z_squared = float(stdtrit(n_groups - 1, (1 + level) / 2)) ** 2 * design_effect / n
-    centre = (jaccard + z_squared / 2) / (1 + z_squared)
-    half = np.sqrt(z_squared * (jaccard * (1 - jaccard) + z_squared / 4)) / (1 + z_squared)
-    low, high = (min(max(end, 0.0), 1.0) for end in (centre - half, centre + half))
-    return float(2 * low / (1 + low)), float(2 * high / (1 + high))
+    hits = np.bincount(codes, weights=positive & found).astype(np.float64)
+    rows = np.bincount(codes, weights=positive | found).astype(np.float64)
+    low, high = share_interval(hits, rows, n_groups - 1, level)
+    return 2 * low / (1 + low), 2 * high / (1 + high)

@@ -13,7 +13,7 @@ from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run_record import Run, Task
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.feature_data import FeatureData
-from sparse_probing.studies.base.feature_splits import one_vs_rest, split_features
+from sparse_probing.studies.base.feature_splits import FeatureSplit, one_vs_rest, split_features
 from sparse_probing.studies.base.variant_data import data_of_variants
 
 
@@ -56,6 +56,22 @@ def task_data(run: Run, task: Task) -> tuple[Iterator[list[FeatureData]], dict[s
         When the inputs are not those that the run was created for.
     """
     config, study, inputs = run.config, STUDIES[task.study], open_task_inputs(run)
+    splits, failures = task_splits(run, task, inputs)
+
+    def read(random_init: bool) -> NDArray:
+        store = inputs.random_init if random_init and inputs.random_init is not None else inputs.store
+        return store.read(task.layer, dtype=None, order="F")
+
+    variants = study.variants(config, with_random_init=inputs.random_init is not None)
+    return data_of_variants(study.resolved(config), variants, splits, task.layer, read), failures
+
+
+def task_splits(run: Run, task: Task, inputs: Inputs) -> tuple[list[FeatureSplit], dict[str, str]]:
+    """Return the splits of the features of a task into training and test rows, and why other features have none.
+
+    They do not depend on the layer.
+    """
+    config, study = run.config, STUDIES[task.study]
     stored_rows = ProbedRows(*inputs.store.rows)
     features: dict[str, tuple[FeatureKind, FeatureRows]] = {}
     failures: dict[str, str] = {}
@@ -73,11 +89,7 @@ def task_data(run: Run, task: Task) -> tuple[Iterator[list[FeatureData]], dict[s
             features[feature] = (kind, rows) if of_class is None else ("binary", one_vs_rest(whole, rows)[feature])
         except DatasetError as error:
             failures[feature] = str(error)
-    splits, split_failures = split_features(features, study.kind, config.split, config.activations.seed)
-
-    def read(random_init: bool) -> NDArray:
-        store = inputs.random_init if random_init and inputs.random_init is not None else inputs.store
-        return store.read(task.layer, dtype=None, order="F")
-
-    variants = study.variants(config, with_random_init=inputs.random_init is not None)
-    return data_of_variants(config, variants, splits, task.layer, read), failures | split_failures
+    splits, split_failures = split_features(
+        features, study.kind, config.split, config.activations.seed, study.takes_classes
+    )
+    return splits, failures | split_failures

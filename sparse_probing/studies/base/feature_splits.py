@@ -34,7 +34,11 @@ class FeatureSplit:
 
 
 def split_features(
-    features: Mapping[str, tuple[FeatureKind, FeatureRows]], kind: FeatureKind, config: SplitConfig, seed: int
+    features: Mapping[str, tuple[FeatureKind, FeatureRows]],
+    kind: FeatureKind,
+    config: SplitConfig,
+    seed: int,
+    takes_classes: bool = False,
 ) -> tuple[list[FeatureSplit], dict[str, str]]:
     """Split the rows of every feature: once, or once for every test fold; groups stay whole.
 
@@ -47,6 +51,8 @@ def split_features(
         study of binary features.
     config : SplitConfig
     seed : int
+    takes_classes : bool
+        Whether a study of binary features takes multiclass ones as they are.
 
     Returns
     -------
@@ -58,10 +64,11 @@ def split_features(
     splits: list[FeatureSplit] = []
     failures: dict[str, str] = {}
     for feature, (feature_kind, feature_rows) in features.items():
-        by_class = (feature_kind, kind) == ("multiclass", "binary")
+        by_class = (feature_kind, kind) == ("multiclass", "binary") and not takes_classes
+        own_kind = feature_kind if takes_classes else kind
         for name, rows in (one_vs_rest(feature, feature_rows) if by_class else {feature: feature_rows}).items():
             try:
-                splits += split_rows(name, kind, rows, config, seed)
+                splits += split_rows(name, own_kind, rows, config, seed)
             except SplitError as error:
                 failures[name] = str(error)
     return splits, failures

@@ -118,9 +118,23 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "support_stability": (pa.list_(pa.float64()), "share of the resamples whose best support has the neuron"),
     "validation_f1_score": (pa.float64(), "mean over validation folds of the training rows"),
     "validation_roc_auc": (pa.float64(), "mean over validation folds of the training rows"),
-    "validation_log_loss": (pa.float64(), "class-balanced log loss of validation folds of the training rows"),
+    "validation_log_loss": (
+        pa.float64(),
+        "class-balanced log loss of validation folds of the training rows; of reading probes that of validation rows "
+        "after the temperature",
+    ),
     "validation_r2": (pa.float64(), "share of the variance that is predicted in validation folds of the training rows"),
-    "chosen": (pa.bool_(), "whether validation chose this ridge, or this point of a path, among those compared"),
+    "validation_accuracy": (
+        pa.float64(),
+        "accuracy on validation rows, which chose C or the epoch, and the temperature",
+    ),
+    "n_validation": (pa.int64(), "validation rows; training rows exclude them where this is not null"),
+    "temperature": (pa.float64(), "by which scores are divided before they become probabilities"),
+    "chosen": (
+        pa.bool_(),
+        "whether validation chose this ridge, or this point of a path, among those compared; of reading probes: "
+        "whether it is that of the solver",
+    ),
     "replaceable": (
         pa.list_(pa.int32()),
         "neurons of the support that another candidate can replace at the same objective: it is equal, or the "
@@ -158,6 +172,37 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "classes": (pa.list_(pa.float64()), "class numbers, in the order of the confusion matrix"),
     "class_names": (pa.list_(pa.string()), "names of these classes; null where they have none"),
     "class_intercepts": (pa.list_(pa.float64()), "intercept of each class"),
+    "test_accuracy_low": (pa.float64(), "lower end of the interval of test_accuracy; groups are independent"),
+    "test_accuracy_high": (pa.float64(), "upper end of the interval of test_accuracy"),
+    "test_step_error": (pa.float64(), "mean distance of true and predicted class, in steps of --class_order"),
+    "test_quadratic_kappa": (pa.float64(), "kappa with quadratic weights in --class_order"),
+    "test_confidence_error": (
+        pa.float64(),
+        "expected calibration error of the probability of the predicted class, after the temperature",
+    ),
+    "test_confidence_error_before": (pa.float64(), "that of the sigmoid of its score"),
+    "test_reliability": (
+        pa.list_(pa.float64()),
+        "15 bins of that probability: rows, sums of probabilities, right rows; after the temperature",
+    ),
+    "test_reliability_before": (pa.list_(pa.float64()), "that of the sigmoid of the score"),
+    "excess_over_optimum": (
+        pa.float64(),
+        "of --solver adam: objective after the last epoch above its minimum, relative to the minimum",
+    ),
+    "last_coef": (pa.list_(pa.float64()), "of --solver adam: coefficients after the last epoch, of each class in turn"),
+    "last_intercepts": (pa.list_(pa.float64()), "of --solver adam: intercepts after the last epoch"),
+    "curve_epoch": (pa.list_(pa.int64()), "of --solver adam: the epochs"),
+    "curve_regularization": (pa.list_(pa.float64()), "of --solver converged: the values of C"),
+    "curve_train_loss": (pa.list_(pa.float64()), "training loss of each of them, averaged over rows and classes"),
+    "curve_train_accuracy": (pa.list_(pa.float64()), "training accuracy of each of them"),
+    "curve_validation_accuracy": (pa.list_(pa.float64()), "validation accuracy; null where not validated"),
+    "curve_validation_log_loss": (pa.list_(pa.float64()), "validation log loss of each C after its temperature"),
+    "curve_gap": (
+        pa.list_(pa.float64()),
+        "objective above its minimum, relative to it: a bound (converged), or measured where validated (adam)",
+    ),
+    "curve_learning_rate": (pa.list_(pa.float64()), "learning rate of each epoch"),
     "test_confusion": (
         pa.list_(pa.int64()),
         "confusion matrix of the test rows, row by row: true class, then predicted class",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from probing_datasets.feature_dataset import FeatureKind
-from sparse_probing.config import ChosenRanking, ControlName, ProbingConfig, RankingName
+from sparse_probing.config import ChosenRanking, ControlName, ProbingConfig, RankingName, ScalingName
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.result_rows import FittedProbe
 from sparse_probing.studies.base.variants import Variant, control_in_basis, the_chosen_basis
@@ -48,6 +48,10 @@ class Study:
     default_ranking: RankingName = "auc"
     """Ranking that ``--heuristic_feature_selection_method auto`` means: the best for few neurons, and that of the
     paper's code in a study with the name of one of its experiment types."""
+    default_scaling: Callable[[ProbingConfig], ScalingName] | None = None
+    """Scaling of neurons where the settings name none; None: that of all other studies."""
+    takes_classes: bool = False
+    """Whether a multiclass feature is one problem of a study of binary features, instead of one for each class."""
     n_searches: Callable[[ProbingConfig], int] | None = None
     """Largest number of searches, each limited by ``--osp_timeout``, for one feature in one variant; None: a study
     without searches."""
@@ -62,7 +66,9 @@ class Study:
         return self.rankings(self.resolved(config)) if callable(self.rankings) else self.rankings
 
     def resolved(self, config: ProbingConfig) -> ProbingConfig:
-        """Return the settings with the ranking that ``auto`` means for this study."""
+        """Return the settings with the ranking that ``auto`` means for this study, and its default scaling."""
+        if self.default_scaling is not None and config.fit.scaling is None and not config.fit.normalize_activations:
+            config = config.with_flags(scaling=self.default_scaling(config))
         if config.search.heuristic_feature_selection_method != "auto":
             return config
         return config.with_flags(heuristic_feature_selection_method=self.default_ranking)

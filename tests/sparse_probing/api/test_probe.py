@@ -105,7 +105,7 @@ def test_a_flag_of_the_command_is_refused(store, tiny_dataset, places):
 )
 def test_probes_of_other_directions_than_neurons_are_not_applied(store, tiny_dataset, places, study, settings):
     result = probe(store, tiny_dataset, study, max_k=2, layers=(1,), controls=(), **settings, **places)
-    with pytest.raises(ProbeError, match="fits no probes of neurons for features of two classes"):
+    with pytest.raises(ProbeError, match="fits no probes of neurons: its probes read random directions"):
         result.saved_probe("French", layer=1)
 
 

@@ -41,8 +41,8 @@ def test_scores_equal_those_of_the_stored_rows(tiny_harvest, tiny_dataset, tiny_
         if load_tokenizer(tiny_harvest.activations.model)(text, add_special_tokens=False)["input_ids"] == ids.tolist()
     ]
     assert len(same) >= 6
-    expected = store.read(1) @ np.bincount(fitted.support, fitted.coef, store.plan.widths["mlp.hook_post"])
-    by_sequence = dict(zip(rows.sequence.tolist(), (expected + fitted.intercept).tolist(), strict=True))
+    expected = fitted.scores_of(store.read(1))[:, 0]
+    by_sequence = dict(zip(rows.sequence.tolist(), expected.tolist(), strict=True))
     scores = fitted.score([texts[0][i] for i in same], batch_size=5)
     np.testing.assert_allclose(scores, [by_sequence[i] for i in same], atol=1e-5)
     assert (fitted.predict([texts[0][i] for i in same]) == (np.asarray(scores) > 0)).all()
@@ -74,20 +74,32 @@ def test_bad_input(tiny_harvest, tiny_dataset, tiny_dataset_root, caplog):
         tiny_dataset,
         max_k=2,
         layers=(1,),
+        feature_subset=("French",),
         feature_dataset_dir=tiny_dataset_root,
         results_dir=tiny_harvest.activations.results_dir,
     )
     fitted = result.saved_probe("French", layer=1)
     with pytest.raises(ProbeError, match="Pass a list of texts"):
         fitted.score("Bonjour")
-    with pytest.raises(ProbeError, match="Text 1 has no tokens"):
+    with pytest.raises(ProbeError, match="Text 1 has no score: the text has no tokens"):
         fitted.score(["Bonjour", ""])
     with pytest.raises(ProbeError, match="trained on tokens. Score them with per_token=True"):
         replace(fitted, aggregation="none").score(["Bonjour"])
+    with pytest.raises(ProbeError, match="Text 0 has no score: it holds half of a surrogate pair"):
+        fitted.score(["Bonjour \ud83d"])
+    with pytest.raises(ProbeError, match="Text 1 is NoneType, not a string"):
+        fitted.score(["Bonjour", None])
+    with pytest.raises(ProbeError, match="batch size must be at least 1, not 0"):
+        fitted.score(["Bonjour"], batch_size=0)
     other = load_model(tiny_harvest.activations.model, random_init=True, seed=3)
     with pytest.raises(ModelError, match="Pass the model that it was trained on"):
         fitted.score(["Bonjour"], model=other)
+    allowed = {"model": other, "allow_other_weights": True}
+    score = fitted.score(["Bonjour"], **allowed)
+    assert fitted.predict(["Bonjour"], **allowed).tolist() == [score[0] > 0]
+    assert fitted.predict_proba(["Bonjour"], **allowed) == pytest.approx(fitted.probabilities(score[:, None])[:, 0])
+    assert len(fitted.score(["Bonjour"], per_token=True, **allowed)[0]) >= 1
     assert np.isfinite(fitted.score(["word " * 500])).all()
-    assert "1 of 1 texts are longer than" in caplog.text
+    assert "1 of 1 texts are longer than 63 tokens; their end is not scored." in caplog.text
     with pytest.raises(ProbeError, match="No probe has k 3. There are: 1, 2"):
         result.saved_probe("French", layer=1, k=3)

@@ -106,3 +106,72 @@ def test_the_same_message_is_one_group(tokenizer_dirs, tmp_path):
 def test_a_template_without_a_place_for_the_message():
     with pytest.raises(SettingsError, match="--template must contain {message} in place of the message: 'User:'"):
         EmotionalStateConfig(template="User:")
+
+
+MARKED = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['role'] == 'assistant' %}"
+    "{% generation %}{{ message['content'] }}{% endgeneration %}{% else %}{{ message['content'] }}{% endif %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""A chat template that marks what the assistant wrote."""
+
+
+def probed_texts(dataset, tokenizer) -> set[str]:
+    """The probed tokens of every chat, decoded together."""
+    probes = dataset.feature_probes("emotional_state")
+    tokens = dataset.tokens(np.arange(dataset.description.n_sequences))
+    of_chat = [tokens[i][probes.position[probes.sequence == i]] for i in np.unique(probes.sequence)]
+    return {tokenizer.decode(ids) for ids in of_chat}
+
+
+@pytest.mark.parametrize("kind", ["byte_level_bpe", "wordpiece", "unigram"])
+def test_the_tokens_of_one_side_are_probed(tokenizer_dirs, tmp_path, kind):
+    """Without a chat template too, and with tokenizers that change the text."""
+    source, tokenizer = write(tmp_path / "messages.jsonl"), load_tokenizer(str(tokenizer_dirs[kind]))
+
+    def probed(side: str) -> set[str]:
+        dataset = build(settings(tokenizer_dirs[kind], source, probed_tokens=side))
+        return {squeeze(text).lower() for text in probed_texts(dataset, tokenizer)}
+
+    messages = {squeeze(f"{words} {i}").lower() for words in WORDS.values() for i in range(20)}
+    assert probed("user") == messages
+    assert probed("assistant") == {squeeze(COMPLETION).lower()}
+    assert probed("all") == {f"user:{message}assistant:{squeeze(COMPLETION).lower()}" for message in messages}
+
+
+def test_the_tokens_of_the_assistant_are_those_that_the_template_marks(chat_dir, tmp_path):
+    tokenizer = load_tokenizer(str(chat_dir))
+    tokenizer.chat_template = MARKED
+    tokenizer.save_pretrained(chat_dir)
+    source = write(tmp_path / "messages.jsonl")
+    dataset = build(settings(chat_dir, source, probed_tokens="assistant"))
+    probes = dataset.feature_probes("emotional_state")
+    for number, tokens in enumerate(dataset.tokens(np.arange(60))):
+        message = tokenizer.decode(tokens).partition("user\n")[2].partition("<|im_end|>")[0]
+        marks = tokenizer.apply_chat_template(
+            [{"role": "user", "content": message}, {"role": "assistant", "content": COMPLETION}],
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+        )  # a finished answer: transformers marks no other
+        assert tokens[1:].tolist() == marks["input_ids"][: len(tokens) - 1]  # the frame adds the first one
+        marked = np.flatnonzero(marks["assistant_masks"]) + 1
+        assert np.array_equal(probes.position[probes.sequence == number], marked)
+
+
+def test_the_tokens_of_the_user_in_the_template_of_a_chat_model(chat_dir, tmp_path):
+    source = write(tmp_path / "messages.jsonl")
+    texts = probed_texts(build(settings(chat_dir, source, probed_tokens="user")), load_tokenizer(str(chat_dir)))
+    assert texts == {f"{words} {i}" for words in WORDS.values() for i in range(20)}
+    texts = probed_texts(build(settings(chat_dir, source, probed_tokens="all")), load_tokenizer(str(chat_dir)))
+    assert not any("<|" in text for text in texts)
+    assert all(text.startswith("user\n") and text.endswith("assistant\n" + COMPLETION) for text in texts)
+
+
+def test_a_template_that_hides_the_place_of_the_message(chat_dir, tmp_path):
+    tokenizer = load_tokenizer(str(chat_dir))
+    tokenizer.chat_template = "{{ messages[0].content | length }}: {{ messages[0].content }}\n"
+    tokenizer.save_pretrained(chat_dir)
+    source = write(tmp_path / "messages.jsonl")
+    with pytest.raises(SettingsError, match="the tokens of the user are not known. Pass the text around a message"):
+        build(settings(chat_dir, source, probed_tokens="user"))
+    assert len(build(settings(chat_dir, source)).feature_probes("emotional_state").label) == 60

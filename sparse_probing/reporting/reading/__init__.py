@@ -1,0 +1,1 @@
+"""What a run of reading probes leaves beside its rows: probes, summary, figures, transfer."""

@@ -1,0 +1,122 @@
+"""Several probes of one hook point as one matrix on the device of the model, and the names of their scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sparse_probing.saved_probes.probe_data import ProbeData
+
+
+@dataclass(frozen=True)
+class ProbeMatrix:
+    """The probes of one hook point: scores = activations[..., columns] @ weights + bias."""
+
+    hook_name: str
+    """Full name of the hook point, such as ``blocks.3.hook_resid_post``."""
+    probes: tuple[int, ...]
+    """Numbers of the probes."""
+    outputs: tuple[int, ...]
+    """Number of each score among those of all probes."""
+    columns: torch.Tensor | slice
+    """The neurons that at least one probe reads: (s,) int64, or a slice where they are the first of the layer."""
+    weights: torch.Tensor
+    """(s, outputs); float64, except on devices without it (MPS)."""
+    bias: torch.Tensor
+    """(outputs,)"""
+
+    def scores_of(self, activations: torch.Tensor) -> torch.Tensor:
+        """Return the scores (..., outputs) of activations (..., width), on their device."""
+        return self.scores_of_columns(activations[..., self.columns])
+
+    def scores_of_columns(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the scores (..., outputs) of the activations (..., s) of the columns."""
+        flat = values.reshape(-1, values.shape[-1]).to(self.weights.dtype)
+        return torch.addmm(self.bias, flat, self.weights).reshape(*values.shape[:-1], -1)
+
+
+def probe_matrices(probes: Sequence[ProbeData], device: torch.device) -> list[ProbeMatrix]:
+    """Return one matrix for each hook point that the probes read.
+
+    Parameters
+    ----------
+    probes : sequence of ProbeData
+        Their outputs are numbered in this order.
+    device : torch.device
+        Device of the activations.
+    """
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    starts = np.cumsum([0, *(len(probe.intercept) for probe in probes)])
+    by_name: dict[str, list[int]] = {}
+    for number, probe in enumerate(probes):
+        by_name.setdefault(hook_name(probe), []).append(number)
+    matrices = []
+    for name, numbers in by_name.items():
+        columns = np.unique(np.concatenate([probes[number].support for number in numbers]))
+        outputs = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in numbers])
+        weights, biases, at = np.zeros((len(columns), len(outputs))), [], 0
+        for number in numbers:
+            probe = probes[number]
+            # Scaling is a part of the coefficients: in float64 the difference of large numbers is still exact enough.
+            scaled = probe.coef / probe.scale
+            weights[np.searchsorted(columns, probe.support), at : at + len(scaled)] = scaled.T
+            biases.append(probe.intercept - scaled @ probe.mean)
+            at += len(scaled)
+        is_first = np.array_equal(columns, np.arange(len(columns)))
+        matrices.append(
+            ProbeMatrix(
+                hook_name=name,
+                probes=tuple(numbers),
+                outputs=tuple(outputs.tolist()),
+                columns=slice(len(columns)) if is_first else torch.from_numpy(columns).to(device),
+                weights=torch.from_numpy(weights).to(device, dtype),
+                bias=torch.from_numpy(np.concatenate(biases)).to(device, dtype),
+            )
+        )
+    return matrices
+
+
+def hook_name(probe: ProbeData) -> str:
+    """Return the full name of the hook point that a probe reads."""
+    return f"blocks.{probe.layer}.{probe.hook_point}"
+
+
+def score_names(probes: Sequence[ProbeData]) -> list[str]:
+    """Return a distinct name for every score of some probes, in their order.
+
+    It is the feature, for a probe of several classes ``feature=class``. Where probes share it, what they differ in
+    follows: the layer after ``@``, then the hook point, the number of neurons (``k4``) and the aggregation, each after
+    a dot; and where they do not differ in these, a number after ``#``.
+    """
+
+    def of_probe(probe: ProbeData, place: str) -> list[str]:
+        names = [f"{probe.feature}={name}" for name in probe.classes] or [probe.feature]
+        return [name + place for name in names]
+
+    places = ["" for _ in probes]
+    for further in (
+        lambda probe: f"@{probe.layer}",
+        lambda probe: f".{probe.hook_point}",
+        lambda probe: f".k{len(probe.support)}",
+        lambda probe: f".{probe.aggregation}",
+    ):
+        names = [of_probe(probe, place) for probe, place in zip(probes, places, strict=True)]
+        parts: dict[str, set[str]] = {}
+        for probe, of in zip(probes, names, strict=True):
+            for name in of:
+                parts.setdefault(name, set()).add(further(probe))
+        places = [
+            place + further(probe) if any(len(parts[name]) > 1 for name in of) else place
+            for probe, place, of in zip(probes, places, names, strict=True)
+        ]
+    seen: Counter[str] = Counter()
+    distinct = []
+    for probe, place in zip(probes, places, strict=True):
+        for name in of_probe(probe, place):
+            seen[name] += 1
+            distinct.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return distinct

@@ -1,0 +1,148 @@
+"""The study of reading probes: honest selection, scikit-learn's numbers, controls, Adam, ordered classes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, roc_auc_score
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.config import ProbingConfig
+from sparse_probing.studies import STUDIES
+from sparse_probing.studies.reading.three_parts import divide
+from tests.builders.studies import planted_data, rank_and_fit
+
+STUDY = STUDIES["reading_probes"]
+CONFIG = ProbingConfig.from_flags(experiment_type=("reading_probes",))
+
+
+def probes_of(data, config=CONFIG):
+    return {probe.probe: probe for probe in rank_and_fit(STUDY, config, data)}
+
+
+def multiclass(shift=2.5, **changes):
+    return replace(planted_data(shift=shift, kind="multiclass", scaling="unit"), **changes)
+
+
+def scores_of(probe, x):
+    intercept = probe.further.get("class_intercepts", np.ravel(probe.intercept))
+    return x.astype(np.float64) @ np.reshape(probe.coef, (len(intercept), -1)).T + intercept
+
+
+def test_the_three_parts_share_no_group_and_neurons_are_scaled_by_training_rows():
+    data = multiclass()
+    reading = divide(CONFIG, data)
+    parts = (reading.train, reading.validation, reading.test)
+    groups = [set(part.group.tolist()) for part in parts]
+    assert not groups[0] & groups[1]
+    assert not (groups[0] | groups[1]) & groups[2]
+    assert len(reading.train.codes) + len(reading.validation.codes) == len(data.train.row)
+    assert reading.train.x.mean(axis=0) == pytest.approx(0, abs=1e-5)
+    assert reading.train.x.std(axis=0) == pytest.approx(1, abs=1e-5)
+    assert np.abs(reading.validation.x.mean(axis=0)).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary"])
+def test_reported_scores_are_those_of_the_stored_coefficients_and_of_scikit_learn(kind):
+    data = planted_data(kind=kind, scaling="unit")
+    config, reading = CONFIG.with_flags(regularization=0.01), divide(CONFIG, data)
+    probe = probes_of(data, config)["one_vs_rest"]
+    scores, codes = scores_of(probe, data.layer[data.test.row]), reading.test.codes
+    for k, of_class in enumerate(reading.targets(reading.train).T):
+        model = LogisticRegression(C=0.01, solver="newton-cholesky", tol=1e-12).fit(reading.train.x, of_class)
+        assert scores[:, k] == pytest.approx(model.decision_function(reading.test.x), abs=1e-3)
+    predicted = scores.argmax(axis=1) if kind == "multiclass" else (scores[:, 0] > 0).astype(int)
+    assert probe.metrics["test_accuracy"] == accuracy_score(codes, predicted)
+    expected = confusion_matrix(codes, predicted)
+    assert probe.further["test_confusion"].tolist() == expected.ravel().tolist()
+    assert probe.further["test_accuracy_low"] < probe.metrics["test_accuracy"] < probe.further["test_accuracy_high"]
+    if kind == "multiclass":
+        areas = [roc_auc_score(codes == k, scores[:, k]) for k in range(3)]
+        assert probe.metrics["test_roc_auc"] == pytest.approx(np.mean(areas))
+        confidence = softmax(scores / probe.further["temperature"], axis=1).max(axis=1)
+        assert np.sum(probe.further["test_reliability"][15:30]) == pytest.approx(confidence.sum(), rel=1e-6)
+
+
+def test_test_rows_choose_nothing():
+    data = multiclass(shift=0.7)
+    layer = data.layer.copy()
+    layer[data.test.row] = np.random.default_rng(5).standard_normal((len(data.test.row), data.width)) * 7
+    other = replace(data, layer=layer)
+    for config in (CONFIG, CONFIG.with_flags(solver="adam", epochs=20)):
+        for name, probe in probes_of(data, config).items():
+            again = probes_of(other, config)[name]
+            assert again.coef.tolist() == probe.coef.tolist()
+            for column in ("regularization", "temperature", "validation_accuracy", "validation_log_loss"):
+                assert again.further.get(column) == probe.further.get(column)
+            assert again.metrics["test_accuracy"] != probe.metrics["test_accuracy"]
+
+
+def test_validation_rows_choose_C_and_training_rows_alone_would_not():
+    probe = probes_of(multiclass(shift=0.7))["one_vs_rest"]
+    losses, grid = probe.further["curve_validation_log_loss"], probe.further["curve_regularization"]
+    assert probe.further["regularization"] == grid[int(np.argmin(losses))]
+    assert np.argmin(probe.further["curve_train_loss"]) == len(grid) - 1
+    assert probe.further["regularization"] < grid[-1]
+    assert probe.further["duality_gap"] <= 1e-6
+    assert (np.diff(probe.further["curve_train_loss"]) < 0).all()
+
+
+def test_a_planted_class_is_found_and_one_without_a_signal_is_not():
+    found, not_found = probes_of(multiclass())["one_vs_rest"], probes_of(multiclass(shift=0))["one_vs_rest"]
+    assert found.metrics["test_accuracy"] > 0.7
+    assert not_found.further["test_accuracy_low"] < 0.4 < 0.5 > not_found.metrics["test_accuracy"]
+
+
+def test_adam_reports_how_far_above_its_optimum_it_ended_and_the_optimum_is_below():
+    data = multiclass(scaling="none")
+    config = CONFIG.with_flags(solver="adam")
+    probe = probes_of(data, config)["one_vs_rest_adam"]
+    assert probe.further["excess_over_optimum"] > 1e-4
+    assert f"{probe.further['excess_over_optimum']:.2%} above its minimum" in probe.status
+    assert not probe.converged
+    C = probe.further["regularization"]
+    assert pytest.approx(1 / (0.1 * 3 * probe.further["n_train"])) == C
+    optimum = probes_of(data, CONFIG.with_flags(regularization=C))["one_vs_rest"]
+    assert optimum.objective < probe.objective
+    assert probe.objective == pytest.approx(optimum.objective * (1 + probe.further["excess_over_optimum"]), rel=1e-5)
+    assert probe.further["curve_epoch"] == list(range(1, 51))
+    validated = [value for value in probe.further["curve_validation_accuracy"] if value is not None]
+    assert len(validated) == 5
+    assert probe.further["validation_accuracy"] == pytest.approx(max(validated))
+    assert len(probe.further["last_coef"]) == 3 * data.width
+
+
+def test_ordered_classes():
+    names = ("low", "high", "middle")
+    data = multiclass(shift=1.0, classes=names)
+    probe = probes_of(data, CONFIG.with_flags(class_order=("low", "middle", "high")))["one_vs_rest"]
+    predicted = scores_of(probe, data.layer[data.test.row]).argmax(axis=1)
+    place = np.array([0, 2, 1])
+    true, guessed = place[data.test.label.astype(int)], place[predicted]
+    assert probe.further["test_step_error"] == pytest.approx(np.abs(true - guessed).mean())
+    assert probe.further["test_quadratic_kappa"] == pytest.approx(cohen_kappa_score(true, guessed, weights="quadratic"))
+    with pytest.raises(ProbeError, match=r"--class_order is low, high, and the classes of made are low, high, middle"):
+        probes_of(data, CONFIG.with_flags(class_order=("low", "high")))
+
+
+def test_the_scaling_is_unit_and_none_for_adam_unless_it_is_set():
+    assert STUDY.resolved(CONFIG).fit.scaling == "unit"
+    assert STUDY.resolved(CONFIG.with_flags(solver="adam")).fit.scaling == "none"
+    assert STUDY.resolved(CONFIG.with_flags(scaling="rms")).fit.scaling == "rms"
+    assert STUDIES["dense_probe"].resolved(CONFIG).fit.scaling is None
+
+
+def test_the_end_of_the_grid_is_reported():
+    probe = probes_of(multiclass(shift=0.7), CONFIG.with_flags(regularization_grid=(1e-6, 1e-5)))["one_vs_rest"]
+    assert "The best C is at the end of the grid, 1e-05" in probe.status
+
+
+def test_a_layer_that_is_the_same_for_every_row_is_at_chance():
+    """The embedding of the last token of a prompt template says nothing of the message."""
+    data = multiclass()
+    for probe in probes_of(replace(data, layer=np.full_like(data.layer, 3.5))).values():
+        assert len(set(np.asarray(probe.further["test_confusion"]).reshape(3, 3).sum(axis=0))) <= 2
+        assert probe.further["test_accuracy_low"] < 0.34
+        assert probe.metrics["test_roc_auc"] == 0.5
