@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from probing_datasets.foundation.errors import SplitError
 from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.splits.covering_parts import covering_parts
-from sparse_probing.probes.splits.grouped_split import Split
+from sparse_probing.probes.splits.grouped_split import Split, class_text
 
 FEWER_FOLDS = "Use fewer folds or more data."
 
 
-def grouped_folds(labels: ArrayLike | None, groups: ArrayLike, n_folds: int, seed: int) -> list[Split]:
+def grouped_folds(
+    labels: ArrayLike | None, groups: ArrayLike, n_folds: int, seed: int, class_names: Sequence[str] = ()
+) -> list[Split]:
     """Divide rows into folds so that no group is in two folds and every fold has every class.
 
     The classes follow one another, the class in the fewest groups first. Its groups, the largest
@@ -31,6 +35,8 @@ def grouped_folds(labels: ArrayLike | None, groups: ArrayLike, n_folds: int, see
         At least 2.
     seed : int
         The same seed gives the same folds.
+    class_names : sequence of str
+        Names of classes 0, 1, ..., for errors; empty where they have none.
 
     Returns
     -------
@@ -57,7 +63,8 @@ def grouped_folds(labels: ArrayLike | None, groups: ArrayLike, n_folds: int, see
             "Pass one label and one group per row, and 2 folds or more."
         )
     rng = np.random.default_rng(seed)
-    names, classes = np.unique(labels, return_inverse=True)
+    present, classes = np.unique(labels, return_inverse=True)
+    names = [class_text(label, class_names) for label in present]
     codes = np.unique(groups, return_inverse=True)[1]
     rows_per_group = np.zeros((codes.max() + 1, len(names)), dtype=np.int64)
     np.add.at(rows_per_group, (codes, classes), 1)
@@ -74,7 +81,7 @@ def grouped_folds(labels: ArrayLike | None, groups: ArrayLike, n_folds: int, see
         if needed is None:
             raise SplitError(
                 f"None of the ways to divide {len(rows_per_group)} groups into {n_folds} folds has every class in "
-                f"every fold: classes {', '.join(map(str, names))} share too few groups. {FEWER_FOLDS}"
+                f"every fold: classes {', '.join(names)} share too few groups. {FEWER_FOLDS}"
             )
         fold_of_group = _fill_folds(rows_per_group, needed, n_folds, rng)
     fold_of_row = fold_of_group[codes]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,7 +60,9 @@ def grouped_stratified_split(labels: ArrayLike, groups: ArrayLike, test_fraction
     return _split(classes, groups, test_fraction, seed)
 
 
-def grouped_multiclass_split(labels: ArrayLike, groups: ArrayLike, test_fraction: float, seed: int) -> Split:
+def grouped_multiclass_split(
+    labels: ArrayLike, groups: ArrayLike, test_fraction: float, seed: int, class_names: Sequence[str] = ()
+) -> Split:
     """Split rows so that no group is on both sides and both sides have every class.
 
     As :func:`grouped_stratified_split`, with the classes in the order of the number of groups that
@@ -70,6 +74,8 @@ def grouped_multiclass_split(labels: ArrayLike, groups: ArrayLike, test_fraction
         Two or more classes.
     groups, test_fraction, seed
         As in :func:`grouped_stratified_split`.
+    class_names : sequence of str
+        Names of classes 0, 1, ..., for errors; empty where they have none.
 
     Raises
     ------
@@ -79,8 +85,22 @@ def grouped_multiclass_split(labels: ArrayLike, groups: ArrayLike, test_fraction
     labels, groups = np.asarray(labels), np.asarray(groups)
     _check_arguments(labels, groups, test_fraction)
     codes = np.unique(groups, return_inverse=True)[1]
-    names = sorted(np.unique(labels), key=lambda name: len(np.unique(codes[labels == name])))
-    return _split({f"rows of class {name}": labels == name for name in names}, groups, test_fraction, seed)
+    present = sorted(np.unique(labels), key=lambda label: len(np.unique(codes[labels == label])))
+    classes = {f"rows of class {class_text(label, class_names)}": labels == label for label in present}
+    return _split(classes, groups, test_fraction, seed)
+
+
+def class_text(label: Any, class_names: Sequence[str] = ()) -> str:
+    """Return the name of the class of a label, as errors have it; its number where classes have no names.
+
+    Examples
+    --------
+    >>> class_text(np.float64(1), ("joy", "anger")), class_text(np.float64(1))
+    ('anger', '1')
+    """
+    if class_names:
+        return class_names[int(label)]
+    return f"{label:g}" if isinstance(label, np.number) else str(label)
 
 
 def grouped_split(groups: ArrayLike, test_fraction: float, seed: int) -> Split:

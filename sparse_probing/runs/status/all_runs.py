@@ -22,7 +22,8 @@ class IndexedRun:
     model: str
     dataset: str
     state: str
-    """``done``, the number of tasks in each state, or ``damaged``."""
+    """``done`` (with the number of features that could not be probed), the number of tasks in each state, or
+    ``damaged``."""
     path: str
     """The CSV of ranked neurons; of a run without one its folder."""
     problem: str = ""
@@ -43,9 +44,20 @@ def _index_run(folder: Path) -> IndexedRun:
     study, state, problem = settings.rpartition("-")[0], "damaged", ""
     try:
         run = load_run(folder)
-        counts = {state: n for state, n in run_status(run).counts.items() if n}
+        status = run_status(run)
+        counts = {state: n for state, n in status.counts.items() if n}
         study = " ".join(run.config.experiment_type)
-        state = "done" if set(counts) == {"done"} else ", ".join(f"{n} {name}" for name, n in counts.items())
+        state = ", ".join(f"{n} {name}" for name, n in counts.items())
+        if set(counts) == {"done"}:
+            failed = {feature for task in status.tasks.values() for feature, _ in task.failed_features}
+            probed = {feature for task in run.tasks.values() for feature in task.features} - failed
+            state = (
+                "done"
+                if not failed
+                else f"done, features without probes: {len(failed)}"
+                if probed
+                else "no feature probed"
+            )
     except Exception as error:  # whatever is wrong with one run, the others are listed
         problem = f"{type(error).__name__}: {error}"
     csv = folder / RANKED_NEURONS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from sparse_probing.config import SplitConfig
 from sparse_probing.probes.splits.grouped_folds import grouped_folds
 from sparse_probing.probes.splits.grouped_split import (
     Split,
+    class_text,
     grouped_multiclass_split,
     grouped_split,
     grouped_stratified_split,
@@ -86,25 +87,25 @@ def split_rows(
     """
     if config.test_folds:
         classes = None if kind == "regression" else rows.label
-        splits = grouped_folds(classes, rows.group, config.test_folds, seed)
+        splits = grouped_folds(classes, rows.group, config.test_folds, seed, rows.classes)
     elif rows.in_test is not None:
-        splits = [_given_split(rows.in_test, rows.label, kind)]
+        splits = [_given_split(rows.in_test, rows.label, kind, rows.classes)]
     elif kind == "regression":
         splits = [grouped_split(rows.group, config.test_set_frac, seed)]
     elif kind == "multiclass":
-        splits = [grouped_multiclass_split(rows.label, rows.group, config.test_set_frac, seed)]
+        splits = [grouped_multiclass_split(rows.label, rows.group, config.test_set_frac, seed, rows.classes)]
     else:
         splits = [grouped_stratified_split(rows.label, rows.group, config.test_set_frac, seed)]
     return [FeatureSplit(feature, kind, rows, fold, split) for fold, split in enumerate(splits)]
 
 
-def _given_split(in_test: np.ndarray, label: np.ndarray, kind: FeatureKind) -> Split:
+def _given_split(in_test: np.ndarray, label: np.ndarray, kind: FeatureKind, class_names: Sequence[str] = ()) -> Split:
     for side, rows in (("training", ~in_test), ("test", in_test)):
         missing = set() if kind == "regression" else set(label.tolist()) - set(label[rows].tolist())
         if missing or not rows.any():
             raise SplitError(
                 f"The split that the data set gives has no {side} rows"
-                + (f" of label {min(missing):g}" if missing else "")
+                + (f" of label {class_text(np.float64(min(missing)), class_names)}" if missing else "")
                 + ". Make it without --split_column, or pass --test_folds."
             )
     return Split(train=np.flatnonzero(~in_test), test=np.flatnonzero(in_test))

@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import SplitError
+from sparse_probing.probes.splits.grouped_folds import grouped_folds
 from sparse_probing.probes.splits.grouped_split import grouped_multiclass_split, grouped_split, grouped_stratified_split
 from tests.builders.layers import labelled_groups
 
@@ -104,7 +105,11 @@ def test_every_class_is_tested_at_about_the_fraction():
 def test_class_in_one_group_is_refused_by_name():
     labels, groups = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 2, 3, 4, 4])
     with pytest.raises(SplitError, match="2 rows of class 2 in 1 groups"):
-        grouped_multiclass_split(labels, groups, 0.5, 0)
+        grouped_multiclass_split(labels.astype(float), groups, 0.5, 0)
+    with pytest.raises(SplitError, match="2 rows of class fear in 1 groups"):
+        grouped_multiclass_split(labels.astype(float), groups, 0.5, 0, ("joy", "anger", "fear"))
+    with pytest.raises(SplitError, match="Class fear is in 1 groups, too few for 2 folds"):
+        grouped_folds(labels.astype(float), groups, 2, 0, ("joy", "anger", "fear"))
 
 
 def test_two_classes_of_any_name_are_split_as_positives_and_negatives():

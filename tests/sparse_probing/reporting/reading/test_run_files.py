@@ -114,7 +114,7 @@ def test_the_summary_says_what_chose_what_beside_every_control(reported):
         assert name in text
     (feature,) = read_features(rows)
     assert f"| **{feature.layer}** |" in text
-    for line in text.splitlines():
+    for line in text.partition("as calm")[2].partition("Calibration error")[0].splitlines():
         if line.startswith("| happy"):
             cells = [cell.strip() for cell in line.strip("|").split("|")]
             assert [int(cell) for cell in cells[1:4]] == feature.confusion[feature.class_names.index("happy")].tolist()

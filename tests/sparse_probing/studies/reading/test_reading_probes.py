@@ -8,7 +8,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, roc_auc_score, roc_curve
 
-from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.inference.share_interval import accuracy_interval, counted_share
 from sparse_probing.studies import STUDIES
@@ -188,7 +188,9 @@ def test_ordered_classes():
     true, guessed = place[data.test.label.astype(int)], place[predicted]
     assert probe.further["test_step_error"] == pytest.approx(np.abs(true - guessed).mean())
     assert probe.further["test_quadratic_kappa"] == pytest.approx(cohen_kappa_score(true, guessed, weights="quadratic"))
-    with pytest.raises(ProbeError, match=r"--class_order is low, high, and the classes of made are low, high, middle"):
+    with pytest.raises(
+        SettingsError, match=r"--class_order is low, high, and the classes of made are low, high, middle"
+    ):
         probes_of(data, CONFIG.with_flags(class_order=("low", "high")))
 
 
