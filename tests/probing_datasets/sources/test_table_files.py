@@ -261,7 +261,7 @@ def test_a_separator_that_is_not_one_sign_is_refused(tmp_path, separator):
         read(tmp_path / "t.csv", separator=separator)
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.txt", "t.jsonl"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
 @pytest.mark.parametrize("encoding", ["klingon", "base64"])
 def test_an_unknown_encoding_is_refused(tmp_path, name, encoding):
     (tmp_path / name).write_text('{"text": "a", "label": "b"}\n')
