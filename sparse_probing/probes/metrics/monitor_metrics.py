@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inputs.validation import Floats, check_rows
@@ -154,7 +154,7 @@ def threshold_at(benign_scores: ArrayLike, false_positive_rate: float, benign_se
     n_allowed = min(allowed_alarms(len(scores), false_positive_rate), len(scores) - 1)
     value = float(np.sort(scores)[len(scores) - 1 - n_allowed])
     n_alarms = int(np.count_nonzero(scores > value))
-    rate_high = float(beta.ppf(0.975, n_alarms + 1, len(scores) - n_alarms))  # Clopper and Pearson
+    rate_high = float(betaincinv(n_alarms + 1, len(scores) - n_alarms, 0.975))  # Clopper and Pearson
     is_resolved = n_allowed >= 1
     origin = (
         f"at most {false_positive_rate:.3g} of the {len(scores):,} benign scores of {benign_set} are above it "

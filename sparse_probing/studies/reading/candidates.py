@@ -107,7 +107,7 @@ def by_adam(config: ProbingConfig, reading: ReadingData) -> Candidate:
         return float(np.logaddexp(0, -margins).mean() + settings.weight_decay / 2 * np.square(coef).sum())
 
     best, last = objective(probe.coef, probe.intercept), objective(probe.last_coef, probe.last_intercept)
-    # The minimum is known to the certified gap of its own fit.
+    # The minimum is known up to the certified gap of the fit that reached it.
     lower_bound = minimum * (1 - float(optimum.gap.max()))
     status = AT_BEST_EPOCH.format(
         epochs=len(probe.epochs), epoch=probe.best_epoch, best=best / minimum - 1, last=last / minimum - 1
