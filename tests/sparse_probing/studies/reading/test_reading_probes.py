@@ -149,6 +149,10 @@ def test_a_probe_that_is_right_on_every_validation_row_says_so_and_is_not_certai
     probe = probes_of(data)["one_vs_rest"]
     assert probe.further["validation_accuracy"] == 1
     assert "No validation row is wrong" in probe.status
+    # Neither does every C tie at a loss of 0: the smallest would then be chosen.
+    losses = np.array(probe.further["curve_validation_log_loss"])
+    assert losses.min() > 1e-3
+    assert len(np.unique(losses)) == len(losses)
     scores = scores_of(probe, data.layer[data.test.row])[:, 0] / probe.further["temperature"]
     assert np.median(np.abs(scores)) < 7  # with labels that are not smoothed it is above 1,000
     assert "No validation row is wrong" not in probes_of(planted_data(shift=0.7, scaling="unit"))["one_vs_rest"].status
