@@ -18,8 +18,8 @@ from sparse_probing.probes.metrics.monitor_metrics import (
     resolution_note,
 )
 
-RESAMPLES_AT_ONCE = 2_000_000
-"""Weights of rows in memory at once."""
+WEIGHTS_AT_ONCE = 200_000
+"""Rows times resamples whose curves are computed at once: few enough for the cache of a core."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def class_monitor_metrics(
     labels = np.unique(is_class, axis=0, return_inverse=True)[1].ravel()
     weights, codes, tail = group_weights(groups, rng, labels, n_resamples, level)
     for k in range(scores.shape[1]):
-        n_at_once = max(RESAMPLES_AT_ONCE // len(scores), 1)
+        n_at_once = max(WEIGHTS_AT_ONCE // len(scores), 1)
         parts = [
             weighted_values(is_class[:, k], scores[:, k], weights[codes, first : first + n_at_once], rates)
             for first in range(0, n_resamples, n_at_once)
@@ -109,14 +109,19 @@ def weighted_values(is_positive: Booleans, scores: Floats, weights: NDArray, rat
     order = np.argsort(-scores, kind="stable")
     # Points of the ROC curves, one for each distinct score from the largest on, after the point (0, 0).
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    sorted_weights, positive = weights[order], is_positive[order][:, None]
+    sorted_weights, positive = weights[order], is_positive[order]
+    n_positive, n_negative = sorted_weights[positive].sum(axis=0), sorted_weights[~positive].sum(axis=0)
     origin = np.zeros((1, weights.shape[1]), np.int64)
-    n_hits = np.concatenate([origin, np.cumsum(sorted_weights * positive, axis=0)[ends]])
-    n_alarms = np.concatenate([origin, np.cumsum(sorted_weights * ~positive, axis=0)[ends]])
-    tpr, fpr = n_hits / n_hits[-1], n_alarms / n_alarms[-1]
+    n_alarms = np.concatenate([origin, np.cumsum(sorted_weights * ~positive[:, None], axis=0)[ends]])
+    # Only the points up to the largest rate matter, and the first one beyond it.
+    last = int((n_alarms / n_negative <= max(rates)).any(axis=1).sum()) + 1
+    ends, n_alarms = ends[: last - 1], n_alarms[:last]
+    n_rows = ends[-1] + 1
+    n_hits = np.concatenate([origin, np.cumsum(sorted_weights[:n_rows] * positive[:n_rows, None], axis=0)[ends]])
+    tpr, fpr = n_hits / n_positive, n_alarms / n_negative
     values = np.empty((len(rates), 2, weights.shape[1]))
     for i, rate in enumerate(rates):
-        values[i, 0] = np.where(n_alarms <= np.floor(n_alarms[-1] * rate * ROUNDING), tpr, 0).max(axis=0)
+        values[i, 0] = np.where(n_alarms <= np.floor(n_negative * rate * ROUNDING), tpr, 0).max(axis=0)
         # The curve up to the rate: of the segment that crosses it, the part before.
         width = np.diff(fpr, axis=0)
         inside = np.clip(rate - fpr[:-1], 0, width)
