@@ -86,7 +86,7 @@ def open_table(path: Path, options: ReadOptions, wanted: Iterable[str] = ()) -> 
         raise SourceError(f"There is no file {path}. Check --source.")
     suffix = name_without_compression(path).suffix.lower()
     if suffix in TEXT_TABLES:
-        return _text_table(path, options.separator or TEXT_TABLES[suffix], options.encoding)
+        return _text_table(path, _separator(options.separator or TEXT_TABLES[suffix]), options.encoding)
     if suffix in JSON_SUFFIXES:
         return _json_table(path, options.encoding, list(wanted))
     if path.suffix.lower() in COMPRESSED_SUFFIXES:
@@ -97,6 +97,14 @@ def open_table(path: Path, options: ReadOptions, wanted: Iterable[str] = ()) -> 
 
 def _not_a_table(path: Path, reason: str) -> SourceError:
     return SourceError(f"{path} is damaged or not a table: {reason}")
+
+
+def _separator(separator: str) -> str:
+    if separator == "\\t":  # as a shell passes it
+        return "\t"
+    if len(separator) != 1 or separator in ("\n", "\r", '"'):
+        raise SourceError(f"--separator must be one sign, such as ';' or '\\t', not {separator!r}.")
+    return separator
 
 
 def _text_table(path: Path, separator: str, encoding: str) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from probing_datasets.foundation.errors import SourceError
-from probing_datasets.foundation.text_files import name_without_compression
+from probing_datasets.foundation.files.text_files import name_without_compression
 from probing_datasets.sources.table_files import PLAIN, TABLE_SUFFIXES, ReadOptions, open_table
 from probing_datasets.sources.text_folders import TEXT_SUFFIX, read_text_file
 from probing_datasets.sources.text_rows import (

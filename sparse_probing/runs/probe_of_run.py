@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from probing_datasets.foundation.errors import ProbeError, list_known
-from probing_datasets.foundation.sealed_json import read_sealed
+from probing_datasets.foundation.files.sealed_json import read_sealed
 from sparse_probing.runs.planning.run_record import RUN_RECORD, Run, RunRecord
 from sparse_probing.saved_probes.from_run import probe_from_row
 

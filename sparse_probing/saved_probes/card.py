@@ -57,6 +57,8 @@ def probe_card(probe: ProbeData, place: str = "FOLDER") -> str:
         fit.append(f"C {origin.regularization:.4g}.")
     if origin.gap is not None:
         fit.append(f"Relative distance from the optimum {origin.gap:.1e}.")
+    validation = f", {origin.n_validation:,} validation" if origin.n_validation else ""
+    rows = f"{origin.n_train:,} training{validation} and {origin.n_test:,} test rows"
     counts = ", ".join(f"{escaped(name)} {count:,}" for name, count in origin.class_counts.items())
     facts = {
         "Feature": f"{escaped(probe.feature)} ({probe.kind}{classes})",
@@ -68,7 +70,7 @@ def probe_card(probe: ProbeData, place: str = "FOLDER") -> str:
         "Data": f"{escaped(origin.dataset)} (`{origin.dataset_hash[:16]}`)",
         "Texts": escaped(origin.source or "not recorded"),
         "Licence of the texts": escaped(origin.licence or "not recorded"),
-        "Split": f"{origin.n_train:,} training and {origin.n_test:,} test rows, whole groups, seed {origin.seed}",
+        "Split": f"{rows}, whole groups, seed {origin.seed}",
         "Rows of each class": counts or "none",
     }
     if probe.kind == "binary":

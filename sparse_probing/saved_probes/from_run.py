@@ -162,6 +162,7 @@ def _origin(
         seed=int(row["seed"]),
         n_train=int(row["n_train"]),
         n_test=int(row["n_test"]),
+        n_validation=int(row["n_validation"]) if _is_known(row["n_validation"]) else 0,
         converged=bool(row["converged"]) if _is_known(row["converged"]) else None,
         gap=gap,
         regularization=float(row["regularization"]) if _is_known(row["regularization"]) else None,

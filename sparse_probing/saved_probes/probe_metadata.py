@@ -77,6 +77,9 @@ class ProbeOrigin:
     """Seed of the split and of random choices."""
     n_train: Count
     n_test: Count
+    n_validation: Count = 0
+    """Rows that chose C, an epoch or a layer, and the temperature; 0 where validation rows are folds of the training
+    rows, or there are none."""
     converged: bool | None = None
     """Whether the relative distance from the optimum is below the tolerance; None where it is not known."""
     gap: float | None = None

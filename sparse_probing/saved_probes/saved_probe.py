@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.saved_probes.card import probe_card
 from sparse_probing.saved_probes.probe_data import ProbeData
 from sparse_probing.saved_probes.probe_file import write_probe
@@ -130,6 +131,29 @@ class SavedProbe(ProbeData):
         if self.kind == "multiclass":
             return self.probabilities(scores)
         return self.probabilities(scores[:, None])[:, 0]
+
+    def with_threshold(self, threshold: float, origin: str) -> SavedProbe:
+        """Return this probe with another threshold, which :meth:`predict` compares scores with; save it to keep it.
+
+        Parameters
+        ----------
+        threshold : float
+            Such as ``value`` of :func:`sparse_probing.threshold_at`.
+        origin : str
+            How it was set, in words, such as ``origin`` of the same: texts, their number, and how scores were pooled.
+
+        Raises
+        ------
+        ProbeError
+            When the probe is not of two classes, the threshold is not finite, or nothing says how it was set.
+        """
+        if self.kind != "binary":
+            raise ProbeError(
+                f"The probe of {self.feature!r} is {self.kind}: only probes of two classes have a threshold."
+            )
+        if not origin.strip():
+            raise ProbeError("Say how the threshold was set, such as 'at most 1 % of 5,000 reviews are above it'.")
+        return replace(self, threshold=float(threshold), threshold_origin=origin)
 
     def save(self, folder: Path | str, overwrite: bool = False) -> Path:
         """Write the probe as a folder, with a card (``README.md``) for people.

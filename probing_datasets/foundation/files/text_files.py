@@ -70,8 +70,10 @@ def open_text(path: Path, encoding: str = "") -> TextIO:
     Raises
     ------
     SourceError
-        When the file does not exist, cannot be opened, or is not text.
+        When the file does not exist, cannot be opened, or is not text; or Python knows no such encoding.
     """
+    if encoding and not is_text_encoding(encoding):
+        raise SourceError(f"--encoding {encoding!r} is not known. Examples: windows-1252, latin-1, utf-16.")
     try:
         raw = _open_bytes(path)
         head = raw.peek(PEEKED_BYTES)[:PEEKED_BYTES]

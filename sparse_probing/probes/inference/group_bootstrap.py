@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, stdtrit
 
 from probing_datasets.foundation.errors import ProbeError
@@ -75,22 +75,66 @@ def group_bootstrap(
     >>> bool(interval.low < values.mean() < interval.high)
     True
     """
-    codes, counts = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)[1:]
-    if len(counts) < FEWEST_GROUPS or n_resamples < 2 or not 0 < level < 1:
-        raise ProbeError(
-            f"{len(counts)} groups, {n_resamples} resamples and level {level} do not give an interval. "
-            f"Pass at least {FEWEST_GROUPS} groups, two resamples and a level between 0 and 1."
-        )
-    rows_of_group = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
-    strata = _strata(codes, labels)
-    fewest = min((len(stratum) for stratum in strata if len(stratum) > 1), default=2)
-    tail = ndtr(np.sqrt(fewest / (fewest - 1)) * stdtrit(fewest - 1, (1 - level) / 2))
+    codes, strata, tail = _drawing(groups, labels, n_resamples, level)
+    rows_of_group = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     values = []
     for _ in range(n_resamples):
         drawn = np.concatenate([rng.choice(stratum, len(stratum)) for stratum in strata])
         values.append(np.asarray(metric(np.concatenate([rows_of_group[group] for group in drawn]))))
     low, high = np.quantile(np.stack(values).astype(np.float64), [tail, 1 - tail], axis=0)
     return Interval(low, high)
+
+
+def group_weights(
+    groups: ArrayLike,
+    rng: np.random.Generator,
+    labels: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+) -> tuple[NDArray[np.int32], Integers, float]:
+    """Return how often resamples have every group, for metrics of many resamples at once.
+
+    Parameters
+    ----------
+    groups, rng, labels, n_resamples, level
+        As in `group_bootstrap`.
+
+    Returns
+    -------
+    weights : (n_groups, n_resamples) int32
+    codes : (n,) int64
+        Group of every row, from 0.
+    tail : float
+        The ends of the interval are the quantiles ``tail`` and ``1 - tail`` of the metric over the resamples.
+
+    Raises
+    ------
+    ProbeError
+        As `group_bootstrap`.
+    """
+    codes, strata, tail = _drawing(groups, labels, n_resamples, level)
+    weights = np.empty((codes.max() + 1, n_resamples), np.int32)
+    for stratum in strata:
+        share = np.full(len(stratum), 1 / len(stratum))
+        weights[stratum] = rng.multinomial(len(stratum), share, size=n_resamples).T
+    return weights, codes, tail
+
+
+def _drawing(
+    groups: ArrayLike, labels: ArrayLike | None, n_resamples: int, level: float
+) -> tuple[Integers, list[Integers], float]:
+    """Return the group of every row from 0, the sets from which groups are drawn, and the lower expanded percentile."""
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    n_groups = int(codes.max(initial=-1)) + 1
+    if n_groups < FEWEST_GROUPS or n_resamples < 2 or not 0 < level < 1:
+        raise ProbeError(
+            f"{n_groups} groups, {n_resamples} resamples and level {level} do not give an interval. "
+            f"Pass at least {FEWEST_GROUPS} groups, two resamples and a level between 0 and 1."
+        )
+    strata = _strata(codes, labels)
+    fewest = min((len(stratum) for stratum in strata if len(stratum) > 1), default=2)
+    tail = ndtr(np.sqrt(fewest / (fewest - 1)) * stdtrit(fewest - 1, (1 - level) / 2))
+    return codes, strata, float(tail)
 
 
 def _strata(codes: Integers, labels: ArrayLike | None) -> list[Integers]:

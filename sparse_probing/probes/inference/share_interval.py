@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.inputs.validation import Floats
+from sparse_probing.probes.inputs.validation import Floats, Integers
 
 
 def accuracy_interval(hits: ArrayLike, groups: ArrayLike, level: float = 0.95) -> tuple[float, float]:
@@ -35,16 +37,63 @@ def accuracy_interval(hits: ArrayLike, groups: ArrayLike, level: float = 0.95) -
     >>> round(low, 2), high
     (0.88, 1.0)
     """
+    return counted_share([group_counts(hits, groups)], level)[1:]
+
+
+def group_counts(hits: ArrayLike, groups: ArrayLike) -> Integers:
+    """Return everything that the interval of a share needs: how many groups have how many rows and hits.
+
+    Parameters
+    ----------
+    hits : (n,) array of bool
+        Whether a row is right.
+    groups : (n,) array of int
+
+    Returns
+    -------
+    (m, 3) int64
+        Rows, right rows, and the number of groups with these numbers.
+
+    Raises
+    ------
+    ProbeError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> group_counts([True, False, True, True], [7, 7, 8, 9]).tolist()
+    [[1, 1, 2], [2, 1, 1]]
+    """
     right, codes = np.asarray(hits, bool), np.unique(groups, return_inverse=True)[1]
-    if right.shape != codes.shape or right.ndim != 1 or not 0 < level < 1:
-        raise ProbeError(
-            f"Rows {right.shape} and groups {codes.shape} must be vectors of one length, and the level between 0 and "
-            f"1, not {level}."
-        )
-    rows = np.bincount(codes).astype(np.float64)
-    if len(rows) < 2:
-        raise ProbeError(f"The rows are of {len(rows)} group: the variance of a share is unknown. Use more data.")
-    return share_interval(np.bincount(codes, weights=right).astype(np.float64), rows, len(rows) - 1, level)
+    if right.shape != codes.shape or right.ndim != 1:
+        raise ProbeError(f"Rows {right.shape} and groups {codes.shape} must be vectors of one length.")
+    of_groups = np.stack([np.bincount(codes), np.bincount(codes, weights=right).astype(np.int64)], axis=1)
+    pairs, n_groups = np.unique(of_groups, axis=0, return_counts=True)
+    return np.column_stack([pairs, n_groups])
+
+
+def counted_share(counts: Iterable[ArrayLike], level: float = 0.95) -> tuple[float, float, float]:
+    """Return the share of right rows in parts that have no group in common, and the ends of its interval.
+
+    Parameters
+    ----------
+    counts : iterable of (m, 3) arrays
+        `group_counts` of every part, such as a test fold.
+    level : float
+        Confidence, strictly between 0 and 1.
+
+    Raises
+    ------
+    ProbeError
+        If there are fewer than two groups, or ``level`` is out of range.
+    """
+    rows, hits, n_groups = np.concatenate([np.reshape(part, (-1, 3)) for part in counts]).astype(np.int64).T
+    if not 0 < level < 1:
+        raise ProbeError(f"The level must be between 0 and 1, not {level}.")
+    if (total := int(n_groups.sum())) < 2:
+        raise ProbeError(f"The rows are of {total} group: the variance of a share is unknown. Use more data.")
+    rows, hits = (np.repeat(values, n_groups).astype(np.float64) for values in (rows, hits))
+    return float(hits.sum() / rows.sum()), *share_interval(hits, rows, total - 1, level)
 
 
 def share_interval(hits: Floats, rows: Floats, degrees_of_freedom: int, level: float) -> tuple[float, float]:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inputs.validation import Floats, check_rows
 
 FALSE_POSITIVE_RATES = (0.001, 0.01, 0.05)
 """Rates at which monitors are compared: 0.1, 1 and 5 %."""
+ROUNDING = 1 + 1e-12
+"""So that a share of 0.1 of 30 is 3, whatever its floating point."""
 
 
 def recall_at(y: ArrayLike, scores: ArrayLike, false_positive_rate: float) -> Floats:
@@ -118,7 +120,7 @@ class Threshold:
     """Whether there are enough benign scores for a single alarm among them to stay within the rate."""
 
 
-def threshold_at(benign_scores: ArrayLike, false_positive_rate: float, benign_set: str) -> Threshold:
+def threshold_at(benign_scores: ArrayLike, false_positive_rate: float, benign_set: str, pooling: str = "") -> Threshold:
     """Return the lowest threshold that at most a share of benign scores is above.
 
     The benign scores must be of other texts than those that are reported: a threshold that was set on test rows
@@ -132,6 +134,8 @@ def threshold_at(benign_scores: ArrayLike, false_positive_rate: float, benign_se
         At least 0, below 1.
     benign_set : str
         Name of the benign texts, for ``origin``.
+    pooling : str
+        How the scores of tokens became those of texts, for ``origin``; empty: they were not pooled.
 
     Raises
     ------
@@ -150,20 +154,22 @@ def threshold_at(benign_scores: ArrayLike, false_positive_rate: float, benign_se
     n_allowed = min(allowed_alarms(len(scores), false_positive_rate), len(scores) - 1)
     value = float(np.sort(scores)[len(scores) - 1 - n_allowed])
     n_alarms = int(np.count_nonzero(scores > value))
-    rate_high = float(beta.ppf(0.975, n_alarms + 1, len(scores) - n_alarms))  # Clopper and Pearson
+    rate_high = float(betaincinv(n_alarms + 1, len(scores) - n_alarms, 0.975))  # Clopper and Pearson
     is_resolved = n_allowed >= 1
     origin = (
         f"at most {false_positive_rate:.3g} of the {len(scores):,} benign scores of {benign_set} are above it "
         f"({n_alarms} are; the rate on such texts is at most {rate_high:.2g}, with 95 % confidence)"
     )
+    if pooling:
+        origin += f"; the scores of their tokens were pooled: {pooling}"
     if not is_resolved:
         origin += f"; {resolution_note(len(scores), false_positive_rate)}"
     return Threshold(value, origin, len(scores), n_alarms, rate_high, is_resolved)
 
 
 def allowed_alarms(n_negative: int, false_positive_rate: float) -> int:
-    """Return how many of n negatives may raise an alarm; a share of 0.1 of 30 is 3, whatever its floating point."""
-    return math.floor(n_negative * false_positive_rate * (1 + 1e-12))
+    """Return how many of n negatives may raise an alarm."""
+    return math.floor(n_negative * false_positive_rate * ROUNDING)
 
 
 def resolution_note(n_negative: int, false_positive_rate: float) -> str:

@@ -37,6 +37,9 @@ def log_loss(scores: Floats, codes: Integers, temperature: float = 1.0) -> float
 def fit_temperature(scores: ArrayLike, codes: ArrayLike) -> float:
     """Return the temperature with the smallest log loss of scores of rows that the probe was not fitted to.
 
+    Labels are smoothed: of n rows each counts as ``(n + 1) / (n + 2)`` of its class, and the other classes share the
+    rest. Where every row is right the best temperature would otherwise be 0, and every prediction certain.
+
     Parameters
     ----------
     scores : (n, K) array
@@ -58,12 +61,23 @@ def fit_temperature(scores: ArrayLike, codes: ArrayLike) -> float:
 
     References
     ----------
-    Guo et al., On Calibration of Modern Neural Networks (ICML 2017), section 4.2.
+    Guo et al., On Calibration of Modern Neural Networks (ICML 2017), section 4.2; Platt, Probabilistic Outputs for
+    Support Vector Machines (1999), section 2.2, smooths labels by class, for one slope and one intercept.
     """
     scores, codes = _checked(scores, codes)
     scale = float(np.sqrt(np.square(scores).mean())) or 1.0
+    n_classes = max(scores.shape[1], 2)
+    is_class = codes[:, None] == np.arange(n_classes)
+    label = np.where(is_class, len(codes) + 1, 1 / (n_classes - 1)) / (len(codes) + 2)
+
+    def smoothed_loss(exponent: float) -> float:
+        logits = scores / (scale * np.exp(exponent))
+        if scores.shape[1] == 1:
+            logits = np.hstack([np.zeros_like(logits), logits])  # the softmax of 0 and a score is its sigmoid
+        return float(-(label * log_softmax(logits, axis=1)).sum(axis=1).mean())
+
     best = minimize_scalar(
-        lambda exponent: log_loss(scores, codes, scale * np.exp(exponent)),
+        smoothed_loss,
         bounds=(-LARGEST_EXPONENT, LARGEST_EXPONENT),
         method="bounded",
         options={"xatol": 1e-6},

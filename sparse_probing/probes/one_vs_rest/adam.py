@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.inputs.validation import Floats, check_C
+from sparse_probing.probes.one_vs_rest.batched_adam import BatchedAdam, hits_of, mean_loss
 from sparse_probing.probes.one_vs_rest.converged import check_targets
 
 PLATEAU = 1e-4
@@ -176,7 +177,7 @@ def _train(
     first = torch.empty(n_classes, d).normal_(0, settings.deviation, generator=random)
     weights = first.T.to(x.device).repeat(n_layers, 1, 1)
     intercepts = torch.zeros(n_layers, 1, n_classes, device=x.device)
-    optimiser = _Adam((weights, intercepts), settings)
+    optimiser = BatchedAdam((weights, intercepts), settings.betas, settings.epsilon)
     rates = torch.full((n_layers,), settings.learning_rate, dtype=torch.float64)
     lowest = torch.full((n_layers,), math.inf, dtype=torch.float64)
     layers, is_open = [_Progress() for _ in range(n_layers)], torch.ones(n_layers, dtype=torch.float64)
@@ -224,40 +225,6 @@ def _train(
         AdamProbe(*layer.best, *of_layer, layer.best_epoch, tuple(layer.epochs))
         for layer, of_layer in zip(layers, last, strict=True)
     ]
-
-
-class _Adam:
-    """Adam (Kingma and Ba 2015, algorithm 1) on tensors of L layers, each with its learning rate; in place."""
-
-    def __init__(self, parameters: tuple[torch.Tensor, ...], settings: AdamSettings) -> None:
-        self.parameters, self.settings, self.n_steps = parameters, settings, 0
-        self.means = [torch.zeros_like(part) for part in parameters]
-        self.squares = [torch.zeros_like(part) for part in parameters]
-
-    def step(self, gradients: tuple[torch.Tensor, ...], rates: torch.Tensor) -> None:
-        """Take a step; ``rates`` (L,)."""
-        self.n_steps += 1
-        beta, beta_square = self.settings.betas
-        device = self.parameters[0].device
-        length = (rates / (1 - beta**self.n_steps)).to(device, torch.float32)[:, None, None]
-        correction = math.sqrt(1 - beta_square**self.n_steps)
-        for part, mean, square, gradient in zip(self.parameters, self.means, self.squares, gradients, strict=True):
-            mean.lerp_(gradient, 1 - beta)
-            square.mul_(beta_square).addcmul_(gradient, gradient, value=1 - beta_square)
-            part.sub_(length * mean / (square.sqrt().div_(correction).add_(self.settings.epsilon)))
-
-
-def mean_loss(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return the mean binary cross-entropy (L,) of scores (L, m, K) of targets (m, K)."""
-    losses = torch.nn.functional.binary_cross_entropy_with_logits(scores, target.expand_as(scores), reduction="none")
-    return losses.mean((1, 2))
-
-
-def hits_of(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Return how many rows have their class as the highest score (L,); of one class, how many the right sign."""
-    if target.shape[1] == 1:
-        return ((scores > 0) == (target > 0)).sum((1, 2)).float()
-    return (scores.argmax(2) == target.argmax(1)).sum(1).float()
 
 
 def _arrays(weights: torch.Tensor, intercepts: torch.Tensor) -> tuple[Floats, Floats]:

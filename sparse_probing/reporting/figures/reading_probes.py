@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from probing_datasets.foundation.printable import printable
+from sparse_probing.probes.metrics.temperature import Reliability
 
 STYLES = {
     "shuffled_labels": ("shuffled labels", "0.55", ":"),
@@ -30,7 +31,7 @@ MOST_NUMBERS = 300
 
 
 def accuracy_over_layers(
-    table: pd.DataFrame, chosen_layer: int, baselines: dict[str, float], title: str, chance: float
+    table: pd.DataFrame, chosen_layers: Sequence[int], baselines: dict[str, float], title: str, chance: float
 ) -> Figure:
     """Draw the test accuracy of every layer with its interval, beside controls and text-only baselines.
 
@@ -38,8 +39,8 @@ def accuracy_over_layers(
     ----------
     table : pandas.DataFrame
         A line per layer: layer, test_accuracy, test_accuracy_low, test_accuracy_high, and a column per comparison.
-    chosen_layer : int
-        The layer that validation rows chose.
+    chosen_layers : sequence of int
+        The layers that validation rows chose: one, or those of several test folds.
     baselines : dict
         Test accuracy of probes that see only the text, by name.
     title : str
@@ -57,14 +58,16 @@ def accuracy_over_layers(
     for i, (name, value) in enumerate(baselines.items()):
         axes.axhline(value, label=printable(name), color=f"C{3 + i}", linewidth=1, alpha=0.8)
     axes.axhline(chance, label="most frequent class", color="black", linewidth=0.8, linestyle=(0, (1, 3)))
-    at = table.loc[layers == chosen_layer, "test_accuracy"]
-    axes.plot([chosen_layer], at, marker="o", markersize=10, markerfacecolor="none", color="black", linestyle="none")
+    at = table[layers.isin(chosen_layers)]
+    axes.plot(
+        at["layer"], at["test_accuracy"], marker="o", markersize=10, markerfacecolor="none", color="black", linestyle=""
+    )
     axes.annotate(
         "chosen by\nvalidation",
-        (chosen_layer, float(at.iloc[0])),
+        (float(at["layer"].iloc[0]), float(at["test_accuracy"].iloc[0])),
         (0, 14),
         textcoords="offset points",
-        ha="right" if chosen_layer > layers.mean() else "left",
+        ha="right" if at["layer"].iloc[0] > layers.mean() else "left",
         fontsize=8,
     )
     axes.set_xlabel("layer")
@@ -91,28 +94,25 @@ def confusion_matrix(confusion: NDArray, classes: Sequence[str], title: str) -> 
     return figure
 
 
-def reliability_diagram(before: NDArray, after: NDArray, errors: tuple[float, float], title: str) -> Figure:
+def reliability_diagram(before: Reliability, after: Reliability, title: str) -> Figure:
     """Draw how often predictions of a confidence are right, before and after the temperature.
 
     Parameters
     ----------
-    before, after : (3, bins) arrays
-        Rows, sums of confidences, right rows.
-    errors : tuple of float
-        Expected calibration errors, before and after.
+    before, after : Reliability
     title : str
     """
     figure = Figure(figsize=(7.6, 4.0), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     names = ("sigmoid of the score", "after the temperature")
-    for axes, (n, confidence, right), error, name in zip(panels, (before, after), errors, names, strict=True):
-        filled = n > 0
+    for axes, bins, name in zip(panels, (before, after), names, strict=True):
+        n, filled = bins.n, bins.n > 0
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8)
-        x, y = confidence[filled] / n[filled], right[filled] / n[filled]
+        x, y = bins.confidence[filled] / n[filled], bins.right[filled] / n[filled]
         of_several = n[filled] >= FEWEST_IN_A_LINE
         axes.plot(x[of_several], y[of_several], color="tab:blue", linewidth=1)
         axes.scatter(x, y, s=8 + 200 * n[filled] / n.sum(), color="tab:blue", alpha=0.7)
-        axes.set_title(f"{name}: error {error:.3f}", fontsize=10)
+        axes.set_title(f"{name}: error {bins.error:.3f}", fontsize=10)
         axes.set_xlabel("confidence in the predicted class")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("share that is right")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from probing_datasets.feature_dataset import FeatureDataset
 from sparse_probing.activations.stores import ActivationStore
 from sparse_probing.config import ProbingConfig
-from sparse_probing.reporting.reading.chosen_layers import ReadFeature
+from sparse_probing.reporting.reading.chosen_layers import ReadFeature, with_accuracy
 from sparse_probing.runs.planning.run_record import Run, Task
 from sparse_probing.runs.tasks.task_data import open_task_inputs, task_splits
 from sparse_probing.studies.base.result_rows import FittedProbe
@@ -26,12 +26,14 @@ from sparse_probing.studies.reading.three_parts import ReadingData, divide
 
 FEWEST_TEXTS = 3
 """Rows in which a token must occur to be a column of the bag of words."""
-AVERAGED = ("validation_accuracy", "validation_log_loss", "test_accuracy", "test_accuracy_low", "test_accuracy_high")
-AVERAGED += ("test_roc_auc", "test_confidence_error", "test_step_error", "test_quadratic_kappa", "temperature")
+AVERAGED = ("validation_accuracy", "validation_log_loss", "test_roc_auc", "test_confidence_error")
+AVERAGED += ("test_step_error", "test_quadratic_kappa", "temperature")
 
 
 def further_probes(run: Run, feature: ReadFeature) -> pd.DataFrame:
-    """Return the scores, averaged over test folds, of text-only probes and of probes of several layers.
+    """Return the scores of text-only probes and of probes of several layers.
+
+    Accuracy is that of the test rows of all folds together; other scores are averaged over them.
 
     Parameters
     ----------
@@ -66,7 +68,9 @@ def further_probes(run: Run, feature: ReadFeature) -> pd.DataFrame:
                 name = f"{name} {n_combined} layers"
                 probes.append((name, measured(config, data, reading, fit(config, reading, best))))
     table = pd.DataFrame([{"probe": name, **_numbers(probe)} for name, probe in probes])
-    return table.groupby("probe", sort=False).mean()
+    counts = pd.Series([probe.further["test_group_counts"] for _, probe in probes])
+    means = table.groupby("probe", sort=False).mean()
+    return with_accuracy(means, counts.groupby(table["probe"]), feature.confidence).rename_axis("probe")
 
 
 def text_matrices(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from probing_datasets.model_names import model_slug
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.result_folders import dataset_name
 from sparse_probing.reporting.reading.chosen_layers import ReadFeature
+from sparse_probing.reporting.reading.monitor_lines import monitor_lines
 
 NAMES = {
     "layer": "layer",
@@ -50,24 +51,24 @@ def summary(config: ProbingConfig, feature: ReadFeature, further: pd.DataFrame, 
         Lines of `transfer`, empty without other data sets.
     """
     first, chosen = feature.probes.iloc[0], feature.chosen
-    n_folds = feature.probes["fold"].nunique()
-    by_layer = feature.by_layer()
-    sections = [f"## {_text(feature.feature)}", _settings(config, feature), _choices(config, first, n_folds)]
-    sections += ["### Layers", _scores(by_layer, feature.layer)]
+    sections = [f"## {_text(feature.feature)}", _settings(config, feature), _choices(config, first, feature)]
+    sections += ["### Layers", _scores(feature.by_layer(), set(feature.layers.values()))]
     if len(further):
         sections += [
             "### Text only, and several layers",
             _scores(further.reset_index().rename(columns={"probe": "layer"})),
         ]
-    accuracy = chosen["test_accuracy"].mean()
-    low, high = chosen["test_accuracy_low"].mean(), chosen["test_accuracy_high"].mean()
+    share, low, high = feature.accuracy
+    title = chosen_in_words(feature)
     sections += [
-        f"### The chosen layer, {feature.layer}",
-        f"Accuracy {accuracy:.3f} ({low:.3f} to {high:.3f}) on {int(chosen['n_test'].sum()):,} test rows"
-        + (f", the mean of {n_folds} folds." if n_folds > 1 else "."),
+        f"### {title[0].upper()}{title[1:]}",
+        f"Accuracy {share:.3f} ({low:.3f} to {high:.3f}) on {int(chosen['n_test'].sum()):,} test rows"
+        + (f" of {len(feature.layers)} folds." if len(feature.layers) > 1 else "."),
         " ".join(sorted({str(status) for status in chosen["status"]})),
         _confusion(feature),
         _reliability(feature),
+        "### As a monitor, with few false alarms",
+        _monitor(feature),
     ]
     if len(transferred):
         of_chosen = transferred[(transferred["feature"] == feature.feature) & transferred["is_chosen"]]
@@ -83,7 +84,9 @@ def summary(config: ProbingConfig, feature: ReadFeature, further: pd.DataFrame, 
             for r in of_chosen.itertuples()
         ]
         header = ["data set", "score of", "label", "rows", "accuracy", "ROC-AUC"]
-        sections += ["### On other data sets, by the chosen layer", _table(header, cells)]
+        n_shared = of_chosen.drop_duplicates(["test_dataset", "test_feature"])["n_shared"].sum()
+        without = f"\n\n{n_shared:,} rows whose text is also in the data set of the run are left out."
+        sections += ["### On other data sets, by the chosen layer", _table(header, cells) + without]
     return "\n\n".join([*sections, "### What this shows", LIMITS]) + "\n"
 
 
@@ -101,7 +104,24 @@ def _settings(config: ProbingConfig, feature: ReadFeature) -> str:
     return "\n".join(f"- {name}: {_text(value)}" for name, value in lines.items())
 
 
-def _choices(config: ProbingConfig, first: pd.Series, n_folds: int) -> str:
+def chosen_in_words(feature: ReadFeature) -> str:
+    """Return the layer that validation rows chose, or those of several test folds.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> print(chosen_in_words(SimpleNamespace(layers={0: 3})))
+    layer 3
+    >>> print(chosen_in_words(SimpleNamespace(layers={0: 3, 1: 4, 2: 3})))
+    layers 3, 4, 3 in test folds 0, 1, 2
+    """
+    layers = [feature.layers[fold] for fold in sorted(feature.layers)]
+    if len(layers) == 1:
+        return f"layer {layers[0]}"
+    return f"layers {', '.join(map(str, layers))} in test folds {', '.join(map(str, sorted(feature.layers)))}"
+
+
+def _choices(config: ProbingConfig, first: pd.Series, feature: ReadFeature) -> str:
     """Say which rows chose what."""
     what = "C (lowest log loss after a temperature)"
     if config.reading.solver == "adam":
@@ -110,15 +130,22 @@ def _choices(config: ProbingConfig, first: pd.Series, n_folds: int) -> str:
     chosen = (
         f"C is {first['regularization']:g} as set; validation rows chose" if given else f"Validation rows chose {what},"
     )
-    folds = f" Each of {n_folds} folds was the test set once; tables have means over them." if n_folds > 1 else ""
-    return (
+    text = (
         f"{chosen} the temperature and the layer (lowest log loss). Test rows chose nothing; no group is in two of the "
-        f"three parts.{folds}"
+        "three parts."
     )
+    if (n_folds := len(feature.layers)) > 1:
+        text += (
+            f" Each of {n_folds} folds was the test set once, and the layer that is tested on it was chosen by "
+            "validation rows outside it. Accuracies are of the test rows of all folds together, and their intervals of "
+            "all groups; that folds share training rows is not in the intervals. Other scores are means over folds. "
+            "Saved probes are those of the first fold."
+        )
+    return text
 
 
-def _scores(table: pd.DataFrame, chosen_layer: int | None = None) -> str:
-    """Return a table of scores by layer or by probe; the chosen layer is bold."""
+def _scores(table: pd.DataFrame, chosen_layers: Collection[int] = ()) -> str:
+    """Return a table of scores by layer, of which those chosen are bold; or by probe, without any chosen layer."""
     intervals = [
         f"{r['test_accuracy']:.3f} ({r['test_accuracy_low']:.3f} to {r['test_accuracy_high']:.3f})"
         for _, r in table.iterrows()
@@ -128,12 +155,12 @@ def _scores(table: pd.DataFrame, chosen_layer: int | None = None) -> str:
     cells = []
     for _, row in table.iterrows():
         cells.append([row[n] if n == "accuracy" else str(row[n]) if n == "layer" else _number(row[n]) for n in shown])
-        if chosen_layer is not None:
+        if chosen_layers:
             cells[-1][0] = str(int(row["layer"]))
-            if row["layer"] == chosen_layer:
+            if row["layer"] in chosen_layers:
                 cells[-1] = [f"**{cell}**" for cell in cells[-1]]
     header = [NAMES[name] for name in shown]
-    if chosen_layer is None:
+    if not chosen_layers:
         header[0] = "probe"
     return _table(header, cells)
 
@@ -154,19 +181,39 @@ def _confusion(feature: ReadFeature) -> str:
 def _reliability(feature: ReadFeature) -> str:
     lines = []
     before, after = (feature.reliability(f"test_reliability{time}") for time in ("_before", ""))
-    for i in range(before.shape[1]):
-        cells = [f"{i / before.shape[1]:.2f} to {(i + 1) / before.shape[1]:.2f}"]
-        for n, confidence, right in (before[:, i], after[:, i]):
-            cells += [f"{int(n)}", _number(confidence / n), _number(right / n)] if n else ["0", "", ""]
-        if before[0, i] or after[0, i]:
+    n_bins = len(before.n)
+    for i in range(n_bins):
+        cells = [f"{i / n_bins:.2f} to {(i + 1) / n_bins:.2f}"]
+        for bins in (before, after):
+            n = bins.n[i]
+            cells += [f"{int(n)}", _number(bins.confidence[i] / n), _number(bins.right[i] / n)] if n else ["0", "", ""]
+        if before.n[i] or after.n[i]:
             lines.append(cells)
-    chosen = feature.chosen
     header = ["confidence", *(f"{name} {time}" for time in ("before", "after") for name in ("rows", "mean", "right"))]
-    temperatures = ", ".join(f"{value:.3g}" for value in chosen["temperature"])
-    errors = chosen[["test_confidence_error_before", "test_confidence_error"]].mean()
+    temperatures = ", ".join(f"{value:.3g}" for value in feature.chosen["temperature"])
     return (
-        f"Calibration error of the predicted class: {errors.iloc[0]:.3f} as the sigmoid of its score, "
-        f"{errors.iloc[1]:.3f} after the temperature ({temperatures}).\n\n{_table(header, lines)}"
+        f"Calibration error of the predicted class: {before.error:.3f} as the sigmoid of its score, "
+        f"{after.error:.3f} after the temperature ({temperatures}).\n\n{_table(header, lines)}"
+    )
+
+
+def _monitor(feature: ReadFeature) -> str:
+    """Return a table of recall and partial ROC-AUC of the chosen layer of the first fold."""
+    lines = monitor_lines(feature)
+    lines = lines[(lines["layer"] == feature.layer) & (lines["fold"] == min(feature.layers))]
+    cells = []
+    for row in lines.to_dict("records"):
+        values = []
+        for name in ("recall", "partial_roc_auc"):
+            interval = f" ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
+            values.append(f"{row[name]:.3f}{'' if np.isnan(row[f'{name}_low']) else interval}")
+        cells.append([row["class"], f"{row['false_positive_rate']:.1%}", *values, row["note"]])
+    header = ["score of", "false positive rate", "recall", "partial ROC-AUC", "note"]
+    which = f"Layer {feature.layer} of test fold {min(feature.layers)}. " if len(feature.layers) > 1 else ""
+    return (
+        f"{which}The score of each class separates it from all others. The threshold of a rate is set on the same test "
+        "rows, so recall describes the order of the scores; a monitor needs a threshold that benign texts set.\n\n"
+        + _table(header, cells)
     )
 
 

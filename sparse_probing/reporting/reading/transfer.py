@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from probing_datasets.foundation.errors import ProbeError, StoreError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.result_folders import dataset_name
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
+from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.metrics.temperature import confidences
 from sparse_probing.reporting.reading.chosen_layers import ReadFeature
 from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
@@ -21,6 +23,7 @@ from sparse_probing.runs.planning.run_record import Run
 
 SAME_IN_BOTH = ("model", "weight_hash", "tokenizer_hash")
 """What the two stores must agree in, for scores to mean the same."""
+SEQUENCES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,12 @@ class TestSet:
     dataset: str
     feature: str
     rows: FeatureRows
+    codes: Integers
+    """(m,) class of every row, as its place in ``classes``."""
     classes: tuple[str, ...]
-    """Names of the values of ``rows.label`` in increasing order; of a binary feature no and its name."""
+    """Names of the classes; of a binary feature no and its name."""
+    n_shared: int
+    """Rows that are left out, because their text is in the data set of the run too."""
 
 
 def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
@@ -40,7 +47,8 @@ def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
     Classes with the same name in both are compared: accuracy on their rows, among all classes of the probe, and the
     area under the ROC curve of each one's score. Where the other feature has two classes, the score of every class of
     the probe, and with ``--class_order`` the expected place from its last class (low) to its first (high), are compared
-    with the second of the two; the direction is fixed before, so an area below 1/2 stays below.
+    with the second of the two; the direction is fixed before, so an area below 1/2 stays below. Rows whose text is in
+    the data set of the run too are left out: probes may have been trained on them.
 
     Parameters
     ----------
@@ -58,9 +66,10 @@ def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
     StoreError
         When a store is missing, or is of another model or tokenizer.
     ProbeError
-        When a data set has no feature that the probes can be compared with.
+        When a data set is that of the run, or has no feature that the probes can be compared with.
     """
     own = open_inputs(run.config.with_flags(controls=()))
+    own_texts = set(_text_hashes(own))
     lines: list[dict[str, object]] = []
     for name in run.config.reading.test_feature_dataset:
         config = run.config.with_flags(feature_dataset=name, controls=())
@@ -68,8 +77,13 @@ def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
         for key in SAME_IN_BOTH:
             if inputs.store.plan.fingerprint.get(key) != own.store.plan.fingerprint.get(key):
                 raise StoreError(f"{inputs.store.path} and {own.store.path} differ in {key}: probes do not transfer.")
+        if inputs.dataset.description.content_hash == own.dataset.description.content_hash:
+            raise ProbeError(
+                f"{name} has the texts and labels of the data set of the run, on which the probes were trained. Choose "
+                "another --test_feature_dataset."
+            )
         n_before = len(lines)
-        tests = list(_test_sets(config, inputs))
+        tests = list(_test_sets(config, inputs, own_texts))
         for layer in sorted({int(layer) for each in features for layer in each.probes["layer"]}):
             activations = inputs.store.read(layer, dtype=None)
             for feature in features:
@@ -77,23 +91,41 @@ def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
                     lines += _scored(run.config, feature, layer, activations, test)
         if len(lines) == n_before:
             raise ProbeError(
-                f"No feature of {name} has a class of a probe, or two classes. Choose another --test_feature_dataset."
+                f"No feature of {name} has a class of a probe, or two classes, in texts that the data set of the run "
+                "does not have. Choose another --test_feature_dataset."
             )
     return pd.DataFrame(lines)
 
 
-def _test_sets(config: ProbingConfig, inputs: Inputs) -> Iterator[TestSet]:
+def _text_hashes(inputs: Inputs) -> list[bytes]:
+    """Return a hash of the tokens of every sequence."""
+    hashes: list[bytes] = []
+    for first in range(0, len(inputs.dataset.lengths), SEQUENCES_AT_ONCE):
+        last = min(first + SEQUENCES_AT_ONCE, len(inputs.dataset.lengths))
+        tokens = inputs.dataset.tokens(np.arange(first, last))
+        hashes += [hashlib.sha256(of_one.tobytes()).digest() for of_one in tokens]
+    return hashes
+
+
+def _test_sets(config: ProbingConfig, inputs: Inputs, own_texts: Set[bytes]) -> Iterator[TestSet]:
     stored = ProbedRows(*inputs.store.rows)
+    is_shared = np.array([text in own_texts for text in _text_hashes(inputs)])
     for feature, info in inputs.dataset.description.features.items():
         if info.kind == "regression":
             continue
         rows = feature_rows(inputs.dataset, feature, stored, config.activations.activation_aggregation)
-        numbers = np.unique(rows.label)
+        numbers, codes = np.unique(rows.label, return_inverse=True)
         if info.kind == "binary":
             names = (f"not {feature}", feature)
         else:
             names = tuple(rows.classes[int(n)] if rows.classes else f"{n:g}" for n in numbers)
-        yield TestSet(dataset_name(config.activations), feature, rows, names)
+        new = ~is_shared[rows.sequence]
+        columns = {name: getattr(rows, name)[new] for name in ("row", "label", "sequence", "group")}
+        n_shared = int((~new).sum())
+        if new.any():
+            yield TestSet(
+                dataset_name(config.activations), feature, replace(rows, **columns), codes[new], names, n_shared
+            )
 
 
 def _scored(
@@ -108,7 +140,7 @@ def _scored(
     coef = np.reshape(row["coef"], (len(intercept), -1))
     scores = activations[test.rows.row].astype(np.float64) @ coef.T + intercept
     names = [feature.feature] if len(intercept) == 1 else feature.class_names
-    codes = np.unique(test.rows.label, return_inverse=True)[1]
+    codes = test.codes
     line = {
         "train_dataset": dataset_name(config.activations),
         "feature": feature.feature,
@@ -116,6 +148,7 @@ def _scored(
         "is_chosen": layer == feature.layer,
         "test_dataset": test.dataset,
         "test_feature": test.feature,
+        "n_shared": test.n_shared,
     }
 
     def area(score: NDArray, score_name: str, label: str) -> dict[str, object]:
@@ -124,7 +157,10 @@ def _scored(
         ends = {"roc_auc": result.roc_auc[0], "roc_auc_low": result.low[0], "roc_auc_high": result.high[0]}
         return {**line, "score": score_name, "label": label, "n": len(y), "accuracy": np.nan, **ends}
 
-    shared = [name for name in names if name in test.classes]
+    with_rows = [name for k, name in enumerate(test.classes) if (codes == k).any()]
+    if len(with_rows) < 2:
+        return
+    shared = [name for name in names if name in with_rows]
     if len(shared) > 1 or (len(intercept) == 1 and shared):
         predicted, _ = confidences(scores, float(row["temperature"]))
         if len(intercept) == 1:
@@ -136,7 +172,7 @@ def _scored(
         yield {**line, "score": "all classes", "label": "own class", "n": len(right), **accuracy}
     for name in shared:
         yield area(scores[:, names.index(name)], name, name)
-    if not shared and len(test.classes) == 2:
+    if not set(names) & set(test.classes) and len(test.classes) == 2:
         order = config.reading.class_order
         if order and len(intercept) > 1:
             shares = np.exp(scores / row["temperature"] - (scores / row["temperature"]).max(axis=1, keepdims=True))

@@ -11,6 +11,7 @@ from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.runs.planning.run_inputs import open_inputs
 from sparse_probing.runs.planning.run_record import Run, Task, name_run, record_run
 from sparse_probing.studies import STUDIES, check_studies
+from sparse_probing.studies.reading.three_parts import check_class_order
 
 
 def create_run(config: ProbingConfig) -> Run:
@@ -23,7 +24,7 @@ def create_run(config: ProbingConfig) -> Run:
     DatasetError
         When the data set or a feature does not exist, or the store was made from another version of it.
     SettingsError
-        When probes of more neurons than a layer has are requested.
+        When probes of more neurons than a layer has are requested, or ``--class_order`` does not name the classes.
     """
     run = build_run(config)
     record_run(run)
@@ -47,7 +48,13 @@ def build_run(config: ProbingConfig) -> Run:
         raise StoreError(f"The store in {inputs.store.path} has no layer {missing[0]}; it holds layers {layers}.")
     layers = tuple(sorted(set(config.layers))) or stored
     _check_numbers_of_neurons(config, max(inputs.store.plan.widths.values()))
-    return name_run(config, cut_tasks(config, layers, inputs.dataset), inputs.digest)
+    tasks = cut_tasks(config, layers, inputs.dataset)
+    for feature in sorted({name for task in tasks if task.study == "reading_probes" for name in task.features}):
+        whole, of_class = inputs.dataset.feature_and_class(feature)
+        info = inputs.dataset.description.features[whole]
+        names = [info.label_name(label) for label in info.counts] if of_class is None else [f"not {of_class}", of_class]
+        check_class_order(config, feature, names)
+    return name_run(config, tasks, inputs.digest)
 
 
 def cut_tasks(config: ProbingConfig, layers: Iterable[int], dataset: FeatureDataset) -> list[Task]:

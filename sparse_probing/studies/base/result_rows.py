@@ -174,6 +174,22 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "class_intercepts": (pa.list_(pa.float64()), "intercept of each class"),
     "test_accuracy_low": (pa.float64(), "lower end of the interval of test_accuracy; groups are independent"),
     "test_accuracy_high": (pa.float64(), "upper end of the interval of test_accuracy"),
+    "test_group_counts": (
+        pa.list_(pa.int64()),
+        "of test groups with equal numbers: rows, right rows, and how many groups; three numbers for each such pair",
+    ),
+    **{
+        f"test_monitor_{name}{end}": (
+            pa.list_(pa.float64()),
+            f"{meaning} at false positive rates of .1, 1 and 5 %, of the score of each class in turn{of_end}",
+        )
+        for name, meaning in (("recall", "recall"), ("partial_roc_auc", "partial ROC-AUC (.5 is chance)"))
+        for end, of_end in (
+            ("", ""),
+            ("_low", "; lower end of the interval by groups, NaN where the rate cannot be measured"),
+            ("_high", "; upper end of that interval"),
+        )
+    },
     "test_step_error": (pa.float64(), "mean distance of true and predicted class, in steps of --class_order"),
     "test_quadratic_kappa": (pa.float64(), "kappa with quadratic weights in --class_order"),
     "test_confidence_error": (

@@ -7,16 +7,19 @@ are those of the training rows.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sparse_probing.config import ProbingConfig
-from sparse_probing.probes.inference.share_interval import accuracy_interval
+from sparse_probing.probes.inference.share_interval import counted_share, group_counts
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.metrics.calibration import calibration_metrics
 from sparse_probing.probes.metrics.classification import classification_metrics
 from sparse_probing.probes.metrics.multiclass import multiclass_metrics
 from sparse_probing.probes.metrics.ordered_classes import quadratic_kappa, step_error
 from sparse_probing.probes.metrics.temperature import confidences, fit_temperature, log_loss, reliability
+from sparse_probing.probes.monitor_intervals import class_monitor_metrics
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.result_rows import CALIBRATION, METRICS, FittedProbe
 from sparse_probing.studies.multinomial import REPORTED
@@ -31,6 +34,8 @@ from sparse_probing.studies.reading.candidates import (
 from sparse_probing.studies.reading.three_parts import ReadingData, default_scaling, divide
 
 __all__ = ["default_scaling", "fit"]
+
+NO_WRONG_ROW = "No validation row is wrong, so how confident the probabilities may be is not known from them."
 
 
 def fit(config: ProbingConfig, data: FeatureData) -> list[FittedProbe]:
@@ -50,37 +55,20 @@ def measured(config: ProbingConfig, data: FeatureData, reading: ReadingData, pro
         for part in (reading.train, reading.validation, reading.test)
     )
     codes = reading.validation.codes
-    temperature = fit_temperature(validation, codes)
-    tables = {}
-    for time, value in (("", temperature), ("_before", None)):
-        predicted, confidence = confidences(test, value)
-        table = reliability(confidence, predicted == reading.test.codes)
-        tables |= {
-            f"test_confidence_error{time}": table.error,
-            f"test_reliability{time}": np.concatenate([table.n, table.confidence, table.right]),
-        }
-    predicted, _ = confidences(test, temperature)
-    hits, n_classes = predicted == reading.test.codes, len(reading.numbers)
-    low, high = accuracy_interval(hits, reading.test.group, config.statistics.confidence)
-    confusion = np.bincount(reading.test.codes * n_classes + predicted, minlength=n_classes**2)
+    temperature, validation_accuracy = fit_temperature(validation, codes), accuracy(validation, codes)
     further = {
         **probe.further,
-        **tables,
+        **on_test_rows(config, reading, test, temperature),
         "temperature": temperature,
         "n_train": len(reading.train.codes),
         "n_validation": len(codes),
-        "validation_accuracy": accuracy(validation, codes),
+        "validation_accuracy": validation_accuracy,
         "validation_log_loss": log_loss(validation, codes, temperature),
-        "test_accuracy_low": low,
-        "test_accuracy_high": high,
-        "test_confusion": confusion,
         "density": 1.0,
         "chosen": probe.name not in CLOSED_FORMS,
     }
-    if reading.order is not None:
-        place = np.argsort(reading.order)
-        ordered = confusion.reshape(n_classes, n_classes)[np.ix_(place, place)]
-        further |= {"test_step_error": step_error(ordered), "test_quadratic_kappa": quadratic_kappa(ordered)}
+    if probe.name not in CLOSED_FORMS and data.variant.control is None:
+        further |= monitor_columns(config, data, reading, test)
     parts = (("train", train, reading.train.codes), ("test", test, reading.test.codes))
     of_part = binary_metrics if reading.is_binary else multiclass
     metrics = {
@@ -107,10 +95,47 @@ def measured(config: ProbingConfig, data: FeatureData, reading: ReadingData, pro
         objective=probe.objective if np.isfinite(probe.objective) else loss,
         iterations=probe.iterations,
         converged=probe.converged,
-        status=probe.status,
+        status=f"{probe.status} {NO_WRONG_ROW}" if validation_accuracy == 1 else probe.status,
         metrics=metrics,
         further=further,
     )
+
+
+def on_test_rows(config: ProbingConfig, reading: ReadingData, scores: Floats, temperature: float) -> dict[str, Any]:
+    """Return the columns of test rows with scores (n, K): reliability, accuracy with interval, confusion, steps."""
+    columns: dict[str, Any] = {}
+    for time, value in (("", temperature), ("_before", None)):
+        predicted, confidence = confidences(scores, value)
+        table = reliability(confidence, predicted == reading.test.codes)
+        columns |= {
+            f"test_confidence_error{time}": table.error,
+            f"test_reliability{time}": np.concatenate([table.n, table.confidence, table.right]),
+        }
+    predicted, _ = confidences(scores, temperature)
+    counts, n_classes = group_counts(predicted == reading.test.codes, reading.test.group), len(reading.numbers)
+    _, low, high = counted_share([counts], config.statistics.confidence)
+    confusion = np.bincount(reading.test.codes * n_classes + predicted, minlength=n_classes**2)
+    columns |= {"test_accuracy_low": low, "test_accuracy_high": high}
+    columns |= {"test_group_counts": counts.ravel(), "test_confusion": confusion}
+    if reading.order is not None:
+        place = np.argsort(reading.order)
+        ordered = confusion.reshape(n_classes, n_classes)[np.ix_(place, place)]
+        columns |= {"test_step_error": step_error(ordered), "test_quadratic_kappa": quadratic_kappa(ordered)}
+    return columns
+
+
+def monitor_columns(
+    config: ProbingConfig, data: FeatureData, reading: ReadingData, scores: Floats
+) -> dict[str, Floats]:
+    """Return recall and partial ROC-AUC at few false positives of the score of each class against the others."""
+    metrics = class_monitor_metrics(
+        reading.targets(reading.test), scores, reading.test.group, data.rng("monitor"), config.statistics.confidence
+    )
+    return {
+        f"test_monitor_{name}{end}": getattr(metrics, field)[:, :, i].ravel()
+        for i, name in enumerate(("recall", "partial_roc_auc"))
+        for end, field in (("", "value"), ("_low", "low"), ("_high", "high"))
+    }
 
 
 def multiclass(scores: Floats, codes: Integers, _temperature: float) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import ProbingConfig, ScalingName
 from sparse_probing.probes.inputs.scaling import Standardiser
 from sparse_probing.probes.inputs.validation import Integers, check_activations
@@ -59,11 +60,17 @@ def divide(config: ProbingConfig, data: FeatureData) -> ReadingData:
     SplitError
         If the groups do not allow validation rows of every class.
     ProbeError
-        If ``--class_order`` does not name the classes, or an activation is not finite.
+        If an activation is not finite.
+    SettingsError
+        If ``--class_order`` does not name the classes.
     """
     numbers, codes = np.unique(data.train.label, return_inverse=True)
     split = grouped_multiclass_split(
-        data.train.label, data.train.group, config.reading.validation_set_frac, config.activations.seed
+        data.train.label,
+        data.train.group,
+        config.reading.validation_set_frac,
+        config.activations.seed,
+        data.classes,
     )
     raw = check_activations(data.layer[data.train.row])
     scale = Standardiser.of(raw[split.train], data.scaling)
@@ -78,10 +85,16 @@ def divide(config: ProbingConfig, data: FeatureData) -> ReadingData:
     names = [data.classes[int(number)] for number in numbers] if data.classes else [f"{n:g}" for n in numbers]
     order = None
     if config.reading.class_order:
-        if sorted(config.reading.class_order) != sorted(names):
-            raise ProbeError(
-                f"--class_order is {', '.join(config.reading.class_order)}, and the classes of {data.feature} are "
-                f"{', '.join(names)}. Name each of them once, in their order."
-            )
+        check_class_order(config, data.feature, names)
         order = np.array([config.reading.class_order.index(name) for name in names])
     return ReadingData(train, validation, test, scale, numbers, order, data.kind == "binary")
+
+
+def check_class_order(config: ProbingConfig, feature: str, names: Sequence[str]) -> None:
+    """Raise SettingsError where ``--class_order`` is set and does not name the classes of a feature."""
+    order = config.reading.class_order
+    if order and sorted(order) != sorted(names):
+        raise SettingsError(
+            f"--class_order is {', '.join(order)}, and the classes of {feature} are {', '.join(names)}. Name each of "
+            "them once, in their order, or choose other features with --feature_subset."
+        )

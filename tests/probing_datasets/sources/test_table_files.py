@@ -236,6 +236,11 @@ def test_a_text_that_says_na_in_json_is_a_class(tmp_path):
     assert texts_and_labels(read(path, SourceColumns("text", "label", "", missing=MISSING_LABELS))) == [("a", "NA")]
 
 
+def write_tabs(path):
+    path.write_text("text\tlabel\na\tb\n")
+    return path
+
+
 def test_separator_and_encoding(tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes("text;label\nÄpfel, rot;ja\n".encode("windows-1252"))
@@ -246,6 +251,22 @@ def test_separator_and_encoding(tmp_path):
     assert texts_and_labels(read(path, separator=";", encoding="windows-1252")) == [("Äpfel", "ja")]
     with pytest.raises(SourceError, match="no column 'text'.* name it with --separator"):
         read(path)
+    assert texts_and_labels(read(write_tabs(path), separator="\\t")) == [("a", "b")]
+
+
+@pytest.mark.parametrize("separator", [";;", "\n", '"'])
+def test_a_separator_that_is_not_one_sign_is_refused(tmp_path, separator):
+    (tmp_path / "t.csv").write_text("text;;label\na;;b\n")
+    with pytest.raises(SourceError, match="--separator must be one sign"):
+        read(tmp_path / "t.csv", separator=separator)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+@pytest.mark.parametrize("encoding", ["klingon", "base64"])
+def test_an_unknown_encoding_is_refused(tmp_path, name, encoding):
+    (tmp_path / name).write_text('{"text": "a", "label": "b"}\n')
+    with pytest.raises(SourceError, match=f"--encoding '{encoding}' is not known"):
+        texts_and_labels(read(tmp_path / name, encoding=encoding))
 
 
 def test_utf_16_without_a_mark_needs_its_byte_order(tmp_path):

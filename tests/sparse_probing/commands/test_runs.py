@@ -10,8 +10,8 @@ import pytest
 import get_activations
 import probing_experiment
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.commands.get_activations import COMMANDS
 from sparse_probing.commands.runs import RUN_COMMANDS
-from sparse_probing.commands.stores import STORE_COMMANDS
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_record import RUN_RECORD, settings_folder
@@ -246,7 +246,7 @@ def test_every_sub_command_is_in_the_help_and_flags_are_written_as_in_the_docume
     with pytest.raises(SystemExit):
         module.main()
     text = capsys.readouterr().out
-    names = STORE_COMMANDS if module is get_activations else RUN_COMMANDS
+    names = COMMANDS if module is get_activations else RUN_COMMANDS
     listed = [
         line.split()[0] for line in text.partition("COMMAND --help shows more:\n")[2].partition("\n\n")[0].splitlines()
     ]

@@ -1,9 +1,11 @@
 """Intervals of monitor metrics: they hold the value of a large sample, and are refused where a rate is not measured."""
 
 import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
 
-from sparse_probing.probes.metrics.monitor_metrics import recall_at
-from sparse_probing.probes.monitor_intervals import monitor_metrics
+from sparse_probing.probes.metrics.monitor_metrics import partial_roc_auc, recall_at
+from sparse_probing.probes.monitor_intervals import class_monitor_metrics, monitor_metrics, weighted_values
 
 
 def sample(n_groups: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -36,3 +38,35 @@ def test_a_rate_that_cannot_be_measured_has_no_interval():
     assert "cannot be measured with 240 negatives" in unmeasured.note
     assert np.isnan([unmeasured.low, unmeasured.high]).all()
     assert by_rate["recall", 0.05].note == ""
+
+
+def test_weighted_values_are_those_of_repeated_rows():
+    rng = np.random.default_rng(3)
+    y = np.where(rng.random(80) < 0.3, 1, -1)
+    scores = np.round(y + 1.5 * rng.standard_normal(80), 1)  # with ties
+    weights = rng.integers(0, 4, (80, 6))
+    rates = (0.02, 0.1, 0.5, 1.0)
+    values = weighted_values(y > 0, scores, weights, rates)
+    for b, of_resample in enumerate(weights.T):
+        rows = np.repeat(np.arange(80), of_resample)
+        for i, rate in enumerate(rates):
+            expected = recall_at(y[rows], scores[rows, None], rate), partial_roc_auc(y[rows], scores[rows, None], rate)
+            assert values[i, :, b] == pytest.approx(np.ravel(expected), abs=1e-12)
+
+
+def test_classes_have_the_metrics_of_each_score_against_the_others():
+    rng = np.random.default_rng(0)
+    codes, groups = rng.integers(0, 3, 300), np.arange(300) // 3
+    scores = 2 * (codes[:, None] == np.arange(3)) + rng.standard_normal((300, 3))
+    metrics = class_monitor_metrics(codes[:, None] == np.arange(3), scores, groups, rng, rates=(0.001, 0.05))
+    for k in range(3):
+        y = np.where(codes == k, 1, -1)
+        false_positive, true_positive, _ = roc_curve(y, scores[:, k])
+        assert metrics.value[k, 1, 0] == true_positive[false_positive <= 0.05].max()
+        assert metrics.value[k, 1, 1] == pytest.approx(roc_auc_score(y, scores[:, k], max_fpr=0.05))
+    assert np.isnan(metrics.low[:, 0]).all()
+    assert (metrics.low[:, 1] < metrics.value[:, 1]).all()
+    assert (metrics.value[:, 1] < metrics.high[:, 1]).all()
+    few = class_monitor_metrics(codes[:, None] == np.arange(3), scores, np.arange(300) % 4, rng)
+    assert np.isfinite(few.value).all()
+    assert np.isnan(few.low).all()

@@ -30,6 +30,8 @@ def test_numbers_and_controls_are_in_the_table():
     row = [cell for cell in html.partition("<td>f1_score</td>")[2].split("\n")[1:4]]
     assert row == ["<td>0.750</td>", "<td>0.500 to 0.875</td>", "<td>0.125</td>"]
     assert "80 training and 20 test rows" in html
+    validated = made_probe(provenance=replace(origin, n_validation=1234))
+    assert "80 training, 1,234 validation and 20 test rows" in parts(probe_card(validated))[1]
     assert "sp.load_probe(&quot;me/probe&quot;)" in html
     assert "had no controls" not in html
     assert "had no controls" in probe_card(made_probe())

@@ -11,6 +11,9 @@ from probing_datasets.foundation.errors import ModelError, ProbeError
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.api.probe import probe
 from sparse_probing.models import load_model
+from sparse_probing.probes.metrics.monitor_metrics import threshold_at
+from sparse_probing.saved_probes.load_probe import load_probe
+from tests.builders.saved_probes import made_probe
 
 
 @pytest.fixture
@@ -103,3 +106,33 @@ def test_bad_input(tiny_harvest, tiny_dataset, tiny_dataset_root, caplog):
     assert "1 of 1 texts are longer than 63 tokens; their end is not scored." in caplog.text
     with pytest.raises(ProbeError, match="No probe has k 3. There are: 1, 2"):
         result.saved_probe("French", layer=1, k=3)
+
+
+def test_a_threshold_is_kept_with_its_origin_and_decides_what_is_predicted(tmp_path):
+    made = made_probe()
+    x = np.random.default_rng(0).standard_normal((40, 50))
+    scores = made.scores_of(x)[:, 0]
+    benign = threshold_at(scores[:20], 0.1, "20 reviews", pooling="max")
+    probe = made.with_threshold(benign.value, benign.origin)
+    assert (scores[:20] > probe.threshold).sum() == 2
+    assert made.threshold == 0.25  # the probe itself is not changed
+    probe.save(tmp_path / "probe")
+    loaded = load_probe(tmp_path / "probe")
+    assert (loaded.threshold, loaded.threshold_origin) == (benign.value, benign.origin)
+    assert "20 reviews" in loaded.threshold_origin
+    assert "pooled: max" in loaded.threshold_origin
+    assert loaded.scores_of(x)[:, 0] == pytest.approx(scores)
+    assert f"{benign.value:.6g}" in (tmp_path / "probe" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("probe", "threshold", "origin", "message"),
+    [
+        (made_probe(3), 0.0, "chosen", "only probes of two classes have a threshold"),
+        (made_probe(), 0.0, " ", "Say how the threshold was set"),
+        (made_probe(), np.nan, "chosen", "threshold finite"),
+    ],
+)
+def test_a_threshold_without_a_meaning_is_refused(probe, threshold, origin, message):
+    with pytest.raises(ProbeError, match=message):
+        probe.with_threshold(threshold, origin)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.inference.share_interval import accuracy_interval
+from sparse_probing.probes.inference.share_interval import accuracy_interval, counted_share, group_counts
 
 
 def test_with_many_independent_rows_it_is_wilsons():
@@ -30,6 +30,18 @@ def test_it_covers_the_truth():
         low, high = accuracy_interval(hits.ravel(), np.repeat(np.arange(60), 4))
         covered += low <= 0.7 <= high
     assert 0.92 <= covered / 300 <= 0.98
+
+
+def test_parts_are_counted_together_and_their_interval_is_narrower_than_those_of_the_parts():
+    rng = np.random.default_rng(0)
+    hits, groups = rng.random(400) < 0.8, rng.integers(0, 90, 400)
+    part = groups % 3
+    counts = [group_counts(hits[part == i], groups[part == i]) for i in range(3)]
+    share, low, high = counted_share(counts)
+    assert share == hits.mean()
+    assert (low, high) == pytest.approx(accuracy_interval(hits, groups), rel=1e-12)
+    widths = [np.diff(accuracy_interval(hits[part == i], groups[part == i]))[0] for i in range(3)]
+    assert high - low < 0.7 * min(widths)
 
 
 def test_refuses():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
 from probing_datasets.foundation.errors import ProbeError
@@ -54,6 +55,33 @@ def test_scores_without_a_meaning_get_a_large_temperature():
     scores, codes = rng.standard_normal((5000, 3)), rng.integers(0, 3, 5000)
     _, confidence = confidences(scores, fit_temperature(scores, codes))
     assert confidence.max() < 0.45
+
+
+@pytest.mark.parametrize("n_classes", [1, 4])
+def test_rows_that_are_all_right_do_not_make_every_prediction_certain(n_classes):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, max(n_classes, 2), 60)
+    sign = np.where(codes[:, None] == (np.arange(n_classes) if n_classes > 1 else 1), 1.0, -1.0)
+    scores = sign * rng.uniform(1, 2, (60, n_classes))
+    temperature = fit_temperature(scores, codes)
+    predicted, confidence = confidences(scores, temperature)
+    assert (predicted == codes).all()
+    assert 0.96 < confidence.mean() < 0.99  # 60 right rows do not show that fewer than 1 in 100 is wrong
+    assert fit_temperature(scores * 10, codes) == pytest.approx(10 * temperature, rel=1e-3)
+
+
+def test_labels_are_smoothed_by_one_row_of_either_kind():
+    rng = np.random.default_rng(1)
+    scores = rng.standard_normal((40, 1))
+    codes = (scores[:, 0] + rng.standard_normal(40) > 0).astype(int)
+    target = np.where(codes == 1, 41 / 42, 1 / 42)
+
+    def loss(temperature):
+        logits = scores[:, 0] / temperature
+        return (np.logaddexp(0, logits) - target * logits).mean()
+
+    best = minimize_scalar(loss, bounds=(1e-3, 1e3), method="bounded", options={"xatol": 1e-8})
+    assert fit_temperature(scores, codes) == pytest.approx(best.x, rel=1e-3)
 
 
 def test_reliability_counts():

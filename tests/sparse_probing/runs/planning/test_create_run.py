@@ -238,3 +238,16 @@ def test_more_neurons_than_a_layer_has_are_refused_before_anything_runs(plant, f
 
 def test_all_neurons_of_a_layer_and_limits_above_its_width_are_accepted(plant):
     create_run(plant().with_flags(ks=(1, 20), max_k=600, iterative_pruning_fixed_k=600))
+
+
+def test_a_class_order_that_does_not_name_the_classes_is_refused_before_anything_runs(plant):
+    mood = np.random.default_rng(5).integers(0, 3, N_SEQUENCES).astype(float)
+    config = plant(kinds={"mood": "multiclass"}, classes={"mood": ("low", "middle", "high")}, mood=mood)
+    reading = config.with_flags(experiment_type=("reading_probes",), feature_subset=("mood",))
+    with pytest.raises(
+        SettingsError, match="--class_order is low, high, and the classes of mood are low, middle, high"
+    ):
+        create_run(reading.with_flags(class_order=("low", "high")))
+    assert create_run(reading.with_flags(class_order=("high", "middle", "low"))).tasks
+    with pytest.raises(SettingsError, match="the classes of strong are -1, 1"):
+        create_run(reading.with_flags(class_order=("high", "middle", "low"), feature_subset=("mood", "strong")))
