@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from probing_datasets.foundation.files.atomic_files import atomic_file
 from probing_datasets.foundation.errors import DamagedFileError, SettingsError, StoreError
+from probing_datasets.foundation.files.atomic_files import atomic_file
+from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from probing_datasets.foundation.hashing import checksum, digest_json
 from probing_datasets.foundation.provenance import provenance
-from probing_datasets.foundation.files.sealed_json import read_sealed, write_sealed
 from sparse_probing.activations.stores.storage.checksums import FileRecord
 from sparse_probing.activations.tables.recorded_files import writing_errors
 from sparse_probing.saved_probes.probe_data import ProbeData

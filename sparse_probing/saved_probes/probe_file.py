@@ -26,10 +26,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from probing_datasets.foundation.files.atomic_files import atomic_folder
 from probing_datasets.foundation.errors import DamagedFileError, ProbeError, ProbeFormatError
-from probing_datasets.foundation.files.regular_files import names_in
-from probing_datasets.foundation.files.regular_files import read_regular_file
+from probing_datasets.foundation.files.atomic_files import atomic_folder
+from probing_datasets.foundation.files.regular_files import names_in, read_regular_file
 from probing_datasets.foundation.files.sealed_json import seal, shaped, unseal
 from probing_datasets.model_names import model_slug
 from sparse_probing.saved_probes.probe_data import ProbeData

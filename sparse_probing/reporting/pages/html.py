@@ -7,10 +7,10 @@ import hashlib
 from html import escape
 from pathlib import Path
 
-from probing_datasets.foundation.files.atomic_files import write_bytes
 from probing_datasets.foundation.errors import SettingsError
-from probing_datasets.foundation.printable import printable
+from probing_datasets.foundation.files.atomic_files import write_bytes
 from probing_datasets.foundation.files.regular_files import open_regular_file
+from probing_datasets.foundation.printable import printable
 
 MARK = '<meta name="generator" content="sparse-probing">'
 """By which a page of this project is known."""

@@ -12,8 +12,8 @@ from safetensors.numpy import load, save
 
 import sparse_probing as sp
 from probing_datasets.foundation.errors import DamagedFileError, ModelError, ProbeError, ProbeFormatError
-from probing_datasets.foundation.hashing import digest_json
 from probing_datasets.foundation.files.sealed_json import seal
+from probing_datasets.foundation.hashing import digest_json
 from sparse_probing.saved_probes import probe_file
 from sparse_probing.saved_probes.probe_file import METADATA, TENSORS, probe_bytes, read_probe
 from sparse_probing.saved_probes.probe_metadata import ChatPrompt
