@@ -23,7 +23,7 @@ from sparse_probing.probes.inputs.scaling import undo_scaling
 from sparse_probing.probes.inputs.validation import Floats, Integers, check_activations, check_C
 from sparse_probing.probes.one_vs_rest.newton import RowProducts, best_intercepts, minimise
 
-AIM = 0.01
+AIM = 0.3
 """Share of the requested gap at which Newton's method stops, so that the certificate confirms it."""
 MAX_NEWTON_STEPS = 60
 ROWS_AT_ONCE = 64
