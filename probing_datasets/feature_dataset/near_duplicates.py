@@ -76,10 +76,17 @@ def near_duplicates(tokens: NDArray, lengths: NDArray, groups: NDArray) -> NearD
 
 
 def warn_of_near_duplicates(dataset: FeatureDataset) -> str | None:
-    """Log and return a warning where 1 % of the sequences, or more, nearly repeat a sequence of another group."""
+    """Log and return a warning where 1 % of the sequences, or more, nearly repeat a sequence of another group.
+
+    What all sequences begin or end with, such as a chat template, says nothing about which of them are alike.
+    """
     column = dataset.sequences.data.column("tokens").combine_chunks()
-    tokens = column.flatten().to_numpy(zero_copy_only=False)
-    result = near_duplicates(tokens, dataset.lengths, dataset.group_codes)
+    tokens, lengths = column.flatten().to_numpy(zero_copy_only=False), dataset.lengths
+    starts = np.cumsum(lengths) - lengths
+    at_start, at_end = _shared_ends(tokens, starts, lengths)
+    place = np.arange(len(tokens)) - np.repeat(starts, lengths)
+    differs = (place >= at_start) & (place < np.repeat(lengths - at_end, lengths))
+    result = near_duplicates(tokens[differs], lengths - at_start - at_end, dataset.group_codes)
     if len(result.sequences) < max(1, WORTH_A_WARNING * len(dataset.lengths)):
         return None
     first, second = int(result.sequences[0]), int(result.partners[0])
@@ -90,6 +97,17 @@ def warn_of_near_duplicates(dataset: FeatureDataset) -> str | None:
     )
     logger.warning(message)
     return message
+
+
+def _shared_ends(tokens: NDArray, starts: NDArray, lengths: NDArray) -> tuple[int, int]:
+    """Return how many tokens all sequences begin with and end with; at least one token of each is not counted."""
+    at_start = at_end = 0
+    left = int(lengths.min()) - 1
+    while at_start < left and len(np.unique(tokens[starts + at_start])) == 1:
+        at_start += 1
+    while at_start + at_end < left and len(np.unique(tokens[starts + lengths - 1 - at_end])) == 1:
+        at_end += 1
+    return at_start, at_end
 
 
 def _signatures(tokens: NDArray[np.uint64], lengths: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -95,3 +95,25 @@ def test_no_warning_for_different_texts(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         make_dataset("natural_lang_id", output_dir=tmp_path)
     assert "nearly repeat" not in caplog.text
+
+
+def test_a_frame_that_all_messages_share_is_not_a_repetition(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    messages = [" ".join(rng.choice(WORDS, 4)) + f" {number}" for number in range(40)]
+    frame = "You are a helpful assistant who reads what people write and says how they feel. {} I think that they feel"
+    for name, repeated in (("different", []), ("repeated", messages[:10])):
+        source = tmp_path / f"{name}.jsonl"
+        texts = messages + [f"{message} and" for message in repeated]
+        rows = [{"text": frame.format(text), "label": "ab"[i % 2], "group": i} for i, text in enumerate(texts)]
+        source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            make_dataset(
+                "labelled_text",
+                name=name,
+                source=str(source),
+                output_dir=tmp_path,
+                min_positives=2,
+                group_column="group",
+            )
+        assert ("nearly repeat" in caplog.text) == bool(repeated)
