@@ -1,5 +1,6 @@
 """The page of coloured tokens: nothing in it runs or loads, it says what the scores are, and a browser shows it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -122,11 +123,13 @@ def test_safe_keeps_line_ends():
 
 def in_chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("REQUIRE_CHROMIUM") != "1", reason="no Chromium here; apt-get install chromium"
+)
 def test_chromium_shows_it_without_running_anything(page, tmp_path):
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     done = in_chromium(profile, "--enable-logging=stderr", "--dump-dom", page.as_uri())
