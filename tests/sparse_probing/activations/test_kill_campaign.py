@@ -60,12 +60,12 @@ def test_control_a_process_that_spoils_a_part_is_caught(store: ActivationStore, 
     script, ready, log = tmp_path / "spoil.py", tmp_path / "ready", tmp_path / "log"
     file, record = file_of(store, 0), Path(store.path) / "parts" / "000000.json"
     script.write_text(
-        f"from pathlib import Path, PosixPath\nimport time\nfile, record = {file!r}, {record!r}\n"
-        f"{SPOILERS[spoiler]}\nPath({str(ready)!r}).touch()\ntime.sleep(600)\n"
+        f"from pathlib import Path, PosixPath\nimport os, signal\nfile, record = {file!r}, {record!r}\n"
+        f"{SPOILERS[spoiler]}\nPath({str(ready)!r}).touch()\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
     import_once()
     tally = Tally()
-    run(Work(Path(store.path), (partial(runpy.run_path, str(script)),), (log,)), tally, {0: 3.0})
+    run(Work(Path(store.path), (partial(runpy.run_path, str(script)),), (log,)), tally, {0: 600.0})
     assert ready.exists(), "the process was killed before it had spoiled anything"
     assert (tally.kills, tally.runs, tally.amid_parts, tally.redone) == (1, 1, 1, [0])
     assert tally.torn == (spoiler == "torn")
