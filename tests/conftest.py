@@ -10,6 +10,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
 from probing_datasets.make import make_dataset
@@ -17,6 +18,10 @@ from probing_datasets.make_config import MakeConfig
 from sparse_probing.config import HarvestConfig, ProbingConfig
 from tests.builders import planted_runs
 from tests.builders.models import save_tiny_model
+
+# A law holds however long a busy machine takes for an example.
+settings.register_profile("no timing", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no timing")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

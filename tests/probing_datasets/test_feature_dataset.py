@@ -97,7 +97,7 @@ def small_datasets(draw):
     return texts, groups, [s for s, _ in probed], [p for _, p in probed], labels
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(small_datasets())
 def test_round_trip_of_any_data_set(tmp_path_factory, case):
     texts, groups, *columns = case

@@ -50,7 +50,7 @@ spans = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 4)), max_size=10).
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(spans, st.lists(st.integers(0, 25), max_size=6))
 def test_tokens_of_characters_one_by_one(pairs, characters):
     covering = [[i for i, (a, b) in enumerate(pairs.tolist()) if a <= c < b] for c in characters]
@@ -58,13 +58,13 @@ def test_tokens_of_characters_one_by_one(pairs, characters):
     assert last_tokens(pairs, characters).tolist() == [max(c, default=-1) for c in covering]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)).map(sorted).map(tuple), max_size=6))
 def test_inside_one_by_one(intervals):
     assert inside(12, intervals).tolist() == [any(a <= c < b for a, b in intervals) for c in range(12)]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(alphabet="ab \n\u3000é", max_size=12), st.data())
 def test_trimmed_spans_lose_only_their_leading_white_space(text, data):
     start = data.draw(st.integers(0, len(text)))

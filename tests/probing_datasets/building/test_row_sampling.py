@@ -35,7 +35,7 @@ def rows_one_by_one(is_positive, priority, n_rows, fraction):
     return sorted(taken)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(features())
 def test_sample_feature_laws(case):
     is_positive, priority, n_rows, fraction = case
@@ -48,7 +48,7 @@ def test_sample_feature_laws(case):
     assert abs(n_negative - n_positive * (1 - fraction) / fraction) <= 0.5 + 1e-9
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(features(), st.integers(0, 100))
 def test_more_rows_keep_the_rows_of_fewer(case, more):
     is_positive, priority, n_rows, fraction = case
@@ -94,7 +94,7 @@ def sequences(draw):
     return lengths, draw(st.integers(1, 45)), draw(st.integers(0, 2)), draw(st.integers(1, 50)), draw(seeds)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(sequences())
 def test_sample_positions_laws(case):
     lengths, first, n_suffix, per_sequence, seed = case
@@ -125,7 +125,7 @@ def test_positions_are_drawn_evenly():
     assert (np.abs(counts[2:11] - expected) < 5 * np.sqrt(expected)).all()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=80), st.integers(0, 100), seeds)
 def test_subsample_evenly_laws(labels, n, seed):
     labels = np.array(labels)

@@ -130,7 +130,7 @@ def test_byte_level_tokens_equal_their_single_decoding(tokenizer_dirs):
 def test_the_strings_of_tokens_concatenate_to_the_text(tokenizer):
     vocabulary = decoded_vocabulary(tokenizer)
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.lists(st.sampled_from(["the", "The", "cat", "12", "I", "x", "singing", "3a"]), min_size=1))
     def law(words):
         text = " ".join(words)
@@ -163,7 +163,7 @@ def test_token_ids_with_and_without_spans(tokenizer, name):
 def test_byte_level_ids_give_the_text_back(tokenizer_dirs):
     tokenizer = load_kind(tokenizer_dirs, "byte_level_bpe")
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.lists(st.text(max_size=30), min_size=1, max_size=5))
     def law(texts):
         assert [tokenizer.decode(ids) for ids in token_ids(tokenizer, texts)] == texts
@@ -181,7 +181,7 @@ def test_spans_are_inside_the_text_and_in_order(tokenizer, name):
 
 
 def test_spans_cover_every_character_except_white_space(tokenizer):
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(st.text(alphabet="ab1. (é😀ש\u0301\n", max_size=30))
     def law(text):
         ((_, spans),) = token_spans(tokenizer, [text])

@@ -41,7 +41,7 @@ def test_long_spans_are_treated_as_unclosed():
     assert enclosed("(12345)", "(", ")", 4) == []
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(alphabet="a ()", max_size=20))
 def test_balanced_text_has_depth(text):
     """If every bracket is closed, a character is inside when the depth of brackets is not 0."""

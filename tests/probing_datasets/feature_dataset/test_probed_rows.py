@@ -25,7 +25,7 @@ pairs = st.tuples(st.integers(0, 5), st.integers(0, 4))
 labelled = st.dictionaries(pairs, st.sampled_from([-1.0, 1.0]), min_size=1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(labelled, labelled)
 def test_rows_of_tokens(first, second):
     features = {"a": first, "b": second}
@@ -42,7 +42,7 @@ def test_rows_of_tokens(first, second):
         assert np.array_equal(used.group, dataset.group_codes[used.sequence])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(labelled, labelled)
 def test_rows_of_sequences(first, second):
     by_sequence = {
@@ -101,7 +101,7 @@ def test_bundled_texts(tiny_dataset):
     assert len(np.unique(used.group)) == 30
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(labelled)
 def test_a_label_of_the_next_token_belongs_to_the_position_before(labels):
     dataset = dataset_with_labels({"f": labels})
@@ -139,7 +139,7 @@ def places_of(rows):
     return list(zip(rows.sequence.tolist(), rows.position.tolist(), strict=True))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.lists(st.integers(-5, 4), max_size=4))
 def test_rows_of_all_tokens(lengths, positions):
     dataset = ragged(lengths)

@@ -11,7 +11,7 @@ from probing_datasets.sources.groups import join_groups_of_copies
 PAIRS = st.lists(st.tuples(st.lists(st.integers(0, 1), max_size=2), st.sampled_from("abcd")), max_size=8)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PAIRS)
 def test_equal_tokens_are_in_one_group_and_nothing_else_is_joined(pairs):
     tokens, groups = [np.array(ids, np.int32) for ids, _ in pairs], [group for _, group in pairs]

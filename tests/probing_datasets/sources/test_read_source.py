@@ -251,7 +251,7 @@ row_lists = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(row_lists, row_lists)
 def test_digest_tells_rows_apart(first, second):
     assert (digest_rows(first) == digest_rows(second)) == (first == second)

@@ -80,7 +80,7 @@ def test_every_format_gives_the_same_rows(tmp_path, name):
     assert texts_and_labels(read(tmp_path / name)) == ROWS
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.text("ab \n\",;'", min_size=1), st.sampled_from("xy")), min_size=1, max_size=5))
 def test_what_python_writes_as_csv_is_read(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("csv") / "t.csv"
@@ -89,7 +89,7 @@ def test_what_python_writes_as_csv_is_read(tmp_path_factory, rows):
     assert texts_and_labels(read(path)) == rows
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.text('ab \n"[]{},\\é', min_size=1), st.sampled_from("xy")), max_size=5),
     st.integers(1, 9),

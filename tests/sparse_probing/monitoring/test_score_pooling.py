@@ -36,7 +36,7 @@ def by_definition(scores: list[float], pooling: str, alpha: float, window: int) 
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts=SCORES, alpha=st.floats(0.05, 1), window=st.integers(1, 18))
 def test_equals_its_definition(pooling, texts, alpha, window):
     pooled = pool_texts(texts, pooling, alpha, window)
@@ -45,7 +45,7 @@ def test_equals_its_definition(pooling, texts, alpha, window):
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(texts=SCORES, seed=st.integers(0, 1000))
 def test_padding_anywhere_changes_nothing(pooling, texts, seed):
     rng = np.random.default_rng(seed)
@@ -67,7 +67,7 @@ def test_probes_are_pooled_by_themselves(pooling):
     np.testing.assert_allclose(pooled[:, 1, 2], pool_scores(scores[:, :, 1, 2], mask, pooling), rtol=1e-13)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=st.lists(st.floats(-20, 20), min_size=1, max_size=40))
 def test_order_of_the_poolings(text):
     pooled = {pooling: float(pool_texts([text], pooling)[0]) for pooling in POOLINGS}

@@ -1,13 +1,12 @@
 """Shuffled labels: groups exchange labels or patterns of labels, and lose no class."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sparse_probing.probes.shuffled_labels import shuffled_labels
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_labels_of_sequences_stay_together(seed, n_sequences):
     rng = np.random.default_rng(seed)
@@ -21,7 +20,6 @@ def test_labels_of_sequences_stay_together(seed, n_sequences):
     assert sum(labels == {1} for labels in labels_after) == (label_of_sequence[present] == 1).sum()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_groups_of_several_labels_exchange_patterns(seed):
     """The number of positives in a row stays together: rows that move freely would be single ones."""
@@ -34,7 +32,6 @@ def test_groups_of_several_labels_exchange_patterns(seed):
     assert (begins.sum(axis=1) == 1).all()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_no_class_is_lost(seed):
     rng = np.random.default_rng(seed)

@@ -38,7 +38,7 @@ def folder(tmp_path):
     return made_probe(outputs=3).save(tmp_path / "probe")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(outputs=st.sampled_from([1, 2, 5]), k=st.integers(1, 20), seed=st.integers(0, 2**32), chat=st.booleans())
 def test_a_probe_is_read_back_as_it_was(tmp_path_factory, outputs, k, seed, chat):
     """Every bit of the arrays, and every field."""

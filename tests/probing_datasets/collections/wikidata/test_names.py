@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from probing_datasets.collections.wikidata.names import NameFinder
@@ -43,7 +43,6 @@ def test_names_that_cannot_be_found():
 words = st.sampled_from(["a", "b", "ab", "c"])
 
 
-@settings(deadline=None)
 @given(
     st.sets(st.lists(words, min_size=1, max_size=3).map(" ".join), min_size=1),
     st.lists(words | st.sampled_from([".", "-"]), max_size=30).map(" ".join),

@@ -43,7 +43,7 @@ def test_a_damaged_file_is_refused(share, tmp_path):
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_flipped_bit_changes_what_is_read(share, tmp_path, data):
     path = tmp_path / "share"
     share.save(path, "digest")

@@ -110,7 +110,7 @@ def test_layers_come_back_bit_for_bit(store_class, plan, tmp_path):
     assert store.read(0, HOOK, dtype=np.float64).dtype == np.float64
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data(), n_rows=st.integers(1, 30), part_rows=st.integers(1, 31), width=st.integers(1, 70))
 @pytest.mark.parametrize("name", STORES)
 def test_reads_equal_slices_of_the_whole(name, data, n_rows, part_rows, width):

@@ -16,7 +16,7 @@ def centred_ranks(scores):
     return (rankdata(scores, axis=0) - (len(scores) + 1) / 2).T
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 6), st.booleans(), st.floats(0, 2.5))
 def test_near_the_enumeration_of_every_assignment(seed, k, uneven, shift):
     rng = np.random.default_rng(seed)

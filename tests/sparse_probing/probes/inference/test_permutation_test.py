@@ -13,7 +13,7 @@ from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from tests.builders.layers import null_labels_of_sequences
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float16, np.float32, np.float64]))
 def test_statistic_is_the_distance_of_the_area_from_chance(seed, dtype):
     rng = np.random.default_rng(seed)

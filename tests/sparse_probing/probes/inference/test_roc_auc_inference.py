@@ -15,7 +15,7 @@ from tests.builders.layers import binormal_groups, tied_scores_in_groups
 from tests.builders.references import delong_error, obuchowski_error
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tied_scores_in_groups())
 def test_equal_to_the_definitions_over_all_pairs(case):
     y, scores, groups = case
@@ -27,7 +27,7 @@ def test_equal_to_the_definitions_over_all_pairs(case):
         assert clustered.standard_error[column] == pytest.approx(obuchowski_error(y, values, groups), abs=1e-12)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(tied_scores_in_groups(), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_laws_of_intervals(case, level):
     y, scores, groups = case
@@ -44,7 +44,7 @@ def test_laws_of_intervals(case, level):
     assert (outside == (result.p_value < 1 - level)).all()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.sampled_from([1, 4]))
 def test_bounds_grow_while_one_class_moves_up(seed, n_positive_groups, rows_per_group):
     rng = np.random.default_rng(seed)

@@ -182,7 +182,7 @@ def test_planted_neurons_are_found_and_shuffled_labels_find_less():
     assert control.null_strength > 3 * planted.null_strength
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from([0.3, 1.0]))
 def test_laws(seed, l1_ratio):
     rng = np.random.default_rng(seed)

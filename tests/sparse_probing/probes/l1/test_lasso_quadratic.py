@@ -17,7 +17,7 @@ def random_quadratic(p, n, seed):
     return Z.T @ Z + 1e-6 * np.eye(p), 3 * Z.T @ rng.standard_normal(n), rng
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(1, 40),
     st.integers(2, 60),

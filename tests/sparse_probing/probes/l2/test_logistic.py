@@ -44,7 +44,7 @@ def test_dense_equals_scikit_learn(n, d, C):
     assert_matches_reference(fit_dense(X, y, C=C), X, y, C)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 1000),
     st.sampled_from([1e-3, 1.0, 1e3, 1e6]),

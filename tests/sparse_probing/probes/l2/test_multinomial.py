@@ -63,7 +63,7 @@ def test_two_classes_are_the_binary_probe_with_twice_the_C():
     assert fit.intercept[1] - fit.intercept[0] == pytest.approx(binary.intercept, abs=1e-3)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 1000), st.sampled_from([(90, 6), (15, 30)]))
 def test_laws(seed, shape):
     X, codes = correlated_classes(*shape, 3, seed)

@@ -55,7 +55,7 @@ def test_gap_bounds_the_distance_to_the_minimum_and_tells_rounding():
     assert "ill-conditioned" in fit.status
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 1000), st.sampled_from([(60, 9), (9, 20)]))
 def test_laws(seed, shape):
     rng = np.random.default_rng(seed)
@@ -74,7 +74,7 @@ def test_laws(seed, shape):
 
 
 @given(st.integers(0, 100))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_forward_selection_is_greedy(seed):
     X, y = correlated_targets(80, 9, seed)
     selected = forward_selection(X.astype(np.float32), y, 6).tolist()

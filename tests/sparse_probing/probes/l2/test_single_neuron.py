@@ -52,7 +52,7 @@ def test_equal_to_nested_fits_of_one():
         assert fit.intercept[j] == pytest.approx(single.intercept, abs=1e-4)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.sampled_from([1e-3, 1.0, 1e3, 1e6]), st.sampled_from([150, 20]))
 def test_hard_columns_converge(seed, C, n):
     X, y = correlated(n, 10, seed)
@@ -124,7 +124,7 @@ def test_a_fit_to_rows_of_a_layer_equals_a_fit_to_only_these_rows(order, dtype):
     assert fit.intercept == pytest.approx(single.intercept, rel=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["balanced", "none"]))
 def test_a_row_of_weight_two_counts_as_two_rows(seed, class_weight):
     X, y = correlated(200, 5, seed)
@@ -138,7 +138,7 @@ def test_a_row_of_weight_two_counts_as_two_rows(seed, class_weight):
     assert not np.allclose(weighted.coef, ignored.coef, rtol=1e-4)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.integers(-6, 6))
 def test_laws(seed, power):
     X, y = correlated(150, 8, seed)

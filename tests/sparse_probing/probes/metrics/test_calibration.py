@@ -13,7 +13,7 @@ from sparse_probing.probes.metrics.calibration import calibration_metrics, log_p
 from tests.builders.references import expected_calibration_error
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 200), st.floats(0.1, 5))
 def test_equal_to_scikit_learn_and_to_the_definition(seed, n, scale):
     rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ def assert_equal_to_scikit_learn(y, scores):
             assert metrics[name][column] == pytest.approx(value, abs=1e-12), name
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(0, 6), st.floats(0.02, 0.98))
 def test_equal_to_scikit_learn_with_many_ties(seed, n, levels, share):
     rng = np.random.default_rng(seed)
@@ -29,7 +29,7 @@ def test_equal_to_scikit_learn_with_many_ties(seed, n, levels, share):
     assert_equal_to_scikit_learn(y, rng.integers(-levels, levels + 1, (n, 2)) / 2)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float16, np.float32, np.float64]))
 def test_equal_to_scikit_learn_in_every_dtype(seed, dtype):
     rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def test_unknown_metric():
         classification_metrics([1, -1], [[1.0], [0.0]], only=["f3", "mcc"])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 400), st.integers(0, 200), st.integers(2, 120))
 def test_points_of_the_curve_are_those_that_scikit_learn_and_the_paper_s_code_keep(seed, n, levels, n_points):
     rng = np.random.default_rng(seed)

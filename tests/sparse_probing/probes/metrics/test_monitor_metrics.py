@@ -20,7 +20,7 @@ def scored_rows(draw):
     return np.where(positive, 1, -1), scores
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=scored_rows(), rate=st.sampled_from([0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 1 / 3, 0.5, 1.0]))
 def test_recall_equals_the_roc_curve(rows, rate):
     y, scores = rows
@@ -28,7 +28,7 @@ def test_recall_equals_the_roc_curve(rows, rate):
     assert recall_at(y, scores[:, None], rate)[0] == pytest.approx(tpr[fpr <= rate + 1e-12].max(), abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=scored_rows(), rate=st.sampled_from([0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.99, 1.0]))
 def test_partial_area_equals_scikit_learn(rows, rate):
     y, scores = rows
@@ -46,7 +46,7 @@ def test_columns_are_scored_by_themselves():
         assert together[1] > together[0] + 0.1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     scores=st.lists(st.integers(-20, 20), min_size=1, max_size=80),
     rate=st.sampled_from([0.0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0]),

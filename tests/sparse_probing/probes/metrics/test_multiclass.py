@@ -12,7 +12,7 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.metrics.multiclass import multiclass_metrics
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 6), st.integers(1, 6))
 def test_equal_to_scikit_learn(seed, n, n_classes, n_present):
     rng = np.random.default_rng(seed)

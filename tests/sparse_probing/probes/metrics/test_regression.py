@@ -11,7 +11,7 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.metrics.regression import regression_metrics
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(3, 80), st.booleans())
 def test_equal_to_scikit_learn_and_scipy(seed, n, tied):
     rng = np.random.default_rng(seed)

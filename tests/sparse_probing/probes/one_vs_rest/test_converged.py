@@ -44,7 +44,7 @@ def test_rows_may_have_several_classes_or_none_and_a_class_may_be_rare():
         assert path.objective[0, k] == pytest.approx(best, rel=1e-6)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 1000), st.sampled_from([(60, 8), (30, 50)]), st.integers(1, 4))
 def test_the_gap_bounds_the_distance_to_the_minimum(seed, shape, n_steps):
     X, codes = correlated_classes(*shape, seed=seed)

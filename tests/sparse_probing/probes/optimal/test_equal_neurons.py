@@ -107,7 +107,7 @@ def test_equal_neurons_are_equal_or_opposite_to_the_last_digit():
 
 
 @given(problems(), st.integers(1, 3))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_replaceable_neurons_can_be_replaced(problem, k):
     k = min(k, problem.width)
     fit = branch_and_bound(problem, k, LIMITS, proof=True)

@@ -73,7 +73,7 @@ def test_the_chosen_intercept_is_one_of_the_best(kind, multiplier, balanced):
 
 
 @given(problems(("hinge",)), st.integers(1, 4), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_drawn_intercepts_are_among_the_best(problem, k, seed):
     support = np.sort(np.random.default_rng(seed).permutation(problem.width)[:k])
     fit = fit_support(problem, support, tolerance=FINAL_TOLERANCE)
@@ -81,7 +81,7 @@ def test_drawn_intercepts_are_among_the_best(problem, k, seed):
 
 
 @given(problems(("hinge",)), st.integers(1, 3))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_proof_with_the_chosen_intercept_is_accepted(problem, k):
     fit = branch_and_bound(problem, min(k, problem.width), Limits(gap=1e-5), proof=True)
     assert fit.intercepts is not None

@@ -34,7 +34,6 @@ def test_values_are_those_of_the_definition(loss):
 
 
 @given(st.sampled_from(LOSSES), decisions, signs, row_weights, st.sampled_from([0.3, 0.01]))
-@settings(deadline=None)
 def test_duals_and_curvatures_are_derivatives(loss, f, y, w, delta):
     code = CODES[loss]
     kinks = [y, y * (1 - delta)]
@@ -48,7 +47,6 @@ def test_duals_and_curvatures_are_derivatives(loss, f, y, w, delta):
 
 
 @given(decisions, signs, row_weights, st.sampled_from([0.3, 0.01, 1e-6]))
-@settings(deadline=None)
 def test_a_smoothed_hinge_lies_just_below_the_hinge(f, y, w, delta):
     smooth, exact = point(0, f, y, w, delta)[0], point(0, f, y, w, 0.0)[0]
     assert exact == pytest.approx(w * max(0.0, 1 - y * f))
@@ -56,7 +54,7 @@ def test_a_smoothed_hinge_lies_just_below_the_hinge(f, y, w, delta):
 
 
 @given(st.sampled_from(LOSSES), decisions, decisions, signs, row_weights)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_fenchel_young(loss, f, other, y, w):
     """Every dual gives a line below the loss; the dual at a decision value gives the tangent."""
     code = CODES[loss]
@@ -68,7 +66,6 @@ def test_fenchel_young(loss, f, other, y, w):
 
 
 @given(st.sampled_from(LOSSES), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_balanced_duals_sum_to_zero_within_their_domain(loss, seed):
     rng = np.random.default_rng(seed)
     problem = make_problem("rare", loss, 1.0, heavy=True)

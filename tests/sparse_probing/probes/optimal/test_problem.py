@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -45,7 +45,6 @@ def test_unscaled_coefficients_give_the_same_decision_values(loss, dtype):
 
 
 @given(arrays(np.float32, (7, 3), elements=st.floats(-1e3, 1e3, width=32)))
-@settings(deadline=None)
 def test_undoing_is_exact_to_rounding(X):
     columns, scaling = scaled_columns(X)
     coef = np.array([1.0, -2.0, 0.5])

@@ -36,7 +36,7 @@ def test_fits_are_optimal_to_their_tolerance(kind, loss, tolerance):
 
 
 @given(problems(), st.integers(1, 6), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_drawn_fits_are_optimal_to_their_tolerance(problem, k, seed):
     support = np.sort(np.random.default_rng(seed).permutation(problem.width)[:k])
     assert check(problem, tuple(support.tolist()), TOLERANCE) <= TOLERANCE

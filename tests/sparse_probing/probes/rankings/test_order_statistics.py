@@ -37,7 +37,7 @@ def test_of_neurons_without_an_error_the_one_that_separates_the_classes_most_is_
     assert top_neurons(rank("auc", X, y), 4).tolist() == [3, 1, 0, 2]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.sampled_from([np.float16, np.float32]))
 def test_areas_with_many_ties_and_both_zeros(seed, levels, dtype):
     rng = np.random.default_rng(seed)
@@ -48,7 +48,7 @@ def test_areas_with_many_ties_and_both_zeros(seed, levels, dtype):
     assert rank("auc", X, y) == pytest.approx(np.abs(areas - 0.5), abs=2 * TIE_BREAK)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(20, 300), st.sampled_from([1, 3, 1000]))
 def test_informations_equal_those_of_a_contingency_table(seed, n, levels):
     rng = np.random.default_rng(seed)

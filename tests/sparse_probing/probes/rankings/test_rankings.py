@@ -89,7 +89,7 @@ def test_same_seed_same_scores(name):
 
 
 @pytest.mark.parametrize("name", INFORMATIVE)
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_permuting_columns_permutes_scores_and_relabelling_leaves_them(name, seed):
     X, y = planted_neuron(200, 25, seed)
@@ -100,7 +100,7 @@ def test_permuting_columns_permutes_scores_and_relabelling_leaves_them(name, see
 
 
 @pytest.mark.parametrize("name", BLIND_TO_SCALE)
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1), power=st.integers(-8, 8))
 def test_scale_of_a_column_changes_only_raw_means(name, seed, power):
     X, y = planted_neuron(200, 25, seed)

@@ -47,7 +47,7 @@ small_problems = st.integers(1, 6).flatmap(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(small_problems, st.floats(0.05, 0.95))
 @example([(0, 1), (1, 1), (1, 0), (2, 1), (2, 0)], 0.3)
 def test_a_split_of_many_classes_is_found_exactly_where_one_exists(rows, fraction):
@@ -62,7 +62,7 @@ def test_a_split_of_many_classes_is_found_exactly_where_one_exists(rows, fractio
         assert found == feasible
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(small_problems, st.integers(2, 4))
 def test_folds_are_found_exactly_where_they_exist(rows, n_folds):
     groups, labels = np.array(rows).T
@@ -84,7 +84,7 @@ def test_the_split_that_half_of_the_seeds_refused():
         assert len(split.test) in (2, 3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 0.8))
 def test_a_repaired_split_is_about_as_near_to_the_fraction_as_the_best_one(seed, fraction):
     rng = np.random.default_rng(seed)

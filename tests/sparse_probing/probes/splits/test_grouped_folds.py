@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -11,7 +11,6 @@ from sparse_probing.probes.splits.grouped_folds import grouped_folds
 from tests.builders.layers import rare_class_in_uneven_groups
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(2, 4))
 def test_laws(seed, n_folds, n_classes):
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import SplitError
@@ -11,7 +11,6 @@ from sparse_probing.probes.splits.grouped_split import grouped_multiclass_split,
 from tests.builders.layers import labelled_groups
 
 
-@settings(deadline=None)
 @given(labelled_groups())
 def test_laws(case):
     labels, groups, fraction, seed = case
@@ -79,7 +78,6 @@ def test_negatives_in_two_groups_that_the_positives_would_put_on_one_side():
         assert len({0, 1} & set(groups[split.test])) == 1
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(4, 60), st.floats(0.1, 0.9))
 def test_laws_of_many_classes(seed, n_classes, n_groups, fraction):
     rng = np.random.default_rng(seed)
@@ -123,7 +121,6 @@ def test_two_classes_of_any_name_are_split_as_positives_and_negatives():
     assert np.array_equal(binary.test, multiclass.test)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.floats(0.1, 0.9))
 def test_split_of_groups_without_classes(seed, n_groups, fraction):
     groups = np.random.default_rng(seed).integers(0, n_groups, 200)

@@ -50,7 +50,7 @@ def test_blocks_tile_the_width(width):
     assert width // columns <= 128
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), rows=st.integers(1, 50), width=st.integers(1, 80), dtype=DTYPES)
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_spans_of_blocks_equal_slices(name, data, rows, width, dtype):

@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).parents[5]
 DTYPES = st.sampled_from([np.dtype("u1"), np.dtype("<f2"), np.dtype("<f4"), np.dtype("<u2")])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.integers(1, 300), width=st.integers(1, 300), missing=st.integers(0, 69), dtype=DTYPES)
 def test_h5py_reads_the_values_and_zeros_below(rows, width, missing, dtype):
     layout = hdf5_layout(rows, width, dtype)

@@ -24,7 +24,7 @@ def decode(quantised, n_rows, block_rows):
     return dequantise(*quantised, runs_of(np.arange(n_rows), block_rows))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(values=st.one_of(map(tables, (ORDINARY, HUGE, TINY, AROUND_A_LARGE_NUMBER))), block_rows=st.integers(1, 41))
 def test_no_value_moves_by_more_than_half_a_step(values, block_rows):
     quantised = quantise(values, block_rows)
@@ -35,7 +35,6 @@ def test_no_value_moves_by_more_than_half_a_step(values, block_rows):
     assert (moved <= half_a_step * (1 + 1e-4) + 4 * FLOAT32.eps * largest).all()
 
 
-@settings(deadline=None)
 @given(values=st.one_of(map(tables, (ORDINARY, HUGE, TINY))), block_rows=st.integers(1, 41))
 def test_a_step_is_a_255th_of_the_span_of_its_block(values, block_rows):
     quantised = quantise(values, block_rows)

@@ -30,7 +30,7 @@ def zarr_shard(folder, layout):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=st.integers(1, 70), width=st.integers(1, 70), missing=st.integers(0, 69), dtype=DTYPES)
 def test_zarr_reads_the_values_and_zeros_below(rows, width, missing, dtype):
     layout = shard_layout(rows, width, dtype)

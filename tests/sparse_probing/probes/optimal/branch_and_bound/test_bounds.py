@@ -30,7 +30,7 @@ def exact_bound(problem, duals, fixed, free, k):
 
 
 @given(st.sampled_from(LOSSES), seeds, st.integers(0, 4), st.integers(1, 60), st.sampled_from([1e-6, 1.0, 1e6]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_bound_is_valid_and_tight_for_random_duals(loss, seed, k, n_free, unit):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((70, 60)) * 10 ** rng.uniform(-3, 3, 60)
@@ -58,7 +58,7 @@ def test_both_ways_to_correlate_are_accurate_to_single_precision(share, monkeypa
 
 
 @given(problems(widest=5), seeds, st.integers(1, 3), st.integers(0, 2))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_no_bound_above_the_optimum(problem, seed, k, n_fixed):
     order = np.random.default_rng(seed).permutation(problem.width)
     fixed, free = order[:n_fixed], order[n_fixed:]
@@ -72,7 +72,7 @@ def test_no_bound_above_the_optimum(problem, seed, k, n_fixed):
 
 
 @given(problems(widest=6), seeds, st.integers(1, 3), st.sampled_from([0.05, 0.3, 1.0]), st.floats(0.0, 2.0))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_better_support_is_screened(problem, seed, k, near, slack):
     """For any duals and any target, a support below the target keeps its neurons and holds those that it must."""
     k = min(k, problem.width)

@@ -51,7 +51,7 @@ def test_small_problems(kind, loss, multiplier, balanced, heavy):
 
 
 @given(problems(), st.integers(1, 3))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_drawn_problems(problem, k):
     check_every_way(problem, min(k, problem.width))
 

@@ -32,7 +32,7 @@ def by_definition(u, k):
 
 
 @given(arrays(np.float64, st.integers(1, 7), elements=st.integers(-8, 8).map(lambda i: i / 4)), st.integers(1, 5))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_penalty_is_that_of_the_definition(u, k):
     assume((u != 0).any())
     shares = np.zeros(len(u))
@@ -102,7 +102,7 @@ def least_by_shares(H, c, n_fixed, k, g):
     st.sampled_from([0.01, 1.0, 100.0]),
     st.sampled_from([1, 4, 30]),
 )
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_models_are_minimised(seed, n_free, n_fixed, k, g, rank):
     rng = np.random.default_rng(seed)
     p = n_free + n_fixed

@@ -25,7 +25,7 @@ def is_support(support, k, d):
 
 
 @given(problems(), st.integers(1, 4), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_every_search_gives_supports(problem, k, seed):
     """Also with fewer neurons than candidates: no support holds a neuron twice."""
     k, d, fits, rng = min(k, problem.width), problem.width, SupportFits(problem), np.random.default_rng(seed)

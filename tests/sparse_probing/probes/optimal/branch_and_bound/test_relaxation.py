@@ -54,7 +54,7 @@ def test_relaxations_bound_their_nodes(kind, loss):
 
 
 @given(problems(widest=5), st.integers(0, 2), st.integers(1, 2), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_drawn_relaxations_bound_their_nodes(problem, n_fixed, k, seed):
     order = np.random.default_rng(seed).permutation(problem.width)
     if n_fixed + k <= problem.width:

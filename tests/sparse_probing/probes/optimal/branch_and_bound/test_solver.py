@@ -38,7 +38,7 @@ def agree(a, b):
 
 
 @given(problems(), st.integers(1, 3), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_order_and_signs_do_not_matter(problem, k, seed):
     rng, k = np.random.default_rng(seed), min(k, problem.width)
     order, signs = rng.permutation(problem.width), rng.choice([-1, 1], problem.width).astype(np.float32)
@@ -60,14 +60,14 @@ def test_order_and_signs_do_not_matter(problem, k, seed):
 
 
 @given(problems(losses=("hinge", "logistic")), st.integers(1, 3))
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 def test_swapped_labels_give_the_same_optimum(problem, k):
     k = min(k, problem.width)
     agree(branch_and_bound(problem, k, LIMITS), branch_and_bound(replace(problem, y=-problem.y), k, LIMITS))
 
 
 @given(problems(), st.integers(1, 3), st.data())
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_row_of_double_weight_equals_two_rows(problem, k, data):
     k = min(k, problem.width)
     times = np.array(data.draw(st.lists(st.integers(1, 3), min_size=problem.n_rows, max_size=problem.n_rows)))

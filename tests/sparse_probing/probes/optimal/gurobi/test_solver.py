@@ -73,7 +73,7 @@ def test_gurobi_finds_the_best_support_from_a_poor_one(kind: str, loss: LossName
 
 
 @pytest.mark.usefixtures("only_master")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problem=problems(widest=5))
 def test_any_small_problem(problem: SparseProblem) -> None:
     k = min(2, problem.width)

@@ -104,7 +104,7 @@ def test_no_change_proves_what_is_false(loss):
 
 
 @given(st.sampled_from(LOSSES), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_no_changes_together_prove_what_is_false(loss, data):
     problem, proof, best = sample_proof(loss)
     log = with_bounds(with_worse_support(problem, read_log(proof)), lower_bound=best * (1 + 1e-6))

@@ -45,7 +45,7 @@ def test_real_proofs_are_accepted(loss, kind, only_tree):
 
 
 @given(problems(), st.integers(1, 3), st.sampled_from([1, 3, 10**9]), st.booleans(), st.sampled_from([None, 0.1]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_drawn_proofs_are_accepted_and_true(problem, k, nodes, enumerate_too, tolerance):
     k = min(k, problem.width)
     with without_local_search(enumerate_too):
