@@ -333,7 +333,7 @@ def test_bad_requests(model, probes, source, tmp_path):
     with pytest.raises(SourceError, match="Texts are read from a file that ends in"):
         apply_to_file(probes[:1], tmp_path, tmp_path / "s.parquet", model=model)
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(SourceError, match="no column|holds no texts"):
+    with pytest.raises(SourceError, match="holds no object with keys"):
         apply_to_file(probes[:1], tmp_path / "empty.jsonl", tmp_path / "s.parquet", model=model)
     twin = replace(probes[0], feature="German")
     assert "German#2" in apply_probes([probes[0], twin], ["a"], model=model).columns
