@@ -19,6 +19,7 @@ def save_command(
     study: str | None = None,
     probe: str | None = None,
     neuron: int | None = None,
+    fold: int | None = None,
     overwrite: bool = False,
 ) -> None:
     """Save one probe of a run as a folder, with a card that says how it was fitted and how good it is.
@@ -41,6 +42,9 @@ def save_command(
         Kind of probe, where a study fits several: optimal_hinge, logistic, multinomial, one_vs_rest.
     neuron : int, optional
         The probe of this single neuron.
+    fold : int, optional
+        Number of the test fold, from 0, in a run with --test_folds: the probe was fitted to the rows outside it.
+        Default: the first.
     overwrite : bool
         Replace a saved probe.
     """
@@ -52,6 +56,8 @@ def save_command(
     if launched is None:
         raise TaskError(f"There is no run in {run}. `probing_experiment.py runs` lists the folders of all runs.")
     rows = load_results(launched, finished_only=True)
-    chosen = probe_of_run(launched, rows, feature, layer, k, study, probe, neuron)
+    chosen = probe_of_run(launched, rows, feature, layer, k, study, probe, neuron, fold)
     chosen.save(to, overwrite)
-    show(f"{chosen.provenance.probe} of {len(chosen.support):,} neurons, layer {chosen.layer}, is saved in {to}")
+    origin = chosen.provenance
+    of_fold = "" if origin.test_fold is None else f", test fold {origin.test_fold} of {origin.n_test_folds} (from 0)"
+    show(f"{origin.probe} of {len(chosen.support):,} neurons, layer {chosen.layer}{of_fold}, is saved in {to}")

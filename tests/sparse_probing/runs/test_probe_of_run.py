@@ -234,3 +234,20 @@ def test_the_command_without_a_run(monkeypatch, capsys, tmp_path):
     status, _, err = run_script(probing_experiment, arguments, monkeypatch, capsys)
     assert status == 1
     assert f"There is no run in {tmp_path}" in err
+
+
+def test_every_test_fold_has_its_probe(result_of, model, monkeypatch, capsys, tmp_path):
+    result = result_of("dense_probe", feature_subset=("german",), test_folds=3)
+    rows = result.rows[result.rows["control"] == ""].set_index("fold")
+    choice = ["--feature", "german", "--layer", LAYER, "--to", tmp_path / "probe", "--overwrite"]
+    for fold, flags in ((0, []), (2, ["--fold", "2"])):
+        status, out, err = run_script(probing_experiment, ["save", result.path, *choice, *flags], monkeypatch, capsys)
+        assert (status, err) == (0, "")
+        assert f"test fold {fold} of 3 (from 0), is saved" in out
+        loaded = sp.load_probe(tmp_path / "probe")
+        assert loaded.coef.ravel() == pytest.approx(rows.loc[fold, "coef"])
+        assert loaded.provenance.metrics["test_f1_score"] == rows.loc[fold, "test_f1_score"]
+        assert (loaded.provenance.test_fold, loaded.provenance.n_test_folds) == (fold, 3)
+        assert f"test rows of test fold {fold} of 3" in (tmp_path / "probe" / "README.md").read_text()
+    with pytest.raises(ProbeError, match="No probe has fold 3. There are: 0, 1, 2"):
+        result.saved_probe("german", LAYER, fold=3)
