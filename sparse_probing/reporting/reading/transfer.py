@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
@@ -11,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset.probed_rows import FeatureRows, ProbedRows, feature_rows
+from probing_datasets.feature_dataset.text_hashes import text_hashes
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.result_folders import dataset_name
@@ -21,8 +21,6 @@ from sparse_probing.reporting.reading.chosen_layers import ReadFeature
 from sparse_probing.runs.planning.other_datasets import open_other_datasets
 from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run_record import Run
-
-SEQUENCES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
         When a data set is that of the run, or has no feature that the probes can be compared with.
     """
     own = open_inputs(run.config.with_flags(controls=()))
-    own_texts = set(_text_hashes(own))
+    own_texts = set(text_hashes(own.dataset))
     lines: list[dict[str, object]] = []
     layers = sorted({int(layer) for each in features for layer in each.probes["layer"]})
     for name, inputs in open_other_datasets(run.config, own, layers).items():
@@ -88,19 +86,9 @@ def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _text_hashes(inputs: Inputs) -> list[bytes]:
-    """Return a hash of the tokens of every sequence."""
-    hashes: list[bytes] = []
-    for first in range(0, len(inputs.dataset.lengths), SEQUENCES_AT_ONCE):
-        last = min(first + SEQUENCES_AT_ONCE, len(inputs.dataset.lengths))
-        tokens = inputs.dataset.tokens(np.arange(first, last))
-        hashes += [hashlib.sha256(of_one.tobytes()).digest() for of_one in tokens]
-    return hashes
-
-
 def _test_sets(config: ProbingConfig, inputs: Inputs, own_texts: Set[bytes]) -> Iterator[TestSet]:
     stored = ProbedRows(*inputs.store.rows)
-    is_shared = np.array([text in own_texts for text in _text_hashes(inputs)])
+    is_shared = np.array([text in own_texts for text in text_hashes(inputs.dataset)])
     for feature, info in inputs.dataset.description.features.items():
         if info.kind == "regression":
             continue

@@ -53,9 +53,8 @@ def build_run(config: ProbingConfig) -> Run:
     layers = tuple(sorted(set(config.layers))) or stored
     _check_numbers_of_neurons(config, max(inputs.store.plan.widths.values()))
     tasks = cut_tasks(config, layers, inputs.dataset)
-    _check_reading(
-        config, inputs, layers, {f for task in tasks if task.study == "reading_probes" for f in task.features}
-    )
+    reading = [task for task in tasks if task.study == "reading_probes"]
+    _check_reading(config, inputs, layers, {feature for task in reading for feature in task.features})
     return name_run(config, tasks, inputs.digest)
 
 

@@ -48,8 +48,8 @@ def open_other_datasets(config: ProbingConfig, own: Inputs, layers: Iterable[int
             )
         if missing := sorted(wanted - set(inputs.store.plan.layers)):
             raise StoreError(
-                f"The store in {inputs.store.path} has no layer {first_names(map(str, missing))}, which the run probes. "
-                "Harvest these layers of that data set too, or choose --layers of the run."
+                f"The store in {inputs.store.path} has no layer {first_names(missing)}, which the run probes. "
+                "Harvest these layers of that data set too, or choose other --layers."
             )
         others[name] = inputs
     return others

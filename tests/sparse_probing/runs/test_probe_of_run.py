@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, r2_score
 
@@ -251,3 +252,28 @@ def test_every_test_fold_has_its_probe(result_of, model, monkeypatch, capsys, tm
         assert f"test rows of test fold {fold} of 3" in (tmp_path / "probe" / "README.md").read_text()
     with pytest.raises(ProbeError, match="No probe has fold 3. There are: 0, 1, 2"):
         result.saved_probe("german", LAYER, fold=3)
+
+
+def test_the_command_sets_a_threshold_on_benign_texts(sweep, table, model, monkeypatch, capsys, tmp_path):
+    def save(*arguments):
+        choice = ["--feature", "german", "--layer", LAYER, "--k", "2", "--to", tmp_path / "probe"]
+        return run_script(probing_experiment, ["save", sweep.path, *choice, *arguments], monkeypatch, capsys)
+
+    new = [f"{row['text']} Indeed." for row in table if row["language"] == "English"][:40]
+    of_run = [row["text"] for row in table[:3]]
+    pd.DataFrame({"text": [*new, *of_run]}).to_csv(tmp_path / "calm.csv", index=False)
+    status, out, err = save("--benign_texts", tmp_path / "calm.csv", "--false_positive_rate", "0.1")
+    assert status == 0, err
+    loaded = sp.load_probe(tmp_path / "probe")
+    assert loaded.threshold == pytest.approx(np.sort(loaded.score(new, model=model))[-5])
+    assert loaded.threshold_origin.startswith("at most 0.1 of the 40 benign scores of calm.csv")
+    assert "left out: 3 texts in the data set of the probe" in loaded.threshold_origin
+    assert f"threshold {loaded.threshold:.6g}: {loaded.threshold_origin}" in out
+    for arguments, message in {
+        ("--benign_texts", tmp_path / "no.csv"): "There is no file",
+        ("--pooling", "max", "--false_positive_rate", "0.1"): "--false_positive_rate, --pooling without --benign_texts",
+        ("--benign_texts", tmp_path / "calm.csv"): "holds a saved probe",
+    }.items():
+        status, _, err = save(*arguments)
+        assert status == 1
+        assert message in err
