@@ -265,8 +265,8 @@ def test_the_command_sets_a_threshold_on_benign_texts(sweep, table, model, monke
     status, out, err = save("--benign_texts", tmp_path / "calm.csv", "--false_positive_rate", "0.1")
     assert status == 0, err
     loaded = sp.load_probe(tmp_path / "probe")
-    assert loaded.threshold == pytest.approx(np.sort(loaded.score(new, model=model))[-5])
-    assert loaded.threshold_origin.startswith("at most 0.1 of the 40 benign scores of calm.csv")
+    assert loaded.threshold == pytest.approx(np.sort(loaded.score(new, model=model))[-1 - len(new) // 10])
+    assert loaded.threshold_origin.startswith(f"at most 0.1 of the {len(new)} benign scores of calm.csv")
     assert "left out: 3 texts in the data set of the probe" in loaded.threshold_origin
     assert f"threshold {loaded.threshold:.6g}: {loaded.threshold_origin}" in out
     for arguments, message in {
