@@ -147,6 +147,10 @@ def apply_command(
         options = ReadOptions(separator=separator, encoding=encoding)
         read_texts(texts, text_column, label_column, options)  # a wrong name is reported before the model is loaded
         language_model = _load_model(loaded, model, device)
+        if html is not None:  # tokens are shown, whatever the table holds: refused before texts are scored
+            from sparse_probing.saved_probes.text_scorer import TextScorer
+
+            TextScorer(language_model, loaded, batch_size, per_token=True)
         columns = (text_column, label_column, per_token, pooling)
         settings = (language_model, batch_size, allow_other_weights, overwrite, options)
         record = apply_to_file(loaded, texts, to, *columns, *settings)

@@ -315,6 +315,26 @@ def test_a_chat_that_is_generated_begins_as_the_one_that_is_scored(command, save
     assert "followed by 'It is'; here the model writes the answer" in caplog.text
 
 
+def test_probes_that_read_other_tokens_have_no_common_page_or_generation(
+    command, saved, texts, tiny_model_dir, tmp_path
+):
+    _, probes, folders = saved
+    others = {"cut": {"kept": "end"}, "framed": {"prefix": (5, 6)}}
+    for name, changes in others.items():
+        replace(probes[0], feature=name, **changes).save(tmp_path / name)
+    to = tmp_path / "s.parquet"
+    page = ["--texts", texts[0], "--to", to, "--html", tmp_path / "p.html", "--model", tiny_model_dir]
+    status, _, err = command(folders[0], tmp_path / "cut", *page)
+    assert status == 1
+    assert "Score tokens with probes of one kind at a time" in err
+    assert not to.exists()
+    written = ["--prompt", "Bonjour", "--generate", 2, "--model", tiny_model_dir]
+    status, _, err = command(folders[0], tmp_path / "framed", *written)
+    assert status == 1
+    assert "'German' and of 'framed' begin with other special tokens" in err
+    assert command(folders[0], tmp_path / "cut", *written)[0] == 0  # no text is cut
+
+
 def test_a_model_that_does_not_generate(tiny_model_dir):
     """An encoder has neither ``generate`` nor a configuration of it."""
     torch.manual_seed(0)

@@ -225,6 +225,16 @@ def test_reporting_again_changes_no_file(reported):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_report_without_other_data_sets_leaves_none_of_an_earlier_report(reported, settings):
+    run, rows, _ = reported
+    kept = {name: (run.path / name).read_bytes() for name in ("transfer.csv", "figures/transfer.png")}
+    write_reading_files(replace(run, config=settings.with_flags(test_feature_dataset=())), rows)
+    assert not any((run.path / name).exists() for name in kept)
+    assert "On other data sets" not in (run.path / "probe_training_summary.md").read_text()
+    write_reading_files(run, rows)
+    assert (run.path / "transfer.csv").read_bytes() == kept["transfer.csv"]
+
+
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
