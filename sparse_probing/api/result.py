@@ -111,6 +111,7 @@ class Result:
         study: str | None = None,
         probe: str | None = None,
         neuron: int | None = None,
+        fold: int | None = None,
     ) -> SavedProbe:
         """Return a probe of one feature and layer, to save and to apply to new texts.
 
@@ -128,6 +129,9 @@ class Result:
             Kind of probe, where a study fits several, such as ``multinomial`` and ``one_vs_rest``.
         neuron : int, optional
             The probe of this single neuron.
+        fold : int, optional
+            Number of the test fold, from 0, where there are several: the probe was fitted to the rows outside it.
+            Default: the first.
 
         Raises
         ------
@@ -138,7 +142,7 @@ class Result:
 
         if self.run is None:
             raise ProbeError("Probes of arrays belong to no model. Probe a store to apply its probes to texts.")
-        return probe_of_run(self.run, self._rows, feature, layer, k, study, probe, neuron)
+        return probe_of_run(self.run, self._rows, feature, layer, k, study, probe, neuron, fold)
 
     def _n_controls(self) -> int:
         return self._rows.loc[self._rows["control"] != "", "control"].nunique()

@@ -105,6 +105,13 @@ def apply_command(
     }
     if texts is None and (unused := [flag for flag, value in of_texts.items() if value]):
         raise SettingsError(f"Only --texts are read with {', '.join(unused)}. Leave out what is not used.")
+    of_model = {"--model": model is not None, "--device": device != "auto", "--batch_size": batch_size != 32}
+    if store is not None and (unused := [flag for flag, value in of_model.items() if value]):
+        raise SettingsError(f"A store is scored without a model. Leave out {', '.join(unused)}.")
+    if (seed and not sample) or (html_texts != 100 and (html is None or texts is None)):
+        raise SettingsError(
+            "--seed goes with --sample, and --html_texts with --texts and --html. Leave out the others."
+        )
     if generate < 0 or html_texts < 1 or batch_size < 1:
         raise SettingsError("--generate must be at least 0, --html_texts and --batch_size at least 1.")
     if (generate and prompt is None) or ((chat or sample) and not generate):
@@ -140,6 +147,10 @@ def apply_command(
         options = ReadOptions(separator=separator, encoding=encoding)
         read_texts(texts, text_column, label_column, options)  # a wrong name is reported before the model is loaded
         language_model = _load_model(loaded, model, device)
+        if html is not None:  # tokens are shown, whatever the table holds: refused before texts are scored
+            from sparse_probing.saved_probes.text_scorer import TextScorer
+
+            TextScorer(language_model, loaded, batch_size, per_token=True)
         columns = (text_column, label_column, per_token, pooling)
         settings = (language_model, batch_size, allow_other_weights, overwrite, options)
         record = apply_to_file(loaded, texts, to, *columns, *settings)

@@ -43,3 +43,5 @@ class ReadingConfig:
             raise SettingsError(f"--early_stopping must be at least 0, not {self.early_stopping}.")
         if len(set(self.class_order)) < len(self.class_order):
             raise SettingsError("Name each class of --class_order once.")
+        if len(set(self.test_feature_dataset)) < len(self.test_feature_dataset):
+            raise SettingsError("Name each data set of --test_feature_dataset once.")

@@ -111,9 +111,16 @@ def score_generation(
     SettingsError
         When its chat template fails.
     ProbeError
-        When the prompt is empty.
+        When the prompt is empty, or the probes were trained behind other special tokens, or in other chats, than the
+        first.
     """
     check_generates(model)
+    first = (probes[0].prefix, probes[0].chat)
+    if other := next((probe for probe in probes if (probe.prefix, probe.chat) != first), None):
+        raise ProbeError(
+            f"The texts of {probes[0].feature!r} and of {other.feature!r} begin with other special tokens, or are "
+            "in other chats, and there is one prompt. Generate with probes of one kind at a time."
+        )
     n_before, template = len(probes[0].prefix), ""
     if (of_data := probes[0].chat) is not None:
         check_template(of_data, model.tokenizer)

@@ -121,6 +121,8 @@ def save_pooling(pooling: TrainedPooling, like: ProbeData, folder: Path | str, o
         status=f"Epoch {pooling.best_epoch} of {pooling.n_epochs}, chosen on validation groups, without a bound.",
         n_train=pooling.n_train,
         n_test=0,
+        test_fold=None,
+        n_test_folds=0,
         converged=None,
         gap=None,
         regularization=None,

@@ -30,6 +30,7 @@ def probe_of_run(
     study: str | None = None,
     probe: str | None = None,
     neuron: int | None = None,
+    fold: int | None = None,
 ) -> SavedProbe:
     """Return a probe of one feature and layer.
 
@@ -51,6 +52,9 @@ def probe_of_run(
         ``one_vs_rest``.
     neuron : int, optional
         The probe of this single neuron.
+    fold : int, optional
+        Number of the test fold, from 0, where the run has ``--test_folds``: the probe was fitted to the rows outside
+        it. Default: the first.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def probe_of_run(
             "This study fits no probes of neurons: its probes read random directions, which no text has. "
             "Save a probe of a study without rotation or projection."
         )
-    wanted = {"study": study, "feature": feature, "layer": layer, "probe": probe, "k": k}
+    wanted = {"study": study, "feature": feature, "layer": layer, "probe": probe, "k": k, "fold": fold}
     for column, value in wanted.items():
         if value is not None:
             known = sorted(matching[column].unique().tolist())

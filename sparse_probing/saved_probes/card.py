@@ -59,6 +59,8 @@ def probe_card(probe: ProbeData, place: str = "FOLDER") -> str:
         fit.append(f"Relative distance from the optimum {origin.gap:.1e}.")
     validation = f", {origin.n_validation:,} validation" if origin.n_validation else ""
     rows = f"{origin.n_train:,} training{validation} and {origin.n_test:,} test rows"
+    if origin.test_fold is not None:
+        rows += f" of test fold {origin.test_fold} of {origin.n_test_folds} (numbered from 0)"
     counts = ", ".join(f"{escaped(name)} {count:,}" for name, count in origin.class_counts.items())
     facts = {
         "Feature": f"{escaped(probe.feature)} ({probe.kind}{classes})",

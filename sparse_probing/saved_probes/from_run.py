@@ -115,7 +115,7 @@ def probe_from_row(
         temperature=temperature,
         threshold=0.0,
         threshold_origin="0: both errors weigh the same for balanced classes" if kind == "binary" else "",
-        provenance=_origin(dataset, row, counts, controls, versions or {}),
+        provenance=_origin(dataset, row, counts, controls, versions or {}, config.split.test_folds),
         chat=chat,
     )
 
@@ -151,6 +151,7 @@ def _origin(
     counts: Mapping[str, int],
     controls: Iterable[Mapping[str, Any]],
     versions: Mapping[str, str | None],
+    n_test_folds: int,
 ) -> ProbeOrigin:
     gap = next((float(row[name]) for name in GAPS if _is_known(row[name])), None)
     return ProbeOrigin(
@@ -163,6 +164,8 @@ def _origin(
         n_train=int(row["n_train"]),
         n_test=int(row["n_test"]),
         n_validation=int(row["n_validation"]) if _is_known(row["n_validation"]) else 0,
+        test_fold=int(row["fold"]) if n_test_folds else None,
+        n_test_folds=n_test_folds,
         converged=bool(row["converged"]) if _is_known(row["converged"]) else None,
         gap=gap,
         regularization=float(row["regularization"]) if _is_known(row["regularization"]) else None,

@@ -69,6 +69,17 @@ def write_probe(probe: ProbeData, folder: Path, overwrite: bool = False, card: s
         When something else than a probe is in the folder, or a probe that is not to be replaced, or the probe says
         something that no file may say.
     """
+    check_probe_folder(folder, overwrite)
+    files = probe_bytes(probe)
+    with atomic_folder(folder, replace=overwrite) as temporary:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        if card:
+            (temporary / CARD).write_text(card, encoding="utf-8")
+
+
+def check_probe_folder(folder: Path, overwrite: bool = False) -> None:
+    """Raise ProbeError unless a probe can be written to a folder: a new one, or one with a probe to replace."""
     existing = names_in(folder)
     if not set(existing) <= {METADATA, TENSORS, CARD} or (existing and METADATA not in existing):
         raise ProbeError(f"{folder} holds other files than a saved probe. Choose another folder.")
@@ -79,12 +90,6 @@ def write_probe(probe: ProbeData, folder: Path, overwrite: bool = False, card: s
         )
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise ProbeError(f"{folder} is not a folder. Choose another name.")
-    files = probe_bytes(probe)
-    with atomic_folder(folder, replace=overwrite) as temporary:
-        for name, content in files.items():
-            (temporary / name).write_bytes(content)
-        if card:
-            (temporary / CARD).write_text(card, encoding="utf-8")
 
 
 def probe_bytes(probe: ProbeData) -> dict[str, bytes]:

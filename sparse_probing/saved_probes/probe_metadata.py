@@ -80,6 +80,10 @@ class ProbeOrigin:
     n_validation: Count = 0
     """Rows that chose C, an epoch or a layer, and the temperature; 0 where validation rows are folds of the training
     rows, or there are none."""
+    test_fold: Count | None = None
+    """Number of the test fold that measured the probe; None where the run had one test set."""
+    n_test_folds: Count = 0
+    """Test folds of the run; 0 where it had one test set."""
     converged: bool | None = None
     """Whether the relative distance from the optimum is below the tolerance; None where it is not known."""
     gap: float | None = None

@@ -73,6 +73,9 @@ def write_reading_files(run: Run, rows: pd.DataFrame) -> tuple[list[str], list[s
     if len(transferred):
         write_bytes(run.path / TRANSFER, csv_bytes(transferred))
         written.append(TRANSFER)
+    else:  # of an earlier report with --test_feature_dataset, which the summary does not name any more
+        for earlier in (run.path / TRANSFER, *run.path.glob("figures/**/transfer.png")):
+            earlier.unlink(missing_ok=True)
     for feature in features:
         further = further_probes(run, feature)
         sections.append(summary(run.config, feature, further, transferred))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 
@@ -11,19 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset.probed_rows import FeatureRows, ProbedRows, feature_rows
-from probing_datasets.foundation.errors import ProbeError, StoreError
+from probing_datasets.feature_dataset.text_hashes import text_hashes
+from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.config.result_folders import dataset_name
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.inputs.validation import Integers
 from sparse_probing.probes.metrics.temperature import confidences
 from sparse_probing.reporting.reading.chosen_layers import ReadFeature
+from sparse_probing.runs.planning.other_datasets import open_other_datasets
 from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run_record import Run
-
-SAME_IN_BOTH = ("model", "weight_hash", "tokenizer_hash")
-"""What the two stores must agree in, for scores to mean the same."""
-SEQUENCES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -63,28 +60,20 @@ def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
 
     Raises
     ------
-    StoreError
-        When a store is missing, or is of another model or tokenizer.
+    StoreError, DatasetError
+        As `sparse_probing.runs.planning.other_datasets.open_other_datasets`.
     ProbeError
         When a data set is that of the run, or has no feature that the probes can be compared with.
     """
     own = open_inputs(run.config.with_flags(controls=()))
-    own_texts = set(_text_hashes(own))
+    own_texts = set(text_hashes(own.dataset))
     lines: list[dict[str, object]] = []
-    for name in run.config.reading.test_feature_dataset:
+    layers = sorted({int(layer) for each in features for layer in each.probes["layer"]})
+    for name, inputs in open_other_datasets(run.config, own, layers).items():
         config = run.config.with_flags(feature_dataset=name, controls=())
-        inputs = open_inputs(config)
-        for key in SAME_IN_BOTH:
-            if inputs.store.plan.fingerprint.get(key) != own.store.plan.fingerprint.get(key):
-                raise StoreError(f"{inputs.store.path} and {own.store.path} differ in {key}: probes do not transfer.")
-        if inputs.dataset.description.content_hash == own.dataset.description.content_hash:
-            raise ProbeError(
-                f"{name} has the texts and labels of the data set of the run, on which the probes were trained. Choose "
-                "another --test_feature_dataset."
-            )
         n_before = len(lines)
         tests = list(_test_sets(config, inputs, own_texts))
-        for layer in sorted({int(layer) for each in features for layer in each.probes["layer"]}):
+        for layer in layers:
             activations = inputs.store.read(layer, dtype=None)
             for feature in features:
                 for test in tests:
@@ -97,19 +86,9 @@ def transfer(run: Run, features: list[ReadFeature]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _text_hashes(inputs: Inputs) -> list[bytes]:
-    """Return a hash of the tokens of every sequence."""
-    hashes: list[bytes] = []
-    for first in range(0, len(inputs.dataset.lengths), SEQUENCES_AT_ONCE):
-        last = min(first + SEQUENCES_AT_ONCE, len(inputs.dataset.lengths))
-        tokens = inputs.dataset.tokens(np.arange(first, last))
-        hashes += [hashlib.sha256(of_one.tobytes()).digest() for of_one in tokens]
-    return hashes
-
-
 def _test_sets(config: ProbingConfig, inputs: Inputs, own_texts: Set[bytes]) -> Iterator[TestSet]:
     stored = ProbedRows(*inputs.store.rows)
-    is_shared = np.array([text in own_texts for text in _text_hashes(inputs)])
+    is_shared = np.array([text in own_texts for text in text_hashes(inputs.dataset)])
     for feature, info in inputs.dataset.description.features.items():
         if info.kind == "regression":
             continue

@@ -8,7 +8,8 @@ from probing_datasets.feature_dataset import FeatureDataset, FeatureKind
 from probing_datasets.feature_dataset.near_duplicates import warn_of_near_duplicates
 from probing_datasets.foundation.errors import DatasetError, SettingsError, StoreError, first_names, list_known
 from sparse_probing.config import ProbingConfig, StudyName
-from sparse_probing.runs.planning.run_inputs import open_inputs
+from sparse_probing.runs.planning.other_datasets import check_comparable, open_other_datasets, score_names_of
+from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run_record import Run, Task, name_run, record_run
 from sparse_probing.studies import STUDIES, check_studies
 from sparse_probing.studies.reading.three_parts import check_class_order
@@ -20,9 +21,12 @@ def create_run(config: ProbingConfig) -> Run:
     Raises
     ------
     StoreError
-        When there is no complete store; the message contains the command that makes it.
+        When there is no complete store, also of a ``--test_feature_dataset``; the message contains the command that
+        makes it.
     DatasetError
-        When the data set or a feature does not exist, or the store was made from another version of it.
+        When a data set or a feature does not exist, or the store was made from another version of it.
+    ProbeError
+        When probes cannot be compared with a ``--test_feature_dataset``.
     SettingsError
         When probes of more neurons than a layer has are requested, or ``--class_order`` does not name the classes.
     """
@@ -36,7 +40,7 @@ def build_run(config: ProbingConfig) -> Run:
 
     Raises
     ------
-    StoreError, DatasetError, SettingsError
+    StoreError, DatasetError, SettingsError, ProbeError
         As `create_run`.
     """
     inputs = open_inputs(config)
@@ -49,12 +53,23 @@ def build_run(config: ProbingConfig) -> Run:
     layers = tuple(sorted(set(config.layers))) or stored
     _check_numbers_of_neurons(config, max(inputs.store.plan.widths.values()))
     tasks = cut_tasks(config, layers, inputs.dataset)
-    for feature in sorted({name for task in tasks if task.study == "reading_probes" for name in task.features}):
+    reading = [task for task in tasks if task.study == "reading_probes"]
+    _check_reading(config, inputs, layers, {feature for task in reading for feature in task.features})
+    return name_run(config, tasks, inputs.digest)
+
+
+def _check_reading(config: ProbingConfig, inputs: Inputs, layers: Iterable[int], features: Iterable[str]) -> None:
+    """Check what only reading probes use, before tasks are run: the order of classes, and other data sets."""
+    names = {}
+    for feature in sorted(features):
         whole, of_class = inputs.dataset.feature_and_class(feature)
         info = inputs.dataset.description.features[whole]
-        names = [info.label_name(label) for label in info.counts] if of_class is None else [f"not {of_class}", of_class]
-        check_class_order(config, feature, names)
-    return name_run(config, tasks, inputs.digest)
+        labels = [info.label_name(label) for label in info.counts]
+        check_class_order(config, feature, labels if of_class is None else [f"not {of_class}", of_class])
+        names[feature] = score_names_of(inputs.dataset, feature)
+    if names:
+        for name, other in open_other_datasets(config, inputs, layers).items():
+            check_comparable(name, other.dataset, names)
 
 
 def cut_tasks(config: ProbingConfig, layers: Iterable[int], dataset: FeatureDataset) -> list[Task]:

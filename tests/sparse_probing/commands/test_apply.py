@@ -225,6 +225,9 @@ def test_one_sentence_says_what_is_wrong(command, saved, texts, tiny_model_dir, 
         "read with --label_column, --per_token": [folders[0], "--prompt", "a", "--label_column", "b", "--per_token"],
         "read with --text_column": [folders[0], "--store", "x", "--to", to, "--text_column", "words"],
         "read with --per_token, --pooling": [folders[0], "--store", "x", "--to", to, "--pooling", "max", "--per_token"],
+        "Leave out --model, --batch_size": [folders[0], "--store", "x", "--to", to, "--model", "a", "--batch_size", 8],
+        "--seed goes with --sample": [folders[0], "--prompt", "a", "--seed", 8],
+        "--html_texts with --texts and --html": [folders[0], "--texts", path, "--to", to, "--html_texts", 8],
         "--chat and --sample go with --generate": [folders[0], "--prompt", "a", "--sample"],
         "has no column 'words'": [folders[0], "--texts", path, "--to", to, "--text_column", "words"],
         "There is no folder": [tmp_path / "none", "--prompt", "a"],
@@ -310,6 +313,26 @@ def test_a_chat_that_is_generated_begins_as_the_one_that_is_scored(command, save
     assert n_shared == len(of_generation) - 2
     np.testing.assert_allclose(of_generation[:n_shared], of_apply[:n_shared], atol=2e-3)
     assert "followed by 'It is'; here the model writes the answer" in caplog.text
+
+
+def test_probes_that_read_other_tokens_have_no_common_page_or_generation(
+    command, saved, texts, tiny_model_dir, tmp_path
+):
+    _, probes, folders = saved
+    others = {"cut": {"kept": "end"}, "framed": {"prefix": (5, 6)}}
+    for name, changes in others.items():
+        replace(probes[0], feature=name, **changes).save(tmp_path / name)
+    to = tmp_path / "s.parquet"
+    page = ["--texts", texts[0], "--to", to, "--html", tmp_path / "p.html", "--model", tiny_model_dir]
+    status, _, err = command(folders[0], tmp_path / "cut", *page)
+    assert status == 1
+    assert "Score tokens with probes of one kind at a time" in err
+    assert not to.exists()
+    written = ["--prompt", "Bonjour", "--generate", 2, "--model", tiny_model_dir]
+    status, _, err = command(folders[0], tmp_path / "framed", *written)
+    assert status == 1
+    assert "'German' and of 'framed' begin with other special tokens" in err
+    assert command(folders[0], tmp_path / "cut", *written)[0] == 0  # no text is cut
 
 
 def test_a_model_that_does_not_generate(tiny_model_dir):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss, r2_score
 
@@ -234,3 +235,45 @@ def test_the_command_without_a_run(monkeypatch, capsys, tmp_path):
     status, _, err = run_script(probing_experiment, arguments, monkeypatch, capsys)
     assert status == 1
     assert f"There is no run in {tmp_path}" in err
+
+
+def test_every_test_fold_has_its_probe(result_of, model, monkeypatch, capsys, tmp_path):
+    result = result_of("dense_probe", feature_subset=("german",), test_folds=3)
+    rows = result.rows[result.rows["control"] == ""].set_index("fold")
+    choice = ["--feature", "german", "--layer", LAYER, "--to", tmp_path / "probe", "--overwrite"]
+    for fold, flags in ((0, []), (2, ["--fold", "2"])):
+        status, out, err = run_script(probing_experiment, ["save", result.path, *choice, *flags], monkeypatch, capsys)
+        assert (status, err) == (0, "")
+        assert f"test fold {fold} of 3 (from 0), is saved" in out
+        loaded = sp.load_probe(tmp_path / "probe")
+        assert loaded.coef.ravel() == pytest.approx(rows.loc[fold, "coef"])
+        assert loaded.provenance.metrics["test_f1_score"] == rows.loc[fold, "test_f1_score"]
+        assert (loaded.provenance.test_fold, loaded.provenance.n_test_folds) == (fold, 3)
+        assert f"test rows of test fold {fold} of 3" in (tmp_path / "probe" / "README.md").read_text()
+    with pytest.raises(ProbeError, match="No probe has fold 3. There are: 0, 1, 2"):
+        result.saved_probe("german", LAYER, fold=3)
+
+
+def test_the_command_sets_a_threshold_on_benign_texts(sweep, table, model, monkeypatch, capsys, tmp_path):
+    def save(*arguments):
+        choice = ["--feature", "german", "--layer", LAYER, "--k", "2", "--to", tmp_path / "probe"]
+        return run_script(probing_experiment, ["save", sweep.path, *choice, *arguments], monkeypatch, capsys)
+
+    new = [f"{row['text']} Indeed." for row in table if row["language"] == "English"][:40]
+    of_run = [row["text"] for row in table[:3]]
+    pd.DataFrame({"text": [*new, *of_run]}).to_csv(tmp_path / "calm.csv", index=False)
+    status, out, err = save("--benign_texts", tmp_path / "calm.csv", "--false_positive_rate", "0.1")
+    assert status == 0, err
+    loaded = sp.load_probe(tmp_path / "probe")
+    assert loaded.threshold == pytest.approx(np.sort(loaded.score(new, model=model))[-1 - len(new) // 10])
+    assert loaded.threshold_origin.startswith(f"at most 0.1 of the {len(new)} benign scores of calm.csv")
+    assert "left out: 3 texts in the data set of the probe" in loaded.threshold_origin
+    assert f"threshold {loaded.threshold:.6g}: {loaded.threshold_origin}" in out
+    for arguments, message in {
+        ("--benign_texts", tmp_path / "no.csv"): "There is no file",
+        ("--pooling", "max", "--false_positive_rate", "0.1"): "--false_positive_rate, --pooling without --benign_texts",
+        ("--benign_texts", tmp_path / "calm.csv"): "holds a saved probe",
+    }.items():
+        status, _, err = save(*arguments)
+        assert status == 1
+        assert message in err

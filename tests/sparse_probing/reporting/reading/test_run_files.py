@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from probing_datasets.collections.emotional_state import EmotionalStateConfig
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_rows
-from probing_datasets.foundation.errors import DatasetError, ProbeError
+from probing_datasets.foundation.errors import DatasetError, ProbeError, SettingsError, StoreError
 from probing_datasets.make import make_dataset
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.activations.stores import open_store
@@ -25,6 +25,7 @@ from sparse_probing.reporting.reading.transfer import transfer
 from sparse_probing.reporting.report import report
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
+from sparse_probing.runs.planning.create_run import build_run, create_run
 from sparse_probing.runs.planning.run_inputs import open_inputs
 from sparse_probing.runs.planning.run_record import Task
 from sparse_probing.runs.tasks.task_data import task_splits
@@ -58,6 +59,8 @@ def settings(tiny_model_dir, tmp_path_factory) -> ProbingConfig:
         "moods": {"negative": STATES["sad"], "positive": STATES["happy"]},
         "same": STATES,
         "colours": COLOURS,
+        "short": STATES,
+        "unread": STATES,
     }
     texts = {name: messages(labels, seed) for seed, (name, labels) in enumerate(sets.items())}
     texts["same"] = texts["states"][::4] + texts["same"]
@@ -71,8 +74,10 @@ def settings(tiny_model_dir, tmp_path_factory) -> ProbingConfig:
             "activation_aggregation": "last",
             "probe_location": "hook_resid_post",
         }
-        for random_init in (False, True) if name == "states" else (False,):
-            harvest(HarvestConfig.from_flags(**activations, **folders, random_init=random_init, batch_size=64))
+        layers = (1,) if name == "short" else ()
+        for random_init in {"states": (False, True), "unread": ()}.get(name, (False,)):
+            flags = {"random_init": random_init, "batch_size": 64, "layers": layers}
+            harvest(HarvestConfig.from_flags(**activations, **folders, **flags))
     return ProbingConfig.from_flags(
         **activations | folders | {"feature_dataset": "states.tiny.64.-1"},
         experiment_type=("reading_probes",),
@@ -220,19 +225,41 @@ def test_reporting_again_changes_no_file(reported):
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_report_without_other_data_sets_leaves_none_of_an_earlier_report(reported, settings):
+    run, rows, _ = reported
+    kept = {name: (run.path / name).read_bytes() for name in ("transfer.csv", "figures/transfer.png")}
+    write_reading_files(replace(run, config=settings.with_flags(test_feature_dataset=())), rows)
+    assert not any((run.path / name).exists() for name in kept)
+    assert "On other data sets" not in (run.path / "probe_training_summary.md").read_text()
+    write_reading_files(run, rows)
+    assert (run.path / "transfer.csv").read_bytes() == kept["transfer.csv"]
+
+
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
         ("colours.tiny.64.-1", ProbeError, "No feature of colours.tiny.64.-1 has a class of a probe, or two classes"),
         ("missing.tiny.64.-1", DatasetError, "missing.tiny.64.-1"),
         ("states.tiny.64.-1", ProbeError, "has the texts and labels of the data set of the run"),
+        ("short.tiny.64.-1", StoreError, "has no layer 0, which the run probes"),
+        ("unread.tiny.64.-1", StoreError, "get_activations.py"),
     ],
 )
 def test_refuses_data_sets_that_cannot_be_compared(reported, settings, name, error, message):
     run, rows, _ = reported
-    other = replace(run, config=settings.with_flags(test_feature_dataset=(name,)))
+    config = settings.with_flags(test_feature_dataset=(name,))
     with pytest.raises(error, match=message):
-        transfer(other, read_features(rows))
+        transfer(replace(run, config=config), read_features(rows))
+    # Before any task is run, too.
+    with pytest.raises(error, match=message):
+        create_run(config)
+    # Other studies read no other data sets.
+    assert build_run(config.with_flags(experiment_type=("dense_probe",), layers=(1,), class_order=())).tasks
+
+
+def test_a_data_set_that_is_named_twice_is_refused(settings):
+    with pytest.raises(SettingsError, match="each data set of --test_feature_dataset once"):
+        settings.with_flags(test_feature_dataset=("moods.tiny.64.-1", "moods.tiny.64.-1"))
 
 
 def test_with_several_folds_each_fold_chooses_its_layer_and_all_groups_give_the_interval(settings):

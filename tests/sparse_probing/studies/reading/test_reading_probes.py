@@ -11,6 +11,9 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix,
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.inference.share_interval import accuracy_interval, counted_share
+from sparse_probing.probes.metrics.temperature import fit_temperature, log_loss
+from sparse_probing.probes.monitor_intervals import class_monitor_metrics
+from sparse_probing.probes.one_vs_rest.closed_form import SHRINKAGES, lda
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.reading.three_parts import divide
 from tests.builders.studies import planted_data, rank_and_fit
@@ -217,3 +220,46 @@ def test_a_layer_that_is_the_same_for_every_row_is_at_chance():
         assert len(set(np.asarray(probe.further["test_confusion"]).reshape(3, 3).sum(axis=0))) <= 2
         assert probe.further["test_accuracy_low"] < 0.34
         assert probe.metrics["test_roc_auc"] == 0.5
+
+
+def test_adam_ends_early_only_where_it_is_set():
+    data = multiclass(scaling="none")
+    whole, early = (
+        probes_of(data, CONFIG.with_flags(solver="adam", epochs=60, early_stopping=n))["one_vs_rest_adam"]
+        for n in (0, 1)
+    )
+    validated = whole.further["curve_validation_accuracy"][9::10]
+    n_rising = next(i for i in range(1, len(validated)) if validated[i] <= max(validated[:i]))
+    assert n_rising < len(validated) - 1  # a later validation exists, which early stopping does not reach
+    assert len(whole.further["curve_epoch"]) == 60
+    assert len(early.further["curve_epoch"]) == 10 * (n_rising + 1)
+
+
+def test_validation_rows_choose_the_shrinkage():
+    data = multiclass(shift=0.7)
+    reading, probe = divide(CONFIG, data), probes_of(data)["lda"]
+    coef, intercept = lda(reading.train.x, reading.train.codes)
+    codes = reading.validation.codes
+    losses = []
+    for c, b in zip(coef, intercept, strict=True):
+        scores = reading.validation.x @ c.T + b
+        losses.append(log_loss(scores, codes, fit_temperature(scores, codes)))
+    best = int(np.argmin(losses))
+    assert best != 0
+    assert f"shrinkage of {SHRINKAGES[best]:g}" in probe.status
+    assert probe.further["validation_log_loss"] == pytest.approx(losses[best], rel=1e-5)
+
+
+def test_intervals_of_monitor_metrics_are_of_groups():
+    data = multiclass(shift=1.0)
+    probe, reading = probes_of(data)["one_vs_rest"], divide(CONFIG, data)
+    scores, test = scores_of(probe, data.layer[data.test.row]), reading.test
+    assert len(np.unique(test.group)) < len(test.group)
+    of_groups, of_rows = (
+        class_monitor_metrics(reading.targets(test), scores, groups, data.rng("monitor"))
+        for groups in (test.group, np.arange(len(test.group)))
+    )
+    assert probe.further["test_monitor_recall_low"] == pytest.approx(
+        of_groups.low[:, :, 0].ravel(), nan_ok=True, abs=0.02
+    )
+    assert of_rows.low[:, 2, 0] != pytest.approx(of_groups.low[:, 2, 0], abs=0.02)
