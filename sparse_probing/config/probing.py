@@ -244,6 +244,9 @@ class ProbingConfig(Configuration):
                 "--harvest and --cluster slurm are for one process, and this process is one of several in an array. "
                 "Start it outside the array, or without these flags."
             )
+        for name in ("class_order", "test_feature_dataset"):
+            if getattr(self.reading, name) and "reading_probes" not in self.experiment_type:
+                raise SettingsError(f"--{name} is for --experiment_type reading_probes.")
         if self.slurm.after is not None and self.execution.cluster != "slurm":
             raise SettingsError("--after needs --cluster slurm.")
 

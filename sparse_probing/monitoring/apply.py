@@ -11,10 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from probing_datasets.foundation.errors import ProbeError, SourceError
+from probing_datasets.foundation.errors import ProbeError, SettingsError, SourceError
 from probing_datasets.sources.table_files import PLAIN, ReadOptions
 from sparse_probing.activations.stores.storage.checksums import FileRecord
-from sparse_probing.activations.tables.result_folder import claim_folder, create_or_resume_folder, recorded_files
+from sparse_probing.activations.stores.storage.writers import WRITERS
+from sparse_probing.activations.tables.result_folder import (
+    PLAN,
+    claim_folder,
+    create_or_resume_folder,
+    recorded_files,
+)
 from sparse_probing.config.monitoring import ScorePooling
 from sparse_probing.config.share import ShareConfig
 from sparse_probing.models import LanguageModel
@@ -177,6 +183,8 @@ def apply_to_file(
     folder = parts_folder(to)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with claim_folder(folder, plan, ShareConfig(0, 1)):  # one process writes a table, also in an array of Slurm
+        if not (folder / PLAN).exists() and any(path.name != WRITERS for path in folder.iterdir()):
+            raise SettingsError(f"{folder} holds files that no call of apply wrote. Move them, or change --to.")
         create_or_resume_folder(folder, plan, overwrite=overwrite, resume=False)
         files, names = recorded_files(folder, plan), []
         with tqdm(unit=" texts", desc="apply", disable=None) as bar:

@@ -100,6 +100,12 @@ def check_store(probe: ProbeData, store: ActivationStore, allow_other_weights: b
             f"and the store at {store.path} was made with those of {origin.get('model')!r}. Harvest that model, or "
             "pass allow_other_weights (--allow_other_weights)."
         )
+    if origin.get("tokenizer_hash") != probe.tokenizer_hash and not allow_other_weights:
+        raise StoreError(
+            f"The texts of the store at {store.path} were cut into tokens by another tokenizer than those of the probe "
+            f"of {probe.feature!r}. Harvest with the tokenizer of {probe.model!r}, or pass allow_other_weights "
+            "(--allow_other_weights)."
+        )
     if origin["activation_aggregation"] not in ("none", probe.aggregation):
         raise StoreError(
             f"The store at {store.path} holds the {origin['activation_aggregation']} of every sequence, and the probe "

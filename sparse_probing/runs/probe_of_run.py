@@ -84,7 +84,7 @@ def probe_of_run(
         if matching.empty:
             raise ProbeError(f"No probe of {feature!r} at layer {layer} is of the single neuron {neuron}.")
     matching = matching[matching["fold"] == matching["fold"].min()]
-    if k is None and matching["chosen"].isin([True]).any():
+    if matching["chosen"].isin([True]).any():
         matching = matching[matching["chosen"].isin([True])]
     row = _best(matching)
     controls = rows[rows["control"] != ""]

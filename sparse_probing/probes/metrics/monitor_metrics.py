@@ -131,7 +131,7 @@ def threshold_at(benign_scores: ArrayLike, false_positive_rate: float, benign_se
     benign_scores : (n,) array
         Scores of texts that must not raise an alarm, pooled as those of the monitor.
     false_positive_rate : float
-        At least 0, below 1.
+        From 0 to 1.
     benign_set : str
         Name of the benign texts, for ``origin``.
     pooling : str

@@ -12,7 +12,7 @@ import torch
 
 import get_activations
 from probing_datasets.feature_dataset.probed_rows import ProbedRows
-from probing_datasets.foundation.errors import ModelError
+from probing_datasets.foundation.errors import ModelError, StoreError
 from sparse_probing.activations.harvest import harvest
 from sparse_probing.models import load_model
 from sparse_probing.models.load_model import wrap_model
@@ -128,6 +128,10 @@ def test_a_store_is_scored_without_a_model(command, saved, tiny_harvest, tmp_pat
     assert status == 1
     assert "holds the mean of every sequence" in err
     assert "aggregation last" in err
+    other = replace(probes[0], tokenizer_hash="0" * 64)
+    with pytest.raises(StoreError, match="cut into tokens by another tokenizer"):
+        apply_to_store([other], store, tmp_path / "other.parquet")
+    assert apply_to_store([other], store, tmp_path / "other.parquet", allow_other_weights=True).n_rows == len(rows)
 
 
 def test_scores_of_a_store_are_those_of_its_texts(saved, tiny_harvest, tiny_dataset, tmp_path):

@@ -181,3 +181,11 @@ def test_no_setting_of_a_record_leads_out_of_the_results():
     for kind, hook_point in (("..", "mlp.hook_post"), ("activation_subset", "../x")):
         with pytest.raises(DamagedFileError, match="cannot be the name of a file"):
             result_folders.tables_folder(activations, kind, hook_point)
+
+
+@pytest.mark.parametrize("name", ["class_order", "test_feature_dataset"])
+def test_settings_of_reading_probes_are_refused_where_none_are_fitted(name):
+    with pytest.raises(SettingsError, match=f"--{name} is for --experiment_type reading_probes"):
+        ProbingConfig.from_flags(**{name: ("a", "b")})
+    both = ("dense_probe", "reading_probes")
+    assert ProbingConfig.from_flags(experiment_type=both, **{name: ("a", "b")}).flags()[name] == ("a", "b")

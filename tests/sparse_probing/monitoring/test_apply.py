@@ -316,6 +316,17 @@ def test_a_chat_template_that_raises_or_drops_the_message(tiny_model_dir, templa
         random_probe(chatting, aggregation="last", chat=chat).score(["Guten Morgen"], model=chatting)
 
 
+def test_a_folder_where_parts_would_be_is_never_emptied(model, probes, source, tmp_path):
+    path, _ = source
+    to = tmp_path / "s.parquet"
+    mine = parts_folder(to) / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("three years of work")
+    with pytest.raises(SettingsError, match="holds files that no call of apply wrote"):
+        apply_to_file(probes[:1], path, to, "words", model=model, overwrite=True)
+    assert mine.read_text() == "three years of work"
+
+
 def test_bad_requests(model, probes, source, tmp_path):
     path, _ = source
     with pytest.raises(ProbeError, match="no probes to apply"):

@@ -15,6 +15,7 @@ from probing_datasets.foundation.errors import ProbeError
 from probing_datasets.make import make_dataset
 from sparse_probing.models import load_model
 from sparse_probing.neurons.ranked_neurons import write_ranked_neurons
+from sparse_probing.runs.probe_of_run import probe_of_run
 from tests.builders.runs import run_script
 
 LANGUAGES = ("English", "German", "French")
@@ -199,6 +200,18 @@ def test_one_neuron_is_chosen_by_its_number(result_of):
     worst = result.rows.sort_values("train_f1_score").iloc[0]
     probe = result.saved_probe("german", LAYER, neuron=int(worst["support"][0]))
     assert probe.coef.tolist() == [[worst["coef"][0]]]
+
+
+def test_the_number_of_neurons_does_not_undo_the_choice_of_validation_rows(result_of):
+    result = result_of("reading_probes", feature_subset=("german",))
+    rows = result.rows.copy()
+    is_chosen = rows["chosen"].isin([True]) & (rows["control"] == "")
+    rows.loc[is_chosen, "train_f1_score"] = 0.0  # training rows would choose another
+    chosen = rows[is_chosen].iloc[0]
+    assert (rows.loc[rows["k"] == chosen["k"], "train_f1_score"] > 0).any()
+    for k in (None, int(chosen["k"])):
+        probe = probe_of_run(result.run, rows, "german", LAYER, k=k)
+        np.testing.assert_allclose(probe.coef[0], chosen["coef"])
 
 
 def test_the_command_saves_a_probe(sweep, monkeypatch, capsys, tmp_path):
