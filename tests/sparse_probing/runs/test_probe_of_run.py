@@ -204,7 +204,7 @@ def test_one_neuron_is_chosen_by_its_number(result_of):
 
 def test_the_number_of_neurons_does_not_undo_the_choice_of_validation_rows(result_of):
     result = result_of("reading_probes", feature_subset=("german",))
-    rows = result.rows.copy()
+    rows = result._rows.copy()
     is_chosen = rows["chosen"].isin([True]) & (rows["control"] == "")
     rows.loc[is_chosen, "train_f1_score"] = 0.0  # training rows would choose another
     chosen = rows[is_chosen].iloc[0]
