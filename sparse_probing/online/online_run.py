@@ -11,9 +11,8 @@ from msgspec import Struct
 
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
 from probing_datasets.foundation.errors import DamagedFileError, ProbeError, StoreError, TaskError, list_known
-from probing_datasets.foundation.files.path_names import path_name
 from probing_datasets.foundation.files.sealed_json import read_sealed
-from sparse_probing.activations.tables.result_folder import Description, read_description
+from sparse_probing.activations.tables.result_folder import DESCRIPTION, Description, read_description
 from sparse_probing.config import OnlineConfig
 from sparse_probing.models import LanguageModel
 from sparse_probing.online.metrics import metrics_frame, probe_rows
@@ -27,17 +26,11 @@ if TYPE_CHECKING:
 
     from sparse_probing.saved_probes.saved_probe import SavedProbe
 
-REMEDY = "Run the command that made it again: it trains what is damaged."
+REMEDY = "Run the command that made it again."
 
 
-def place_file(number: int, place: Place) -> str:
-    """Return the name of the file with the result rows of a place."""
-    return path_name(f"{number:04d}.{place.location.name}.{place.pooling}.parquet", "The name of a place")
-
-
-def failures_file(name: str) -> str:
-    """Return the name of the file that says which label sets a place has no probe of."""
-    return f"{name.removesuffix('.parquet')}.failures.json"
+ROWS = "rows.parquet"
+"""The result rows of all places."""
 
 
 class _Failures(Struct):
@@ -71,15 +64,10 @@ class OnlineRun:
         self.config = OnlineConfig.from_record(description.config)
         self.places = [Place(Location(*each[:4]), each[4]) for each in description.plan["places"]]
         self._description, self._dataset, self._model = description, dataset, model
-        self._names = [place_file(number, place) for number, place in enumerate(self.places)]
         for name, record in description.files.items():
             if reason := record.damage(path / name):
                 raise DamagedFileError(f"{path / name} is damaged ({reason}). {REMEDY}")
-        self.failures: dict[str, str] = read_sealed(path / "description.json", _Failures, REMEDY).failures
-        for place, name in zip(self.places, self._names, strict=True):
-            if failures_file(name) in description.files:
-                of_place = read_sealed(path / failures_file(name), dict[str, str], REMEDY)
-                self.failures |= {f"{place}, {feature}": reason for feature, reason in of_place.items()}
+        self.failures: dict[str, str] = read_sealed(path / DESCRIPTION, _Failures, REMEDY).failures
 
     @classmethod
     def open(
@@ -111,13 +99,9 @@ class OnlineRun:
     @cached_property
     def all_rows(self) -> pd.DataFrame:
         """The result rows of every probe, its controls and the studies of ``--then``, with all columns."""
-        import pandas as pd
-
-        tables = [
-            read_rows([self.path / name]).assign(place=place.location.name)
-            for place, name in zip(self.places, self._names, strict=True)
-        ]
-        return pd.concat(tables, ignore_index=True)
+        rows = read_rows([self.path / ROWS])
+        names = {(each.location.hook_point, each.location.layer): each.location.name for each in self.places}
+        return rows.assign(place=[names[each] for each in zip(rows["hook_point"], rows["layer"], strict=True)])
 
     @property
     def rows(self) -> pd.DataFrame:

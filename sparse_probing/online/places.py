@@ -1,4 +1,4 @@
-"""Places: what probes are trained on. One is a hook point of one layer with one pooling."""
+"""Places: what probes are trained on. One is a hook point of one layer, or a submodule, with one pooling."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import OnlineConfig
 from sparse_probing.config.activations import FULL_HOOK_NAME
 from sparse_probing.config.online import PoolingName
-from sparse_probing.models import LanguageModel
+from sparse_probing.models import LanguageModel, find_place
 
 FLOAT16_BYTES = 2
 
@@ -19,10 +19,12 @@ class Location:
     """Where the model computes an activation."""
 
     name: str
-    """Full name, such as ``blocks.2.mlp.hook_post``."""
+    """Full name, such as ``blocks.2.mlp.hook_post``, or that of a submodule, such as ``transformer.h.2.mlp``."""
     hook_point: str
-    """The same without the block, such as ``mlp.hook_post``."""
+    """The hook point in its block that holds the same activation, such as ``mlp.hook_post``; of a submodule without one
+    its whole name."""
     layer: int
+    """The block; 0 for submodules outside of blocks."""
     width: int
     """Number of neurons."""
 
@@ -40,34 +42,38 @@ class Place:
 
 
 def find_locations(config: OnlineConfig, model: LanguageModel) -> list[Location]:
-    """Return the locations that a configuration names, each once, by layer.
+    """Return the locations that a configuration names, by layer; of several names of one activation, the first.
 
-    A name inside a block, such as ``mlp.hook_post``, has a location in every layer of ``--layers``; a full name is one
-    location.
+    A name inside a block, such as ``mlp.hook_post``, has a location in every layer of ``--layers``; a full name and a
+    submodule are one location.
 
     Raises
     ------
     ModelError
-        When a layer or a hook point does not exist.
+        When a layer, a hook point or a submodule does not exist, or has no vector for each position.
     SettingsError
         When ``--layers`` does not concern any of the names.
     """
-    names = (config.activations.probe_location, *config.further_locations)
-    found: dict[str, Location] = {}
-    is_used = False
-    for name in names:
-        full_name = FULL_HOOK_NAME.fullmatch(name)
-        is_used = is_used or full_name is None
-        hook_point = full_name[2] if full_name else name
-        layers = model.check_layers([int(full_name[1])] if full_name else config.layers)
-        for layer in layers:
-            width = model.widths([hook_point], [layer])[hook_point]
-            full = f"blocks.{layer}.{hook_point}"
-            found.setdefault(full, Location(full, hook_point, layer, width))
-    if config.layers and not is_used:
+    requested = (config.activations.probe_location, *config.further_locations)
+    names: list[str] = []
+    for name in requested:
+        if FULL_HOOK_NAME.fullmatch(name) or model.is_submodule(name):
+            names.append(name)
+        else:
+            layers = model.check_layers(config.layers)
+            model.check_hook_point(name, layers)
+            names += [f"blocks.{layer}.{name}" for layer in layers]
+    if config.layers and set(names) == set(requested):
         raise SettingsError(
             f"--layers {' '.join(map(str, config.layers))} has no effect: every location names its layer. Leave it out."
         )
+    found: dict[str, Location] = {}
+    for name in names:
+        place = find_place(model, name)
+        hook_point, layer = place.hook_point, place.layer
+        if not name.startswith("blocks.") and (same := next(map(FULL_HOOK_NAME.fullmatch, place.hook_points), None)):
+            hook_point, layer = same[2], int(same[1])
+        found.setdefault(place.tensor, Location(name, hook_point, layer or 0, place.width))
     return sorted(found.values(), key=lambda location: location.layer)
 
 

@@ -13,7 +13,6 @@ from transformers import PreTrainedTokenizerFast
 
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError, TaskError
-from probing_datasets.foundation.files.sealed_json import seal
 from sparse_probing.activations.harvest import evaluation_mode, settings_of_call
 from sparse_probing.activations.model_pass.forward_pass import torch_threads
 from sparse_probing.activations.tables.result_folder import (
@@ -25,12 +24,13 @@ from sparse_probing.activations.tables.result_folder import (
 )
 from sparse_probing.config import OnlineConfig
 from sparse_probing.models import LoadedModel, wrap_model
-from sparse_probing.online.checkpoints import RowCheckpoints
+from sparse_probing.online.checkpoints import FitCheckpoints, RowCheckpoints
 from sparse_probing.online.fit_rows import RowFits
 from sparse_probing.online.learners.rows import KeptRows
-from sparse_probing.online.online_run import OnlineRun, failures_file, place_file
+from sparse_probing.online.online_run import ROWS, OnlineRun
 from sparse_probing.online.pass_over_texts import blocks_of, rows_of_batches
 from sparse_probing.online.prepare import PreparedOnline, prepare_online
+from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.studies.base.result_rows import write_rows
 
 logger = logging.getLogger(__name__)
@@ -112,12 +112,11 @@ def run_online(prepared: PreparedOnline) -> bool:
         create_or_resume_folder(folder, plan, overwrite=False, resume=False)
         if is_complete(folder):
             return True
-        files = recorded_files(folder, plan)
-        names = {place: place_file(number, place) for number, place in enumerate(prepared.places)}
-        missing = [place for place, file in names.items() if not files.is_finished(file)]
+        fitted = FitCheckpoints(prepared)
+        missing = prepared.places[fitted.n_places :]
 
         # 2. One pass over the texts that no process has read yet. The rows of every place stay in memory.
-        kept = KeptRows(prepared.places, prepared.n_rows)
+        kept = KeptRows(missing, prepared.n_rows)
         blocks = blocks_of(prepared.sequences)
         checkpoints = RowCheckpoints(prepared, blocks)
         own = set(config.share.of(range(len(blocks)))) if missing else set()
@@ -125,7 +124,7 @@ def run_online(prepared: PreparedOnline) -> bool:
         done = (checkpoints.restore(kept) if alone else checkpoints.saved_blocks()) if own else set()
         _read_texts(prepared, kept, sorted(own - done), blocks, checkpoints)
 
-        with checkpoints.one_process():
+        with one_thread(), checkpoints.one_process():
             # 3. The last of several processes has the rows of all others in their saved parts.
             if is_complete(folder):
                 return True
@@ -134,20 +133,16 @@ def run_online(prepared: PreparedOnline) -> bool:
                 if checkpoints.restore(kept) < set(range(len(blocks))):
                     return False
 
-            # 4. The studies of stage 2, place by place; a place whose file is written is not fitted again.
+            # 4. The studies of stage 2, place by place. Its rows are not needed after that.
             fits = RowFits(prepared)
             for place in tqdm(missing, unit=" places", desc="fit", disable=None):
                 rows, failures = fits.fit(place, kept.release(place))
-                if failures:
-                    with files.write(failures_file(names[place])) as path:
-                        path.write_bytes(seal(failures))
-                with files.write(names[place]) as path:  # last: it marks the place as finished
-                    write_rows(rows, path)
+                fitted.add(rows, {f"{place}, {name}": why for name, why in failures.items()})
 
-            # 5. The description marks the run as finished.
-            with_failures = [file for file in map(failures_file, names.values()) if files.is_finished(file)]
-            tables = [*names.values(), *with_failures]
-            complete_folder(folder, config.record(), tables, {"failures": fits.failures})
+            # 5. The result rows; then the description, which marks the run as finished.
+            with recorded_files(folder, plan).write(ROWS) as path:
+                write_rows(fitted.rows, path)
+            complete_folder(folder, config.record(), [ROWS], {"failures": fits.failures | fitted.failures})
             checkpoints.remove()
     return True
 
@@ -160,7 +155,7 @@ def _read_texts(
     checkpoints: RowCheckpoints,
 ) -> None:
     """Keep the rows of some blocks of texts."""
-    places = prepared.places
+    places = kept.places
     stream = rows_of_batches(prepared, [blocks[i] for i in numbers], lambda: places, torch.float16)
     with tqdm(total=sum(len(blocks[i]) for i in numbers), unit=" texts", desc="read", disable=None) as bar:
         for number in numbers:

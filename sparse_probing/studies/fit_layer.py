@@ -7,9 +7,9 @@ from contextlib import nullcontext
 from typing import Any
 
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from sparse_probing.config import ProbingConfig, StudyName
+from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.feature_splits import FeatureSplit
 from sparse_probing.studies.base.fit_variant import add_failures, fit_variant
@@ -44,7 +44,7 @@ def fit_layer(
     study, rows, failures = STUDIES[name], [], {}
     config = study.resolved(config)
     variants = study.variants(config, with_random_init=False)
-    with threadpool_limits(1):  # as in a task: several threads add numbers in another order
+    with one_thread():  # as in a task: several threads add numbers in another order
         for data_of_features in data_of_variants(config, variants, splits, layer, lambda _random_init: activations):
             # As in a task: a signal that ends a search is not left over when the fit raises an error after it.
             with signals_noted() if study.slow else nullcontext():

@@ -29,6 +29,11 @@ class KeptRows:
             place: np.empty((n_rows[place.pooling], place.location.width), np.float16) for place in places
         }
 
+    @property
+    def places(self) -> list[Place]:
+        """The places whose rows are kept."""
+        return list(self._rows)
+
     def put(self, batch: BatchRows) -> None:
         """Keep the rows of a batch."""
         for place, (numbers, rows) in batch.items():
