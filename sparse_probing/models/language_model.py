@@ -90,6 +90,10 @@ class LanguageModel:
         """Paths of all submodules."""
         return frozenset(name for name, _ in self.model.named_modules())
 
+    def is_submodule(self, name: str) -> bool:
+        """Whether a name is that of the input or output of a submodule, as `point` takes it."""
+        return canonical_name(name, self.module_names) is not None
+
     @cached_property
     def tokenizer_hash(self) -> str:
         """Hash of everything that maps a text to token ids; it takes a second for a large vocabulary."""
