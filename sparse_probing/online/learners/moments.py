@@ -101,6 +101,7 @@ class Moments:
         n_classes = SetLosses(label_sets, "cpu").n_classes
         return 8 * width * (n_grams * (width + 1) + n_classes) + 4 * BUFFERED_ROWS * width
 
+    @torch.inference_mode()
     def update(self, rows: Tensor, labels: Tensor) -> None:
         """Add training rows.
 
@@ -122,6 +123,7 @@ class Moments:
         if sum(len(part) for part, _ in self._buffer) >= BUFFERED_ROWS:
             self._add_buffer()
 
+    @torch.inference_mode()
     def finish(self, validation_rows: Tensor, validation_labels: Tensor) -> list[OnlineFit]:
         """Solve for every ridge, and return for each label set the probe with the smallest loss of validation rows.
 
@@ -179,6 +181,7 @@ class Moments:
                 )
         return [fits[s] for s in range(len(self.label_sets))]
 
+    @torch.inference_mode()
     def scores(self, rows: Tensor) -> Tensor:
         """Return the scores (m, outputs) of rows (m, d) by probes of the rows so far, with the default ridge.
 
@@ -201,6 +204,7 @@ class Moments:
         x = rows.to(place, torch.float64)
         return torch.cat([x @ coef + intercept for coef, intercept in self._present], dim=1).to(rows.device)
 
+    @torch.inference_mode()
     def merge(self, other: Moments) -> None:
         """Add the rows of another process: afterwards the sums are those of all rows.
 
@@ -322,9 +326,8 @@ class Moments:
         """Return mean (d,) and scale (d,) of the rows of a Gram matrix, and the covariance (d, d) of scaled rows."""
         place = self._solving_device()
         if self._shift is None or not self._n[gram]:
-            return (*torch.tensor([[0.0], [1.0]], dtype=torch.float64, device=place).expand(2, self.width),) + (
-                torch.eye(self.width, dtype=torch.float64, device=place),
-            )
+            identity = torch.eye(self.width, dtype=torch.float64, device=place)
+            return torch.zeros_like(identity[0]), torch.ones_like(identity[0]), identity
         n = int(self._n[gram])
         shift, total = (part.to(place, torch.float64) for part in (self._shift, self._sums[gram]))
         centre = total / n

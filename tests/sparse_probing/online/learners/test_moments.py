@@ -184,6 +184,16 @@ def test_a_resumed_pass_gives_the_same_bits(monkeypatch, at):
         np.testing.assert_array_equal(a.intercept, b.intercept)
 
 
+def test_gradients_are_not_needed():
+    X, labels = made_rows(nulls=0.2)
+    whole = finished(learned(X, labels))
+    with torch.inference_mode():  # as in a pass of the model; the rest of the work is done outside
+        learner = learned(X[:600].clone(), labels[:600].clone())
+    learner.update(X[600:], labels[600:])
+    learner.merge(Moments(D, SETS, MomentsSettings(), "cpu"))
+    assert relative_difference(whole, finished(learner)) < 1e-9
+
+
 def test_a_class_that_first_appears_late_is_not_predicted_before_and_counts_after():
     X, labels = made_rows(600)
     order = torch.argsort((labels[:, 1] == 3).int(), stable=True)
