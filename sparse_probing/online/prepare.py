@@ -134,7 +134,7 @@ def prepare_online(
     warn_of_near_duplicates(dataset)
     locations = tuple(find_locations(config, model))
     next_token = config.activations.probe_next_token_feature
-    rows = {
+    rows: dict[PoolingName, ProbedRows] = {
         pooling: probed_rows(dataset, "mean" if pooling == "attention" else pooling, next_token)
         for pooling in config.pooling
     }
@@ -158,7 +158,9 @@ def _features_of_studies(config: OnlineConfig, dataset: FeatureDataset) -> dict[
     for name in names:
         whole, of_class = dataset.feature_and_class(name)
         by_kind.setdefault(info[whole].kind if of_class is None else "binary", []).append(name)
-    studies = {DEFAULT_STUDIES[kind]: tuple(sorted(of_kind)) for kind, of_kind in by_kind.items()}
+    studies: dict[StudyName, tuple[str, ...]] = {
+        DEFAULT_STUDIES[kind]: tuple(sorted(of_kind)) for kind, of_kind in by_kind.items()
+    }
     for study in config.then:
         if study not in studies:
             studies[study] = features_of_study(study, config.feature_subset, dataset)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from probing_datasets.feature_dataset import Probes, build_feature_dataset, load_feature_dataset
+from probing_datasets.feature_dataset import FeatureKind, Probes, build_feature_dataset, load_feature_dataset
 from probing_datasets.foundation.errors import ActivationError, DatasetError, ModelError, SettingsError, TaskError
 from sparse_probing.config import OnlineConfig
 from sparse_probing.online.online_run import OnlineRun
@@ -40,7 +40,7 @@ def trained(prepared) -> OnlineRun:
     return OnlineRun.open(prepared.folder, prepared.dataset, prepared.model)
 
 
-def labelled(base, labels, kind="binary", n=90, classes=()):
+def labelled(base, labels, kind: FeatureKind = "binary", n=90, classes=()):
     """Return the first texts of a data set with one label set, a label for each text that has one."""
     tokens, groups = base.tokens(np.arange(n)), base.sequences["group"][:n]
     description = replace(base.description, name=MIXED, collection="mixed")
@@ -140,7 +140,7 @@ def test_three_hundred_classes(prepare, base, learner):
     label = np.arange(len(places)) % 300.0
     assert len(places) > 1500
     description = replace(base.description, name=MIXED, collection="mixed")
-    made = {"made": ("multiclass", Probes(sequence, position, label))}
+    made: dict[str, tuple[FeatureKind, Probes]] = {"made": ("multiclass", Probes(sequence, position, label))}
     dataset = build_feature_dataset(description, tokens, groups, made, {"made": tuple(f"c{c}" for c in range(300))})
     regularization = 0.01 if learner == "rows" else None
     flags = {"layers": (1,), "pooling": ("none",), "learner": learner, "regularization": regularization}

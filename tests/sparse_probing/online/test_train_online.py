@@ -110,7 +110,7 @@ def test_features_of_texts_are_what_the_probes_read(run, tiny_model_dir):
     for pooling in ("mean", "last"):
         saved = run[PLACE, pooling, "German"]
         scores = saved.scores_of(features[PLACE, pooling])[:, 0]
-        np.testing.assert_allclose(scores, saved.score(texts, model=model), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(np.array(saved.score(texts, model=model)), scores, rtol=1e-4, atol=1e-4)
     with pytest.raises(ProbeError, match="Text 1 has no features"):
         run.features(["one", ""], model=model)
 
@@ -124,7 +124,7 @@ def test_submodules_are_places_and_their_probes_score_texts(tiny_model_dir, root
     model = load_model_once(str(tiny_model_dir))
     features = own.features(["Der Hund."], model=model)
     for name in names[:2]:
-        score = own[name, "mean", "German"].score(["Der Hund."], model=model)
+        score = np.array(own[name, "mean", "German"].score(["Der Hund."], model=model))
         np.testing.assert_allclose(own[name].scores_of(features[name, "mean"])[:, 0], score, rtol=1e-4, atol=1e-4)
 
 
