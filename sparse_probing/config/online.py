@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from probing_datasets.foundation.errors import SettingsError
@@ -19,7 +19,7 @@ from sparse_probing.config.probing import (
     StatisticsConfig,
     StudyName,
 )
-from sparse_probing.config.sections import Configuration, at_least_one, section_of, setting
+from sparse_probing.config.sections import FOLDERS, Configuration, at_least_one, section_of, setting
 from sparse_probing.config.share import ShareConfig
 
 PoolingName = Literal["mean", "last", "max", "none", "attention"]
@@ -148,16 +148,19 @@ class OnlineConfig(Configuration):
         return ProbingConfig.from_flags(**{**flags, **place, "experiment_type": studies})
 
 
-DECIDE_NO_RESULT = ("results_dir", "feature_dataset_dir", "n_threads", "memory", "dry_run", "rank", "experiment_name")
-"""Settings that no number of a run depends on. The number of processes is not among them: their parts differ."""
+DECIDE_NO_RESULT = (
+    *FOLDERS,
+    "dry_run",
+    "experiment_name",
+    "memory",
+    "n_threads",
+    *(field.name for field in fields(ShareConfig)),
+)
+"""Settings that no number of a run depends on."""
 
 
 def changed_settings(config: OnlineConfig) -> dict[str, Any]:
     """Return the settings that decide the results and do not have their default values, as JSON values."""
-    record = config.record()
-    decide = [name for name in record if name not in DECIDE_NO_RESULT]
-    return {name: record[name] for name in decide if record[name] != _default(name)}
-
-
-def _default(name: str) -> Any:
-    return setting(OnlineConfig, name).default
+    decide = {name: value for name, value in config.record().items() if name not in DECIDE_NO_RESULT}
+    changed = {name: value for name, value in decide.items() if value != setting(OnlineConfig, name).default}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in changed.items()}

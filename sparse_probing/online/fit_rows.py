@@ -30,7 +30,11 @@ class RowFits:
         """The training and test rows of every label set, by study and pooling."""
         self.failures: dict[str, str] = {}
         """Why label sets cannot be split, at any place."""
-        config = prepared.config
+        config, location = prepared.config, prepared.locations[0]
+        self._settings = {
+            study: config.probing(location.hook_point, location.layer, config.pooling[0], (study,))
+            for study in prepared.features
+        }
         for study, names in prepared.features.items():
             for pooling, rows in prepared.rows.items():
                 features, failures = labelled_features(
@@ -45,10 +49,13 @@ class RowFits:
     def settings(self, place: Place, study: StudyName) -> ProbingConfig:
         """Return the settings of stage 2 for a study at a place."""
         config, location = self._prepared.config, place.location
-        probing = config.probing(location.hook_point, location.layer, place.pooling, (study,))
+        probing = self._settings[study]
+        at_place = {"probe_location": location.hook_point, "activation_aggregation": place.pooling}
+        search = probing.search
         if study in ALL_NEURONS and study not in config.then and not config.search.ks:
-            probing = replace(probing, search=replace(probing.search, ks=(location.width,)))
-        return probing
+            search = replace(search, ks=(location.width,))
+        activations = replace(probing.activations, **at_place)
+        return replace(probing, layers=(location.layer,), activations=activations, search=search)
 
     def fit(self, place: Place, layer: NDArray) -> tuple[list[dict[str, Any]], dict[str, str]]:
         """Return the result rows of all studies at a place, and why label sets could not be probed there.

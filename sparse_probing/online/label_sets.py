@@ -44,6 +44,11 @@ class LabelSet:
         """Scores of a probe: one for binary and regression sets, one for each class of a multiclass set."""
         return len(self.classes) or 1
 
+    @property
+    def counted_classes(self) -> int:
+        """Classes whose rows are counted: two of a binary set, one of a regression set, which counts labelled rows."""
+        return 2 if self.kind == "binary" else self.outputs
+
 
 @dataclass(frozen=True, eq=False)
 class OnlineFit:

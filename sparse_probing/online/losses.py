@@ -9,6 +9,8 @@ from torch import Tensor
 
 from sparse_probing.online.label_sets import LabelSet, output_spans
 
+TEMPERATURES = tuple(2.0**exponent for exponent in range(-2, 7))
+
 
 class SetLosses:
     """The losses of label sets, whose scores are columns beside each other.
@@ -24,15 +26,14 @@ class SetLosses:
     spans : list of slice
         The columns of each set.
     class_starts : list of int
-        The first of the counted classes of each set: two for a binary set, K for a multiclass set, and one for a
-        regression set, which counts its labelled rows.
+        The first of the counted classes of each set.
     n_classes : int
         Counted classes of all sets.
     """
 
     def __init__(self, label_sets: Sequence[LabelSet], device: torch.device | str) -> None:
         self.label_sets, self.spans = tuple(label_sets), output_spans(label_sets)
-        sizes = [{"binary": 2, "regression": 1}.get(each.kind, len(each.classes)) for each in label_sets]
+        sizes = [each.counted_classes for each in label_sets]
         self.class_starts = [sum(sizes[:i]) for i in range(len(sizes))]
         self.n_classes = sum(sizes)
         self._first_class = torch.tensor(self.class_starts, device=device)
@@ -40,7 +41,7 @@ class SetLosses:
         kinds = [each.kind for each in label_sets]
         self._is_regression = torch.tensor([kind == "regression" for kind in kinds], device=device)
         self._is_binary = torch.tensor([kind == "binary" for kind in kinds], device=device)
-        # Sets of one output are computed together; a loop over hundreds of binary features would cost more than they do.
+        # Sets of one output are computed together: a loop over hundreds of features would cost more than they do.
         self._one_output = [
             (kind, *(torch.tensor(part, device=device) for part in zip(*pairs, strict=True)))
             for kind in ("binary", "regression")
@@ -98,6 +99,28 @@ class SetLosses:
             of_rows[:, s] = torch.nn.functional.cross_entropy(scores[:, span], targets[:, s].long(), reduction="none")
         weights = is_labelled.to(scores.dtype) if weights is None else weights * is_labelled
         return (of_rows * weights).sum(0) / weights.sum(0)
+
+    def tempered_losses(self, scores: Tensor, labels: Tensor, balanced: bool) -> Tensor:
+        """Return the mean loss (S,) of each set after the best of some temperatures, which divide scores of classes.
+
+        Settings that are compared by it win by what their scores say of the classes, not by how certain they are.
+
+        Parameters
+        ----------
+        scores : (m, outputs) Tensor
+        labels : (m, S) Tensor
+        balanced : bool
+            Whether classes weigh the same.
+        """
+        weights = self.balanced_weights(labels, self.count(labels)).to(scores.dtype) if balanced else None
+        losses = [self.losses(scores / temperature, labels, weights) for temperature in TEMPERATURES]
+        return torch.where(self._is_regression, self.losses(scores, labels), torch.stack(losses).amin(0))
+
+    def can_choose(self, labels: Tensor) -> Tensor:
+        """Return whether the rows (m, S) of each set can choose a setting (S,): two classes, in regression one row."""
+        counts = self.count(labels)
+        n_present = torch.stack([(part > 0).sum() for part in counts.split(self._n_classes_of_set.tolist())])
+        return n_present >= self._n_classes_of_set.clamp_max(2)
 
     def residuals(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the derivative (m, outputs) of the sum over sets of the mean loss; 0 where a row has a null label.

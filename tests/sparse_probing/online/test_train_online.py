@@ -3,13 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss, roc_auc_score
+from scipy.special import softmax
+from sklearn.metrics import log_loss, matthews_corrcoef, roc_auc_score
 
-from probing_datasets.foundation.errors import ProbeError
+from probing_datasets.feature_dataset import load_feature_dataset
+from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_rows
+from probing_datasets.foundation.errors import DamagedFileError, ProbeError, SettingsError, TaskError
 from sparse_probing import harvest, load_online, probe, train_online
-from sparse_probing.online.online_run import OnlineRun
-from tests.builders.online import mixed_dataset, online_settings
+from sparse_probing.config import SplitConfig
+from sparse_probing.studies.base.feature_splits import split_rows
+from tests.builders.harvests import flip_bit, load_model_once
+from tests.builders.online import MIXED, mixed_dataset, online_settings
 
 STUDIES = {"binary": "dense_probe", "multiclass": "multinomial_sweep", "regression": "dense_regression_probe"}
 PLACE = "blocks.1.mlp.hook_post"
@@ -17,21 +21,17 @@ PLACE = "blocks.1.mlp.hook_post"
 
 @pytest.fixture(scope="module")
 def root(tiny_dataset_root, tmp_path_factory):
-    from probing_datasets.feature_dataset import load_feature_dataset
-
     folder = tmp_path_factory.mktemp("mixed")
-    dataset = mixed_dataset(load_feature_dataset("natural_lang_id.tiny.64.-1", tiny_dataset_root))
-    dataset.save(folder / dataset.name)
+    mixed_dataset(load_feature_dataset("natural_lang_id.tiny.64.-1", tiny_dataset_root)).save(folder / MIXED)
     return folder
 
 
 @pytest.fixture(scope="module")
 def config(tiny_model_dir, root, tmp_path_factory):
-    results = tmp_path_factory.mktemp("results")
     return online_settings(
         tiny_model_dir,
         root,
-        results,
+        tmp_path_factory.mktemp("results"),
         pooling=("mean", "last"),
         further_locations=("hook_resid_post",),
         controls=("shuffled_labels",),
@@ -39,29 +39,115 @@ def config(tiny_model_dir, root, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(config) -> OnlineRun:
+def run(config):
     return train_online(config)
 
 
-@pytest.mark.parametrize("aggregation", ["mean", "last"])
-@pytest.mark.parametrize("study", STUDIES.values())
-def test_rows_are_those_of_stage_2_on_a_store_to_the_last_bit(run, config, aggregation, study):
+@pytest.fixture(scope="module")
+def store(config):
+    """A store of the same rows."""
     flags = {name: config.flags()[name] for name in ("feature_dataset_dir", "results_dir")}
-    store = harvest(config.activations.feature_dataset, config.activations.model, aggregation=aggregation, **flags)
-    widths = {"ks": (48,)} if study == "multinomial_sweep" else {}
-    result = probe(
-        store,
-        config.activations.feature_dataset,
-        study,
-        regularization=1.0,
-        results_dir=config.activations.results_dir,
-        feature_dataset_dir=config.activations.feature_dataset_dir,
-        feature_subset={"dense_probe": ("German",)}.get(study, ()),
-        **widths,
-    )
-    online = run.rows[(run.rows["study"] == study) & (run.rows["aggregation"] == aggregation)]
+    return harvest(MIXED, config.activations.model, aggregation="mean", **flags)
+
+
+@pytest.mark.parametrize(("kind", "study"), STUDIES.items())
+def test_rows_are_those_of_stage_2_on_a_store_to_the_last_bit(run, config, store, kind, study):
+    flags = {name: config.flags()[name] for name in ("feature_dataset_dir", "results_dir")}
+    own = {"binary": {"feature_subset": ("German",)}, "multiclass": {"ks": (48,)}}.get(kind, {})
+    stored = probe(store, MIXED, study, regularization=1.0, **own, **flags).rows
+    online = run.rows[(run.rows["study"] == study) & (run.rows["aggregation"] == "mean")]
     online = online[online["hook_point"] == "mlp.hook_post"]
-    keys = ["feature", "layer", "control", "probe"]
-    columns = [name for name in result.rows.columns if name not in ("experiment_name",)]
-    one, two = (frame.sort_values(keys)[columns].reset_index(drop=True) for frame in (online, result.rows))
+    keys, columns = ["feature", "layer", "control", "probe"], stored.columns.drop("experiment_name")
+    one, two = (frame.sort_values(keys)[columns].reset_index(drop=True) for frame in (online, stored))
+    assert len(one) > 3
     pd.testing.assert_frame_equal(one, two, check_exact=True, check_dtype=False)
+
+
+def test_the_frame_has_one_row_for_every_place_pooling_and_label_set(run):
+    metrics = run.metrics
+    assert len(metrics) == len(run) == 2 * 2 * 2 * 3
+    assert not metrics.duplicated(["place", "pooling", "label_set"]).any()
+    assert set(metrics["status"].str.split(".").str[0]) == {"Exact"}
+    of_classes = metrics[metrics["label_set"] != "length"]
+    assert of_classes[["loss", "accuracy", "precision", "recall", "f1", "matthews", "roc_auc"]].notna().all(axis=None)
+    assert metrics.loc[metrics["label_set"] == "length", ["loss", "r2"]].notna().all(axis=None)
+    better = of_classes["roc_auc"] - of_classes["shuffled_roc_auc"]
+    assert better[of_classes["pooling"] == "mean"].min() > 0.2  # a control with shuffled labels finds nothing
+
+
+def test_measures_of_several_classes_are_those_of_scikit_learn(run, store):
+    """Scores of the saved probe on rows of the store, at the test rows of the run."""
+    saved = run[PLACE, "mean", "language"]
+    row = run.metrics.set_index(["place", "pooling", "label_set"]).loc[(PLACE, "mean", "language")]
+    labelled = feature_rows(run.dataset, "language", ProbedRows(*store.rows), "mean")
+    (split,) = split_rows("language", "multiclass", labelled, SplitConfig(), 0)
+    x, y = store.layer(1)[labelled.row[split.split.test]], labelled.label[split.split.test]
+    scores = saved.scores_of(x)
+    assert row["accuracy"] == pytest.approx((scores.argmax(1) == y).mean())
+    assert row["matthews"] == pytest.approx(matthews_corrcoef(y, scores.argmax(1)))
+    areas = [roc_auc_score(y == c, scores[:, c]) for c in range(4)]
+    assert row["roc_auc"] == pytest.approx(np.mean(areas))
+    frequencies = np.bincount(labelled.label[split.split.train].astype(int)) / len(split.split.train)
+    probabilities = softmax(scores + np.log(frequencies), axis=1)  # the fit weighted classes equally
+    assert row["loss"] == pytest.approx(log_loss(y, probabilities, labels=range(4)), rel=1e-5)
+
+
+def test_probes_predict_new_texts_and_are_saved(run, tmp_path, tiny_model_dir):
+    model = load_model_once(str(tiny_model_dir))
+    saved = run[PLACE, "mean", "German"]
+    texts = ["Der Hund schläft unter dem Tisch, und die Katze schaut ihm zu.", "The dog sleeps under the table."]
+    np.testing.assert_array_equal(saved.predict(texts, model=model), saved.score(texts, model=model) > 0)
+    saved.save(tmp_path / "german")
+    assert run[PLACE, "last", "language"].predict(texts, model=model).shape == (2,)
+    assert run[PLACE, "mean", "length"].predict(texts, model=model).dtype == float
+
+
+def test_a_run_is_read_from_its_folder_and_the_same_call_trains_nothing(run, config, monkeypatch):
+    again = load_online(run.path)
+    pd.testing.assert_frame_equal(again.metrics, run.metrics)
+    np.testing.assert_array_equal(again[PLACE, "mean", "German"].coef, run[PLACE, "mean", "German"].coef)
+    monkeypatch.setattr("sparse_probing.online.train_online.rows_of_batches", None)
+    pd.testing.assert_frame_equal(train_online(config).metrics, run.metrics)
+
+
+def test_nothing_is_written_outside_of_the_folder_of_the_run(run, config, store):
+    written = {path for path in config.activations.results_dir.rglob("*") if path.is_file()}
+    outside = {path for path in written if not path.is_relative_to(run.path)}
+    assert {path.relative_to(config.activations.results_dir).parts[0] for path in outside} <= {"activations", "probing"}
+    assert sorted(p.name for p in run.path.iterdir()) == ["description.json", "plan.json", "records", "rows.parquet"]
+
+
+def test_what_does_not_exist_is_named(run, tmp_path):
+    with pytest.raises(ProbeError, match=r"No probe has the place 'blocks\.9.*There are: blocks\.0"):
+        run["blocks.9.mlp.hook_post", "mean", "German"]
+    with pytest.raises(ProbeError, match="several of aggregation"):
+        run[PLACE]
+    with pytest.raises(ProbeError, match="There are: German"):
+        run[PLACE, "mean", "germane"]
+    with pytest.raises(TaskError, match="holds no finished run"):
+        load_online(tmp_path)
+    with pytest.raises(SettingsError, match="holds all settings"):
+        train_online(run.config, "demo")
+
+
+def test_a_damaged_table_is_refused_and_made_again(tiny_model_dir, root, tmp_path):
+    config = online_settings(tiny_model_dir, root, tmp_path, layers=(0,), feature_subset=("German",))
+    run = train_online(config)
+    content = (run.path / "rows.parquet").read_bytes()
+    flip_bit(run.path / "rows.parquet")
+    with pytest.raises(DamagedFileError, match="checksum differs"):
+        load_online(run.path)
+    (run.path / "rows.parquet").write_bytes(content[:-9])
+    train_online(config)
+    assert (run.path / "rows.parquet").read_bytes() == content
+
+
+def test_a_loaded_model_and_a_data_set_in_memory_need_no_files(tiny_model_dir, root, tmp_path, run):
+    dataset = load_feature_dataset(MIXED, root)
+    model = load_model_once(str(tiny_model_dir))
+    nowhere = tmp_path / "nowhere"
+    own = train_online(
+        dataset, model, layers=[1], results_dir=tmp_path, feature_dataset_dir=nowhere, regularization=1, controls=()
+    )
+    assert not nowhere.exists()
+    np.testing.assert_array_equal(own[PLACE, "mean", "German"].coef, run[PLACE, "mean", "German"].coef)
