@@ -56,13 +56,16 @@ class OnlineBenchmark:
     context_length: int = 64
     """Tokens of the longest sequence."""
     batch_size: int = 32
-    hook_point: str = "mlp.hook_post"
+    hook_points: tuple[str, ...] = ("hook_mlp_out", "mlp.hook_post")
+    """Each has its own rows in the tables. The first is the one of the peer's README."""
+    layers: tuple[int, ...] = ()
+    """Default: all."""
     repeats: int = 3
     """Passes over all batches."""
     threads: int = 1
 
 
-def settings(config: OnlineBenchmark, folder: Path, **flags: Any) -> OnlineConfig:
+def settings(config: OnlineBenchmark, folder: Path, hook_point: str = "mlp.hook_post", **flags: Any) -> OnlineConfig:
     """Save the data set below a folder, and return settings of online probes at one C, without controls."""
     dataset = windows_of_languages(config.n_sequences, config.context_length)
     if not (folder / dataset.name).exists():
@@ -72,7 +75,8 @@ def settings(config: OnlineBenchmark, folder: Path, **flags: Any) -> OnlineConfi
         "feature_dataset": dataset.name,
         "feature_dataset_dir": folder,
         "results_dir": folder / "results",
-        "probe_location": config.hook_point,
+        "probe_location": hook_point,
+        "layers": config.layers,
         "batch_size": config.batch_size,
         "n_threads": config.threads,
         "regularization": 1.0,
@@ -82,9 +86,13 @@ def settings(config: OnlineBenchmark, folder: Path, **flags: Any) -> OnlineConfi
 
 
 def compare_cost(config: OnlineBenchmark) -> list[Row]:
-    """Time all contenders batch by batch; return a row of ratios for every contender."""
+    """Time all contenders batch by batch; return a row of ratios for every hook point and contender."""
+    return [row for hook_point in config.hook_points for row in _compare_cost(config, hook_point)]
+
+
+def _compare_cost(config: OnlineBenchmark, hook_point: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare_online(settings(config, Path(folder), feature_subset=(GERMAN, ROMANCE)))
+        prepared = prepare_online(settings(config, Path(folder), hook_point, feature_subset=(GERMAN, ROMANCE)))
         nine_classes = prepare_online(prepared.config.with_flags(feature_subset=(LANGUAGE,)), model=prepared.model)
     model, rows = prepared.model, prepared.rows["mean"]
     blocks = blocks_of(prepared.sequences)
@@ -124,7 +132,7 @@ def compare_cost(config: OnlineBenchmark) -> list[Row]:
     return [
         {
             "model": config.model,
-            "places": len(prepared.places),
+            "hook point": f"{hook_point}, {len(prepared.places)} layers",
             "texts": f"{len(prepared.sequences):,}",
             "contender": name,
             "CPU ms a text": f"{1e3 * median(t[name] for t in totals) / len(prepared.sequences):.2f}",
@@ -161,8 +169,12 @@ def run_bare(model: LanguageModel, batch: Batch) -> None:
 
 def compare_accuracy(config: OnlineBenchmark) -> list[Row]:
     """Train ours and the peer's probes on the training rows of the same splits; return a row for every label set."""
+    return [row for hook_point in config.hook_points for row in _compare_accuracy(config, hook_point)]
+
+
+def _compare_accuracy(config: OnlineBenchmark, hook_point: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        prepared = prepare_online(settings(config, Path(folder)))
+        prepared = prepare_online(settings(config, Path(folder), hook_point))
         run_online(prepared)
         metrics = OnlineRun.open(prepared.folder).metrics
         splits = {s.feature: s for of_study in RowFits(prepared).splits.values() for s in of_study}
@@ -180,7 +192,7 @@ def compare_accuracy(config: OnlineBenchmark) -> list[Row]:
         rows.append(
             {
                 "label set": label_set,
-                "places": len(prepared.places),
+                "hook point": f"{hook_point}, {len(prepared.places)} layers",
                 "training / test rows": f"{len(each.split.train):,} / {len(each.split.test):,}",
                 "most common label": f"{float((labels[each.split.test] == values[counts.argmax()]).mean()):.3f}",
                 "ours": f"{ours.min():.3f} to {ours.max():.3f}",
