@@ -120,10 +120,24 @@ class OnlineConfig(Configuration):
             )
         if self.learner != "rows" and self.then:
             raise SettingsError(f"--then fits studies to rows, and --learner {self.learner} keeps none.")
+        if self.learner != "rows" and self.share.world_size > 1:
+            raise SettingsError(f"--learner {self.learner} runs in one process; several share texts with rows.")
+        if self.learner != "rows" and (
+            self.split.test_folds or self.fit.regularization or self.fit.regularization_grid
+        ):
+            raise SettingsError(
+                f"--learner {self.learner} has one test part and chooses its penalty. --test_folds, --regularization "
+                "and --regularization_grid are for rows."
+            )
         if "random_init" in self.statistics.controls:
             raise SettingsError(
                 "The control random_init needs a second model. Run the same command with --random_init instead."
             )
+
+    @property
+    def effective_patience(self) -> int:
+        """The value of ``patience``, with its default for the learner."""
+        return (5 if self.learner == "adamw" else 0) if self.patience is None else self.patience
 
     @property
     def memory_bytes(self) -> int:

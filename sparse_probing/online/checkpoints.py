@@ -7,7 +7,6 @@ plan that it belongs to. Which process made it does not matter: any number of pr
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -99,10 +98,6 @@ class RowCheckpoints:
         """Wait until no other process is within this block."""
         with locked(self._folder / "lock"):
             yield
-
-    def remove(self) -> None:
-        """Remove all parts: the results are published."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _parts(self) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
         for path in sorted(self._folder.glob("blocks-*.safetensors")):

@@ -23,6 +23,8 @@ MEASURES = {
 """Where each measure is in the result rows: of binary label sets, or of others; of several classes the mean over them,
 and the loss of numbers is the mean squared error."""
 
+STOPPED = "Stopped, not converged."
+
 CONTROLLED = ("accuracy", "roc_auc", "r2")
 """Measures that are also given for the same probe with the labels of groups shuffled."""
 
@@ -33,7 +35,8 @@ FURTHER = ("test_roc_auc_low", "test_roc_auc_high", "n_train", "n_test", "regula
 
 def probe_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the one probe of all neurons of every place and label set, and of its controls."""
-    is_default = rows["study"].isin(list(DEFAULT_STUDIES.values())) & (rows["probe"] != "one_vs_rest")
+    is_default = rows["study"].isin(list(DEFAULT_STUDIES.values())) | rows["study"].str.startswith("online_")
+    is_default &= rows["probe"] != "one_vs_rest"
     widest = rows["k"] == rows.groupby(["place", "aggregation"])["k"].transform("max")
     return rows[is_default & widest & (rows["fold"] == 0)]
 
@@ -65,6 +68,7 @@ def metrics_frame(rows: pd.DataFrame) -> pd.DataFrame:
     frame = frame.merge(shuffled[[*keys, *CONTROLLED]].rename(columns=names), "left", on=keys)
     converged = frame["converged"].fillna(value=False).astype(bool)
     exact = frame["status"].str.replace(CONVERGED, "Exact.", n=1, regex=False)
-    frame["status"] = exact.where(converged, "Stopped, not converged. " + frame["status"])
+    says_so = frame["status"].str.startswith(STOPPED)
+    frame["status"] = exact.where(converged | says_so, f"{STOPPED} " + frame["status"])
     columns = [*COLUMNS, *MEASURES, *names.values(), *FURTHER]
     return frame[columns].sort_values(["label_set", "pooling", "layer"], kind="stable").reset_index(drop=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
+from probing_datasets.feature_dataset.merge import merge_datasets, merged_parts
 from probing_datasets.foundation.errors import DamagedFileError, ProbeError, StoreError, TaskError, list_known
 from probing_datasets.foundation.files.sealed_json import read_sealed
 from sparse_probing.activations.tables.result_folder import DESCRIPTION, Description, read_description
@@ -115,10 +116,14 @@ class OnlineRun:
 
     @property
     def dataset(self) -> FeatureDataset:
-        """The feature data set."""
+        """The feature data set; with ``further_datasets`` all of them as one."""
         if self._dataset is None:
-            activations = self.config.activations
-            self._dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
+            activations, names = self.config.activations, self.config.further_datasets
+            parts = [
+                load_feature_dataset(name, activations.feature_dataset_dir)
+                for name in (activations.feature_dataset, *names)
+            ]
+            self._dataset = merge_datasets(parts)
         return self._dataset
 
     def __getitem__(self, key: str | tuple[str, ...]) -> SavedProbe:
@@ -179,9 +184,21 @@ class OnlineRun:
     def _saved(self, row: dict[str, Any], controls: Sequence[dict[str, Any]]) -> SavedProbe:
         if self.config.activations.probe_next_token_feature:
             raise ProbeError("Probes of the next token's feature cannot be applied to texts yet.")
-        config = self.config.probing(row["hook_point"], int(row["layer"]), row["aggregation"], (row["study"],))
+        config = self.config.probing(row["hook_point"], int(row["layer"]), row["aggregation"], ("dense_probe",))
         plan, versions = self._description.plan, self._description.versions
-        return probe_from_row(config, row, controls, versions, self.dataset, plan)
+        dataset, feature = self._origin(row["feature"])
+        return probe_from_row(config, {**row, "feature": feature}, controls, versions, dataset, plan)
+
+    def _origin(self, label_set: str) -> tuple[FeatureDataset, str]:
+        """Return the data set that a label set is from, and its name there: a probe belongs to texts of one kind."""
+        parts = merged_parts(self.dataset.description)
+        if not parts:
+            return self.dataset, label_set
+        whole, of_class = self.dataset.feature_and_class(label_set)
+        names = (self.config.activations.feature_dataset, *self.config.further_datasets)
+        number, part = next((i, part) for i, part in enumerate(parts) if whole in part.features)
+        dataset = load_feature_dataset(names[number], self.config.activations.feature_dataset_dir)
+        return dataset, part.features[whole] + ("" if of_class is None else f"={of_class}")
 
     def __len__(self) -> int:
         """Return the number of probes of all neurons."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -33,27 +34,34 @@ def blocks_of(sequences: NDArray) -> list[NDArray]:
 
 
 def batches_of(dataset: FeatureDataset, rows: ProbedRows, sequences: NDArray, batch_size: int) -> Iterator[Batch]:
-    """Yield the batches of some sequences (increasing), whose rows are among those of a pooling."""
-    start, stop = np.searchsorted(rows.sequence, [sequences[0], sequences[-1] + 1])
-    for batch in part_batches(dataset, rows, int(start), int(stop), batch_size):
-        batch.row[:] += start
-        yield batch
+    """Yield the batches of some sequences, sorted by length; their rows are numbered as those of a pooling."""
+    numbers = np.flatnonzero(np.isin(rows.sequence, sequences))
+    own = ProbedRows(rows.sequence[numbers], rows.position[numbers])
+    for batch in part_batches(dataset, own, 0, len(own), batch_size):
+        yield replace(batch, row=numbers[batch.row])
+
+
+def text_batches(prepared: PreparedOnline, sequences: NDArray) -> Iterator[Batch]:
+    """Yield the batches of some sequences, with rows for all poolings of a run."""
+    poolings = prepared.config.pooling
+    rows = prepared.rows["none" if "none" in poolings else poolings[0]]
+    return batches_of(prepared.dataset, rows, sequences, prepared.config.forward_pass.batch_size)
 
 
 def rows_of_batches(
     prepared: PreparedOnline,
-    blocks: Iterable[NDArray],
+    batches: Iterable[Batch],
     places: Callable[[], Sequence[Place]],
     dtype: torch.dtype,
     to_host: bool = True,
 ) -> Iterator[tuple[Batch, BatchRows]]:
-    """Run the texts of blocks, and yield the rows of every place, batch by batch.
+    """Run batches of texts, and yield the rows of every place.
 
     Parameters
     ----------
     prepared : PreparedOnline
-    blocks : iterable of (n,) int64
-        Sequences of each block, increasing and without gaps among those with rows.
+    batches : iterable of Batch
+        Such as those of `text_batches`.
     places : callable
         Returns the places to read; called before every batch, and the model runs only up to the last of them.
     dtype : torch.dtype
@@ -66,11 +74,8 @@ def rows_of_batches(
     ActivationError
         When a row is NaN, infinite or too large for the dtype; it says at which place, and of which text.
     """
-    dataset, config = prepared.dataset, prepared.config
-    poolings = config.pooling
-    rows = prepared.rows["none" if "none" in poolings else poolings[0]]
-    row_of_sequence = np.searchsorted(prepared.sequences, np.arange(len(dataset.lengths)))
-    batches = (batch for block in blocks for batch in batches_of(dataset, rows, block, config.forward_pass.batch_size))
+    poolings = prepared.config.pooling
+    row_of_sequence = np.searchsorted(prepared.sequences, np.arange(len(prepared.dataset.lengths)))
     locations: dict[tuple[str, int], Location] = {}
 
     def names() -> dict[tuple[str, int], str]:

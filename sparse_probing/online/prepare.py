@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from probing_datasets.feature_dataset import FeatureDataset, FeatureKind
+from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, load_feature_dataset
+from probing_datasets.feature_dataset.merge import merge_datasets
 from probing_datasets.feature_dataset.near_duplicates import warn_of_near_duplicates
 from probing_datasets.feature_dataset.probed_rows import ProbedRows, probed_rows
 from probing_datasets.foundation.errors import SettingsError
@@ -124,7 +125,10 @@ def prepare_online(
         When the rows do not fit into ``--memory``, or a study has no label set.
     """
     if config.further_datasets:
-        raise SettingsError("--further_datasets is not available yet.")
+        first = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
+        names = config.further_datasets
+        further = [load_feature_dataset(name, config.activations.feature_dataset_dir) for name in names]
+        dataset = merge_datasets([dataset or first, *further])
     dataset, model = load_inputs(config.activations, config.forward_pass, weights, model, dataset)
     warn_of_near_duplicates(dataset)
     locations = tuple(find_locations(config, model))

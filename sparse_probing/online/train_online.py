@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,13 @@ from sparse_probing.activations.tables.result_folder import (
 )
 from sparse_probing.config import OnlineConfig
 from sparse_probing.models import LoadedModel, wrap_model
-from sparse_probing.online.checkpoints import FitCheckpoints, RowCheckpoints
+from sparse_probing.online.checkpoints import FOLDER, FitCheckpoints, RowCheckpoints
 from sparse_probing.online.fit_rows import RowFits
 from sparse_probing.online.learners.rows import KeptRows
 from sparse_probing.online.online_run import ROWS, OnlineRun
-from sparse_probing.online.pass_over_texts import blocks_of, rows_of_batches
+from sparse_probing.online.pass_over_texts import blocks_of, rows_of_batches, text_batches
 from sparse_probing.online.prepare import PreparedOnline, prepare_online
+from sparse_probing.online.train_stream import train_stream
 from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.studies.base.result_rows import write_rows
 
@@ -112,6 +115,9 @@ def run_online(prepared: PreparedOnline) -> bool:
         create_or_resume_folder(folder, plan, overwrite=False, resume=False)
         if is_complete(folder):
             return True
+        if config.learner != "rows":
+            _publish(prepared, *train_stream(prepared))
+            return True
         fitted = FitCheckpoints(prepared)
         missing = prepared.places[fitted.n_places :]
 
@@ -140,11 +146,19 @@ def run_online(prepared: PreparedOnline) -> bool:
                 fitted.add(rows, {f"{place}, {name}": why for name, why in failures.items()})
 
             # 5. The result rows; then the description, which marks the run as finished.
-            with recorded_files(folder, plan).write(ROWS) as path:
-                write_rows(fitted.rows, path)
-            complete_folder(folder, config.record(), [ROWS], {"failures": fits.failures | fitted.failures})
-            checkpoints.remove()
+            _publish(prepared, fitted.rows, fits.failures | fitted.failures)
     return True
+
+
+def _publish(prepared: PreparedOnline, rows: list[dict[str, Any]], failures: dict[str, str]) -> None:
+    """Write the result rows, then the description; remove what was saved on the way."""
+    folder, plan = prepared.folder, prepared.plan
+    if not rows:
+        raise TaskError("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
+    with recorded_files(folder, plan).write(ROWS) as path:
+        write_rows(rows, path)
+    complete_folder(folder, prepared.config.record(), [ROWS], {"failures": failures})
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
 def _read_texts(
@@ -156,7 +170,8 @@ def _read_texts(
 ) -> None:
     """Keep the rows of some blocks of texts."""
     places = kept.places
-    stream = rows_of_batches(prepared, [blocks[i] for i in numbers], lambda: places, torch.float16)
+    batches = chain.from_iterable(text_batches(prepared, blocks[i]) for i in numbers)
+    stream = rows_of_batches(prepared, batches, lambda: places, torch.float16)
     with tqdm(total=sum(len(blocks[i]) for i in numbers), unit=" texts", desc="read", disable=None) as bar:
         for number in numbers:
             n_missing = len(blocks[number])

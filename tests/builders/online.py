@@ -59,5 +59,6 @@ def online_settings(model: Path, root: Path, results: Path, **flags: Any) -> Onl
         "results_dir": results,
         "regularization": 1.0,
         "controls": (),
+        "n_threads": 1,
     }
     return OnlineConfig.from_flags(**given | flags)
