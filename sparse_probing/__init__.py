@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sparse_probing.activations.stores import ActivationStore, open_store
     from sparse_probing.api.probe import probe
     from sparse_probing.api.result import Result, load_result
-    from sparse_probing.config import HarvestConfig, ProbingConfig
+    from sparse_probing.config import HarvestConfig, OnlineConfig, ProbingConfig
     from sparse_probing.models import LanguageModel, load_model
     from sparse_probing.monitoring.apply import apply_probes, apply_to_file
     from sparse_probing.monitoring.apply_to_store import apply_to_store
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sparse_probing.monitoring.score_pooling import pool_texts
     from sparse_probing.monitoring.trained_pooling import fit_pooling
     from sparse_probing.neurons.load import load_neurons
+    from sparse_probing.online.online_run import OnlineRun, load_online
+    from sparse_probing.online.train_online import train_online
     from sparse_probing.probes.estimators import (
         DenseProbe,
         L1Probe,
@@ -55,6 +57,8 @@ MODULES = {
     "HarvestConfig": "sparse_probing.config",
     "L1Probe": "sparse_probing.probes.estimators",
     "LanguageModel": "sparse_probing.models",
+    "OnlineConfig": "sparse_probing.config",
+    "OnlineRun": "sparse_probing.online.online_run",
     "ProbingConfig": "sparse_probing.config",
     "Result": "sparse_probing.api.result",
     "SavedProbe": "sparse_probing.saved_probes.saved_probe",
@@ -70,6 +74,7 @@ MODULES = {
     "load_feature_dataset": "probing_datasets.feature_dataset",
     "load_model": "sparse_probing.models",
     "load_neurons": "sparse_probing.neurons.load",
+    "load_online": "sparse_probing.online.online_run",
     "load_pooling": "sparse_probing.monitoring.saved_pooling",
     "load_probe": "sparse_probing.saved_probes.load_probe",
     "load_result": "sparse_probing.api.result",
@@ -80,6 +85,7 @@ MODULES = {
     "push_to_hub": "sparse_probing.saved_probes.hub",
     "save_pooling": "sparse_probing.monitoring.saved_pooling",
     "threshold_at": "sparse_probing.probes.metrics.monitor_metrics",
+    "train_online": "sparse_probing.online.train_online",
     "watch": "sparse_probing.monitoring.generation",
 }
 """Where each name of the package is defined."""
@@ -91,6 +97,8 @@ __all__ = [
     "HarvestConfig",
     "L1Probe",
     "LanguageModel",
+    "OnlineConfig",
+    "OnlineRun",
     "ProbingConfig",
     "Result",
     "SavedProbe",
@@ -107,6 +115,7 @@ __all__ = [
     "load_feature_dataset",
     "load_model",
     "load_neurons",
+    "load_online",
     "load_pooling",
     "load_probe",
     "load_result",
@@ -117,6 +126,7 @@ __all__ = [
     "push_to_hub",
     "save_pooling",
     "threshold_at",
+    "train_online",
     "watch",
 ]
 

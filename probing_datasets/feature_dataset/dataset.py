@@ -101,9 +101,25 @@ class FeatureDataset:
         return np.asarray(groups.indices).astype(np.int64)
 
     def tokens(self, indices: np.ndarray) -> list[np.ndarray]:
-        """Return the token ids (int32) of the given sequences."""
-        rows = self.sequences.with_format("arrow")[np.asarray(indices).tolist()]
-        return [row.values.to_numpy().astype(np.int32) for row in rows.column("tokens")]
+        """Return the token ids (int32) of the given sequences, which are numbers from 0."""
+        first, chunks = self._token_chunks
+        numbers = np.searchsorted(first, indices, side="right") - 1
+        found = []
+        for index, number in zip(np.asarray(indices).tolist(), numbers.tolist(), strict=True):
+            offsets, values = chunks[number]
+            row = index - first[number]
+            found.append(values[offsets[row] : offsets[row + 1]].astype(np.int32))
+        return found
+
+    @cached_property
+    def _token_chunks(self) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """The first sequence of every Arrow chunk, and its offsets and token ids without a copy.
+
+        Reading rows through `datasets` takes a millisecond for a batch: 1 % of the pass of a small model.
+        """
+        chunks = self.sequences.data.column("tokens").chunks
+        first = np.cumsum([0, *map(len, chunks)])
+        return first, [(chunk.offsets.to_numpy(), chunk.values.to_numpy()) for chunk in chunks]
 
     def feature_probes(self, feature: str) -> Probes:
         """Return the labelled positions of one feature.

@@ -25,6 +25,8 @@ SPLIT_NAMES: dict[str, SplitName] = {
 }
 """What tables call the parts of a split, in lower case."""
 COLUMN = "split"
+NO_SPLIT = ""
+"""What the column holds for the sequences of a merged data set that come from one without a split."""
 
 
 def with_given_split(dataset: FeatureDataset, names: Sequence[str]) -> FeatureDataset:
@@ -63,11 +65,11 @@ def with_given_split(dataset: FeatureDataset, names: Sequence[str]) -> FeatureDa
 
 
 def in_given_test(dataset: FeatureDataset, sequences: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-    """Return (n,) whether the given split has sequences for testing; None without a given split.
+    """Return (n,) whether the given split has sequences for testing; None where no split is given for them.
 
     Those for validation are not: stage 2 chooses its settings on folds of all rows that are not for testing.
     """
     if COLUMN not in dataset.sequences.column_names:
         return None
-    is_test = np.array([part == "test" for part in dataset.sequences.data.column(COLUMN).to_pylist()])
-    return is_test[sequences]
+    parts = np.array(dataset.sequences.data.column(COLUMN).to_pylist())[sequences]
+    return None if (parts == NO_SPLIT).all() else parts == "test"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,10 @@ def harvest(
         if model is None or isinstance(model, str):
             if (tokenizer, name) != (None, None):
                 raise SettingsError("tokenizer and name are for a loaded model; a model by name has its own.")
-            config = _config_of(dataset, model, settings)
+            config = HarvestConfig.from_flags(**settings_of_call(dataset, model, settings))
         else:
             loaded = wrap_model(model, tokenizer, name)
-            config = _config_of(dataset, loaded, settings)
+            config = HarvestConfig.from_flags(**settings_of_call(dataset, loaded, settings))
     if config.experiment_type not in ("activation_probe_dataset", "all_activations"):
         raise SettingsError(
             f"{config.experiment_type} makes tables, and harvest() makes activation stores. "
@@ -130,7 +130,7 @@ def harvest(
     if isinstance(dataset, FeatureDataset):
         _save_once(dataset, config.activations.feature_dataset_dir)
 
-    with nullcontext() if loaded is None else _evaluation_mode(loaded):
+    with evaluation_mode(loaded):
         prepared = prepare_harvest(config, model=loaded)
         logger.info(prepared.summary())
         return run_harvest(prepared)
@@ -180,12 +180,12 @@ def _compute_and_write(prepared: PreparedHarvest, stores: list[ActivationStore],
             writer.submit(part, buffers)
 
 
-def _config_of(
+def settings_of_call(
     dataset: FeatureDataset | str | Path, model: str | LanguageModel | None, settings: dict[str, Any]
-) -> HarvestConfig:
-    """Return the configuration of a harvest that is described by objects, names and settings."""
+) -> dict[str, Any]:
+    """Return the flags of a pass over texts that is described by objects, names and settings."""
     if "feature_dataset" in settings:
-        raise SettingsError("Pass the feature data set as the first argument of harvest(), not as feature_dataset.")
+        raise SettingsError("Pass the feature data set as the first argument, not as feature_dataset.")
     flags: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
@@ -205,7 +205,7 @@ def _config_of(
         for quantization in ("8bit", "4bit"):
             if getattr(model.model, f"is_loaded_in_{quantization}", False):
                 flags["quantization"] = quantization
-    return HarvestConfig.from_flags(**flags)
+    return flags
 
 
 def _save_once(dataset: FeatureDataset, folder: Path) -> None:
@@ -222,8 +222,11 @@ def _save_once(dataset: FeatureDataset, folder: Path) -> None:
 
 
 @contextmanager
-def _evaluation_mode(model: LanguageModel) -> Iterator[None]:
-    """Run a loaded model without dropout; afterwards each of its modules is in the mode that it was in."""
+def evaluation_mode(model: LanguageModel | None) -> Iterator[None]:
+    """Run a loaded model, if any, without dropout; afterwards each of its modules is in the mode that it was in."""
+    if model is None:
+        yield
+        return
     modes = [(module, module.training) for module in model.model.modules()]
     model.model.eval()
     try:

@@ -17,6 +17,7 @@ def load_inputs(
     forward_pass: ForwardPassConfig,
     weights: bool = True,
     model: LanguageModel | None = None,
+    dataset: FeatureDataset | None = None,
 ) -> tuple[FeatureDataset, LanguageModel]:
     """Load a data set and a model, and check that they fit.
 
@@ -30,13 +31,16 @@ def load_inputs(
         Whether to load weights. A model without weights loads in seconds and cannot run.
     model : LanguageModel, optional
         The model, when it is in memory already.
+    dataset : FeatureDataset, optional
+        The data set, likewise.
 
     Raises
     ------
     DatasetError, ModelError
         When the data set or the model does not exist, or they do not fit.
     """
-    dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
+    if dataset is None:
+        dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
     if model is None:
         model = load_model(
             activations.model,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows
@@ -17,11 +15,9 @@ from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.probes.inputs.validation import Floats, Integers, as_signed_labels
 from sparse_probing.studies import STUDIES, check_studies
 from sparse_probing.studies.base.feature_splits import split_features
-from sparse_probing.studies.base.fit_variant import add_failures, fit_variant
-from sparse_probing.studies.base.interruption import deliver, signals_noted
-from sparse_probing.studies.base.probe_row import probe_row
+from sparse_probing.studies.base.fit_variant import add_failures
 from sparse_probing.studies.base.result_rows import LOGS, table_of
-from sparse_probing.studies.base.variant_data import data_of_variants
+from sparse_probing.studies.fit_layer import fit_layer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,17 +112,8 @@ def probe_arrays(
     splits, failures = split_features(
         features, STUDIES[name].kind, config.split, config.activations.seed, STUDIES[name].takes_classes
     )
-    config = STUDIES[name].resolved(config)
-    variants = STUDIES[name].variants(config, with_random_init=False)
-    rows = []
-    with threadpool_limits(1):  # as in a task: several threads add numbers in another order
-        for data_of_features in data_of_variants(config, variants, splits, layer, lambda _random_init: activations):
-            # As in a task: a signal that ends a search is not left over when the fit raises an error after it.
-            with signals_noted() if STUDIES[name].slow else nullcontext():
-                fittings = fit_variant(config, STUDIES[name], data_of_features)
-            deliver()  # a signal that ended a search early ends this function too
-            add_failures(failures, fittings.failures)
-            rows += [probe_row(config, name, layer, data, probe) for data, probe in fittings.probes]
+    rows, failed = fit_layer(config, name, splits, layer, activations)
+    add_failures(failures, failed)
     if "activation_aggregation" not in flags:
         rows = [{**row, "aggregation": ""} for row in rows]
     return table_of(rows).drop_columns(list(LOGS)).to_pandas(), failures

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from probing_datasets.feature_dataset.load_and_save import find_dataset_folder
 from probing_datasets.foundation.errors import ModelError
-from sparse_probing.config import ActivationsConfig, HarvestConfig, ProbingConfig
+from sparse_probing.config import ActivationsConfig, HarvestConfig, OnlineConfig, ProbingConfig
 from sparse_probing.config.harvest import SUBSET
 from sparse_probing.runs.planning.missing_store import check_store_exists
 
 
-def check_stage_one(config: HarvestConfig) -> None:
+def check_stage_one(config: HarvestConfig | OnlineConfig) -> None:
     """Look for the data set, the model and the file of neurons.
 
     Raises
@@ -20,9 +20,11 @@ def check_stage_one(config: HarvestConfig) -> None:
         When one of them does not exist, or a neuron is not written as LAYER,NEURON.
     """
     activations = config.activations
-    find_dataset_folder(activations.feature_dataset, activations.feature_dataset_dir)
+    further = config.further_datasets if isinstance(config, OnlineConfig) else ()
+    for name in (activations.feature_dataset, *further):
+        find_dataset_folder(name, activations.feature_dataset_dir)
     _check_model(activations)
-    if config.experiment_type in SUBSET:
+    if isinstance(config, HarvestConfig) and config.experiment_type in SUBSET:
         from sparse_probing.activations.subset.neurons import PRE_ACTIVATIONS, select_neurons  # here: imports pandas
 
         as_paper = config.experiment_type == "activation_subset"

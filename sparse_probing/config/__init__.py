@@ -14,6 +14,7 @@ from sparse_probing.config.harvest import (
     StoreKind,
     TokensConfig,
 )
+from sparse_probing.config.online import OnlineConfig
 from sparse_probing.config.optimal import ClassificationLoss, OptimalConfig, SolverName
 from sparse_probing.config.probing import (
     BasisName,
@@ -49,6 +50,7 @@ __all__ = [
     "HistogramConfig",
     "ModelDtype",
     "NeuronSubsetConfig",
+    "OnlineConfig",
     "OptimalConfig",
     "Precision",
     "ProbingConfig",

@@ -8,6 +8,8 @@
         harvests/<model>/<data set>/<hook point>.<rows>/                submissions of stage 1 to Slurm
         probing/<experiment>/<model>/<data set>/<hook point>.<aggregation>/<studies>-<digest of the settings>/
                                                                         the runs of one configuration of stage 2
+        online_probes/<experiment>/<model>/<data set>/<digest of the settings>/
+                                                                        probes that were trained while the model ran
 
     INTERPRETABLE_NEURONS_DIR/
         <model>/<data set>.<hook point>.<aggregation>.<studies>[.<digest of further settings>].csv
@@ -112,9 +114,18 @@ def settings_folder(
     first, *others = experiment_type
     studies = f"{first}+{len(others)}" if others else first
     rows = path_name(f"{activations.probe_location}.{activations.activation_aggregation}", "The setting probe_location")
-    experiment = [path_name(part, "The setting experiment_name") for part in experiment_name.split("/")]
-    root = activations.results_dir.joinpath("probing", *experiment)
+    root = activations.results_dir.joinpath("probing", *_experiment(experiment_name))
     return root / model_name(activations) / dataset_name(activations) / rows / f"{studies}-{digest}"
+
+
+def online_folder(activations: ActivationsConfig, experiment_name: str, digest: str) -> Path:
+    """Return the folder of probes that are trained while the model runs; ``digest`` is that of the settings."""
+    root = activations.results_dir.joinpath("online_probes", *_experiment(experiment_name))
+    return root / model_name(activations) / dataset_name(activations) / digest
+
+
+def _experiment(name: str) -> list[str]:
+    return [path_name(part, "The setting experiment_name") for part in name.split("/")]
 
 
 def exported_table(activations: ActivationsConfig, experiment_type: tuple[str, ...], digest: str) -> Path:

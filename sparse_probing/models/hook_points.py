@@ -10,8 +10,10 @@ real model runs without a bridge.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -63,22 +65,30 @@ def find_hook_points(config: PretrainedConfig, trust_remote_code: bool = False) 
     ModelError
         When transformers or TransformerLens does not know the architecture.
     """
-    fake_tensor_logger = logging.getLogger("torch._subclasses.fake_tensor")  # it logs the traceback of every error
     for dtype in TRACE_DTYPES:
-        level = fake_tensor_logger.level
-        fake_tensor_logger.setLevel(logging.CRITICAL)
         try:
-            return _trace_twins(config, dtype, trust_remote_code)
+            with silent_fake_tensors():
+                return _trace_twins(config, dtype, trust_remote_code)
         except ModelError:
             raise
         except Exception as error:  # of any kind, where a forward pass depends on the values of tensors
             reason = first_line(error)
-        finally:
-            fake_tensor_logger.setLevel(level)
     with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode(False), no_init_weights():
         bridge = build_bridge(random_model(deepcopy(config), 0, TRACE_DTYPES[0], trust_remote_code).eval())
     logger.warning("%s runs under TransformerLens' bridge, which is slower: %s", type(config).__name__, reason)
     return dict.fromkeys(_enabled_hooks(bridge), HookPoint(None, None))
+
+
+@contextlib.contextmanager
+def silent_fake_tensors() -> Iterator[None]:
+    """Keep PyTorch from logging the traceback of every operation that needs the values of tensors."""
+    fake_tensor_logger = logging.getLogger("torch._subclasses.fake_tensor")
+    level = fake_tensor_logger.level
+    fake_tensor_logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        fake_tensor_logger.setLevel(level)
 
 
 def _trace_twins(config: PretrainedConfig, dtype: torch.dtype, trust_remote_code: bool) -> dict[str, HookPoint]:

@@ -17,10 +17,18 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from probing_datasets.building.tokenization import tokenizer_hash
-from probing_datasets.foundation.errors import ModelError, ModelMemoryError
+from probing_datasets.foundation.errors import ModelError, ModelMemoryError, list_known
 from sparse_probing.models.hook_points import HookPoint, build_bridge, find_hook_points, trace_hook_points
 from sparse_probing.models.hooks import Hook, LastHookFired, OneShotHooks, hook_site
 from sparse_probing.models.hugging_face import has_remote_code, position_offset
+from sparse_probing.models.submodules import (
+    SubmoduleTrace,
+    canonical_name,
+    submodule_point,
+    trace_submodules,
+    trace_twin,
+    vector_names,
+)
 from sparse_probing.models.tensor_trace import TRACE_SHAPE, Site, forward_options
 
 MAIN_HOOK_POINTS = (
@@ -62,6 +70,29 @@ class LanguageModel:
         if self.weight_hash and all(point.shape is None for point in hook_points.values()):
             hook_points = trace_hook_points(self._bridge)
         return hook_points
+
+    @cached_property
+    def submodules(self) -> SubmoduleTrace:
+        """What the submodules of the Hugging Face model take and return."""
+        traced = trace_twin(self.model.config, has_remote_code(self.model))
+        if traced is None and self.weight_hash:
+            with torch.inference_mode(False):  # inference mode counts no changes in place
+                traced = trace_submodules(self.model)
+        if traced is None:
+            raise ModelError(
+                f"The submodules of {self.name} cannot be examined without weights: {type(self.model).__name__} "
+                "computes with the values of tensors. Run without --dry_run."
+            )
+        return traced
+
+    @cached_property
+    def module_names(self) -> frozenset[str]:
+        """Paths of all submodules."""
+        return frozenset(name for name, _ in self.model.named_modules())
+
+    def is_submodule(self, name: str) -> bool:
+        """Whether a name is that of the input or output of a submodule, as `point` takes it."""
+        return canonical_name(name, self.module_names) is not None
 
     @cached_property
     def tokenizer_hash(self) -> str:
@@ -108,6 +139,27 @@ class LanguageModel:
                 f"Use hook_mlp_out, hook_attn_out or hook_resid_post,{choose or ' which are what they say'}."
             )
 
+    def point(self, name: str) -> HookPoint:
+        """Return the activation of a full hook name or of a submodule; ModelError when it does not exist.
+
+        Parameters
+        ----------
+        name : str
+            A full hook name such as ``blocks.5.hook_mlp_out``, or a submodule of the Hugging Face model such as
+            ``transformer.h.5.mlp``, which means its output, or ``transformer.h.5.mlp.input``.
+        """
+        submodule = canonical_name(name, self.module_names)
+        if submodule is not None:
+            return submodule_point(self.submodules, submodule, self.name)
+        if name not in self.hook_points:
+            known = list_known(name, [*vector_names(self.submodules), *self.hook_points])
+            raise ModelError(
+                f"{self.name} has no hook point {name!r}, and no submodule of this name. Names near to it: {known}."
+            )
+        if misnomer := self.hook_points[name].misnomer:
+            raise ModelError(f"{name} of {self.name} is not what its name says: {misnomer}.")
+        return self.hook_points[name]
+
     def width(self, hook_point: str) -> int:
         """Return the number of neurons at a hook point of the first layer."""
         return self.widths([hook_point])[hook_point]
@@ -124,7 +176,7 @@ class LanguageModel:
         common_widths: dict[str, int] = {}
         for hook_point in hook_points:
             self.check_hook_point(hook_point, layers)
-            widths = {layer: self._width(f"blocks.{layer}.{hook_point}") for layer in layers}
+            widths = {layer: self.width_of(f"blocks.{layer}.{hook_point}") for layer in layers}
             if len(set(widths.values())) > 1:
                 raise ModelError(
                     f"{hook_point} of {self.name} does not have the same width in all layers: {widths}. "
@@ -133,8 +185,9 @@ class LanguageModel:
             common_widths[hook_point] = widths[layers[0]]
         return common_widths
 
-    def _width(self, name: str) -> int:
-        shape = self.hook_points[name].shape
+    def width_of(self, name: str) -> int:
+        """Return the number of neurons at a full hook name or a submodule; ModelError as from `widths`."""
+        shape = self.point(name).shape
         if shape is None:
             raise ModelError(
                 f"The width of {name} of {self.name} cannot be found without weights: {type(self.model).__name__} "
@@ -148,7 +201,7 @@ class LanguageModel:
 
         Where every activation is an input or output of a module of the Hugging Face model,
         that model runs with its own attention. Where one is not (attention patterns),
-        TransformerLens' bridge runs on the same weights.
+        TransformerLens' bridge runs on the same weights, and submodules cannot be hooked in the same pass.
 
         Parameters
         ----------
@@ -157,8 +210,8 @@ class LanguageModel:
         mask : (batch, length) int64
             1 where there is a token, 0 where there is padding.
         hooks : dict
-            Full hook name to a function of the activation (batch, length, width); axes after the
-            second are flattened into one.
+            Full hook name, or name of a submodule (see `point`), to a function of the activation
+            (batch, length, width); axes after the second are flattened into one.
 
         Raises
         ------
@@ -188,15 +241,14 @@ class LanguageModel:
         return True
 
     def _forward(self, tokens: torch.Tensor, mask: torch.Tensor, hooks: dict[str, Hook]) -> None:
-        if missing := hooks.keys() - self.hook_points.keys():
-            raise ModelError(f"{self.name} has no hook point {min(missing)!r}.")
-        if misnamed := sorted(name for name in hooks if self.hook_points[name].misnomer):
-            raise ModelError(
-                f"{misnamed[0]} of {self.name} is not what its name says: {self.hook_points[misnamed[0]].misnomer}."
-            )
+        points = {name: self.point(name) for name in sorted(hooks)}
         once = OneShotHooks(hooks)
         tokens, mask = tokens.to(self.device), mask.to(self.device)
-        with torch.inference_mode(), self._attached(once, tokens.shape) as body, contextlib.suppress(LastHookFired):
+        with (
+            torch.inference_mode(),
+            self._attached(once, points, tokens.shape) as body,
+            contextlib.suppress(LastHookFired),
+        ):
             options: dict[str, Any] = forward_options(self.model)
             if not bool(mask[:, 0].all()) and "position_ids" in inspect.signature(body.forward).parameters:
                 # Padding on the left: positions count from the first token.
@@ -206,23 +258,31 @@ class LanguageModel:
             raise ModelError(f"A forward pass of {self.name} does not reach {', '.join(sorted(once.pending))}.")
 
     @contextlib.contextmanager
-    def _attached(self, once: OneShotHooks, shape: torch.Size) -> Iterator[torch.nn.Module]:
+    def _attached(
+        self, once: OneShotHooks, points: dict[str, HookPoint], shape: torch.Size
+    ) -> Iterator[torch.nn.Module]:
         """Attach hooks to the model or to the bridge; yield the module to run, which has no unembedding."""
-        sites = {name: site for name in once.hooks if (site := self.hook_points[name].site)}
-        if len(sites) < len(once.hooks):
+        under_bridge = [name for name, point in points.items() if point.site is None]
+        if under_bridge:
+            if submodules := points.keys() - self.hook_points.keys():
+                raise ModelError(
+                    f"{under_bridge[0]} of {self.name} exists only under TransformerLens' bridge, which replaces "
+                    f"submodules such as {min(submodules)}. Read them in two passes."
+                )
             taps = [(name, partial(self._tap_bridge, once, name, shape)) for name in once.hooks]
             with self._bridge.hooks(fwd_hooks=taps):
                 yield cast(torch.nn.Module, self._bridge.original_model.base_model)
         else:
             with contextlib.ExitStack() as stack:
-                for name, site in sites.items():
-                    stack.callback(self._tap_model(once, name, site, shape).remove)
+                for name, point in points.items():
+                    stack.callback(self._tap_model(once, name, point, shape).remove)
                 yield cast(torch.nn.Module, self.model.base_model)
 
     def _tap_model(
-        self, once: OneShotHooks, name: str, site: Site, shape: torch.Size
+        self, once: OneShotHooks, name: str, point: HookPoint, shape: torch.Size
     ) -> torch.utils.hooks.RemovableHandle:
-        self._check_shape(name, self.hook_points[name].shape or (), TRACE_SHAPE)
+        self._check_shape(name, point.shape or (), TRACE_SHAPE)
+        site = cast(Site, point.site)
         # Some modules take all tokens of a batch along one axis.
         return hook_site(self.model.get_submodule(site.module), site, lambda a: once.fire(name, a.reshape(*shape, -1)))
 

@@ -96,7 +96,7 @@ def watch(
     model_of(probes, model, allow_other_weights)
     matrices = probe_matrices(probes, model.device)
     for matrix in matrices:
-        if model.hook_points[matrix.hook_name].site is None:
+        if model.point(matrix.hook_name).site is None:
             raise ModelError(
                 f"{matrix.hook_name} of {model.name} exists only under TransformerLens' bridge, which does not "
                 "generate. Choose a probe of another hook point."
@@ -180,7 +180,7 @@ class _Passes:
         with ExitStack() as stack:
             stack.callback(self._model.model.register_forward_pre_hook(self._before, with_kwargs=True).remove)
             for matrix, pieces in zip(self._matrices, self._pieces, strict=True):
-                site = self._model.hook_points[matrix.hook_name].site
+                site = self._model.point(matrix.hook_name).site
                 assert site is not None  # noqa: S101 (watch refuses such hook points)
                 module = self._model.model.get_submodule(site.module)
                 stack.callback(hook_site(module, site, partial(self._score, matrix, pieces)).remove)

@@ -63,6 +63,24 @@ def probe_of_run(
     """
     if run.config.activations.probe_next_token_feature:
         raise ProbeError("Probes of the next token's feature cannot be applied to texts yet.")
+    row, controls = choose_row(rows, feature, layer, k, study, probe, neuron)
+    versions = read_sealed(run.path / RUN_RECORD, RunRecord).versions
+    return probe_from_row(run.config, row, controls, versions)
+
+
+def choose_row(
+    rows: pd.DataFrame,
+    feature: str,
+    layer: int,
+    k: int | None = None,
+    study: str | None = None,
+    probe: str | None = None,
+    neuron: int | None = None,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the row of one probe, and those of the same probe with each control.
+
+    Arguments and errors are those of `probe_of_run`.
+    """
     is_linear = rows["intercept"].notna() | rows["class_intercepts"].notna()
     matching = rows[(rows["control"] == "") & (rows["basis"] == "neurons") & is_linear]
     if matching.empty:
@@ -90,9 +108,7 @@ def probe_of_run(
     controls = rows[rows["control"] != ""]
     for column in SAME_PROBE:
         controls = controls[controls[column] == row[column]]
-    of_each = [_best(of_control) for _, of_control in controls.groupby("control", sort=True)]
-    versions = read_sealed(run.path / RUN_RECORD, RunRecord).versions
-    return probe_from_row(run.config, row, of_each, versions)
+    return row, [_best(of_control) for _, of_control in controls.groupby("control", sort=True)]
 
 
 def _best(rows: pd.DataFrame) -> dict[str, Any]:

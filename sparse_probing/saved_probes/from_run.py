@@ -39,6 +39,8 @@ def probe_from_row(
     row: Mapping[str, Any],
     controls: Iterable[Mapping[str, Any]] = (),
     versions: Mapping[str, str | None] | None = None,
+    dataset: FeatureDataset | None = None,
+    fingerprint: Mapping[str, Any] | None = None,
 ) -> SavedProbe:
     """Return the probe of a row of a run.
 
@@ -52,6 +54,10 @@ def probe_from_row(
         Rows of the same probe with a control, whose metrics are kept beside those of the probe.
     versions : mapping, optional
         Packages that the run was made with, and the commit.
+    dataset : FeatureDataset, optional
+        The data set of the run, when it is in memory already.
+    fingerprint : mapping, optional
+        What decided the activations. Default: that of the store of the run.
 
     Raises
     ------
@@ -67,7 +73,8 @@ def probe_from_row(
             "Choose a probe with the basis neurons."
         )
     activations = config.activations
-    dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
+    if dataset is None:
+        dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
     chat, options = _chat_prompt(dataset), dataset.description.options
     has_span = f"{POOLED}_start" in dataset.sequences.column_names
     if has_span and chat is None and activations.activation_aggregation != "none":
@@ -75,7 +82,8 @@ def probe_from_row(
             f"The data set {dataset.description.name} aggregates a part of each text, such as a name, and a new text "
             "does not say where that part is. Save a probe of a run with --activation_aggregation none."
         )
-    fingerprint = open_store(config.store_folder()).plan.fingerprint
+    if fingerprint is None:
+        fingerprint = open_store(config.store_folder()).plan.fingerprint
     (tokens,) = dataset.tokens(np.array([0]))  # every sequence has the same special tokens around it
     n_prefix, n_suffix = dataset.description.n_prefix, dataset.description.n_suffix
     intercepts = row["class_intercepts"] if _is_known(row["class_intercepts"]) else [row["intercept"]]

@@ -13,7 +13,8 @@ from sparse_probing.probes.inputs.validation import Floats, check_activations
 from sparse_probing.probes.l2.held_out_scores import nested_held_out_scores
 from sparse_probing.probes.l2.logistic import LogisticFit, fit_nested_top_k
 from sparse_probing.probes.l2.multinomial import fit_multinomial
-from sparse_probing.probes.metrics.multiclass import MulticlassMetrics, multiclass_metrics
+from sparse_probing.probes.metrics.multiclass import MulticlassMetrics, mean_roc_auc, multiclass_metrics
+from sparse_probing.probes.metrics.temperature import log_loss
 from sparse_probing.probes.splits.grouped_split import Split
 from sparse_probing.studies.base.choose_regularization import choose_regularization
 from sparse_probing.studies.base.feature_data import FeatureData, SelectedNeurons
@@ -112,6 +113,11 @@ def _fitted(neurons: SelectedNeurons, k: int, probe: ClassProbe, ranking: str) -
     train, test = measure(neurons.x_train, neurons.y_train), measure(neurons.x_test, neurons.y_test)
     metrics = {f"train_{name}": getattr(train, name) for name in REPORTED}
     metrics |= {f"test_{name}": getattr(test, name) for name in REPORTED}
+    scores, codes = neurons.x_test[:, :k] @ probe.coef.T + probe.intercept, np.searchsorted(classes, neurons.y_test)
+    metrics["test_roc_auc"] = mean_roc_auc(codes, scores)
+    if probe.name == "multinomial":  # probabilities, unlike predictions, are corrected for balanced class weights
+        frequencies = np.bincount(np.searchsorted(classes, neurons.y_train)) / len(neurons.y_train)
+        metrics["test_log_loss"] = log_loss(scores + np.log(frequencies), codes)
     coef, intercepts = probe.coef, probe.intercept
     if neurons.scale is not None:
         coef, intercepts = neurons.scale.undo(np.arange(k), coef, intercepts)

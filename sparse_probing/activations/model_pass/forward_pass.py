@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -59,20 +59,48 @@ def forward(
     ModelMemoryError
         When a single sequence does not fit.
     """
+    names = {(point, layer): f"blocks.{layer}.{point}" for point in hook_points for layer in layers}
+    yield from forward_at(model, batches, lambda: names, select)
+
+
+def forward_at(
+    model: LanguageModel,
+    batches: Iterable[Batch],
+    names: Callable[[], Mapping[tuple[str, int], str]],
+    select: Select,
+    to_host: bool = True,
+) -> Iterator[tuple[Batch, Kept]]:
+    """Run every batch as `forward`, at places of any layers, which may become fewer while batches run.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    batches : iterable of Batch
+    names : callable
+        Returns the full name of each hook point, by its key in what is yielded; called before each batch.
+    select : callable
+        As for `forward`.
+    to_host : bool
+        Whether what is kept is copied to the host. Otherwise it stays on the device that computed it.
+
+    Yields
+    ------
+    Batch, dict
+        As `forward`.
+    """
     copies = HostCopies()
 
     def run(batch: Batch) -> Kept:
         on_device, kept = batch.to(model.device), {}
 
         def keep(key: tuple[str, int], activation: torch.Tensor) -> None:
-            kept[key] = copies.start(select(on_device, activation))
+            selected = select(on_device, activation)
+            kept[key] = copies.start(selected) if to_host else selected
 
-        keys = [(hook_point, layer) for hook_point in hook_points for layer in layers]
-        hooks = {f"blocks.{layer}.{hook_point}": partial(keep, (hook_point, layer)) for hook_point, layer in keys}
-        model.run(on_device.tokens, on_device.mask, hooks)
+        model.run(on_device.tokens, on_device.mask, {name: partial(keep, key) for key, name in names().items()})
         return kept
 
-    n_ahead = 1 if model.device.type == "cuda" else 0
+    n_ahead = 1 if to_host and model.device.type == "cuda" else 0
     pending: deque[tuple[Batch, Kept, list[Any]]] = deque()
     for batch, kept in _run_within_memory(batches, run):
         pending.append((batch, kept, copies.mark()))

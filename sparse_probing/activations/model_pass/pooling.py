@@ -28,10 +28,26 @@ def pool(activations: torch.Tensor, valid: torch.Tensor, pooling: Pooling) -> to
         In float32 for the mean, otherwise in the dtype of the activations.
     """
     if pooling == "mean":
-        total = activations.masked_fill(~valid[..., None], 0).sum(1, dtype=torch.float32)
-        return total / valid.sum(1, keepdim=True)
+        return _sum_of_valid(activations, valid) / valid.sum(1, keepdim=True)
     if pooling == "max":
         return activations.masked_fill(~valid[..., None], -torch.inf).amax(1)
     positions = torch.arange(valid.shape[1], device=valid.device)
     last = torch.where(valid, positions, -1).amax(1)
     return activations[torch.arange(len(last), device=valid.device), last]
+
+
+def _sum_of_valid(activations: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """Return the float32 sum (batch, width) over the valid positions.
+
+    On a CPU this is one product of the mask with the activations, which reads them once and writes no masked copy. The
+    product of 0 with NaN or infinity in the padding is NaN, so a sum that is not finite is computed again without the
+    padding: what is then NaN or infinite is so at a valid position. Other devices sum a masked copy, because looking
+    at the result would make the host wait for them, and because their products may be rounded to TF32.
+    """
+    if activations.device.type != "cpu":
+        return activations.masked_fill(~valid[..., None], 0).sum(1, dtype=torch.float32)
+    weights, values = valid[:, None].to(torch.float32), activations.to(torch.float32)
+    total = torch.bmm(weights, values)[:, 0]
+    if not torch.isfinite(total.sum()):
+        total = torch.bmm(weights, values.masked_fill(~valid[..., None], 0))[:, 0]
+    return total

@@ -98,7 +98,8 @@ def _content(tensors: Tensors, texts: Texts) -> Iterator[bytes | np.ndarray]:
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         yield json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode()
-        yield tensor.reshape(-1).view(torch.uint8).numpy()
+        if tensor.numel():  # an empty tensor may have strides that cannot be viewed as bytes
+            yield tensor.reshape(-1).view(torch.uint8).numpy()
 
 
 def _damaged(path: Path, reason: str) -> CorruptStoreError:

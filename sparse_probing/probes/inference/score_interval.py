@@ -31,21 +31,19 @@ def score_interval(area: Floats, design_effect: Floats, n_positive: int, n_negat
     Hanley and McNeil, Radiology 143 (1982), for the variance of exponential scores; Newcombe,
     Statistics in Medicine 25 (2006), method 5, for its symmetric form and the intervals.
     """
-
-    def lower(area: Floats) -> Floats:
-        # g(theta) = area - theta - quantile * error(theta) is positive at 0, not positive at the area.
-        low, high = np.zeros_like(area), area.copy()
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            below = area - middle > quantile * np.sqrt(design_effect * area_variance(middle, n_positive, n_negative))
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return low
-
-    return np.stack([lower(area), 1 - lower(1 - area)])
+    # g(theta) = area - theta - quantile * error(theta) is positive at 0, not positive at the area. The upper end is one
+    # minus the lower end of the area of the other class.
+    both = np.stack([area, 1 - area])
+    low, high = np.zeros_like(both), both.copy()
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        below = both - middle > quantile * np.sqrt(design_effect * area_variance(middle, n_positive, n_negative))
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.stack([low[0], 1 - low[1]])
 
 
 def area_variance(theta: Floats, n_positive: int, n_negative: int) -> Floats:
-    """Return the variance (m,) of the area under the ROC curve of independent rows, if the true area is theta (m,)."""
+    """Return the variance of the area under the ROC curve of independent rows, if the true area is theta (..., m)."""
     excess = (n_positive + n_negative) / 2 - 1
     shape = 1 + excess * ((1 - theta) / (2 - theta) + theta / (1 + theta))
     return theta * (1 - theta) * shape / (n_positive * n_negative)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import qr
 
 from sparse_probing.probes.convergence import TOLERANCE, LinearFit, is_converged, status_of
+from sparse_probing.probes.inputs.row_space import RowSpace
 from sparse_probing.probes.inputs.scaling import centred_columns, undo_scaling
 from sparse_probing.probes.inputs.validation import ClassWeight, Floats, check_ks, check_rows, row_weights
 from sparse_probing.probes.l2.newton import Descent, minimise_nested
@@ -103,9 +103,9 @@ def fit_dense(
         return _logistic_fit(fit, fit.end.theta[1:], means)
     # The means are summed over the other axis than in centred_columns: their last bits differ.
     means = X.mean(axis=0, dtype=np.float64)
-    basis, triangle = qr((X - means).T, mode="economic", overwrite_a=True, check_finite=False)
-    fit = minimise_nested(np.vstack([y, triangle * y]), weights, [n + 1], TOLERANCE, max_iter)[n + 1]
-    return _logistic_fit(fit, basis @ fit.end.theta[1:], means)
+    space = RowSpace.of((X - means).T)
+    fit = minimise_nested(np.vstack([y, space.coordinates * y]), weights, [n + 1], TOLERANCE, max_iter)[n + 1]
+    return _logistic_fit(fit, space.lift(fit.end.theta[1:]), means)
 
 
 def dense_scores(fit: LinearFit, X: ArrayLike) -> Floats:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import qr
 from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import softmax
 
 from sparse_probing.probes.convergence import is_converged, status_of
+from sparse_probing.probes.inputs.row_space import RowSpace
 from sparse_probing.probes.inputs.scaling import centred_columns, undo_scaling
 from sparse_probing.probes.inputs.validation import ClassWeight, Floats, check_C, check_classes, class_weights
 from sparse_probing.probes.l2.softmax import SoftmaxObjective, Whitening
@@ -96,9 +96,10 @@ def fit_multinomial(
     X, classes, codes = check_classes(X, y)
     check_C(C)
     means, design = centred_columns(X)
-    basis = None
+    space = None
     if len(design) > len(codes):
-        basis, design = qr(design, mode="economic", overwrite_a=True, check_finite=False)
+        space = RowSpace.of(design)
+        design = space.coordinates
     objective = SoftmaxObjective(design, codes, C * class_weights(codes, class_weight))
     whitening = Whitening.of(objective)
     end = _descend(objective, whitening, tolerance, max_iter)
@@ -108,7 +109,7 @@ def fit_multinomial(
     of_class = scores[codes, rows]
     scores[codes, rows] = -np.inf
     status = status_of(end.gap, separated=bool((of_class > scores.max(axis=0)).all()))
-    coef = end.coef if basis is None else end.coef @ basis.T
+    coef = end.coef if space is None else space.lift(end.coef)
     coef, intercept = undo_scaling(coef, end.intercept, means)
     return MultinomialFit(classes, coef, intercept, end.objective, end.gap, end.steps, status)
 

@@ -79,6 +79,23 @@ def multiclass_metrics(y: ArrayLike, scores: ArrayLike) -> MulticlassMetrics:
     )
 
 
+def mean_roc_auc(y: ArrayLike, scores: ArrayLike) -> float:
+    """Return the mean ROC-AUC of each class against all others, over the classes that have rows and leave others.
+
+    Parameters and errors as those of :func:`multiclass_metrics`; NaN where all rows are of one class.
+    """
+    from scipy.stats import rankdata  # here, because its import takes most of a second in every process
+
+    labels, values = _check_labels_and_scores(y, scores)
+    n = np.bincount(labels, minlength=values.shape[1]).astype(np.float64)
+    ranks = np.zeros(len(n))
+    np.add.at(ranks, labels, rankdata(values, axis=0)[np.arange(len(labels)), labels])
+    has_both = (n > 0) & (n < len(labels))
+    n, ranks = n[has_both], ranks[has_both]
+    areas = (ranks - n * (n + 1) / 2) / (n * (len(labels) - n))
+    return float(areas.mean()) if len(areas) else float("nan")
+
+
 def _check_labels_and_scores(y: ArrayLike, scores: ArrayLike) -> tuple[Integers, NDArray]:
     labels, values = np.asarray(y), np.asarray(scores)
     if labels.ndim != 1 or values.ndim != 2 or len(labels) != len(values) or values.size == 0:

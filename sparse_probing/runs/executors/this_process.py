@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from sparse_probing.config import Cluster
+from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.runs.locks import locked
 from sparse_probing.runs.planning.run_record import Run
 from sparse_probing.runs.status.run_status import RunStatus
@@ -59,7 +59,7 @@ class ThisProcess:
             for key in tqdm(keys, desc=", ".join(run.config.experiment_type), unit=" tasks", disable=None):
                 # One thread, the default of a worker process too: on a busy machine, threads that wait for one
                 # another made small fits thirty times slower.
-                with threadpool_limits(1):
+                with one_thread():
                     attempt_task(str(run.path), key, submission.id)
         finally:
             record_submission(run.folder, replace(submission, phase="ended"))

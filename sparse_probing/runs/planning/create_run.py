@@ -51,7 +51,7 @@ def build_run(config: ProbingConfig) -> Run:
         layers = list_known(str(missing[0]), map(str, stored))
         raise StoreError(f"The store in {inputs.store.path} has no layer {missing[0]}; it holds layers {layers}.")
     layers = tuple(sorted(set(config.layers))) or stored
-    _check_numbers_of_neurons(config, max(inputs.store.plan.widths.values()))
+    check_numbers_of_neurons(config, max(inputs.store.plan.widths.values()))
     tasks = cut_tasks(config, layers, inputs.dataset)
     reading = [task for task in tasks if task.study == "reading_probes"]
     _check_reading(config, inputs, layers, {feature for task in reading for feature in task.features})
@@ -77,14 +77,14 @@ def cut_tasks(config: ProbingConfig, layers: Iterable[int], dataset: FeatureData
     check_studies(config)
     tasks = []
     for study in config.experiment_type:
-        features = _features_of(study, config.feature_subset, dataset)
+        features = features_of_study(study, config.feature_subset, dataset)
         size = len(features) if config.save_features_together else config.features_per_task
         groups = [features[i : i + size] for i in range(0, len(features), size)]
         tasks += [Task(study, layer, group) for layer in layers for group in groups]
     return tasks
 
 
-def _features_of(study: StudyName, subset: tuple[str, ...], dataset: FeatureDataset) -> tuple[str, ...]:
+def features_of_study(study: StudyName, subset: tuple[str, ...], dataset: FeatureDataset) -> tuple[str, ...]:
     """Return the features of the kinds that a study takes; every feature that the user names must be one."""
     subset = dataset.features_named(subset, STUDIES[study].kind)
     kinds: dict[str, FeatureKind] = {}
@@ -102,7 +102,7 @@ def _features_of(study: StudyName, subset: tuple[str, ...], dataset: FeatureData
     return features
 
 
-def _check_numbers_of_neurons(config: ProbingConfig, width: int) -> None:
+def check_numbers_of_neurons(config: ProbingConfig, width: int) -> None:
     """Raise SettingsError for an exact number of neurons above the width; ``--max_k`` and its like are only limits."""
     exact = {"ks": max(config.search.ks, default=0)}
     if any("pruning" in study or "prune" in study for study in config.experiment_type):

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from numpy.typing import NDArray
 
-from probing_datasets.feature_dataset import FeatureKind
-from probing_datasets.feature_dataset.probed_rows import FeatureRows, ProbedRows, feature_rows
-from probing_datasets.foundation.errors import DatasetError, StoreError
+from probing_datasets.feature_dataset.probed_rows import ProbedRows
+from probing_datasets.foundation.errors import StoreError
 from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run_record import Run, Task
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.feature_data import FeatureData
-from sparse_probing.studies.base.feature_splits import FeatureSplit, one_vs_rest, split_features
+from sparse_probing.studies.base.feature_splits import FeatureSplit, split_features
+from sparse_probing.studies.base.labelled_features import labelled_features
 from sparse_probing.studies.base.variant_data import data_of_variants
 
 
@@ -72,23 +72,13 @@ def task_splits(run: Run, task: Task, inputs: Inputs) -> tuple[list[FeatureSplit
     They do not depend on the layer.
     """
     config, study = run.config, STUDIES[task.study]
-    stored_rows = ProbedRows(*inputs.store.rows)
-    features: dict[str, tuple[FeatureKind, FeatureRows]] = {}
-    failures: dict[str, str] = {}
-    for feature in task.features:
-        try:
-            whole, of_class = inputs.dataset.feature_and_class(feature)
-            rows = feature_rows(
-                inputs.dataset,
-                whole,
-                stored_rows,
-                config.activations.activation_aggregation,
-                config.activations.probe_next_token_feature,
-            )
-            kind = inputs.dataset.description.features[whole].kind
-            features[feature] = (kind, rows) if of_class is None else ("binary", one_vs_rest(whole, rows)[feature])
-        except DatasetError as error:
-            failures[feature] = str(error)
+    features, failures = labelled_features(
+        inputs.dataset,
+        task.features,
+        ProbedRows(*inputs.store.rows),
+        config.activations.activation_aggregation,
+        config.activations.probe_next_token_feature,
+    )
     splits, split_failures = split_features(
         features, study.kind, config.split, config.activations.seed, study.takes_classes
     )

@@ -7,10 +7,10 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.bases import BASES
+from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.probes.inputs.scaling import Scaling
 from sparse_probing.probes.shuffled_labels import shuffled_labels
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows, random_numbers
@@ -43,7 +43,7 @@ def data_of_variants(
     for variant in variants:
         activations = read(True) if variant.random_init else trained
         # One thread: several add numbers in another order, and proofs depend on the last bits of a rotated layer.
-        with threadpool_limits(1):
+        with one_thread():
             directions = BASES[variant.basis](activations, np.random.default_rng((seed, layer, variant.trial)))
         yield [feature_data(split, directions, variant, config.fit.scaling_of_neurons, seed, layer) for split in splits]
 

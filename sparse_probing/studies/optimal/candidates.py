@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from sparse_probing.config import ChosenRanking, ProbingConfig
+from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.optimal.losses import LossName
 from sparse_probing.probes.optimal.problem import (
@@ -132,7 +132,7 @@ class Candidates:
         optimal = self.config.optimal
         limits = Limits(optimal.osp_timeout, optimal.osp_gap, interrupted=interrupted)
         # One thread: the matrices of a node are small, and threads that wait for one another cost more than they save.
-        with signals_noted(), threadpool_limits(1):
+        with signals_noted(), one_thread():
             return solve(
                 sparse,
                 k,

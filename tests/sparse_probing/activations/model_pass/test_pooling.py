@@ -56,6 +56,49 @@ def test_control_one_more_valid_position_matters():
     assert [pool_arrays(activations, full, p).item() for p in POOLINGS] == [4, 9, 9]
 
 
+@given(batches(), st.sampled_from([np.inf, -np.inf, np.nan]))
+def test_a_valid_activation_that_is_not_finite_reaches_its_sequence_and_neuron_only(batch, value):
+    activations, valid = batch
+    position = int(valid[0].nonzero()[0][0])
+    spoiled = np.where(valid[..., None], activations, np.float32(np.nan))  # the padding is not finite either
+    spoiled[0, position, 0] = value
+    for pooling in ("mean", "max"):
+        pooled = pool_arrays(spoiled, valid, pooling)
+        expected = pool_arrays(activations, valid, pooling)
+        if not (pooling == "max" and value == -np.inf):
+            np.testing.assert_array_equal(pooled[0, 0], np.float32(value))
+        pooled[0, 0] = expected[0, 0] = 0
+        np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-5)
+
+
+@given(batches(), st.sampled_from(POOLINGS))
+def test_padding_on_either_side_gives_the_same(batch, pooling):
+    activations, valid = batch
+    lengths = valid.sum(1)
+    left, right = np.full_like(activations, 7), np.full_like(activations, 7)
+    for target, row, mask, n in zip(left, activations, valid, lengths, strict=True):
+        target[-n:] = row[mask]
+    for target, row, mask, n in zip(right, activations, valid, lengths, strict=True):
+        target[:n] = row[mask]
+    columns = np.arange(valid.shape[1])
+    on_the_left = pool_arrays(left, columns >= valid.shape[1] - lengths[:, None], pooling)
+    on_the_right = pool_arrays(right, columns < lengths[:, None], pooling)
+    np.testing.assert_allclose(on_the_left, on_the_right, rtol=1e-5, atol=1e-5)
+    if valid.shape[1] == 1:
+        np.testing.assert_array_equal(on_the_right, activations[:, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_in_float32(dtype):
+    n, total = 1003, 1 + 1002 * 2.0**-12
+    activations = torch.full((2, n, 3), 2.0**-12, dtype=dtype)
+    activations[:, 0] = 1
+    mean = pool(activations, torch.ones(2, n, dtype=torch.bool), "mean")
+    torch.testing.assert_close(mean, torch.full((2, 3), total / n), rtol=1e-6, atol=0)
+    in_half_precision = activations.sum(1).double() / total  # control
+    assert ((in_half_precision - 1).abs() > 1e-4).all()
+
+
 def test_half_precision_means_do_not_overflow():
     activations = torch.full((1, 100, 1), 60_000, dtype=torch.float16)
     mean = pool(activations, torch.ones(1, 100, dtype=torch.bool), "mean")

@@ -1,0 +1,1 @@
+"""Probes that are trained while the model runs: no activations are stored."""

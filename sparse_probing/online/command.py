@@ -1,0 +1,33 @@
+"""The command that trains probes while the model runs: show what will be done, do it, show the best probes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sparse_probing.config import OnlineConfig
+from sparse_probing.online.online_run import OnlineRun
+from sparse_probing.online.prepare import prepare_online
+from sparse_probing.online.train_online import run_online
+
+SHOWN = ("place", "pooling", "label_set", "loss", "accuracy", "f1", "roc_auc", "shuffled_accuracy", "n_test", "status")
+"""Columns of the printed frame; the others are in Python."""
+
+Show = Callable[[object], object]
+
+
+def train_command(config: OnlineConfig, show: Show) -> None:
+    """Train the probes of a configuration; with ``--dry_run`` only say which, and what memory they need."""
+    prepared = prepare_online(config, weights=not config.dry_run)
+    show(prepared.summary())
+    if config.dry_run:
+        show("Nothing was written.")
+        return
+    if not run_online(prepared):
+        share = config.share
+        show(f"process {share.rank} of {share.world_size} has read its texts; the last one trains the probes")
+        return
+    run = OnlineRun.open(prepared.folder, prepared.dataset, prepared.model)
+    show(run.metrics[list(SHOWN)].to_string(index=False, float_format="{:.3f}".format))
+    for name, reason in run.failures.items():
+        show(f"no probe: {name}: {reason}")
+    show(f"complete: {run.path}")

@@ -1,0 +1,74 @@
+"""The metrics frame: one row for every place, pooling and label set, from the result rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparse_probing.online.prepare import DEFAULT_STUDIES
+from sparse_probing.probes.convergence import CONVERGED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEASURES = {
+    "loss": ("test_log_loss", "test_mean_squared_error"),
+    "accuracy": ("test_accuracy",),
+    "precision": ("test_precision", "test_macro_precision"),
+    "recall": ("test_recall", "test_macro_recall"),
+    "f1": ("test_f1_score", "test_macro_f1_score"),
+    "matthews": ("test_mcc",),
+    "roc_auc": ("test_roc_auc",),
+    "r2": ("test_r2",),
+}
+"""Where each measure is in the result rows: of binary label sets, or of others; of several classes the mean over them,
+and the loss of numbers is the mean squared error."""
+
+STOPPED = "Stopped, not converged."
+
+CONTROLLED = ("accuracy", "roc_auc", "r2")
+"""Measures that are also given for the same probe with the labels of groups shuffled."""
+
+COLUMNS = ("place", "hook_point", "layer", "pooling", "label_set")
+
+FURTHER = ("test_roc_auc_low", "test_roc_auc_high", "n_train", "n_test", "regularization", "converged", "status")
+
+
+def probe_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the one probe of all neurons of every place and label set, and of its controls."""
+    is_default = rows["study"].isin(list(DEFAULT_STUDIES.values())) | rows["study"].str.startswith("online_")
+    is_default &= rows["probe"] != "one_vs_rest"
+    widest = rows["k"] == rows.groupby(["place", "aggregation"])["k"].transform("max")
+    return rows[is_default & widest & (rows["fold"] == 0)]
+
+
+def metrics_frame(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the measures on test rows of every probe of all neurons.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Result rows with all columns, and the column ``place``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the columns ``place``, ``hook_point``, ``layer``, ``pooling`` and ``label_set``, those of `MEASURES`, the
+        same of the control with shuffled labels, and how the fit ended.
+    """
+    of_probes = probe_rows(rows).rename(columns={"aggregation": "pooling", "feature": "label_set"})
+    for name, sources in MEASURES.items():
+        values = of_probes[sources[0]]
+        for source in sources[1:]:
+            values = values.where(values.notna(), of_probes[source])
+        of_probes[name] = values
+    frame = of_probes[of_probes["control"] == ""]
+    shuffled = of_probes[of_probes["control"] == "shuffled_labels"]
+    names = {name: f"shuffled_{name}" for name in CONTROLLED}
+    keys = ["place", "pooling", "label_set"]
+    frame = frame.merge(shuffled[[*keys, *CONTROLLED]].rename(columns=names), "left", on=keys)
+    converged = frame["converged"].fillna(value=False).astype(bool)
+    exact = frame["status"].str.replace(CONVERGED, "Exact.", n=1, regex=False)
+    says_so = frame["status"].str.startswith(STOPPED)
+    frame["status"] = exact.where(converged | says_so, f"{STOPPED} " + frame["status"])
+    columns = [*COLUMNS, *MEASURES, *names.values(), *FURTHER]
+    return frame[columns].sort_values(["label_set", "pooling", "layer"], kind="stable").reset_index(drop=True)

@@ -1,0 +1,87 @@
+"""Places: what probes are trained on. One is a hook point of one layer, or a submodule, with one pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from probing_datasets.foundation.errors import SettingsError
+from sparse_probing.config import OnlineConfig
+from sparse_probing.config.activations import FULL_HOOK_NAME
+from sparse_probing.config.online import PoolingName
+from sparse_probing.models import LanguageModel, find_place
+
+FLOAT16_BYTES = 2
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where the model computes an activation."""
+
+    name: str
+    """Full name, such as ``blocks.2.mlp.hook_post``, or that of a submodule, such as ``transformer.h.2.mlp``."""
+    hook_point: str
+    """The hook point in its block that holds the same activation, such as ``mlp.hook_post``; of a submodule without one
+    its whole name."""
+    layer: int
+    """The block; 0 for submodules outside of blocks."""
+    width: int
+    """Number of neurons."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A location with a pooling: every label set gets a probe here."""
+
+    location: Location
+    pooling: PoolingName
+
+    def __str__(self) -> str:
+        """Return the full name and the pooling."""
+        return f"{self.location.name}, {self.pooling}"
+
+
+def find_locations(config: OnlineConfig, model: LanguageModel) -> list[Location]:
+    """Return the locations that a configuration names, by layer; of several names of one activation, the first.
+
+    A name inside a block, such as ``mlp.hook_post``, has a location in every layer of ``--layers``; a full name and a
+    submodule are one location.
+
+    Raises
+    ------
+    ModelError
+        When a layer, a hook point or a submodule does not exist, or has no vector for each position.
+    SettingsError
+        When ``--layers`` does not concern any of the names.
+    """
+    requested = (config.activations.probe_location, *config.further_locations)
+    names: list[str] = []
+    for name in requested:
+        if FULL_HOOK_NAME.fullmatch(name) or model.is_submodule(name):
+            names.append(name)
+        else:
+            layers = model.check_layers(config.layers)
+            model.check_hook_point(name, layers)
+            names += [f"blocks.{layer}.{name}" for layer in layers]
+    if config.layers and set(names) == set(requested):
+        raise SettingsError(
+            f"--layers {' '.join(map(str, config.layers))} has no effect: every location names its layer. Leave it out."
+        )
+    found: dict[str, Location] = {}
+    for name in names:
+        place = find_place(model, name)
+        hook_point, layer = place.hook_point, place.layer
+        if not name.startswith("blocks.") and (same := next(map(FULL_HOOK_NAME.fullmatch, place.hook_points), None)):
+            hook_point, layer = same[2], int(same[1])
+        found.setdefault(place.tensor, Location(name, hook_point, layer or 0, place.width))
+    return sorted(found.values(), key=lambda location: location.layer)
+
+
+def find_places(config: OnlineConfig, locations: Sequence[Location]) -> list[Place]:
+    """Return every location with every pooling."""
+    return [Place(location, pooling) for location in locations for pooling in config.pooling]
+
+
+def bytes_of_rows(places: Sequence[Place], n_rows: Mapping[PoolingName, int]) -> int:
+    """Return the memory that the rows of places take in float16."""
+    return sum(n_rows[place.pooling] * place.location.width * FLOAT16_BYTES for place in places)

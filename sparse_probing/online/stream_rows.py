@@ -1,0 +1,141 @@
+"""The result rows of probes that a streaming learner trained, from their scores on test rows."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.config.result_folders import dataset_name
+from sparse_probing.online.label_matrix import LabelMatrix
+from sparse_probing.online.label_sets import LabelSet, OnlineFit
+from sparse_probing.online.places import Place
+from sparse_probing.online.prepare import PreparedOnline
+from sparse_probing.probes.inference.roc_auc_inference import roc_inference
+from sparse_probing.probes.inputs.validation import Floats, Integers
+from sparse_probing.probes.metrics.multiclass import mean_roc_auc, multiclass_metrics
+from sparse_probing.probes.metrics.temperature import fit_temperature, log_loss
+from sparse_probing.studies.base.metrics import classification_without_probabilities, regression
+from sparse_probing.studies.multinomial import REPORTED
+
+PROBES = {
+    "moments": {"binary": "discriminant", "multiclass": "discriminant", "regression": "ridge"},
+    "adamw": {"binary": "logistic", "multiclass": "multinomial", "regression": "ridge"},
+}
+"""Kind of probe in the result rows, by learner and kind of label set."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Labels and scores of the rows of one part that have a label of a set."""
+
+    labels: Floats
+    """(n,)"""
+    scores: Floats
+    """(n, outputs)"""
+    groups: Integers
+    """(n,)"""
+
+    @property
+    def codes(self) -> Integers:
+        """(n,) class numbers; of a binary set 1 is the positive class."""
+        return (self.labels > 0).astype(np.int64) if self.scores.shape[1] == 1 else self.labels.astype(np.int64)
+
+
+def stream_row(
+    prepared: PreparedOnline,
+    matrix: LabelMatrix,
+    place: Place,
+    number: int,
+    fit: OnlineFit,
+    train_labels: Floats,
+    validation: Scored,
+    test: Scored,
+) -> dict[str, Any]:
+    """Return the result row of a probe.
+
+    Parameters
+    ----------
+    prepared : PreparedOnline
+    matrix : LabelMatrix
+    place : Place
+    number : int
+        Of the label set.
+    fit : OnlineFit
+    train_labels : (n_train,) array
+        Labels of the training rows, without nulls.
+    validation, test : Scored
+    """
+    config, each = prepared.config, matrix.label_sets[number]
+    is_control = number >= matrix.n_sets
+    feature = matrix.label_sets[number - matrix.n_sets].name if is_control else each.name
+    activations = config.activations
+    row = {
+        "experiment_name": config.experiment_name,
+        "study": f"online_{config.learner}",
+        "model": activations.model,
+        "revision": activations.revision or "",
+        "random_init": activations.random_init,
+        "dataset": dataset_name(activations),
+        "feature": feature,
+        "layer": place.location.layer,
+        "hook_point": place.location.hook_point,
+        "aggregation": place.pooling,
+        "control": "shuffled_labels" if is_control else "",
+        "basis": "neurons",
+        "trial": 0,
+        "fold": 0,
+        "ranking": "",
+        "probe": PROBES[config.learner][each.kind],
+        "rank": 0,
+        "k": place.location.width,
+        "scaling": config.fit.scaling_of_neurons,
+        "seed": activations.seed,
+        "n_train": len(train_labels),
+        "n_validation": len(validation.labels),
+        "n_test": len(test.labels),
+        "support": np.arange(place.location.width),
+        "coef": fit.coef.ravel(),
+        "intercept": None if each.kind == "multiclass" else float(fit.intercept[0]),
+        "regularization": fit.regularization,
+        "density": 1.0,
+        "converged": fit.converged,
+        "status": fit.status,
+    }
+    if each.kind == "multiclass":
+        row |= {
+            "classes": matrix.class_numbers[feature],
+            "class_names": list(each.classes),
+            "class_intercepts": fit.intercept,
+        }
+    if each.kind == "binary":
+        row |= {"n_positive_train": int((train_labels > 0).sum()), "n_positive_test": int((test.labels > 0).sum())}
+    if each.kind != "regression":
+        row["temperature"] = fit_temperature(validation.scores, validation.codes) if len(validation.labels) else 1.0
+    return row | {
+        f"test_{name}": value for name, value in _metrics(each, test, row, config.statistics.confidence).items()
+    }
+
+
+def _metrics(each: LabelSet, test: Scored, row: dict[str, Any], confidence: float) -> dict[str, Any]:
+    if each.kind == "regression":
+        return _first(regression(test.labels, test.scores))
+    loss = log_loss(test.scores, test.codes, row["temperature"])
+    if each.kind == "multiclass":
+        measured = multiclass_metrics(test.codes, test.scores)
+        values = {name: getattr(measured, name) for name in REPORTED}
+        area = mean_roc_auc(test.codes, test.scores)
+        return {**values, "roc_auc": area, "log_loss": loss, "confusion": measured.confusion.ravel()}
+    values = {**_first(classification_without_probabilities(test.labels, test.scores)), "log_loss": loss}
+    with contextlib.suppress(ProbeError):  # too few groups: no interval
+        areas = roc_inference(test.labels, test.scores, test.groups, confidence)
+        values |= {"roc_auc_low": float(areas.low[0]), "roc_auc_high": float(areas.high[0])}
+    return values
+
+
+def _first(table: dict[str, NDArray]) -> dict[str, float]:
+    return {name: float(values[0]) for name, values in table.items()}

@@ -1,0 +1,306 @@
+"""Train probes on batches as they come, without keeping the rows: least squares from sums, or steps of AdamW.
+
+Validation texts are read first, and only their rows are kept: each check is the loss of all of them, so of whole
+groups, never of a share of one batch. Training texts follow in random order, in batches of similar length. A place
+whose probes have all stopped is not read any more, so layers above the last place that still learns are not computed.
+Test texts are read last and scored by the final probes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from probing_datasets.foundation.errors import CorruptStoreError, ProbeError, SettingsError, StoreError
+from probing_datasets.foundation.hashing import digest_json
+from sparse_probing.activations.model_pass.batches import Batch
+from sparse_probing.activations.statistics.checked_tensors import load_tensors, save_tensors
+from sparse_probing.config.online import PoolingName
+from sparse_probing.online import checkpoints, pass_over_texts
+from sparse_probing.online.early_stopping import EarlyStopping
+from sparse_probing.online.label_matrix import LabelMatrix, label_matrix, rows_of_part
+from sparse_probing.online.label_sets import OnlineFit
+from sparse_probing.online.learners.adamw import AdamW
+from sparse_probing.online.learners.averaged_adamw import AdamWSettings
+from sparse_probing.online.learners.moments import Moments, MomentsSettings
+from sparse_probing.online.losses import SetLosses
+from sparse_probing.online.pass_over_texts import rows_of_batches, text_batches
+from sparse_probing.online.places import Place
+from sparse_probing.online.prepare import PreparedOnline
+from sparse_probing.online.stream_rows import Scored, stream_row
+from sparse_probing.probes.inputs.validation import Integers
+
+logger = logging.getLogger(__name__)
+
+Numbers = dict[PoolingName, list[Integers]]
+"""Numbers of the training rows and of the validation rows of each pooling."""
+
+STATE = "stream.safetensors"
+
+
+@dataclass
+class Learning:
+    """One place while it learns."""
+
+    learner: Moments | AdamW
+    stoppers: list[EarlyStopping] = field(default_factory=list)
+    """One for each label set, controls left out; empty without early stopping."""
+    validation: torch.Tensor | None = None
+    """(v, d) float16 rows of the validation texts, on the host."""
+
+    def kept(self) -> torch.Tensor:
+        """Return the rows of the validation texts."""
+        assert self.validation is not None  # noqa: S101 (they are read first)
+        return self.validation
+
+    @property
+    def stopped(self) -> bool:
+        """Whether all of its probes have stopped."""
+        return bool(self.stoppers) and all(stopper.stopped for stopper in self.stoppers)
+
+
+def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return the result rows of all places, and why label sets have no probe.
+
+    Raises
+    ------
+    SettingsError
+        When what the learners keep does not fit into ``--memory``.
+    """
+    # 1. Labels, one split of whole groups for all label sets, and a learner for each place.
+    config, matrix = prepared.config, label_matrix(prepared)
+    places, device = prepared.places, prepared.model.device
+    numbers: Numbers = {
+        pooling: [rows_of_part(rows, part) for part in (matrix.parts.train, matrix.parts.validation)]
+        for pooling, rows in matrix.rows.items()
+    }
+    learning = {place: _start(prepared, matrix, place, numbers[place.pooling][0]) for place in places}
+    _check_memory(prepared, matrix, numbers)
+    state = StreamState(prepared, learning)
+    n_done = state.restore()
+
+    # 2. The rows of the validation texts are kept.
+    if not n_done:
+        position = {
+            pooling: _positions(len(matrix.rows[pooling].sequence), own) for pooling, (_, own) in numbers.items()
+        }
+        for place, each in learning.items():
+            each.validation = torch.empty((len(numbers[place.pooling][1]), place.location.width), dtype=torch.float16)
+        for _, batch in rows_of_batches(
+            prepared, text_batches(prepared, matrix.parts.validation), lambda: places, torch.float16
+        ):
+            for place, (own, rows) in batch.items():
+                learning[place].kept()[position[place.pooling][own]] = rows
+
+    # 3. Training texts, in random order. Every so many batches the loss of all validation rows is taken, so rarely that
+    #    checks cost no more than training; a place that has stopped is not read any more.
+    batches = list(_training_batches(prepared, matrix.parts.train))
+    every = {
+        place: _batches_between_checks(prepared, learning[place], numbers, place, len(batches)) for place in places
+    }
+    active = [place for place in places if not learning[place].stopped]
+    stream = rows_of_batches(
+        prepared, _from(batches, n_done, lambda: active), lambda: active, torch.float32, to_host=False
+    )
+    with tqdm(total=len(batches), initial=n_done, unit=" batches", desc="train", disable=None) as bar:
+        for n_batches, (_, batch) in enumerate(stream, start=n_done + 1):
+            for place, (own, rows) in batch.items():
+                labels = torch.from_numpy(matrix.rows[place.pooling].labels[own])
+                each = learning[place]
+                each.learner.update(rows, labels.to(device))
+                if each.stoppers and n_batches >= config.warmup_steps and n_batches % every[place] == 0:
+                    _check(each, matrix, matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
+            active[:] = [place for place in active if not learning[place].stopped]
+            state.finished(n_batches)
+            bar.update()
+    state.save(len(batches))
+
+    # 4. The final probes; the ridge or the learning rate, and the temperature, are chosen on validation rows.
+    fits: dict[Place, list[OnlineFit]] = {}
+    failures = dict(matrix.failures)
+    for place, each in learning.items():
+        labels = torch.from_numpy(matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
+        try:
+            fits[place] = each.learner.finish(each.kept().to(device, torch.float32), labels.to(device))
+        except ProbeError as error:
+            failures[str(place)] = str(error)
+
+    # 5. Test texts are scored by the final probes.
+    return _result_rows(prepared, matrix, learning, fits, numbers), failures
+
+
+def _result_rows(
+    prepared: PreparedOnline,
+    matrix: LabelMatrix,
+    learning: dict[Place, Learning],
+    fits: dict[Place, list[OnlineFit]],
+    numbers: Numbers,
+) -> list[dict[str, Any]]:
+    """Read the test texts, and return the result row of every probe."""
+    test: dict[PoolingName, Integers] = {
+        pooling: rows_of_part(rows, matrix.parts.test) for pooling, rows in matrix.rows.items()
+    }
+    position = {pooling: _positions(len(matrix.rows[pooling].sequence), own) for pooling, own in test.items()}
+    scores = {place: [np.empty((len(test[place.pooling]), len(f.intercept))) for f in fits[place]] for place in fits}
+    batches = text_batches(prepared, matrix.parts.test)
+    for _, batch in rows_of_batches(prepared, batches, lambda: list(fits), torch.float32):
+        for place in fits:
+            own, rows = batch[place]
+            for column, fit in zip(scores[place], fits[place], strict=True):
+                column[position[place.pooling][own]] = fit.scores(rows.numpy())
+    result = []
+    for place in fits:
+        rows, (train, validation) = matrix.rows[place.pooling], numbers[place.pooling]
+        kept = learning[place].kept().float().numpy()
+        for number, (fit, of_test) in enumerate(zip(fits[place], scores[place], strict=True)):
+            labels = rows.labels[:, number]
+            parts = [
+                Scored(labels[own][has], values[has], rows.group[own][has])
+                for own, values in ((validation, fit.scores(kept)), (test[place.pooling], of_test))
+                for has in [~np.isnan(labels[own])]
+            ]
+            if len(parts[1].labels):
+                train_labels = labels[train][~np.isnan(labels[train])]
+                result.append(stream_row(prepared, matrix, place, number, fit, train_labels, *parts))
+    return result
+
+
+def _start(prepared: PreparedOnline, matrix: LabelMatrix, place: Place, train: NDArray) -> Learning:
+    config, labels = prepared.config, matrix.rows[place.pooling].labels[train]
+    width, device = place.location.width, prepared.model.device
+    scaling = config.fit.scaling_of_neurons
+    learner: Moments | AdamW
+    if config.learner == "moments":
+        learner = Moments(width, matrix.label_sets, MomentsSettings(scaling=scaling), device)
+    else:
+        settings = AdamWSettings.of_pass(matrix.label_sets, labels, config.epochs, scaling=scaling)
+        learner = AdamW(width, matrix.label_sets, settings, device)
+    patience = config.effective_patience
+    stoppers = [EarlyStopping(patience, 0, config.threshold) for _ in range(matrix.n_sets)] if patience else []
+    return Learning(learner, stoppers)
+
+
+def _check_memory(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Numbers) -> None:
+    """Raise SettingsError when the sums and the validation rows of all places do not fit into ``--memory``."""
+    needed = 0
+    for place in prepared.places:
+        train, validation = numbers[place.pooling]
+        width, labels = place.location.width, matrix.rows[place.pooling].labels[train]
+        needed += 2 * len(validation) * width
+        if prepared.config.learner == "moments":
+            needed += Moments.memory(width, matrix.label_sets, labels)
+        else:
+            needed += 64 * width * sum(each.outputs for each in matrix.label_sets)
+    if needed > prepared.config.memory_bytes:
+        raise SettingsError(
+            f"The learners of {len(prepared.places)} places need {needed / 1e9:,.2f} GB, and --memory is "
+            f"{prepared.config.memory}. Name fewer --layers or --further_locations, lower --validation_frac, or raise "
+            "--memory; of sums (--learner moments) each place holds a matrix of width x width."
+        )
+
+
+def _training_batches(prepared: PreparedOnline, sequences: NDArray) -> Iterator[Batch]:
+    """Yield the batches of all epochs: texts in random order in blocks, by length within a block, batches shuffled."""
+    rng, size = np.random.default_rng((prepared.config.activations.seed, 0)), pass_over_texts.BLOCK_SEQUENCES
+    for _ in range(prepared.config.epochs):
+        order = rng.permutation(sequences)
+        for start in range(0, len(order), size):
+            batches = list(text_batches(prepared, np.sort(order[start : start + size])))
+            yield from (batches[i] for i in rng.permutation(len(batches)))
+
+
+def _from(batches: list[Batch], start: int, active: Any) -> Iterator[Batch]:
+    """Yield batches from a number on, while a place still learns."""
+    for batch in batches[start:]:
+        if not active():
+            return
+        yield batch
+
+
+def _batches_between_checks(
+    prepared: PreparedOnline,
+    each: Learning,
+    numbers: Numbers,
+    place: Place,
+    n_batches: int,
+) -> int:
+    """Return after how many batches a check costs no more than the products with the rows of these batches."""
+    train, validation = numbers[place.pooling]
+    rows_per_batch = max(len(train) * prepared.config.epochs / n_batches, 1)
+    solving = place.location.width / 3 if isinstance(each.learner, Moments) else 0  # a Cholesky factor: d^3 / 3
+    return max(1, math.ceil((len(validation) + solving) / rows_per_batch))
+
+
+def _check(each: Learning, matrix: LabelMatrix, labels: NDArray) -> None:
+    """Hand the loss of all validation rows to the stoppers of a place."""
+    scores = each.learner.scores(each.kept().to(each.learner.device, torch.float32)).float().cpu()
+    losses = SetLosses(matrix.label_sets, "cpu").tempered_losses(scores, torch.from_numpy(labels), balanced=True)
+    for stopper, loss in zip(each.stoppers, losses.tolist(), strict=False):  # controls have none
+        stopper.update(loss)
+
+
+def _positions(n: int, numbers: NDArray) -> NDArray:
+    """Return where each of n rows is among some of them."""
+    position = np.full(n, -1, np.int64)
+    position[numbers] = np.arange(len(numbers))
+    return position
+
+
+class StreamState:
+    """What a process has learned so far, in one file that is replaced from time to time.
+
+    Parameters
+    ----------
+    prepared : PreparedOnline
+    learning : dict
+        The places, which it writes and restores.
+    """
+
+    def __init__(self, prepared: PreparedOnline, learning: dict[Place, Learning]) -> None:
+        self._path = prepared.folder / checkpoints.FOLDER / STATE
+        self._owner, self._learning = digest_json([prepared.plan, STATE]), learning
+        self._last_time = time.monotonic()
+
+    def restore(self) -> int:
+        """Restore all places; return the batches that they have learned from, 0 without a saved state."""
+        try:
+            tensors, texts = load_tensors(self._path, self._owner)
+        except FileNotFoundError:
+            return 0
+        except (CorruptStoreError, StoreError) as error:
+            logger.warning("%s It is removed, and training begins again.", str(error).partition(" Delete it")[0])
+            self._path.unlink(missing_ok=True)
+            return 0
+        stoppers = json.loads(texts["stoppers"])
+        for number, each in enumerate(self._learning.values()):
+            own = {name.partition("/")[2]: t for name, t in tensors.items() if name.startswith(f"{number}/")}
+            each.validation = own.pop("validation")
+            each.learner.load({name: tensor.numpy() for name, tensor in own.items()})
+            each.stoppers = [EarlyStopping(**state) for state in stoppers[number]]
+        return int(texts["n_batches"])
+
+    def finished(self, n_batches: int) -> None:
+        """Save from time to time."""
+        if time.monotonic() - self._last_time >= checkpoints.SECONDS:
+            self.save(n_batches)
+
+    def save(self, n_batches: int) -> None:
+        """Write the state of all places."""
+        tensors = {}
+        for number, each in enumerate(self._learning.values()):
+            tensors |= {f"{number}/{name}": torch.from_numpy(np.array(a)) for name, a in each.learner.state().items()}
+            tensors[f"{number}/validation"] = each.validation
+        stoppers = [[stopper.state() for stopper in each.stoppers] for each in self._learning.values()]
+        texts = {"n_batches": str(n_batches), "stoppers": json.dumps(stoppers)}
+        save_tensors(self._path, self._owner, tensors, texts)
+        self._last_time = time.monotonic()

@@ -1,0 +1,151 @@
+"""Streaming learners in the pass: their optimum, early stopping, nulls, groups, resuming, chance."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from probing_datasets.feature_dataset import load_feature_dataset
+from probing_datasets.foundation.errors import SettingsError
+from sparse_probing import train_online
+from sparse_probing.online import checkpoints
+from sparse_probing.online import train_stream as module
+from sparse_probing.online.label_matrix import label_matrix
+from sparse_probing.online.learners.moments import Moments
+from sparse_probing.online.prepare import prepare_online
+from sparse_probing.online.train_online import run_online
+from tests.builders.harvests import file_contents, load_model_once
+from tests.builders.online import MIXED, NULLS, mixed_dataset, online_settings
+
+PLACE = "blocks.1.mlp.hook_post"
+
+
+@pytest.fixture(scope="module")
+def root(tiny_dataset_root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixed")
+    mixed_dataset(load_feature_dataset("natural_lang_id.tiny.64.-1", tiny_dataset_root)).save(folder / MIXED)
+    return folder
+
+
+@pytest.fixture
+def prepare(tiny_model_dir, root, tmp_path):
+    def prepared(**flags):
+        config = online_settings(tiny_model_dir, root, tmp_path, regularization=None, **flags)
+        return prepare_online(config, model=load_model_once(str(tiny_model_dir)))
+
+    return prepared
+
+
+@pytest.fixture
+def train(prepare):
+    def trained(**flags):
+        from sparse_probing.online.online_run import OnlineRun
+
+        prepared = prepare(**flags)
+        assert run_online(prepared)
+        return OnlineRun.open(prepared.folder)
+
+    return trained
+
+
+def test_a_group_of_the_validation_or_test_part_never_trains(prepare, monkeypatch):
+    seen = []
+    update = Moments.update
+    monkeypatch.setattr(
+        Moments, "update", lambda self, rows, y: (seen.append((len(rows), y)), update(self, rows, y))[1]
+    )
+    prepared = prepare(learner="moments", layers=(0,))
+    matrix = label_matrix(prepared)
+    groups = [set(prepared.dataset.group_codes[part].tolist()) for part in vars(matrix.parts).values()]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+    rows, failures = module.train_stream(prepared)
+    assert failures == {}
+    assert sum(n for n, _ in seen) == len(matrix.parts.train)
+    # Texts without a label of German are null there: neither trained on nor scored.
+    german = next(row for row in rows if row["feature"] == "German")
+    assert german["n_train"] == np.count_nonzero(matrix.parts.train % NULLS)
+    assert german["n_test"] == np.count_nonzero(matrix.parts.test % NULLS)
+    n_nulls = sum(int(y[:, 0].isnan().sum()) for _, y in seen)
+    assert n_nulls == np.count_nonzero(matrix.parts.train % NULLS == 0)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "none"])
+def test_moments_are_exact_for_squared_loss_and_better_than_chance(train, pooling):
+    run = train(learner="moments", pooling=(pooling,), controls=("shuffled_labels",))
+    metrics = run.metrics
+    assert len(metrics) == 2 * 3
+    assert metrics["status"].str.startswith("Exact for squared loss.").all()
+    of_classes = metrics[(metrics["label_set"] != "length") & (metrics["layer"] == 1)]
+    assert (of_classes["roc_auc"] > {"mean": 0.8, "none": 0.58}[pooling]).all()
+    assert (of_classes["shuffled_roc_auc"] < 0.75).all()
+    assert run[PLACE, pooling, "language"].classes == ("English", "French", "German", "Greek")
+
+
+def test_adamw_says_that_it_did_not_converge_and_stops_early(prepare, monkeypatch):
+    read = []
+    inner = module.rows_of_batches
+
+    def recorded(prepared, batches, places, *arguments, **keywords):
+        for batch, rows in inner(prepared, batches, places, *arguments, **keywords):
+            read.append(len(rows))
+            yield batch, rows
+
+    monkeypatch.setattr(module, "rows_of_batches", recorded)
+    flags = {"learner": "adamw", "feature_subset": ("German",), "batch_size": 8}
+    rows, _ = module.train_stream(prepare(**flags, epochs=6, patience=0))
+    n_whole = len(read)
+    read.clear()
+    stopped, _ = module.train_stream(prepare(**flags, epochs=6, patience=1, warmup_steps=2, threshold=0.5))
+    assert {row["status"] for row in rows + stopped} == {"Stopped, not converged."}
+    assert len(read) < 0.75 * n_whole
+    assert read[-1] == 2  # test texts are read at all places
+
+
+def test_an_interrupted_run_gives_the_same_bytes(prepare, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+    for learner in ("moments", "adamw"):
+        prepared = prepare(learner=learner, batch_size=16, feature_subset=("German",), patience=3, warmup_steps=3)
+        assert run_online(prepared)
+        whole = file_contents(prepared.folder, "rows.parquet")
+        for path in sorted(prepared.folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        calls = []
+        inner = module.StreamState.finished
+
+        def killed(self, n_batches, calls=calls, inner=inner):
+            inner(self, n_batches)
+            calls.append(n_batches)
+            if len(calls) == 5:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module.StreamState, "finished", killed)
+            with pytest.raises(KeyboardInterrupt):
+                run_online(prepared)
+        assert (prepared.folder / "checkpoints" / module.STATE).exists()
+        assert run_online(prepared)
+        assert file_contents(prepared.folder, "rows.parquet") == whole
+        assert not (prepared.folder / "checkpoints").exists()
+
+
+def test_what_streaming_learners_cannot_do_is_refused(prepare):
+    with pytest.raises(SettingsError, match="--epochs is for adamw"):
+        prepare(learner="moments", epochs=2)
+    with pytest.raises(SettingsError, match="runs in one process"):
+        prepare(learner="adamw", world_size=2)
+    with pytest.raises(SettingsError, match="--then fits studies to rows"):
+        prepare(learner="moments", then=("all_neurons",))
+    with pytest.raises(SettingsError, match="need 0.00 GB, and --memory is 1KB"):
+        module.train_stream(prepare(learner="moments", memory="1KB"))
+
+
+def test_the_same_probe_predicts_new_texts(train, tiny_model_dir):
+    run = train(learner="moments", feature_subset=("German", "length"))
+    model = load_model_once(str(tiny_model_dir))
+    saved = run[PLACE, "mean", "German"]
+    probability = saved.predict_proba(["Der Hund schläft."], model=model)
+    assert 0 < probability[0] < 1
+    assert run[PLACE, "mean", "length"].predict(["A short text."], model=model).shape == (1,)
+    assert isinstance(run.metrics, pd.DataFrame)
+    assert train_online(run.config).metrics.equals(run.metrics)
