@@ -41,6 +41,7 @@ from sparse_probing.online.pass_over_texts import blocks_of, rows_of_batches, te
 from sparse_probing.online.places import Place, bytes_of_rows
 from sparse_probing.online.prepare import PreparedOnline, prepare_online
 from sparse_probing.online.train_online import run_online
+from sparse_probing.probes.inputs.one_thread import one_thread
 
 Claim = Literal["cost", "accuracy", "early_stopping", "memory"]
 Row = dict[str, object]
@@ -148,10 +149,11 @@ def all_batches(prepared: PreparedOnline) -> Iterator[Batch]:
 
 
 def fit_all(prepared: PreparedOnline, layers: list[tuple[Place, np.ndarray]]) -> None:
-    """Fit the label sets of a run at every place."""
-    fits = RowFits(prepared)
-    for place, layer in layers:
-        fits.fit(place, layer)
+    """Fit the label sets of a run at every place, as a run does."""
+    with one_thread():
+        fits = RowFits(prepared)
+        for place, layer in layers:
+            fits.fit(place, layer)
 
 
 def sites_of(prepared: PreparedOnline) -> dict[str, Any]:
