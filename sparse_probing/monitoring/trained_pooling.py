@@ -26,6 +26,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.attention_pool import FIRST_VALUES, attention_pool
 from sparse_probing.probes.inputs.validation import check_activations, check_labels
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
 
@@ -33,8 +34,6 @@ TrainedPoolingKind = Literal["attention", "multimax"]
 
 BATCH_TEXTS = 64
 LEARNING_RATE = 3e-3
-FIRST_VALUES = 0.01
-"""Deviation of the first values, which are random: heads that are equal would stay so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,12 +188,11 @@ class _Pooling(torch.nn.Module):
         self.intercept = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        values = tokens @ self.values.T
-        padding = ~mask[..., None]
         if self.kind == "multimax":
-            return values.masked_fill(padding, -torch.inf).amax(1).sum(-1) + self.intercept
-        weights = (tokens @ self.queries.T).masked_fill(padding, -torch.inf).softmax(1)
-        return (weights * values).sum((1, 2)) + self.intercept
+            values = tokens @ self.values.T
+            return values.masked_fill(~mask[..., None], -torch.inf).amax(1).sum(-1) + self.intercept
+        _, pooled = attention_pool(tokens, mask, self.queries)
+        return (pooled * self.values).sum((1, 2)) + self.intercept
 
 
 def _log_loss(scores: torch.Tensor, labels: NDArray[np.float64], all_labels: NDArray[np.float64]) -> torch.Tensor:

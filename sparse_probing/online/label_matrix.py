@@ -46,7 +46,7 @@ class LabelMatrix:
     class_numbers: dict[str, Floats] = field(default_factory=dict)
     """(K,) the numbers of the classes of each multiclass set."""
     rows: dict[PoolingName, LabelledRows] = field(default_factory=dict)
-    parts: ThreeParts | None = None
+    parts: ThreeParts = field(default_factory=lambda: ThreeParts(*[np.empty(0, np.int64)] * 3))
     """Sequences of the three parts."""
     failures: dict[str, str] = field(default_factory=dict)
     """Why other label sets have no probe, by name."""
@@ -146,7 +146,6 @@ def _split(prepared: PreparedOnline, sets: list[LabelSet], rows: LabelledRows, c
 
 def _add_controls(prepared: PreparedOnline, matrix: LabelMatrix) -> None:
     """Add every label set once more, with the labels of the groups of a part exchanged: what chance would find."""
-    assert matrix.parts is not None  # noqa: S101 (set before)
     seed, sets = prepared.config.activations.seed, list(matrix.label_sets)
     exchanged = {pooling: rows.labels.copy() for pooling, rows in matrix.rows.items()}
     for pooling, rows in matrix.rows.items():

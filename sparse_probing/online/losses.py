@@ -122,6 +122,19 @@ class SetLosses:
         n_present = torch.stack([(part > 0).sum() for part in counts.split(self._n_classes_of_set.tolist())])
         return n_present >= self._n_classes_of_set.clamp_max(2)
 
+    def best_of(self, losses: Tensor, labels: Tensor) -> list[int]:
+        """Return for each set which of several candidates has the smallest loss; 0 where the rows cannot choose.
+
+        Parameters
+        ----------
+        losses : (candidates * S,) Tensor
+            Of the sets of the first candidate, of the second, and so forth.
+        labels : (m, S) Tensor
+            Of the rows that the losses are of.
+        """
+        best = losses.reshape(-1, len(self.label_sets)).nan_to_num(torch.inf).argmin(0)
+        return torch.where(self.can_choose(labels), best, 0).tolist()
+
     def residuals(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the derivative (m, outputs) of the sum over sets of the mean loss; 0 where a row has a null label.
 

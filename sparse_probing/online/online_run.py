@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset import FeatureDataset, load_feature_dataset
 from probing_datasets.feature_dataset.merge import merge_datasets, merged_parts
@@ -199,6 +201,44 @@ class OnlineRun:
         number, part = next((i, part) for i, part in enumerate(parts) if whole in part.features)
         dataset = load_feature_dataset(names[number], self.config.activations.feature_dataset_dir)
         return dataset, part.features[whole] + ("" if of_class is None else f"={of_class}")
+
+    def features(
+        self, texts: Sequence[str], model: LanguageModel | None = None, batch_size: int = 32
+    ) -> dict[tuple[str, str], NDArray[np.float32]]:
+        """Return the activations of new texts at every place that aggregates tokens, in one pass of the model.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        model : LanguageModel, optional
+            Default: that of the run, which is loaded by name.
+        batch_size : int
+
+        Returns
+        -------
+        dict
+            (n, width) float32 by place and pooling; ``probe.scores_of`` and ``probe.probabilities_of`` take them.
+
+        Raises
+        ------
+        ProbeError
+            When a text is empty, or the run has single tokens only.
+        ModelError
+            When the model is not the one that the probes were trained on.
+        """
+        from sparse_probing.online.text_features import text_features  # here: it imports the models
+        from sparse_probing.saved_probes.right_model import model_of
+
+        places = [place for place in self.places if place.pooling not in ("none", "attention")]
+        rows = probe_rows(self.all_rows)
+        rows = rows[rows["aggregation"].isin([place.pooling for place in places])]
+        if rows.empty:
+            raise ProbeError(
+                "The probes of this run read single tokens. Score those: probe.score(texts, per_token=True)."
+            )
+        first = rows.iloc[0]
+        probe = self[first["place"], first["aggregation"], first["feature"]]
+        return text_features(probe, places, list(texts), model_of([probe], model or self._model), batch_size)
 
     def __len__(self) -> int:
         """Return the number of probes of all neurons."""

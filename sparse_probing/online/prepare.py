@@ -83,8 +83,8 @@ class PreparedOnline:
 
     @cached_property
     def folder(self) -> Path:
-        """Folder of the run: nothing is written outside of it."""
-        digest = digest_json(changed_settings(self.config))[:12]
+        """Folder of the run, by the digest of everything that decides it: nothing is written outside of it."""
+        digest = digest_json(self.plan)[:12]
         return online_folder(self.config.activations, self.config.experiment_name, digest)
 
     def summary(self) -> str:
@@ -94,10 +94,11 @@ class PreparedOnline:
         memory = f", {needed:,.3f} GB of rows in memory" if self.config.learner == "rows" else ""
         sets = ", ".join(self.label_sets[:5]) + (", ..." if len(self.label_sets) > 5 else "")
         studies = ", ".join(self.features)
+        folder = self.folder if self.model.weight_hash else self.folder.parent  # the weights decide the digest
         return (
             f"{len(self.places)} places of {model_name(self.config.activations)}: {self.locations[0].name} to "
             f"{self.locations[-1].name}\n{len(self.sequences):,} texts, {rows}{memory}\n"
-            f"{len(self.label_sets)} label sets ({sets}), by {self.config.learner}: {studies}\nin {self.folder}"
+            f"{len(self.label_sets)} label sets ({sets}), by {self.config.learner}: {studies}\nin {folder}"
         )
 
 
@@ -133,7 +134,7 @@ def prepare_online(
     warn_of_near_duplicates(dataset)
     locations = tuple(find_locations(config, model))
     next_token = config.activations.probe_next_token_feature
-    rows = {
+    rows: dict[PoolingName, ProbedRows] = {
         pooling: probed_rows(dataset, "mean" if pooling == "attention" else pooling, next_token)
         for pooling in config.pooling
     }
@@ -157,7 +158,9 @@ def _features_of_studies(config: OnlineConfig, dataset: FeatureDataset) -> dict[
     for name in names:
         whole, of_class = dataset.feature_and_class(name)
         by_kind.setdefault(info[whole].kind if of_class is None else "binary", []).append(name)
-    studies = {DEFAULT_STUDIES[kind]: tuple(sorted(of_kind)) for kind, of_kind in by_kind.items()}
+    studies: dict[StudyName, tuple[str, ...]] = {
+        DEFAULT_STUDIES[kind]: tuple(sorted(of_kind)) for kind, of_kind in by_kind.items()
+    }
     for study in config.then:
         if study not in studies:
             studies[study] = features_of_study(study, config.feature_subset, dataset)

@@ -29,6 +29,7 @@ from sparse_probing.config.online import PoolingName
 from sparse_probing.online import checkpoints, pass_over_texts
 from sparse_probing.online.early_stopping import EarlyStopping
 from sparse_probing.online.label_matrix import LabelMatrix, label_matrix, rows_of_part
+from sparse_probing.online.label_sets import OnlineFit
 from sparse_probing.online.learners.adamw import AdamW, AdamWSettings
 from sparse_probing.online.learners.moments import Moments, MomentsSettings
 from sparse_probing.online.losses import SetLosses
@@ -36,8 +37,12 @@ from sparse_probing.online.pass_over_texts import rows_of_batches, text_batches
 from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import PreparedOnline
 from sparse_probing.online.stream_rows import Scored, stream_row
+from sparse_probing.probes.inputs.validation import Integers
 
 logger = logging.getLogger(__name__)
+
+Numbers = dict[PoolingName, list[Integers]]
+"""Numbers of the training rows and of the validation rows of each pooling."""
 
 STATE = "stream.safetensors"
 
@@ -51,6 +56,11 @@ class Learning:
     """One for each label set, controls left out; empty without early stopping."""
     validation: torch.Tensor | None = None
     """(v, d) float16 rows of the validation texts, on the host."""
+
+    def kept(self) -> torch.Tensor:
+        """Return the rows of the validation texts."""
+        assert self.validation is not None  # noqa: S101 (they are read first)
+        return self.validation
 
     @property
     def stopped(self) -> bool:
@@ -68,9 +78,8 @@ def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[s
     """
     # 1. Labels, one split of whole groups for all label sets, and a learner for each place.
     config, matrix = prepared.config, label_matrix(prepared)
-    assert matrix.parts is not None  # noqa: S101 (label_matrix splits)
     places, device = prepared.places, prepared.model.device
-    numbers = {
+    numbers: Numbers = {
         pooling: [rows_of_part(rows, part) for part in (matrix.parts.train, matrix.parts.validation)]
         for pooling, rows in matrix.rows.items()
     }
@@ -90,7 +99,7 @@ def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[s
             prepared, text_batches(prepared, matrix.parts.validation), lambda: places, torch.float16
         ):
             for place, (own, rows) in batch.items():
-                learning[place].validation[position[place.pooling][own]] = rows  # type: ignore[index]
+                learning[place].kept()[position[place.pooling][own]] = rows
 
     # 3. Training texts, in random order. Every so many batches the loss of all validation rows is taken, so rarely that
     #    checks cost no more than training; a place that has stopped is not read any more.
@@ -116,21 +125,34 @@ def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[s
     state.save(len(batches))
 
     # 4. The final probes; the ridge or the learning rate, and the temperature, are chosen on validation rows.
-    fits, failures = {}, dict(matrix.failures)
+    fits: dict[Place, list[OnlineFit]] = {}
+    failures = dict(matrix.failures)
     for place, each in learning.items():
         labels = torch.from_numpy(matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
         try:
-            fits[place] = each.learner.finish(each.validation.to(device, torch.float32), labels.to(device))  # type: ignore[union-attr]
+            fits[place] = each.learner.finish(each.kept().to(device, torch.float32), labels.to(device))
         except ProbeError as error:
             failures[str(place)] = str(error)
 
     # 5. Test texts are scored by the final probes.
-    test = {pooling: rows_of_part(rows, matrix.parts.test) for pooling, rows in matrix.rows.items()}
+    return _result_rows(prepared, matrix, learning, fits, numbers), failures
+
+
+def _result_rows(
+    prepared: PreparedOnline,
+    matrix: LabelMatrix,
+    learning: dict[Place, Learning],
+    fits: dict[Place, list[OnlineFit]],
+    numbers: Numbers,
+) -> list[dict[str, Any]]:
+    """Read the test texts, and return the result row of every probe."""
+    test: dict[PoolingName, Integers] = {
+        pooling: rows_of_part(rows, matrix.parts.test) for pooling, rows in matrix.rows.items()
+    }
     position = {pooling: _positions(len(matrix.rows[pooling].sequence), own) for pooling, own in test.items()}
     scores = {place: [np.empty((len(test[place.pooling]), len(f.intercept))) for f in fits[place]] for place in fits}
-    for _, batch in rows_of_batches(
-        prepared, text_batches(prepared, matrix.parts.test), lambda: list(fits), torch.float32
-    ):
+    batches = text_batches(prepared, matrix.parts.test)
+    for _, batch in rows_of_batches(prepared, batches, lambda: list(fits), torch.float32):
         for place in fits:
             own, rows = batch[place]
             for column, fit in zip(scores[place], fits[place], strict=True):
@@ -138,7 +160,7 @@ def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[s
     result = []
     for place in fits:
         rows, (train, validation) = matrix.rows[place.pooling], numbers[place.pooling]
-        kept = learning[place].validation.float().numpy()  # type: ignore[union-attr]
+        kept = learning[place].kept().float().numpy()
         for number, (fit, of_test) in enumerate(zip(fits[place], scores[place], strict=True)):
             labels = rows.labels[:, number]
             parts = [
@@ -149,7 +171,7 @@ def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[s
             if len(parts[1].labels):
                 train_labels = labels[train][~np.isnan(labels[train])]
                 result.append(stream_row(prepared, matrix, place, number, fit, train_labels, *parts))
-    return result, failures
+    return result
 
 
 def _start(prepared: PreparedOnline, matrix: LabelMatrix, place: Place, train: NDArray) -> Learning:
@@ -167,7 +189,7 @@ def _start(prepared: PreparedOnline, matrix: LabelMatrix, place: Place, train: N
     return Learning(learner, stoppers)
 
 
-def _check_memory(prepared: PreparedOnline, matrix: LabelMatrix, numbers: dict[PoolingName, list[NDArray]]) -> None:
+def _check_memory(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Numbers) -> None:
     """Raise SettingsError when the sums and the validation rows of all places do not fit into ``--memory``."""
     needed = 0
     for place in prepared.places:
@@ -207,7 +229,7 @@ def _from(batches: list[Batch], start: int, active: Any) -> Iterator[Batch]:
 def _batches_between_checks(
     prepared: PreparedOnline,
     each: Learning,
-    numbers: dict[PoolingName, list[NDArray]],
+    numbers: Numbers,
     place: Place,
     n_batches: int,
 ) -> int:
@@ -220,7 +242,7 @@ def _batches_between_checks(
 
 def _check(each: Learning, matrix: LabelMatrix, labels: NDArray) -> None:
     """Hand the loss of all validation rows to the stoppers of a place."""
-    scores = each.learner.scores(each.validation.to(each.learner.device, torch.float32)).float().cpu()  # type: ignore[union-attr]
+    scores = each.learner.scores(each.kept().to(each.learner.device, torch.float32)).float().cpu()
     losses = SetLosses(matrix.label_sets, "cpu").tempered_losses(scores, torch.from_numpy(labels), balanced=True)
     for stopper, loss in zip(each.stoppers, losses.tolist(), strict=False):  # controls have none
         stopper.update(loss)

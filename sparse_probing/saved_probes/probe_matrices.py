@@ -81,8 +81,11 @@ def probe_matrices(probes: Sequence[ProbeData], device: torch.device) -> list[Pr
 
 
 def hook_name(probe: ProbeData) -> str:
-    """Return the full name of the hook point that a probe reads."""
-    return f"blocks.{probe.layer}.{probe.hook_point}"
+    """Return the full name of the hook point that a probe reads; of a submodule, such as ``h.5.mlp``, its own name.
+
+    The names of all hook points of TransformerLens contain ``hook_``.
+    """
+    return f"blocks.{probe.layer}.{probe.hook_point}" if "hook_" in probe.hook_point else probe.hook_point
 
 
 def score_names(probes: Sequence[ProbeData]) -> list[str]:

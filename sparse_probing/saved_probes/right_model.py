@@ -9,6 +9,7 @@ from typing import Any, cast
 from probing_datasets.foundation.errors import ModelError
 from sparse_probing.models import LanguageModel, load_model
 from sparse_probing.saved_probes.probe_data import ProbeData
+from sparse_probing.saved_probes.probe_matrices import hook_name
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +94,11 @@ def check_model(probe: ProbeData, model: LanguageModel, allow_other_weights: boo
             f"The probe of {probe.feature!r} puts {len(frame)} special tokens around a text, and {model.name} takes "
             f"{model.context_length} tokens. Pass the model that it was trained on."
         )
-    model.check_layers([probe.layer])
-    width = model.widths([probe.hook_point], [probe.layer])[probe.hook_point]
+    if hook_name(probe) == probe.hook_point:
+        width = model.width_of(probe.hook_point)
+    else:
+        model.check_layers([probe.layer])
+        width = model.widths([probe.hook_point], [probe.layer])[probe.hook_point]
     if len(probe.support) and int(probe.support.max()) >= width:
         raise ModelError(
             f"The probe of {probe.feature!r} reads neuron {int(probe.support.max())} of {probe.hook_point} of layer "

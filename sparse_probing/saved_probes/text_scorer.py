@@ -162,20 +162,7 @@ class TextScorer:
     ) -> tuple[list[int], Floats, Floats, NDArray[np.bool_]]:
         """Run a batch; return its members, their scores, those of all positions, and which positions are text."""
         framing, aggregations = common.framing, common.aggregations
-        n_before, n_special = len(framing.prefix), len(framing.prefix) + len(framing.suffix)
-        lengths = np.array([len(prompts[member].ids) for member in members])
-        tokens = torch.zeros((len(members), int(lengths.max()) + n_special), dtype=torch.long)
-        for row, member in zip(tokens, members, strict=True):
-            sequence = np.concatenate([framing.prefix, prompts[member].ids, framing.suffix]).astype(np.int64)
-            row[: len(sequence)] = torch.from_numpy(sequence)
-        columns = torch.arange(tokens.shape[1])
-        ends = torch.from_numpy(lengths)[:, None]
-        mask = (columns < ends + n_special).long()
-        is_text = (columns >= n_before) & (columns < ends + n_before)
-        is_pooled = is_text.clone()
-        for row, member in zip(is_pooled, members, strict=True):
-            if (pooled := prompts[member].is_pooled) is not None:
-                row[n_before : n_before + len(pooled)] = torch.from_numpy(pooled)
+        tokens, mask, is_text, is_pooled = prompt_batch(framing, [prompts[member] for member in members])
         on_device = is_pooled.to(self._model.device)
         of_texts = np.full((len(members), len(aggregations)), np.nan)
         shape = (*tokens.shape, len(aggregations)) if self._per_token else (0, 0, len(aggregations))
@@ -193,6 +180,27 @@ class TextScorer:
 
         self._model.run(tokens, mask, {matrix.hook_name: partial(score, matrix) for matrix in common.matrices})
         return members, of_texts, of_tokens, is_text.numpy()
+
+
+def prompt_batch(
+    framing: Framing, prompts: Sequence[Prompt]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return tokens and mask (n, length) int64 of a batch, and which positions are text and are pooled, bool."""
+    n_before, n_special = len(framing.prefix), len(framing.prefix) + len(framing.suffix)
+    lengths = np.array([len(prompt.ids) for prompt in prompts])
+    tokens = torch.zeros((len(prompts), int(lengths.max()) + n_special), dtype=torch.long)
+    for row, prompt in zip(tokens, prompts, strict=True):
+        sequence = np.concatenate([framing.prefix, prompt.ids, framing.suffix]).astype(np.int64)
+        row[: len(sequence)] = torch.from_numpy(sequence)
+    columns = torch.arange(tokens.shape[1])
+    ends = torch.from_numpy(lengths)[:, None]
+    mask = (columns < ends + n_special).long()
+    is_text = (columns >= n_before) & (columns < ends + n_before)
+    is_pooled = is_text.clone()
+    for row, prompt in zip(is_pooled, prompts, strict=True):
+        if prompt.is_pooled is not None:
+            row[n_before : n_before + len(prompt.is_pooled)] = torch.from_numpy(prompt.is_pooled)
+    return tokens, mask, is_text, is_pooled
 
 
 def aggregation_of(probe: ProbeData) -> Aggregation:

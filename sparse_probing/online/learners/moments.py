@@ -44,6 +44,11 @@ EXACT = "Exact for squared loss."
 NOT_CHOSEN = f"The ridge is {DEFAULT_RIDGE:g}, because the validation rows do not have two classes."
 
 
+def dtype_of_sums(device: torch.device) -> torch.dtype:
+    """Return the most precise dtype of a device."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 @dataclass(frozen=True)
 class MomentsSettings:
     """How the probes are solved for."""
@@ -83,7 +88,7 @@ class Moments:
         self.width, self.label_sets, self.settings = width, tuple(label_sets), settings
         self.device = torch.device(device)
         self.losses = SetLosses(label_sets, self.device)
-        self._dtype = torch.float32 if self.device.type == "mps" else torch.float64
+        self._dtype = dtype_of_sums(self.device)
         n_classes = self.losses.n_classes
         self._shift: Tensor | None = None
         self._gram_of_set = np.zeros(len(self.label_sets), dtype=np.int64)
@@ -202,7 +207,9 @@ class Moments:
                     functions[s] = coef, intercept - mean @ coef
             self._present = [functions[s] for s in range(len(self.label_sets))]
         x = rows.to(place, torch.float64)
-        return torch.cat([x @ coef + intercept for coef, intercept in self._present], dim=1).to(rows.device)
+        return torch.cat([x @ coef + intercept for coef, intercept in self._present], dim=1).to(
+            rows.device, self._dtype
+        )
 
     @torch.inference_mode()
     def merge(self, other: Moments) -> None:

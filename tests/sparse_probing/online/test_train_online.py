@@ -102,6 +102,42 @@ def test_probes_predict_new_texts_and_are_saved(run, tmp_path, tiny_model_dir):
     assert run[PLACE, "mean", "length"].predict(texts, model=model).dtype == float
 
 
+def test_features_of_texts_are_what_the_probes_read(run, tiny_model_dir):
+    model = load_model_once(str(tiny_model_dir))
+    texts = ["A longer text comes first, of several words.", "Der Hund.", "The dog sleeps."]
+    features = run.features(texts, model=model, batch_size=2)
+    assert set(features) == {(place.location.name, place.pooling) for place in run.places}
+    for pooling in ("mean", "last"):
+        saved = run[PLACE, pooling, "German"]
+        scores = saved.scores_of(features[PLACE, pooling])[:, 0]
+        np.testing.assert_allclose(np.array(saved.score(texts, model=model)), scores, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ProbeError, match="Text 1 has no features"):
+        run.features(["one", ""], model=model)
+
+
+def test_submodules_are_places_and_their_probes_score_texts(tiny_model_dir, root, tmp_path, run):
+    names = ("gpt_neox.layers.1.mlp.act", "gpt_neox.layers.1.attention.query_key_value", "blocks.1.mlp.hook_post")
+    flags = {"probe_location": names[0], "further_locations": names[1:], "feature_subset": ("German",)}
+    own = train_online(online_settings(tiny_model_dir, root, tmp_path, **flags))
+    assert [place.location.name for place in own.places] == list(names[:2])  # the third is the first
+    np.testing.assert_array_equal(own[names[0], "mean"].coef, run[PLACE, "mean", "German"].coef)
+    model = load_model_once(str(tiny_model_dir))
+    features = own.features(["Der Hund."], model=model)
+    for name in names[:2]:
+        score = np.array(own[name, "mean", "German"].score(["Der Hund."], model=model))
+        np.testing.assert_allclose(own[name].scores_of(features[name, "mean"])[:, 0], score, rtol=1e-4, atol=1e-4)
+
+
+def test_label_sets_of_several_data_sets_are_those_of_each_alone(tiny_model_dir, root, tmp_path, run, tiny_dataset):
+    tiny_dataset.save(root / tiny_dataset.name)
+    flags = {"further_datasets": (tiny_dataset.name,), "layers": (1,), "feature_subset": ("length", "Greek")}
+    both = train_online(online_settings(tiny_model_dir, root, tmp_path, **flags))
+    one, two = both[PLACE, "mean", "length"], run[PLACE, "mean", "length"]
+    np.testing.assert_allclose(one.coef, two.coef, rtol=1e-4, atol=1e-4)
+    assert one.provenance.dataset == MIXED
+    assert both[PLACE, "mean", "Greek"].provenance.dataset == tiny_dataset.name
+
+
 def test_a_run_is_read_from_its_folder_and_the_same_call_trains_nothing(run, config, monkeypatch):
     again = load_online(run.path)
     pd.testing.assert_frame_equal(again.metrics, run.metrics)

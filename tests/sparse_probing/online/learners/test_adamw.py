@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from sparse_probing.online.label_sets import LabelSet
 from sparse_probing.online.learners import adamw as module
-from sparse_probing.online.learners.adamw import AdamW, AdamWSettings, RunningScale
+from sparse_probing.online.learners.adamw import AdamW
+from sparse_probing.online.learners.averaged_adamw import BETAS, EPSILON, AdamWSettings, RunningScale
 from sparse_probing.online.losses import SetLosses
 
 D = 20
@@ -56,7 +57,7 @@ def test_steps_are_those_of_torch(monkeypatch, scaling):
     weights = torch.zeros(D, 6, dtype=torch.float64, requires_grad=True)
     intercept = torch.zeros(6, dtype=torch.float64, requires_grad=True)
     groups = [{"params": [weights]}, {"params": [intercept], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=rate, betas=module.BETAS, eps=module.EPSILON, weight_decay=decay)
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=BETAS, eps=EPSILON, weight_decay=decay)
     averaged = []
     for step in range(10):
         rows = slice(128 * step, 128 * (step + 1))
@@ -74,7 +75,7 @@ def test_steps_are_those_of_torch(monkeypatch, scaling):
             averaged.append(torch.cat([weights, intercept[None]]).detach().clone())
     expected = torch.stack(averaged).mean(0)
     # The first gradient of the intercept of scaled targets is 0 up to rounding, which Adam does not forget.
-    torch.testing.assert_close(learner.average.double(), expected, rtol=1e-3, atol=3e-4)
+    torch.testing.assert_close(learner.optimizer.average.double(), expected, rtol=1e-3, atol=3e-4)
     scores = Z @ expected[:-1] + expected[-1]
     scores[:, 5] = scores[:, 5] * targets.std(correction=0) + targets.mean()
     torch.testing.assert_close(learner.scores(X).double(), scores, rtol=1e-3, atol=5e-3)
@@ -117,11 +118,11 @@ def test_a_label_set_is_not_changed_by_the_others_or_by_rows_without_labels():
     first, second = AdamW(D, SETS, settings, "cpu"), AdamW(D, SETS, settings, "cpu")
     for learner in (first, second):
         learner.scale.update(X)
-        learner.rows_seen = int(0.3 * settings.n_rows)  # the scale stays
+        learner.optimizer.rows_seen = int(0.3 * settings.n_rows)  # the scale stays
     first.update(X, half)
     second.update(poisoned, half)
-    torch.testing.assert_close(first.weights[:, ::6], second.weights[:, ::6], rtol=1e-3, atol=1e-6)
-    assert not torch.allclose(first.weights[:, 5], second.weights[:, 5], rtol=1e-2)
+    torch.testing.assert_close(first.optimizer.weights[:, ::6], second.optimizer.weights[:, ::6], rtol=1e-3, atol=1e-6)
+    assert not torch.allclose(first.optimizer.weights[:, 5], second.optimizer.weights[:, 5], rtol=1e-2)
 
 
 @pytest.mark.parametrize("at", [0, 3, 9])
@@ -148,7 +149,7 @@ def test_the_generator_of_torch_is_not_used_and_gradients_are_not_needed():
     with torch.inference_mode():
         inside = learned(X.clone(), labels.clone(), batches=3)
     assert torch.equal(state, torch.get_rng_state())
-    assert torch.equal(inside.weights, learned(X, labels, batches=3).weights)
+    assert torch.equal(inside.optimizer.weights, learned(X, labels, batches=3).optimizer.weights)
 
 
 def test_validation_rows_choose_the_candidate():
@@ -211,10 +212,10 @@ def test_one_row_three_hundred_classes_and_a_class_that_first_appears_late():
     settings = AdamWSettings.of_pass(sets, labels[:9000].numpy(), candidates=((3e-2, 0.01),))
     learner = AdamW(D, sets, settings, "cpu")
     learner.update(X[:1], labels[:1])
-    assert learner.weights.isfinite().all()
+    assert learner.optimizer.weights.isfinite().all()
     for part in order.split(500):
         learner.update(X[part], labels[part])
-    assert learner.weights.isfinite().all()
+    assert learner.optimizer.weights.isfinite().all()
     scores = learner.scores(X[9000:])
     assert (scores.argmax(1).numpy() == codes[9000:]).mean() > 0.6
     losses = SetLosses(sets, "cpu")

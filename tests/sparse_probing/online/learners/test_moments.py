@@ -235,6 +235,17 @@ def test_the_ridge_is_chosen_on_validation_rows():
         assert errors[0] < errors[1]
 
 
+def test_a_device_without_float64_adds_in_float32_and_solves_in_float64(monkeypatch):
+    X, labels = made_rows(nulls=0.1)
+    exact = finished(learned(X, labels, ridges=(1e-2,)))
+    monkeypatch.setattr(module, "dtype_of_sums", lambda device: torch.float32)
+    learner = learned(X, labels, ridges=(1e-2,))
+    fits = finished(learner)
+    assert learner.state()["grams"].dtype == np.float32
+    assert fits[0].coef.dtype == np.float64
+    assert relative_difference(exact, fits) < 1e-3
+
+
 def test_constant_neurons_have_no_coefficients():
     X, labels = made_rows()
     X[:, 3], X[:, 5] = 0.1, 0
