@@ -61,6 +61,8 @@ class OnlineBenchmark:
     """Each has its own rows in the tables. The first is the one of the peer's README."""
     layers: tuple[int, ...] = ()
     """Default: all."""
+    validation_frac: float = 0.03
+    """Share of the rows that ends training: the fewer, the more often it is checked."""
     repeats: int = 3
     """Passes over all batches."""
     threads: int = 1
@@ -233,12 +235,13 @@ def padded(prepared: PreparedOnline, sequences: np.ndarray) -> torch.Tensor:
 
 def compare_early_stopping(config: OnlineBenchmark) -> list[Row]:
     """Train with and without early stopping on the language; return CPU seconds and accuracy of each."""
+    streaming: dict[str, Any] = {"regularization": None, "validation_frac": config.validation_frac}
     contenders: dict[str, dict[str, Any]] = {
+        "moments": {"learner": "moments", "patience": 0, **streaming},
+        "moments, early stopping": {"learner": "moments", "patience": 5, **streaming},
+        "adamw": {"learner": "adamw", "patience": 0, **streaming},
+        "adamw, early stopping": {"learner": "adamw", "patience": 5, **streaming},
         "rows": {"learner": "rows"},
-        "moments": {"learner": "moments", "patience": 0, "regularization": None},
-        "moments, early stopping": {"learner": "moments", "patience": 5, "regularization": None},
-        "adamw": {"learner": "adamw", "patience": 0, "regularization": None},
-        "adamw, early stopping": {"learner": "adamw", "patience": 5, "regularization": None},
     }
     cpu: dict[str, float] = {}
     rows: list[Row] = []
