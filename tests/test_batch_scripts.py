@@ -10,7 +10,8 @@ from tyro.conf import OmitArgPrefixes
 
 import get_activations
 from probing_datasets.foundation.command_line import parse
-from sparse_probing.config import HarvestConfig, HarvestType, ProbingConfig
+from sparse_probing.commands.get_activations import is_online
+from sparse_probing.config import HarvestConfig, HarvestType, OnlineConfig, ProbingConfig
 
 REPOSITORY = Path(get_activations.__file__).parent
 SCRIPTS = sorted((REPOSITORY / "experiments" / "batch_scripts").glob("*.sh"))
@@ -34,7 +35,7 @@ def settings(script, folder, *arguments, **environment):
     done = run(script, folder, *arguments, **(ENVIRONMENT | environment))
     assert done.returncode == 0, done.stderr
     name, *flags = done.stdout.split("\0")[:-1]
-    return parse(OmitArgPrefixes[SETTINGS[name]], flags)
+    return parse(OmitArgPrefixes[OnlineConfig if is_online(flags) else SETTINGS[name]], flags)
 
 
 @every_script
@@ -80,4 +81,4 @@ def test_every_kind_of_harvest_has_a_script(tmp_path):
         ).experiment_type
         for name, other in (("harvest.sh", "all_activations"), ("neuron_subset.sh", "activation_subset"))
     }
-    assert types | by_flag == set(get_args(HarvestType))
+    assert types | by_flag == {*get_args(HarvestType), "online_probes"}

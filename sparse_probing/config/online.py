@@ -22,7 +22,7 @@ from sparse_probing.config.probing import (
 from sparse_probing.config.sections import FOLDERS, Configuration, at_least_one, section_of, setting
 from sparse_probing.config.share import ShareConfig
 
-PoolingName = Literal["mean", "last", "max", "none", "attention"]
+PoolingName = Literal["mean", "last", "max", "none"]
 LearnerName = Literal["rows", "moments", "adamw"]
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -44,8 +44,8 @@ class OnlineConfig(Configuration):
     layers: tuple[int, ...] = ()
     """Layers to probe; none given: all."""
     pooling: tuple[PoolingName, ...] = ("mean",)
-    """What one row is: the mean, largest or last activation of each sequence; none: each probed token; attention: a
-    mean whose weights are learned (--learner adamw). Every place has probes for every pooling."""
+    """What one row is: the mean, last or largest activation of each sequence; none: each probed token. Every place has
+    probes for every pooling."""
     learner: LearnerName = "rows"
     """rows: keep the rows of every place in float16, and fit the studies of stage 2 to them at the end: the exact
     optimum. moments: sums of products; exact for squared loss. adamw: steps on every batch, for what does not fit into
@@ -111,8 +111,6 @@ class OnlineConfig(Configuration):
     def _check_learner(self) -> None:
         if self.learner != "adamw" and self.epochs > 1:
             raise SettingsError(f"--learner {self.learner} sees every row in one pass. --epochs is for adamw.")
-        if self.learner != "adamw" and "attention" in self.pooling:
-            raise SettingsError("--pooling attention learns its weights step by step: it needs --learner adamw.")
         if self.learner == "rows" and self.patience:
             raise SettingsError(
                 "--learner rows reads all texts and then fits exactly, so nothing is stopped early. Leave --patience "

@@ -9,6 +9,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows
 from probing_datasets.foundation.errors import ProbeError, SettingsError, SplitError
 from sparse_probing.config.online import PoolingName
@@ -69,13 +70,13 @@ def label_matrix(prepared: PreparedOnline) -> LabelMatrix:
     """
     config, dataset, matrix = prepared.config, prepared.dataset, LabelMatrix()
     labelled: dict[PoolingName, dict[str, FeatureRows]] = {}
+    kinds: dict[str, FeatureKind] = {}
     for pooling, rows in prepared.rows.items():
-        aggregation = "mean" if pooling == "attention" else pooling
         next_token = config.activations.probe_next_token_feature
-        found, failures = labelled_features(dataset, prepared.label_sets, rows, aggregation, next_token)
+        found, failures = labelled_features(dataset, prepared.label_sets, rows, pooling, next_token)
         labelled[pooling] = {name: of_set for name, (_, of_set) in found.items()}
         matrix.failures |= failures
-        kinds = {name: kind for name, (kind, _) in found.items()}
+        kinds |= {name: kind for name, (kind, _) in found.items()}
     if any(of_set.in_test is not None for found in labelled.values() for of_set in found.values()):
         raise SettingsError(
             "The data set gives the split into training and test texts, which --learner rows follows. With "

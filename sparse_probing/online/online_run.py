@@ -178,9 +178,8 @@ class OnlineRun:
         rows = self.all_rows
         rows = rows[(rows["place"] == place) & (rows["aggregation"] == pooling)]
         if rows.empty:
-            raise ProbeError(
-                f"The run has no place {place!r} with pooling {pooling!r}: {list_known(place, self._all())}."
-            )
+            known = list_known(place, map(str, self.places))
+            raise ProbeError(f"The run has no place {place!r} with pooling {pooling!r}. There are: {known}.")
         return self._saved(*choose_row(rows, label_set, int(rows["layer"].iloc[0]), k, study, probe, neuron))
 
     def _saved(self, row: dict[str, Any], controls: Sequence[dict[str, Any]]) -> SavedProbe:
@@ -229,7 +228,7 @@ class OnlineRun:
         from sparse_probing.online.text_features import text_features  # here: it imports the models
         from sparse_probing.saved_probes.right_model import model_of
 
-        places = [place for place in self.places if place.pooling not in ("none", "attention")]
+        places = [place for place in self.places if place.pooling != "none"]
         rows = probe_rows(self.all_rows)
         rows = rows[rows["aggregation"].isin([place.pooling for place in places])]
         if rows.empty:

@@ -135,8 +135,7 @@ def prepare_online(
     locations = tuple(find_locations(config, model))
     next_token = config.activations.probe_next_token_feature
     rows: dict[PoolingName, ProbedRows] = {
-        pooling: probed_rows(dataset, "mean" if pooling == "attention" else pooling, next_token)
-        for pooling in config.pooling
+        pooling: probed_rows(dataset, pooling, next_token) for pooling in config.pooling
     }
     prepared = PreparedOnline(config, dataset, model, locations, rows, _features_of_studies(config, dataset))
     _check_numbers(prepared)

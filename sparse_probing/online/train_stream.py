@@ -30,7 +30,8 @@ from sparse_probing.online import checkpoints, pass_over_texts
 from sparse_probing.online.early_stopping import EarlyStopping
 from sparse_probing.online.label_matrix import LabelMatrix, label_matrix, rows_of_part
 from sparse_probing.online.label_sets import OnlineFit
-from sparse_probing.online.learners.adamw import AdamW, AdamWSettings
+from sparse_probing.online.learners.adamw import AdamW
+from sparse_probing.online.learners.averaged_adamw import AdamWSettings
 from sparse_probing.online.learners.moments import Moments, MomentsSettings
 from sparse_probing.online.losses import SetLosses
 from sparse_probing.online.pass_over_texts import rows_of_batches, text_batches

@@ -53,7 +53,7 @@ def labelled(base, labels, kind: FeatureKind = "binary", n=90, classes=()):
     [
         ({"pooling": ()}, "Name at least one --pooling"),
         ({"pooling": ("mean", "mean")}, "Name each of --pooling once"),
-        ({"pooling": ("attention",)}, "needs --learner adamw"),
+        ({"pooling": ("median",)}, "--pooling cannot be 'median'"),
         ({"memory": "lots"}, "'lots' is not a size"),
         ({"memory": "0MB"}, "'0MB' is not a size"),
         ({"epochs": 0}, "--epochs must be at least 1"),
