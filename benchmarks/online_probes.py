@@ -41,6 +41,7 @@ from sparse_probing.online.pass_over_texts import blocks_of, rows_of_batches, te
 from sparse_probing.online.places import Place, bytes_of_rows
 from sparse_probing.online.prepare import PreparedOnline, prepare_online
 from sparse_probing.online.train_online import run_online
+from sparse_probing.probes.inputs.one_thread import one_thread
 
 Claim = Literal["cost", "accuracy", "early_stopping", "memory"]
 Row = dict[str, object]
@@ -60,6 +61,8 @@ class OnlineBenchmark:
     """Each has its own rows in the tables. The first is the one of the peer's README."""
     layers: tuple[int, ...] = ()
     """Default: all."""
+    validation_frac: float = 0.03
+    """Share of the rows that ends training: the fewer, the more often it is checked."""
     repeats: int = 3
     """Passes over all batches."""
     threads: int = 1
@@ -148,10 +151,11 @@ def all_batches(prepared: PreparedOnline) -> Iterator[Batch]:
 
 
 def fit_all(prepared: PreparedOnline, layers: list[tuple[Place, np.ndarray]]) -> None:
-    """Fit the label sets of a run at every place."""
-    fits = RowFits(prepared)
-    for place, layer in layers:
-        fits.fit(place, layer)
+    """Fit the label sets of a run at every place, as a run does."""
+    with one_thread():
+        fits = RowFits(prepared)
+        for place, layer in layers:
+            fits.fit(place, layer)
 
 
 def sites_of(prepared: PreparedOnline) -> dict[str, Any]:
@@ -231,12 +235,13 @@ def padded(prepared: PreparedOnline, sequences: np.ndarray) -> torch.Tensor:
 
 def compare_early_stopping(config: OnlineBenchmark) -> list[Row]:
     """Train with and without early stopping on the language; return CPU seconds and accuracy of each."""
+    streaming: dict[str, Any] = {"regularization": None, "validation_frac": config.validation_frac}
     contenders: dict[str, dict[str, Any]] = {
+        "moments": {"learner": "moments", "patience": 0, **streaming},
+        "moments, early stopping": {"learner": "moments", "patience": 5, **streaming},
+        "adamw": {"learner": "adamw", "patience": 0, **streaming},
+        "adamw, early stopping": {"learner": "adamw", "patience": 5, **streaming},
         "rows": {"learner": "rows"},
-        "moments": {"learner": "moments", "patience": 0, "regularization": None},
-        "moments, early stopping": {"learner": "moments", "patience": 5, "regularization": None},
-        "adamw": {"learner": "adamw", "patience": 0, "regularization": None},
-        "adamw, early stopping": {"learner": "adamw", "patience": 5, "regularization": None},
     }
     cpu: dict[str, float] = {}
     rows: list[Row] = []
