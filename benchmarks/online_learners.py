@@ -3,7 +3,7 @@
 The rows are activations of the demo model on the bundled texts of several languages: each token, or means of windows of
 16 tokens. Learners see each batch once, in a seeded order of whole documents; the converged softmax probe has all
 training rows at once. The ridge, rate, decay and C are chosen on validation documents, and all numbers are of test
-documents. `attention` pools the tokens of the windows itself. The control has shuffled labels of whole documents.
+documents. `attention` pools the tokens of the windows itself. Controls learn and predict shuffled labels of whole documents.
 """
 
 from __future__ import annotations
@@ -191,7 +191,8 @@ def compare(config: LearnersBenchmark) -> list[dict[str, object]]:
             for heads in (1, 8) if kind == "windows" else ():
                 results[f"attention, {heads} heads"] = attention(config, texts, split, heads)
             for name, (scores, spent) in results.items():
-                of_classes, of_two = accuracies([each[split.test] for each in scores], labels[split.test])
+                truth = control if "shuffled" in name else labels
+                of_classes, of_two = accuracies([each[split.test] for each in scores], truth[split.test])
                 table.append(
                     {
                         "hook point": hook_point,
