@@ -3,7 +3,8 @@
 The rows are activations of the demo model on the bundled texts of several languages: each token, or means of windows of
 16 tokens. Learners see each batch once, in a seeded order of whole documents; the converged softmax probe has all
 training rows at once. The ridge, rate, decay and C are chosen on validation documents, and all numbers are of test
-documents. `attention` pools the tokens of the windows itself. Controls learn and predict shuffled labels of whole documents.
+documents. Attention pools the tokens of the windows itself. Controls learn and predict shuffled labels of whole
+documents.
 """
 
 from __future__ import annotations
