@@ -207,9 +207,8 @@ class Moments:
                     functions[s] = coef, intercept - mean @ coef
             self._present = [functions[s] for s in range(len(self.label_sets))]
         x = rows.to(place, torch.float64)
-        return torch.cat([x @ coef + intercept for coef, intercept in self._present], dim=1).to(
-            rows.device, self._dtype
-        )
+        scores = [x @ coef + intercept for coef, intercept in self._present]
+        return torch.cat(scores, dim=1).to(rows.device, self._dtype)
 
     @torch.inference_mode()
     def merge(self, other: Moments) -> None:
