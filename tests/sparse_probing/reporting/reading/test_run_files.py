@@ -25,7 +25,7 @@ from sparse_probing.reporting.reading.transfer import transfer
 from sparse_probing.reporting.report import report
 from sparse_probing.runs.launch import run_probing
 from sparse_probing.runs.load_results import load_results
-from sparse_probing.runs.planning.create_run import build_run, create_run
+from sparse_probing.runs.planning.create_run import create_run
 from sparse_probing.runs.planning.run_inputs import open_inputs
 from sparse_probing.runs.planning.run_record import Task
 from sparse_probing.runs.tasks.task_data import task_splits
@@ -253,8 +253,6 @@ def test_refuses_data_sets_that_cannot_be_compared(reported, settings, name, err
     # Before any task is run, too.
     with pytest.raises(error, match=message):
         create_run(config)
-    # Other studies read no other data sets.
-    assert build_run(config.with_flags(experiment_type=("dense_probe",), layers=(1,), class_order=())).tasks
 
 
 def test_a_data_set_that_is_named_twice_is_refused(settings):
