@@ -1,16 +1,20 @@
-"""The command that trains probes while the model runs: show what will be done, do it, show the best probes."""
+"""The command that trains probes while the model runs: show what will be done, do it, show the measures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from sparse_probing.config import OnlineConfig
+from sparse_probing.online.metrics import ranges_over_layers
 from sparse_probing.online.online_run import OnlineRun
 from sparse_probing.online.prepare import prepare_online
 from sparse_probing.online.train_online import run_online
 
 SHOWN = ("place", "pooling", "label_set", "loss", "accuracy", "f1", "roc_auc", "shuffled_accuracy", "n_test", "status")
 """Columns of the printed frame; the others are in Python."""
+
+MOST_SHOWN = 40
+"""Probes that are printed one by one."""
 
 Show = Callable[[object], object]
 
@@ -27,7 +31,12 @@ def train_command(config: OnlineConfig, show: Show) -> None:
         show(f"process {share.rank} of {share.world_size} has read its texts; the last one trains the probes")
         return
     run = OnlineRun.open(prepared.folder, prepared.dataset, prepared.model)
-    show(run.metrics[list(SHOWN)].to_string(index=False, float_format="{:.3f}".format))
+    if len(run.metrics) <= MOST_SHOWN:
+        show(run.metrics[list(SHOWN)].to_string(index=False, float_format="{:.3f}".format))
+    else:
+        show(f"{len(run.metrics):,} probes, lowest to highest over layers on test rows, which choose no layer:")
+        show(ranges_over_layers(run.metrics).to_string(index=False))
+        show(f"each of them: sp.load_online({str(run.path)!r}).metrics")
     for name, reason in run.failures.items():
         show(f"no probe: {name}: {reason}")
     show(f"complete: {run.path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sparse_probing.online.prepare import DEFAULT_STUDIES
@@ -72,3 +73,21 @@ def metrics_frame(rows: pd.DataFrame) -> pd.DataFrame:
     frame["status"] = exact.where(converged | says_so, f"{STOPPED} " + frame["status"])
     columns = [*COLUMNS, *MEASURES, *names.values(), *FURTHER]
     return frame[columns].sort_values(["label_set", "pooling", "layer"], kind="stable").reset_index(drop=True)
+
+
+def ranges_over_layers(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Return the lowest and highest measures over layers, as text, of every label set, hook point and pooling.
+
+    Parameters
+    ----------
+    metrics : pandas.DataFrame
+        As from `metrics_frame`.
+    """
+    names = [name for name in ("accuracy", "roc_auc", "r2", "shuffled_accuracy") if metrics[name].notna().any()]
+    keys = ["label_set", "hook_point", "pooling"]
+    of_each = metrics.groupby(keys, sort=False)
+    frame = of_each.agg(layers=("layer", "nunique"), n_test=("n_test", "max"))
+    for name in names:
+        low, high = of_each[name].min(), of_each[name].max()
+        frame[name] = ["" if math.isnan(a) else f"{a:.3f} to {b:.3f}" for a, b in zip(low, high, strict=True)]
+    return frame.reset_index()
