@@ -1,16 +1,21 @@
 """Streaming learners in the pass: their optimum, early stopping, nulls, groups, resuming, chance."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn.metrics import log_loss
 
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing import train_online
 from sparse_probing.online import checkpoints
 from sparse_probing.online import train_stream as module
-from sparse_probing.online.label_matrix import label_matrix
+from sparse_probing.online.label_matrix import label_matrix, rows_of_part
 from sparse_probing.online.learners.moments import Moments
+from sparse_probing.online.pass_over_texts import rows_of_batches, text_batches
 from sparse_probing.online.prepare import prepare_online
 from sparse_probing.online.train_online import run_online
 from tests.builders.harvests import file_contents, load_model_once
@@ -149,3 +154,45 @@ def test_the_same_probe_predicts_new_texts(train, tiny_model_dir):
     assert run[PLACE, "mean", "length"].predict(["A short text."], model=model).shape == (1,)
     assert isinstance(run.metrics, pd.DataFrame)
     assert train_online(run.config).metrics.equals(run.metrics)
+
+
+@pytest.mark.parametrize("label_set", ["German", "language"])
+def test_probabilities_and_loss_have_the_frequencies_of_the_classes(prepare, tiny_model_dir, label_set):
+    """The loss of the frame is that of the saved probe's probabilities."""
+    prepared = prepare(learner="moments", layers=(1,), feature_subset=(label_set,))
+    run = train_online(prepared.config)
+    matrix, saved = label_matrix(prepared), run[PLACE, "mean", label_set]
+    labels = matrix.rows["mean"].labels[:, 0]
+    train, test = (rows_of_part(matrix.rows["mean"], part) for part in (matrix.parts.train, matrix.parts.test))
+    train, test = train[~np.isnan(labels[train])], test[~np.isnan(labels[test])]
+    share = np.unique(labels[train], return_counts=True)[1] / len(train)
+    odds = np.log(share[1:]) - np.log(share[:1]) if label_set == "German" else np.log(share)
+    np.testing.assert_allclose(saved.prior, odds)
+
+    batches = text_batches(prepared, np.unique(matrix.rows["mean"].sequence[test]))
+    x = np.empty((len(labels), prepared.places[0].location.width))
+    for _, batch in rows_of_batches(prepared, batches, lambda: prepared.places, torch.float32):
+        for own, rows in batch.values():
+            x[own] = rows.numpy()
+    probability = saved.probabilities_of(x[test])
+    measured = run.metrics["loss"].item()
+    whole = np.hstack([1 - probability, probability]) if label_set == "German" else probability
+    assert measured == pytest.approx(log_loss(labels[test], whole), rel=1e-6)
+
+
+@pytest.mark.parametrize("learner", ["moments", "adamw"])
+def test_a_probe_that_learns_nothing_has_the_loss_of_the_frequencies(prepare, learner):
+    flags = {"learner": learner, "layers": (1,), "feature_subset": ("German",), "controls": ("shuffled_labels",)}
+    rows, _ = module.train_stream(prepare(**flags))
+    (control,) = [row for row in rows if row["control"]]
+    share = control["n_positive_test"] / control["n_test"]
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert entropy < 0.4  # with equal frequencies the loss would be .69
+    assert control["test_log_loss"] == pytest.approx(entropy, abs=0.1)
+
+
+def test_a_plan_is_what_its_file_holds_and_the_same_call_reads_the_run(prepare):
+    prepared = prepare(learner="moments", feature_subset=("German",), layers=(0, 1), controls=())
+    assert prepared.plan == json.loads(json.dumps(prepared.plan))
+    first, again = (train_online(prepared.config).metrics for _ in range(2))
+    assert first.equals(again)
