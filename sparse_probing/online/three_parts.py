@@ -61,7 +61,7 @@ def three_parts(
         (needs_validation, needs_validation & (part == 0), None),
     ):
         # Label sets of other data sets have no labels in these rows.
-        columns = np.flatnonzero(~np.isnan(labels[own]).all(axis=0))
+        columns = np.flatnonzero(~np.isnan(labels[own]).all(axis=0)).tolist()
         if not len(columns):
             continue
         rows, sets = np.flatnonzero(at_random), [label_sets[column] for column in columns]

@@ -137,8 +137,8 @@ def _classes(dataset: FeatureDataset, row: Mapping[str, Any]) -> tuple[tuple[str
         info = dataset.description.features[row["feature"]]
         names = tuple(map(str, row["class_names"])) if _is_known(row["class_names"]) else tuple(numbers)
         # Splits keep the frequencies of classes.
-        counts = row.get("n_train_of_classes")
-        counts = [int(count) for count in counts] if _is_known(counts) else [info.counts[n] for n in numbers]
+        trained = row.get("n_train_of_classes")
+        counts = [info.counts[n] for n in numbers] if trained is None else [int(count) for count in trained]
         return names, "multiclass", dict(zip(names, counts, strict=True))
     if _is_known(row["n_positive_train"]):
         n_positive = int(row["n_positive_train"])

@@ -9,7 +9,7 @@ from probing_datasets.feature_dataset.merge import merge_datasets
 from probing_datasets.foundation.errors import SplitError
 from sparse_probing.online.label_matrix import label_matrix
 from sparse_probing.online.prepare import prepare_online
-from sparse_probing.online.train_stream import train_stream
+from sparse_probing.online.train_stream import score_stream, train_stream
 from tests.builders.harvests import load_model_once
 from tests.builders.online import MIXED, mixed_dataset, online_settings
 
@@ -41,7 +41,7 @@ def test_a_split_with_validation_texts_is_followed_to_the_text(mixed, prepare):
     parts = label_matrix(prepared).parts
     for name in ("train", "validation", "test"):
         np.testing.assert_array_equal(getattr(parts, name), np.flatnonzero(of_text == name))
-    rows, _ = train_stream(prepared)
+    rows, _ = score_stream(train_stream(prepared)) or ([], {})
     assert {row["n_test"] for row in rows if row["feature"] == "length"} == {np.count_nonzero(of_text == "test")}
 
 
