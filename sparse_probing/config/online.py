@@ -118,8 +118,13 @@ class OnlineConfig(Configuration):
             )
         if self.learner != "rows" and self.then:
             raise SettingsError(f"--then fits studies to rows, and --learner {self.learner} keeps none.")
-        if self.learner != "rows" and self.share.world_size > 1:
-            raise SettingsError(f"--learner {self.learner} runs in one process; several share texts with rows.")
+        if self.learner == "adamw" and self.share.world_size > 1:
+            raise SettingsError("--learner adamw runs in one process; several share texts with rows or moments.")
+        if self.patience and self.share.world_size > 1:
+            raise SettingsError(
+                "Several processes add their sums at the end, so that nothing can be stopped early. Leave --patience "
+                "out, or use one process."
+            )
         if self.learner != "rows" and (
             self.split.test_folds or self.fit.regularization or self.fit.regularization_grid
         ):

@@ -19,6 +19,7 @@ from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.metrics.multiclass import mean_roc_auc, multiclass_metrics
 from sparse_probing.probes.metrics.temperature import fit_temperature, log_loss
+from sparse_probing.saved_probes.from_run import balanced_prior
 from sparse_probing.studies.base.metrics import classification_without_probabilities, regression
 from sparse_probing.studies.multinomial import REPORTED
 
@@ -106,25 +107,37 @@ def stream_row(
         "converged": fit.converged,
         "status": fit.status,
     }
+    counts = np.unique(train_labels, return_counts=True)[1].tolist()
     if each.kind == "multiclass":
         row |= {
+            "n_train_of_classes": counts,
             "classes": matrix.class_numbers[feature],
             "class_names": list(each.classes),
             "class_intercepts": fit.intercept,
         }
     if each.kind == "binary":
         row |= {"n_positive_train": int((train_labels > 0).sum()), "n_positive_test": int((test.labels > 0).sum())}
+    loss = 0.0
     if each.kind != "regression":
-        row["temperature"] = fit_temperature(validation.scores, validation.codes) if len(validation.labels) else 1.0
-    return row | {
-        f"test_{name}": value for name, value in _metrics(each, test, row, config.statistics.confidence).items()
-    }
+        # Both learners weigh classes equally; probabilities are corrected by the frequencies of the training rows.
+        prior = balanced_prior(
+            "sigmoid" if each.kind == "binary" else "softmax",
+            each.kind,
+            # The positive class is first.
+            {"1": counts[1], "-1": counts[0]}
+            if each.kind == "binary"
+            else dict(zip(each.classes, counts, strict=True)),
+        )
+        temperature = fit_temperature(validation.scores, validation.codes, prior) if len(validation.labels) else 1.0
+        row |= {"temperature": temperature, "class_weight": "balanced"}
+        loss = log_loss(test.scores, test.codes, temperature, prior)
+    metrics = _metrics(each, test, loss, config.statistics.confidence)
+    return row | {f"test_{name}": value for name, value in metrics.items()}
 
 
-def _metrics(each: LabelSet, test: Scored, row: dict[str, Any], confidence: float) -> dict[str, Any]:
+def _metrics(each: LabelSet, test: Scored, loss: float, confidence: float) -> dict[str, Any]:
     if each.kind == "regression":
         return _first(regression(test.labels, test.scores))
-    loss = log_loss(test.scores, test.codes, row["temperature"])
     if each.kind == "multiclass":
         measured = multiclass_metrics(test.codes, test.scores)
         values = {name: getattr(measured, name) for name in REPORTED}

@@ -63,7 +63,7 @@ def probe_of_run(
     """
     if run.config.activations.probe_next_token_feature:
         raise ProbeError("Probes of the next token's feature cannot be applied to texts yet.")
-    row, controls = choose_row(rows, feature, layer, k, study, probe, neuron)
+    row, controls = choose_row(rows, feature, layer, k, study, probe, neuron, fold)
     versions = read_sealed(run.path / RUN_RECORD, RunRecord).versions
     return probe_from_row(run.config, row, controls, versions)
 
@@ -76,6 +76,7 @@ def choose_row(
     study: str | None = None,
     probe: str | None = None,
     neuron: int | None = None,
+    fold: int | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the row of one probe, and those of the same probe with each control.
 
