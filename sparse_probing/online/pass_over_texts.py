@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -90,7 +91,7 @@ def rows_of_batches(
         found: BatchRows = {}
         for key, values in kept.items():
             # The extremes are finite only if all values are, and cost a tenth of a check of every value.
-            if not all(map(torch.isfinite, values.aminmax())):
+            if not all(map(math.isfinite, values.aminmax())):
                 raise _not_finite(prepared, batch, locations[key], dtype)
             parts = zip(poolings, numbers, values.split(sizes), strict=True)
             found |= {Place(locations[key], pooling): (number, part) for pooling, number, part in parts}
@@ -116,7 +117,12 @@ def select_poolings(
     parts = [
         select_rows("none", dtype, batch, activation)
         if pooling == "none"
-        else pool(activation, batch.pooled.to(activation.device), pooling).to(dtype)  # type: ignore[arg-type]
+        else pool(
+            activation,
+            batch.pooled.to(activation.device),
+            pooling,  # type: ignore[arg-type]
+            batch.pooled_weights.to(activation.device),
+        ).to(dtype)
         for pooling in poolings
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
