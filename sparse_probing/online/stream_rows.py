@@ -13,6 +13,7 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config.result_folders import dataset_name
 from sparse_probing.online.label_matrix import LabelMatrix
 from sparse_probing.online.label_sets import LabelSet, OnlineFit
+from sparse_probing.online.learners.attention import AttentionFit
 from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import PreparedOnline
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
@@ -52,7 +53,7 @@ def stream_row(
     matrix: LabelMatrix,
     place: Place,
     number: int,
-    fit: OnlineFit,
+    fit: OnlineFit | AttentionFit,
     train_labels: Floats,
     validation: Scored,
     test: Scored,
@@ -66,7 +67,7 @@ def stream_row(
     place : Place
     number : int
         Of the label set.
-    fit : OnlineFit
+    fit : OnlineFit or AttentionFit
     train_labels : (n_train,) array
         Labels of the training rows, without nulls.
     validation, test : Scored
@@ -91,7 +92,7 @@ def stream_row(
         "trial": 0,
         "fold": 0,
         "ranking": "",
-        "probe": PROBES[config.learner][each.kind],
+        "probe": "attention" if isinstance(fit, AttentionFit) else PROBES[config.learner][each.kind],
         "rank": 0,
         "k": place.location.width,
         "scaling": config.fit.scaling_of_neurons,
@@ -100,7 +101,8 @@ def stream_row(
         "n_validation": len(validation.labels),
         "n_test": len(test.labels),
         "support": np.arange(place.location.width),
-        "coef": fit.coef.ravel(),
+        "coef": (fit.values if isinstance(fit, AttentionFit) else fit.coef).ravel(),
+        "query": fit.queries.ravel() if isinstance(fit, AttentionFit) else None,
         "intercept": None if each.kind == "multiclass" else float(fit.intercept[0]),
         "regularization": fit.regularization,
         "density": 1.0,

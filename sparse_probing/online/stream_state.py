@@ -18,6 +18,7 @@ from sparse_probing.online import checkpoints
 from sparse_probing.online.early_stopping import EarlyStopping
 from sparse_probing.online.learners.adamw import AdamW
 from sparse_probing.online.learners.moments import Moments
+from sparse_probing.online.learners.padded_attention import PaddedAttention
 from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import PreparedOnline
 
@@ -28,11 +29,12 @@ logger = logging.getLogger(__name__)
 class Learning:
     """One place while it learns."""
 
-    learner: Moments | AdamW
+    learner: Moments | AdamW | PaddedAttention
     stoppers: list[EarlyStopping] = field(default_factory=list)
     """One for each label set, controls left out; empty without early stopping."""
     validation: torch.Tensor | None = None
-    """(v, d) float16 rows of the validation texts, on the host."""
+    """(v, d) float16 rows of the validation texts, on the host; with attention pooling (v, length, d), padded with
+    NaN."""
 
     def kept(self) -> torch.Tensor:
         """Return the rows of the validation texts."""

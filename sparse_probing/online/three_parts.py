@@ -66,7 +66,7 @@ def three_parts(
             continue
         rows, sets = np.flatnonzero(at_random), [label_sets[column] for column in columns]
         split = common_split(
-            labels[np.ix_(rows, columns)],
+            labels[rows][:, columns],
             group[rows],
             [each.kind for each in sets],
             config.validation_frac,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,8 +27,10 @@ from sparse_probing.online.early_stopping import EarlyStopping
 from sparse_probing.online.label_matrix import LabelMatrix, label_matrix, rows_of_part
 from sparse_probing.online.label_sets import OnlineFit
 from sparse_probing.online.learners.adamw import AdamW
+from sparse_probing.online.learners.attention import AttentionFit, AttentionSettings
 from sparse_probing.online.learners.averaged_adamw import AdamWSettings
 from sparse_probing.online.learners.moments import Moments, MomentsSettings
+from sparse_probing.online.learners.padded_attention import PaddedAttention
 from sparse_probing.online.losses import SetLosses
 from sparse_probing.online.pass_over_texts import rows_of_batches, text_batches
 from sparse_probing.online.places import Place
@@ -38,6 +40,9 @@ from sparse_probing.online.stream_state import Learning, StreamState
 from sparse_probing.probes.inputs.validation import Integers
 
 logger = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 1024
+"""Validation rows that are scored together."""
 
 Numbers = dict[PoolingName, list[Integers]]
 """Numbers of the training rows and of the validation rows of each pooling."""
@@ -119,7 +124,7 @@ def score_stream(trained: TrainedStream) -> tuple[list[dict[str, Any]], dict[str
         _read_validation(prepared, matrix, learning, numbers)
 
     # 5. The final probes; the ridge or the learning rate, and the temperature, are chosen on validation rows.
-    fits: dict[Place, list[OnlineFit]] = {}
+    fits: dict[Place, Sequence[OnlineFit | AttentionFit]] = {}
     failures = dict(matrix.failures)
     for place, each in learning.items():
         labels = torch.from_numpy(matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
@@ -138,18 +143,30 @@ def _read_validation(
     """Keep the rows of the validation texts at all places."""
     position = {pooling: _positions(len(matrix.rows[pooling].sequence), own) for pooling, (_, own) in numbers.items()}
     for place, each in learning.items():
-        each.validation = torch.empty((len(numbers[place.pooling][1]), place.location.width), dtype=torch.float16)
+        each.validation = torch.full(_shape_of_kept(prepared, matrix, numbers, place), torch.nan, dtype=torch.float16)
     batches = text_batches(prepared, matrix.parts.validation)
     for _, batch in rows_of_batches(prepared, batches, lambda: list(learning), torch.float16):
         for place, (own, rows) in batch.items():
-            learning[place].kept()[position[place.pooling][own]] = rows
+            kept, where = learning[place].kept(), torch.from_numpy(position[place.pooling][own])
+            if place.pooling == "attention":
+                kept[where, : rows.shape[1]] = rows
+            else:
+                kept[where] = rows
+
+
+def _shape_of_kept(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Numbers, place: Place) -> tuple[int, ...]:
+    """Return the shape of the validation rows of a place: of attention pooling texts of tokens."""
+    n, width = len(numbers[place.pooling][1]), place.location.width
+    if place.pooling != "attention":
+        return n, width
+    return n, int(prepared.dataset.lengths[matrix.parts.validation].max(initial=1)), width
 
 
 def _result_rows(
     prepared: PreparedOnline,
     matrix: LabelMatrix,
     learning: dict[Place, Learning],
-    fits: dict[Place, list[OnlineFit]],
+    fits: dict[Place, Sequence[OnlineFit | AttentionFit]],
     numbers: Numbers,
 ) -> list[dict[str, Any]]:
     """Read the test texts, and return the result row of every probe."""
@@ -167,12 +184,13 @@ def _result_rows(
     result = []
     for place in fits:
         rows, (train, validation) = matrix.rows[place.pooling], numbers[place.pooling]
-        kept = learning[place].kept().float().numpy()
+        parts_of_kept = learning[place].kept().split(ROWS_AT_ONCE)
         for number, (fit, of_test) in enumerate(zip(fits[place], scores[place], strict=True)):
             labels = rows.labels[:, number]
+            of_validation = np.concatenate([fit.scores(part.float().numpy()) for part in parts_of_kept])
             parts = [
                 Scored(labels[own][has], values[has], rows.group[own][has])
-                for own, values in ((validation, fit.scores(kept)), (test[place.pooling], of_test))
+                for own, values in ((validation, of_validation), (test[place.pooling], of_test))
                 for has in [~np.isnan(labels[own])]
             ]
             if len(parts[1].labels):
@@ -185,9 +203,12 @@ def _start(prepared: PreparedOnline, matrix: LabelMatrix, place: Place, train: N
     config, labels = prepared.config, matrix.rows[place.pooling].labels[train]
     width, device = place.location.width, prepared.model.device
     scaling = config.fit.scaling_of_neurons
-    learner: Moments | AdamW
+    learner: Moments | AdamW | PaddedAttention
     if config.learner == "moments":
         learner = Moments(width, matrix.label_sets, MomentsSettings(scaling=scaling), device)
+    elif place.pooling == "attention":
+        settings = AttentionSettings.of_pass(matrix.label_sets, labels, config.epochs, scaling=scaling)
+        learner = PaddedAttention(width, matrix.label_sets, settings, device)
     else:
         settings = AdamWSettings.of_pass(matrix.label_sets, labels, config.epochs, scaling=scaling)
         learner = AdamW(width, matrix.label_sets, settings, device)
@@ -200,9 +221,11 @@ def _check_memory(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Number
     """Raise SettingsError when the sums and the validation rows of all places do not fit into ``--memory``."""
     needed = 0
     for place in prepared.places:
-        train, validation = numbers[place.pooling]
+        train, _ = numbers[place.pooling]
         width, labels = place.location.width, matrix.rows[place.pooling].labels[train]
-        needed += 2 * len(validation) * width
+        # Tokens are copied to float32 for a check.
+        bytes_each = 6 if place.pooling == "attention" else 2
+        needed += bytes_each * math.prod(_shape_of_kept(prepared, matrix, numbers, place))
         if prepared.config.learner == "moments":
             needed += Moments.memory(width, matrix.label_sets, labels)
         else:
