@@ -23,7 +23,7 @@ from probing_datasets.foundation.errors import ProbeError, SettingsError
 from sparse_probing.activations.model_pass.batches import Batch
 from sparse_probing.config.online import PoolingName
 from sparse_probing.online import pass_over_texts
-from sparse_probing.online.early_stopping import EarlyStopping
+from sparse_probing.online.early_stopping import EarlyStopping, batches_of_checks
 from sparse_probing.online.label_matrix import LabelMatrix, label_matrix, rows_of_part
 from sparse_probing.online.label_sets import OnlineFit
 from sparse_probing.online.learners.adamw import AdamW
@@ -43,6 +43,10 @@ logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1024
 """Validation rows that are scored together."""
+LEAST_COST = 5e7
+"""Products that take about as long as what a check of a place does besides products."""
+COST_OF_LOSSES = 100
+"""Products that take about as long as the losses of one score at all temperatures."""
 
 Numbers = dict[PoolingName, list[Integers]]
 """Numbers of the training rows and of the validation rows of each pooling."""
@@ -85,13 +89,11 @@ def train_stream(prepared: PreparedOnline) -> TrainedStream:
     if n_done is None and config.share.world_size == 1:
         _read_validation(prepared, matrix, learning, numbers)
 
-    # 3. Training texts, in random order. Every so many batches the loss of all validation rows is taken, so rarely that
-    #    checks cost no more than training; a place that has stopped is not read any more.
+    # 3. Training texts, in random order. After some batches the loss of all validation rows is taken, so rarely that
+    #    this costs a small share of the pass; a place that has stopped is not read any more.
     all_batches = list(_training_batches(prepared, matrix.parts.train))
     batches = list(config.share.of(all_batches))
-    every = {
-        place: _batches_between_checks(prepared, learning[place], numbers, place, len(batches)) for place in places
-    }
+    checks = set(batches_of_checks(len(batches), config.warmup_steps, _cost_of_checks(prepared, matrix, numbers)))
     active = [place for place in places if not learning[place].stopped]
     stream = rows_of_batches(
         prepared, _from(batches, n_done or 0, lambda: active), lambda: active, torch.float32, to_host=False
@@ -102,7 +104,7 @@ def train_stream(prepared: PreparedOnline) -> TrainedStream:
                 labels = torch.from_numpy(matrix.rows[place.pooling].labels[own])
                 each = learning[place]
                 each.learner.update(rows, labels.to(device))
-                if each.stoppers and n_batches >= config.warmup_steps and n_batches % every[place] == 0:
+                if each.stoppers and n_batches in checks:
                     _check(each, matrix, matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
             active[:] = [place for place in active if not learning[place].stopped]
             state.finished(n_batches)
@@ -258,18 +260,17 @@ def _from(batches: list[Batch], start: int, active: Any) -> Iterator[Batch]:
         yield batch
 
 
-def _batches_between_checks(
-    prepared: PreparedOnline,
-    each: Learning,
-    numbers: Numbers,
-    place: Place,
-    n_batches: int,
-) -> int:
-    """Return after how many batches a check costs no more than the products with the rows of these batches."""
-    train, validation = numbers[place.pooling]
-    rows_per_batch = max(len(train) * prepared.config.epochs / n_batches, 1)
-    solving = place.location.width / 3 if isinstance(each.learner, Moments) else 0  # a Cholesky factor: d^3 / 3
-    return max(1, math.ceil((len(validation) + solving) / rows_per_batch))
+def _cost_of_checks(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Numbers) -> float:
+    """Return what a check of all places costs, over what it costs to run a batch of texts, both by their products."""
+    n_outputs = sum(each.outputs for each in matrix.label_sets)
+    of_check = 0.0
+    for place in prepared.places:
+        width, n_rows = place.location.width, len(numbers[place.pooling][1])
+        solving = width**3 / 3 if prepared.config.learner == "moments" else 0  # a Cholesky factor
+        of_check += LEAST_COST + solving + 2 * n_rows * (width + COST_OF_LOSSES) * n_outputs
+    lengths = prepared.dataset.lengths[matrix.parts.train]
+    weights = sum(each.numel() for each in prepared.model.model.base_model.parameters())
+    return of_check / (2 * weights * prepared.config.forward_pass.batch_size * float(lengths.mean()))
 
 
 def _check(each: Learning, matrix: LabelMatrix, labels: NDArray) -> None:
