@@ -54,6 +54,8 @@ class OnlineBenchmark:
     claims: tuple[Claim, ...] = ("cost", "accuracy", "early_stopping", "memory")
     model: str = "demo"
     n_sequences: int = 1600
+    n_stopping: int = 6400
+    """Sequences of the claim ``early_stopping``: probes can stop only where there are more texts than they need."""
     context_length: int = 64
     """Tokens of the longest sequence."""
     batch_size: int = 32
@@ -61,16 +63,22 @@ class OnlineBenchmark:
     """Each has its own rows in the tables. The first is the one of the peer's README."""
     layers: tuple[int, ...] = ()
     """Default: all."""
-    validation_frac: float = 0.03
-    """Share of the rows that ends training: the fewer, the more often it is checked."""
+    validation_frac: float = 0.05
+    """Share of the rows that ends training."""
     repeats: int = 3
     """Passes over all batches."""
     threads: int = 1
 
 
-def settings(config: OnlineBenchmark, folder: Path, hook_point: str = "mlp.hook_post", **flags: Any) -> OnlineConfig:
+def settings(
+    config: OnlineBenchmark,
+    folder: Path,
+    hook_point: str = "mlp.hook_post",
+    n_sequences: int | None = None,
+    **flags: Any,
+) -> OnlineConfig:
     """Save the data set below a folder, and return settings of online probes at one C, without controls."""
-    dataset = windows_of_languages(config.n_sequences, config.context_length)
+    dataset = windows_of_languages(n_sequences or config.n_sequences, config.context_length)
     if not (folder / dataset.name).exists():
         dataset.save(folder / dataset.name)
     given: dict[str, Any] = {
@@ -247,7 +255,8 @@ def compare_early_stopping(config: OnlineBenchmark) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for name, flags in contenders.items():
-            online = settings(config, Path(folder), config.hook_points[0], feature_subset=(LANGUAGE,), **flags)
+            flags["feature_subset"] = (LANGUAGE,)
+            online = settings(config, Path(folder), config.hook_points[0], config.n_stopping, **flags)
             prepared = prepare_online(online)
             cpu[name] = seconds(partial(run_online, prepared)).cpu
             accuracy = OnlineRun.open(prepared.folder).metrics["accuracy"]

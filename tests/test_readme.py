@@ -10,19 +10,38 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-@pytest.mark.slow
-def test_the_ten_lines_run(monkeypatch, tmp_path, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+def run_block(number, monkeypatch, tmp_path) -> dict:
+    """Run a Python block of the README; return its names."""
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) == 2
     for name in ("RESULTS_DIR", "FEATURE_DATASET_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     names: dict = {}
-    exec(compile(code, "README.md", "exec"), names)  # noqa: S102 (our own README)
+    exec(compile(blocks[number], "README.md", "exec"), names)  # noqa: S102 (our own README)
+    return names
+
+
+@pytest.mark.slow
+def test_the_ten_lines_run(monkeypatch, tmp_path, capsys):
+    names = run_block(0, monkeypatch, tmp_path)
     best = names["result"].best_neurons()
     assert len(best) == 9
     assert best["test_f1_score"].mean() > 0.9
     assert len(names["figure"].axes) == 9
     assert isinstance(names["neurons"], pd.DataFrame)
     assert "French" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_lines_without_a_store_run(monkeypatch, tmp_path, capsys):
+    names = run_block(1, monkeypatch, tmp_path)
+    metrics = names["run"].metrics
+    assert len(metrics) == 4 * 2 * 9
+    assert metrics["accuracy"].mean() > metrics["shuffled_accuracy"].mean() + 0.1
+    german, english = names["probe"].predict_proba(["Guten Morgen", "Good morning"])
+    assert german > english
+    assert "shuffled_accuracy" in capsys.readouterr().out
+    assert not list((tmp_path / "RESULTS_DIR").rglob("*.npy"))
 
 
 def test_every_file_it_links_to_exists():

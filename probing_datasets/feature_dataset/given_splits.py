@@ -64,12 +64,17 @@ def with_given_split(dataset: FeatureDataset, names: Sequence[str]) -> FeatureDa
     return replace(dataset, description=description, sequences=datasets.Dataset(table, fingerprint=digest[:16]))
 
 
+def given_parts(dataset: FeatureDataset, sequences: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Return (n,) the name of the part that each sequence is in, `NO_SPLIT` where no split is given for it."""
+    if COLUMN not in dataset.sequences.column_names:
+        return np.full(len(sequences), NO_SPLIT)
+    return np.array(dataset.sequences.data.column(COLUMN).to_pylist(), np.str_)[sequences]
+
+
 def in_given_test(dataset: FeatureDataset, sequences: NDArray[np.int64]) -> NDArray[np.bool_] | None:
     """Return (n,) whether the given split has sequences for testing; None where no split is given for them.
 
     Those for validation are not: stage 2 chooses its settings on folds of all rows that are not for testing.
     """
-    if COLUMN not in dataset.sequences.column_names:
-        return None
-    parts = np.array(dataset.sequences.data.column(COLUMN).to_pylist())[sequences]
+    parts = given_parts(dataset, sequences)
     return None if (parts == NO_SPLIT).all() else parts == "test"

@@ -22,7 +22,7 @@ from sparse_probing.config.probing import (
 from sparse_probing.config.sections import FOLDERS, Configuration, at_least_one, section_of, setting
 from sparse_probing.config.share import ShareConfig
 
-PoolingName = Literal["mean", "last", "max", "none"]
+PoolingName = Literal["mean", "last", "max", "none", "attention"]
 LearnerName = Literal["rows", "moments", "adamw"]
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -44,8 +44,8 @@ class OnlineConfig(Configuration):
     layers: tuple[int, ...] = ()
     """Layers to probe; none given: all."""
     pooling: tuple[PoolingName, ...] = ("mean",)
-    """What one row is: the mean, last or largest activation of each sequence; none: each probed token. Every place has
-    probes for every pooling."""
+    """What one row is: the mean, last or largest activation of each sequence; none: each probed token; attention: the
+    mean of each sequence by token weights that every probe learns (adamw). Every place has probes for every pooling."""
     learner: LearnerName = "rows"
     """rows: keep the rows of every place in float16, and fit the studies of stage 2 to them at the end: the exact
     optimum. moments: sums of products; exact for squared loss. adamw: steps on every batch, for what does not fit into
@@ -118,8 +118,18 @@ class OnlineConfig(Configuration):
             )
         if self.learner != "rows" and self.then:
             raise SettingsError(f"--then fits studies to rows, and --learner {self.learner} keeps none.")
-        if self.learner != "rows" and self.share.world_size > 1:
-            raise SettingsError(f"--learner {self.learner} runs in one process; several share texts with rows.")
+        if self.learner != "adamw" and "attention" in self.pooling:
+            raise SettingsError(
+                f"--learner {self.learner} fits to pooled rows, and --pooling attention learns the weights of tokens. "
+                "Use --learner adamw, which takes the other poolings too."
+            )
+        if self.learner == "adamw" and self.share.world_size > 1:
+            raise SettingsError("--learner adamw runs in one process; several share texts with rows or moments.")
+        if self.patience and self.share.world_size > 1:
+            raise SettingsError(
+                "Several processes add their sums at the end, so that nothing can be stopped early. Leave --patience "
+                "out, or use one process."
+            )
         if self.learner != "rows" and (
             self.split.test_folds or self.fit.regularization or self.fit.regularization_grid
         ):

@@ -40,6 +40,13 @@ SECONDS = 60.0
 """Between two parts. A run that takes less writes none."""
 
 
+@contextmanager
+def one_process(folder: Path) -> Iterator[None]:
+    """Wait until no other process is within this block, for the run in a folder."""
+    with locked(folder / FOLDER / "lock"):
+        yield
+
+
 class RowCheckpoints:
     """The parts of a run.
 
@@ -92,12 +99,6 @@ class RowCheckpoints:
             }
             save_tensors(path, self._owner(path), tensors, {"blocks": " ".join(map(str, self._unsaved))})
         self._unsaved, self._last_time = [], time.monotonic()
-
-    @contextmanager
-    def one_process(self) -> Iterator[None]:
-        """Wait until no other process is within this block."""
-        with locked(self._folder / "lock"):
-            yield
 
     def _parts(self) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
         for path in sorted(self._folder.glob("blocks-*.safetensors")):

@@ -9,6 +9,32 @@ from probing_datasets.foundation.errors import ProbeError
 
 SMOOTHING = 0.5
 """Share of the smoothed loss that each check keeps."""
+GROWTH = 0.05
+"""Share of the training texts so far that is read, at least, until the next check."""
+SHARE_OF_PASS = 0.1
+"""Share of the products of the pass that the checks may cost while all places learn."""
+
+
+def batches_of_checks(n_batches: int, warmup_steps: int, cost: float) -> list[int]:
+    """Return the numbers of the training batches, from 1, after which the loss of validation rows is taken.
+
+    They are further and further apart. So patience is in shares of what was learned from: a loss that has not fallen
+    while the texts grew by a fourth hardly falls with the next fourth either, be it after a thousand texts or a
+    million. They follow from the sizes of a run only, so a resumed one has the same.
+
+    Parameters
+    ----------
+    n_batches : int
+    warmup_steps : int
+        Batches before the first check.
+    cost : float
+        Of the check of all places, over that of running a batch of texts.
+    """
+    checks, number = [], max(warmup_steps, 1)
+    while number <= n_batches:
+        checks.append(number)
+        number += max(1, math.ceil(cost / SHARE_OF_PASS), round(GROWTH * number))
+    return checks
 
 
 @dataclass

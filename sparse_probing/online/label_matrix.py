@@ -1,4 +1,4 @@
-"""All label sets of a run as one matrix of labels, and the one split of whole groups that serves all of them."""
+"""All label sets of a run as one matrix of labels, and the one split that serves all of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows
-from probing_datasets.foundation.errors import ProbeError, SettingsError, SplitError
+from probing_datasets.foundation.errors import ProbeError, SplitError
 from sparse_probing.config.online import PoolingName
 from sparse_probing.online.label_sets import LabelSet
+from sparse_probing.online.places import aggregation_of
 from sparse_probing.online.prepare import PreparedOnline
+from sparse_probing.online.three_parts import three_parts
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.shuffled_labels import shuffled_labels
-from sparse_probing.probes.splits.common_split import ThreeParts, common_split
+from sparse_probing.probes.splits.common_split import ThreeParts
 from sparse_probing.studies.base.feature_data import random_numbers
 from sparse_probing.studies.base.labelled_features import labelled_features
 
@@ -65,23 +67,16 @@ def label_matrix(prepared: PreparedOnline) -> LabelMatrix:
     ------
     SplitError
         When no label set can be split, or not all of them together.
-    SettingsError
-        When the data set gives a split, which one common split cannot follow.
     """
     config, dataset, matrix = prepared.config, prepared.dataset, LabelMatrix()
     labelled: dict[PoolingName, dict[str, FeatureRows]] = {}
     kinds: dict[str, FeatureKind] = {}
     for pooling, rows in prepared.rows.items():
         next_token = config.activations.probe_next_token_feature
-        found, failures = labelled_features(dataset, prepared.label_sets, rows, pooling, next_token)
+        found, failures = labelled_features(dataset, prepared.label_sets, rows, aggregation_of(pooling), next_token)
         labelled[pooling] = {name: of_set for name, (_, of_set) in found.items()}
         matrix.failures |= failures
         kinds |= {name: kind for name, (kind, _) in found.items()}
-    if any(of_set.in_test is not None for found in labelled.values() for of_set in found.values()):
-        raise SettingsError(
-            "The data set gives the split into training and test texts, which --learner rows follows. With "
-            f"--learner {config.learner} there is one random split for all label sets: make it without --split_column."
-        )
 
     # One column of labels for each set; classes are numbered from 0.
     names = [name for name in prepared.label_sets if all(name in found for found in labelled.values())]
@@ -132,17 +127,8 @@ def _splits(prepared: PreparedOnline, matrix: LabelMatrix, rows: LabelledRows, c
 
 
 def _split(prepared: PreparedOnline, sets: list[LabelSet], rows: LabelledRows, columns: list[int]) -> ThreeParts:
-    config, chosen = prepared.config, [sets[column] for column in columns]
-    return common_split(
-        rows.labels[:, columns],
-        rows.group,
-        [each.kind for each in chosen],
-        config.validation_frac,
-        config.split.test_set_frac,
-        config.activations.seed,
-        [each.name for each in chosen],
-        [each.classes for each in chosen],
-    )
+    chosen = [sets[column] for column in columns]
+    return three_parts(prepared.config, prepared.dataset, chosen, rows.labels[:, columns], rows.sequence)
 
 
 def _add_controls(prepared: PreparedOnline, matrix: LabelMatrix) -> None:

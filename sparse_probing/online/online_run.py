@@ -185,6 +185,11 @@ class OnlineRun:
     def _saved(self, row: dict[str, Any], controls: Sequence[dict[str, Any]]) -> SavedProbe:
         if self.config.activations.probe_next_token_feature:
             raise ProbeError("Probes of the next token's feature cannot be applied to texts yet.")
+        if row["aggregation"] == "attention":
+            raise ProbeError(
+                "A probe with attention pooling cannot be saved or applied to texts yet: a saved probe has no weights "
+                "of tokens. Its query, coefficients and metrics are in run.all_rows; choose another pooling to save."
+            )
         config = self.config.probing(row["hook_point"], int(row["layer"]), row["aggregation"], ("dense_probe",))
         plan, versions = self._description.plan, self._description.versions
         dataset, feature = self._origin(row["feature"])
@@ -204,7 +209,7 @@ class OnlineRun:
     def features(
         self, texts: Sequence[str], model: LanguageModel | None = None, batch_size: int = 32
     ) -> dict[tuple[str, str], NDArray[np.float32]]:
-        """Return the activations of new texts at every place that aggregates tokens, in one pass of the model.
+        """Return the activations of new texts at every place with pooling mean, last or max, in one pass of the model.
 
         Parameters
         ----------
@@ -221,19 +226,20 @@ class OnlineRun:
         Raises
         ------
         ProbeError
-            When a text is empty, or the run has single tokens only.
+            When a text is empty, or the run has single tokens and attention pooling only.
         ModelError
             When the model is not the one that the probes were trained on.
         """
         from sparse_probing.online.text_features import text_features  # here: it imports the models
         from sparse_probing.saved_probes.right_model import model_of
 
-        places = [place for place in self.places if place.pooling != "none"]
+        places = [place for place in self.places if place.pooling not in ("none", "attention")]
         rows = probe_rows(self.all_rows)
         rows = rows[rows["aggregation"].isin([place.pooling for place in places])]
         if rows.empty:
             raise ProbeError(
-                "The probes of this run read single tokens. Score those: probe.score(texts, per_token=True)."
+                "The probes of this run read single tokens, or pool them by attention. Those of single tokens score "
+                "texts: probe.score(texts, per_token=True)."
             )
         first = rows.iloc[0]
         probe = self[first["place"], first["aggregation"], first["feature"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,8 @@ BLOCK_SEQUENCES = 1024
 """Texts of a block. They are sorted by length within it, and the rows of whole blocks are saved."""
 
 BatchRows = dict[Place, tuple[NDArray, torch.Tensor]]
-"""For every place the numbers of the rows that a batch fills (m,), and the rows (m, width)."""
+"""For every place the numbers of the rows that a batch fills (m,), and the rows (m, width); with attention pooling the
+tokens of each text (m, length, width), and NaN behind them."""
 
 
 def blocks_of(sequences: NDArray) -> list[NDArray]:
@@ -85,15 +87,20 @@ def rows_of_batches(
 
     select = partial(select_poolings, poolings, dtype)
     for batch, kept in forward_at(prepared.model, batches, names, select, to_host):
-        sizes = [len(batch.row) if pooling == "none" else len(batch.members) for pooling in poolings]
+        n_pooled = batch.pooled.sum(1).tolist()
+        sizes = [
+            {"none": len(batch.row), "attention": sum(n_pooled)}.get(pooling, len(batch.members))
+            for pooling in poolings
+        ]
         numbers = [batch.row if p == "none" else row_of_sequence[batch.members] for p in poolings]
         found: BatchRows = {}
         for key, values in kept.items():
             # The extremes are finite only if all values are, and cost a tenth of a check of every value.
-            if not all(map(torch.isfinite, values.aminmax())):
+            if not all(map(math.isfinite, values.aminmax())):
                 raise _not_finite(prepared, batch, locations[key], dtype)
-            parts = zip(poolings, numbers, values.split(sizes), strict=True)
-            found |= {Place(locations[key], pooling): (number, part) for pooling, number, part in parts}
+            for pooling, number, part in zip(poolings, numbers, values.split(sizes), strict=True):
+                rows = pad_texts(part, n_pooled) if pooling == "attention" else part
+                found[Place(locations[key], pooling)] = number, rows
         yield batch, found
 
 
@@ -112,14 +119,28 @@ def select_poolings(
     Returns
     -------
     (rows of all poolings, width) tensor
+        The rows of attention pooling are the tokens of one text after another.
     """
     parts = [
         select_rows("none", dtype, batch, activation)
         if pooling == "none"
-        else pool(activation, batch.pooled.to(activation.device), pooling).to(dtype)  # type: ignore[arg-type]
+        else activation[batch.pooled.to(activation.device)].to(dtype)
+        if pooling == "attention"
+        else pool(
+            activation,
+            batch.pooled.to(activation.device),
+            pooling,  # type: ignore[arg-type]
+            batch.pooled_weights.to(activation.device),
+        ).to(dtype)
         for pooling in poolings
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def pad_texts(tokens: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """Return tokens (sum of lengths, d), text by text, as (texts, longest, d) with NaN behind the end of each text."""
+    parts = tokens.split(list(lengths))
+    return torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True, padding_value=torch.nan)
 
 
 def _not_finite(prepared: PreparedOnline, batch: Batch, location: Location, dtype: torch.dtype) -> ActivationError:
@@ -130,7 +151,12 @@ def _not_finite(prepared: PreparedOnline, batch: Batch, location: Location, dtyp
     where = f"layer {location.layer}, {location.hook_point} of {prepared.model.name}"
     limit = torch.finfo(dtype).max
     for piece, kept in pieces:
-        texts = [piece.members[piece.sequence.numpy()] if p == "none" else piece.members for p in poolings]
+        texts = [
+            piece.members[piece.sequence.numpy()]
+            if p == "none"
+            else np.repeat(piece.members, piece.pooled.sum(1).numpy() if p == "attention" else 1)
+            for p in poolings
+        ]
         for row, text in zip(kept[key], np.concatenate(texts).tolist(), strict=True):
             if not torch.isfinite(row).all():
                 return ActivationError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from probing_datasets.feature_dataset import Aggregation
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import OnlineConfig
 from sparse_probing.config.activations import FULL_HOOK_NAME
@@ -12,6 +13,11 @@ from sparse_probing.config.online import PoolingName
 from sparse_probing.models import LanguageModel, find_place
 
 FLOAT16_BYTES = 2
+
+
+def aggregation_of(pooling: PoolingName) -> Aggregation:
+    """Return how the rows of a pooling are chosen from a data set: attention has one for each sequence, as the mean."""
+    return "mean" if pooling == "attention" else pooling
 
 
 @dataclass(frozen=True)

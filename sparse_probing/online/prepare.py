@@ -20,7 +20,7 @@ from sparse_probing.config import OnlineConfig, StudyName
 from sparse_probing.config.online import PoolingName, changed_settings
 from sparse_probing.config.result_folders import model_name, online_folder
 from sparse_probing.models import LanguageModel
-from sparse_probing.online.places import Location, Place, bytes_of_rows, find_locations, find_places
+from sparse_probing.online.places import Location, Place, aggregation_of, bytes_of_rows, find_locations, find_places
 from sparse_probing.runs.planning.create_run import check_numbers_of_neurons, features_of_study
 from sparse_probing.studies import check_studies
 
@@ -135,7 +135,7 @@ def prepare_online(
     locations = tuple(find_locations(config, model))
     next_token = config.activations.probe_next_token_feature
     rows: dict[PoolingName, ProbedRows] = {
-        pooling: probed_rows(dataset, pooling, next_token) for pooling in config.pooling
+        pooling: probed_rows(dataset, aggregation_of(pooling), next_token) for pooling in config.pooling
     }
     prepared = PreparedOnline(config, dataset, model, locations, rows, _features_of_studies(config, dataset))
     _check_numbers(prepared)

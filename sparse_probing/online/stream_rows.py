@@ -13,12 +13,14 @@ from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config.result_folders import dataset_name
 from sparse_probing.online.label_matrix import LabelMatrix
 from sparse_probing.online.label_sets import LabelSet, OnlineFit
+from sparse_probing.online.learners.attention import AttentionFit
 from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import PreparedOnline
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.metrics.multiclass import mean_roc_auc, multiclass_metrics
 from sparse_probing.probes.metrics.temperature import fit_temperature, log_loss
+from sparse_probing.saved_probes.from_run import balanced_prior
 from sparse_probing.studies.base.metrics import classification_without_probabilities, regression
 from sparse_probing.studies.multinomial import REPORTED
 
@@ -51,7 +53,7 @@ def stream_row(
     matrix: LabelMatrix,
     place: Place,
     number: int,
-    fit: OnlineFit,
+    fit: OnlineFit | AttentionFit,
     train_labels: Floats,
     validation: Scored,
     test: Scored,
@@ -65,7 +67,7 @@ def stream_row(
     place : Place
     number : int
         Of the label set.
-    fit : OnlineFit
+    fit : OnlineFit or AttentionFit
     train_labels : (n_train,) array
         Labels of the training rows, without nulls.
     validation, test : Scored
@@ -90,7 +92,7 @@ def stream_row(
         "trial": 0,
         "fold": 0,
         "ranking": "",
-        "probe": PROBES[config.learner][each.kind],
+        "probe": "attention" if isinstance(fit, AttentionFit) else PROBES[config.learner][each.kind],
         "rank": 0,
         "k": place.location.width,
         "scaling": config.fit.scaling_of_neurons,
@@ -99,32 +101,45 @@ def stream_row(
         "n_validation": len(validation.labels),
         "n_test": len(test.labels),
         "support": np.arange(place.location.width),
-        "coef": fit.coef.ravel(),
+        "coef": (fit.values if isinstance(fit, AttentionFit) else fit.coef).ravel(),
+        "query": fit.queries.ravel() if isinstance(fit, AttentionFit) else None,
         "intercept": None if each.kind == "multiclass" else float(fit.intercept[0]),
         "regularization": fit.regularization,
         "density": 1.0,
         "converged": fit.converged,
         "status": fit.status,
     }
+    counts = np.unique(train_labels, return_counts=True)[1].tolist()
     if each.kind == "multiclass":
         row |= {
+            "n_train_of_classes": counts,
             "classes": matrix.class_numbers[feature],
             "class_names": list(each.classes),
             "class_intercepts": fit.intercept,
         }
     if each.kind == "binary":
         row |= {"n_positive_train": int((train_labels > 0).sum()), "n_positive_test": int((test.labels > 0).sum())}
+    loss = 0.0
     if each.kind != "regression":
-        row["temperature"] = fit_temperature(validation.scores, validation.codes) if len(validation.labels) else 1.0
-    return row | {
-        f"test_{name}": value for name, value in _metrics(each, test, row, config.statistics.confidence).items()
-    }
+        # Both learners weigh classes equally; probabilities are corrected by the frequencies of the training rows.
+        prior = balanced_prior(
+            "sigmoid" if each.kind == "binary" else "softmax",
+            each.kind,
+            # The positive class is first.
+            {"1": counts[1], "-1": counts[0]}
+            if each.kind == "binary"
+            else dict(zip(each.classes, counts, strict=True)),
+        )
+        temperature = fit_temperature(validation.scores, validation.codes, prior) if len(validation.labels) else 1.0
+        row |= {"temperature": temperature, "class_weight": "balanced"}
+        loss = log_loss(test.scores, test.codes, temperature, prior)
+    metrics = _metrics(each, test, loss, config.statistics.confidence)
+    return row | {f"test_{name}": value for name, value in metrics.items()}
 
 
-def _metrics(each: LabelSet, test: Scored, row: dict[str, Any], confidence: float) -> dict[str, Any]:
+def _metrics(each: LabelSet, test: Scored, loss: float, confidence: float) -> dict[str, Any]:
     if each.kind == "regression":
         return _first(regression(test.labels, test.scores))
-    loss = log_loss(test.scores, test.codes, row["temperature"])
     if each.kind == "multiclass":
         measured = multiclass_metrics(test.codes, test.scores)
         values = {name: getattr(measured, name) for name in REPORTED}

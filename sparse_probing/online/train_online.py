@@ -26,13 +26,13 @@ from sparse_probing.activations.tables.result_folder import (
 )
 from sparse_probing.config import OnlineConfig
 from sparse_probing.models import LoadedModel, wrap_model
-from sparse_probing.online.checkpoints import FOLDER, FitCheckpoints, RowCheckpoints
+from sparse_probing.online.checkpoints import FOLDER, FitCheckpoints, RowCheckpoints, one_process
 from sparse_probing.online.fit_rows import RowFits
 from sparse_probing.online.learners.rows import KeptRows
 from sparse_probing.online.online_run import ROWS, OnlineRun
 from sparse_probing.online.pass_over_texts import blocks_of, rows_of_batches, text_batches
 from sparse_probing.online.prepare import PreparedOnline, prepare_online
-from sparse_probing.online.train_stream import train_stream
+from sparse_probing.online.train_stream import score_stream, train_stream
 from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.studies.base.result_rows import write_rows
 
@@ -116,8 +116,13 @@ def run_online(prepared: PreparedOnline) -> bool:
         if is_complete(folder):
             return True
         if config.learner != "rows":
-            _publish(prepared, *train_stream(prepared))
-            return True
+            trained = train_stream(prepared)
+            with one_process(folder):
+                # The last of several processes has the sums of all others in their saved states.
+                results = None if is_complete(folder) else score_stream(trained)
+                if results is not None:
+                    _publish(prepared, *results)
+                return is_complete(folder)
         fitted = FitCheckpoints(prepared)
         missing = prepared.places[fitted.n_places :]
 
@@ -130,7 +135,7 @@ def run_online(prepared: PreparedOnline) -> bool:
         done = (checkpoints.restore(kept) if alone else checkpoints.saved_blocks()) if own else set()
         _read_texts(prepared, kept, sorted(own - done), blocks, checkpoints)
 
-        with one_thread(), checkpoints.one_process():
+        with one_thread(), one_process(folder):
             # 3. The last of several processes has the rows of all others in their saved parts.
             if is_complete(folder):
                 return True

@@ -8,12 +8,10 @@ Test texts are read last and scored by the final probes.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,56 +19,54 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from probing_datasets.foundation.errors import CorruptStoreError, ProbeError, SettingsError, StoreError
-from probing_datasets.foundation.hashing import digest_json
+from probing_datasets.foundation.errors import ProbeError, SettingsError
 from sparse_probing.activations.model_pass.batches import Batch
-from sparse_probing.activations.statistics.checked_tensors import load_tensors, save_tensors
 from sparse_probing.config.online import PoolingName
-from sparse_probing.online import checkpoints, pass_over_texts
-from sparse_probing.online.early_stopping import EarlyStopping
+from sparse_probing.online import pass_over_texts
+from sparse_probing.online.early_stopping import EarlyStopping, batches_of_checks
 from sparse_probing.online.label_matrix import LabelMatrix, label_matrix, rows_of_part
 from sparse_probing.online.label_sets import OnlineFit
 from sparse_probing.online.learners.adamw import AdamW
+from sparse_probing.online.learners.attention import AttentionFit, AttentionSettings
 from sparse_probing.online.learners.averaged_adamw import AdamWSettings
 from sparse_probing.online.learners.moments import Moments, MomentsSettings
+from sparse_probing.online.learners.padded_attention import PaddedAttention
 from sparse_probing.online.losses import SetLosses
 from sparse_probing.online.pass_over_texts import rows_of_batches, text_batches
 from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import PreparedOnline
 from sparse_probing.online.stream_rows import Scored, stream_row
+from sparse_probing.online.stream_state import Learning, StreamState
 from sparse_probing.probes.inputs.validation import Integers
 
 logger = logging.getLogger(__name__)
 
+ROWS_AT_ONCE = 1024
+"""Validation rows that are scored together."""
+LEAST_COST = 5e7
+"""Products that take about as long as what a check of a place does besides products."""
+COST_OF_LOSSES = 100
+"""Products that take about as long as the losses of one score at all temperatures."""
+
 Numbers = dict[PoolingName, list[Integers]]
 """Numbers of the training rows and of the validation rows of each pooling."""
 
-STATE = "stream.safetensors"
-
 
 @dataclass
-class Learning:
-    """One place while it learns."""
+class TrainedStream:
+    """All places after the training texts of this process."""
 
-    learner: Moments | AdamW
-    stoppers: list[EarlyStopping] = field(default_factory=list)
-    """One for each label set, controls left out; empty without early stopping."""
-    validation: torch.Tensor | None = None
-    """(v, d) float16 rows of the validation texts, on the host."""
-
-    def kept(self) -> torch.Tensor:
-        """Return the rows of the validation texts."""
-        assert self.validation is not None  # noqa: S101 (they are read first)
-        return self.validation
-
-    @property
-    def stopped(self) -> bool:
-        """Whether all of its probes have stopped."""
-        return bool(self.stoppers) and all(stopper.stopped for stopper in self.stoppers)
+    prepared: PreparedOnline
+    matrix: LabelMatrix
+    numbers: Numbers
+    learning: dict[Place, Learning]
+    state: StreamState
+    n_batches: int
+    """Training batches of all processes."""
 
 
-def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return the result rows of all places, and why label sets have no probe.
+def train_stream(prepared: PreparedOnline) -> TrainedStream:
+    """Learn from the training texts of this process; the state is saved when all are read.
 
     Raises
     ------
@@ -89,44 +85,48 @@ def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[s
     state = StreamState(prepared, learning)
     n_done = state.restore()
 
-    # 2. The rows of the validation texts are kept.
-    if not n_done:
-        position = {
-            pooling: _positions(len(matrix.rows[pooling].sequence), own) for pooling, (_, own) in numbers.items()
-        }
-        for place, each in learning.items():
-            each.validation = torch.empty((len(numbers[place.pooling][1]), place.location.width), dtype=torch.float16)
-        for _, batch in rows_of_batches(
-            prepared, text_batches(prepared, matrix.parts.validation), lambda: places, torch.float16
-        ):
-            for place, (own, rows) in batch.items():
-                learning[place].kept()[position[place.pooling][own]] = rows
+    # 2. The rows of the validation texts are kept; of several processes, which check nothing, only by the last.
+    if n_done is None and config.share.world_size == 1:
+        _read_validation(prepared, matrix, learning, numbers)
 
-    # 3. Training texts, in random order. Every so many batches the loss of all validation rows is taken, so rarely that
-    #    checks cost no more than training; a place that has stopped is not read any more.
-    batches = list(_training_batches(prepared, matrix.parts.train))
-    every = {
-        place: _batches_between_checks(prepared, learning[place], numbers, place, len(batches)) for place in places
-    }
+    # 3. Training texts, in random order. After some batches the loss of all validation rows is taken, so rarely that
+    #    this costs a small share of the pass; a place that has stopped is not read any more.
+    all_batches = list(_training_batches(prepared, matrix.parts.train))
+    batches = list(config.share.of(all_batches))
+    checks = set(batches_of_checks(len(batches), config.warmup_steps, _cost_of_checks(prepared, matrix, numbers)))
     active = [place for place in places if not learning[place].stopped]
     stream = rows_of_batches(
-        prepared, _from(batches, n_done, lambda: active), lambda: active, torch.float32, to_host=False
+        prepared, _from(batches, n_done or 0, lambda: active), lambda: active, torch.float32, to_host=False
     )
-    with tqdm(total=len(batches), initial=n_done, unit=" batches", desc="train", disable=None) as bar:
-        for n_batches, (_, batch) in enumerate(stream, start=n_done + 1):
+    with tqdm(total=len(batches), initial=n_done or 0, unit=" batches", desc="train", disable=None) as bar:
+        for n_batches, (_, batch) in enumerate(stream, start=(n_done or 0) + 1):
             for place, (own, rows) in batch.items():
                 labels = torch.from_numpy(matrix.rows[place.pooling].labels[own])
                 each = learning[place]
                 each.learner.update(rows, labels.to(device))
-                if each.stoppers and n_batches >= config.warmup_steps and n_batches % every[place] == 0:
+                if each.stoppers and n_batches in checks:
                     _check(each, matrix, matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
             active[:] = [place for place in active if not learning[place].stopped]
             state.finished(n_batches)
             bar.update()
-    state.save(len(batches))
+    if n_done != len(batches):
+        state.save(len(batches))
+    return TrainedStream(prepared, matrix, numbers, learning, state, len(all_batches))
 
-    # 4. The final probes; the ridge or the learning rate, and the temperature, are chosen on validation rows.
-    fits: dict[Place, list[OnlineFit]] = {}
+
+def score_stream(trained: TrainedStream) -> tuple[list[dict[str, Any]], dict[str, str]] | None:
+    """Return the result rows of all places, and why label sets have no probe; None while other processes train."""
+    prepared, matrix, numbers, learning = trained.prepared, trained.matrix, trained.numbers, trained.learning
+    share, device = prepared.config.share, prepared.model.device
+    # 4. The sums of all processes are added in the order of their numbers, so that it does not matter which is last.
+    if share.world_size > 1:
+        n_batches = [len(replace(share, rank=rank).of(range(trained.n_batches))) for rank in range(share.world_size)]
+        if not trained.state.restore_sum(n_batches):
+            return None
+        _read_validation(prepared, matrix, learning, numbers)
+
+    # 5. The final probes; the ridge or the learning rate, and the temperature, are chosen on validation rows.
+    fits: dict[Place, Sequence[OnlineFit | AttentionFit]] = {}
     failures = dict(matrix.failures)
     for place, each in learning.items():
         labels = torch.from_numpy(matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
@@ -135,15 +135,40 @@ def train_stream(prepared: PreparedOnline) -> tuple[list[dict[str, Any]], dict[s
         except ProbeError as error:
             failures[str(place)] = str(error)
 
-    # 5. Test texts are scored by the final probes.
+    # 6. Test texts are scored by the final probes.
     return _result_rows(prepared, matrix, learning, fits, numbers), failures
+
+
+def _read_validation(
+    prepared: PreparedOnline, matrix: LabelMatrix, learning: dict[Place, Learning], numbers: Numbers
+) -> None:
+    """Keep the rows of the validation texts at all places."""
+    position = {pooling: _positions(len(matrix.rows[pooling].sequence), own) for pooling, (_, own) in numbers.items()}
+    for place, each in learning.items():
+        each.validation = torch.full(_shape_of_kept(prepared, matrix, numbers, place), torch.nan, dtype=torch.float16)
+    batches = text_batches(prepared, matrix.parts.validation)
+    for _, batch in rows_of_batches(prepared, batches, lambda: list(learning), torch.float16):
+        for place, (own, rows) in batch.items():
+            kept, where = learning[place].kept(), torch.from_numpy(position[place.pooling][own])
+            if place.pooling == "attention":
+                kept[where, : rows.shape[1]] = rows
+            else:
+                kept[where] = rows
+
+
+def _shape_of_kept(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Numbers, place: Place) -> tuple[int, ...]:
+    """Return the shape of the validation rows of a place: of attention pooling texts of tokens."""
+    n, width = len(numbers[place.pooling][1]), place.location.width
+    if place.pooling != "attention":
+        return n, width
+    return n, int(prepared.dataset.lengths[matrix.parts.validation].max(initial=1)), width
 
 
 def _result_rows(
     prepared: PreparedOnline,
     matrix: LabelMatrix,
     learning: dict[Place, Learning],
-    fits: dict[Place, list[OnlineFit]],
+    fits: dict[Place, Sequence[OnlineFit | AttentionFit]],
     numbers: Numbers,
 ) -> list[dict[str, Any]]:
     """Read the test texts, and return the result row of every probe."""
@@ -161,12 +186,13 @@ def _result_rows(
     result = []
     for place in fits:
         rows, (train, validation) = matrix.rows[place.pooling], numbers[place.pooling]
-        kept = learning[place].kept().float().numpy()
+        parts_of_kept = learning[place].kept().split(ROWS_AT_ONCE)
         for number, (fit, of_test) in enumerate(zip(fits[place], scores[place], strict=True)):
             labels = rows.labels[:, number]
+            of_validation = np.concatenate([fit.scores(part.float().numpy()) for part in parts_of_kept])
             parts = [
                 Scored(labels[own][has], values[has], rows.group[own][has])
-                for own, values in ((validation, fit.scores(kept)), (test[place.pooling], of_test))
+                for own, values in ((validation, of_validation), (test[place.pooling], of_test))
                 for has in [~np.isnan(labels[own])]
             ]
             if len(parts[1].labels):
@@ -179,9 +205,12 @@ def _start(prepared: PreparedOnline, matrix: LabelMatrix, place: Place, train: N
     config, labels = prepared.config, matrix.rows[place.pooling].labels[train]
     width, device = place.location.width, prepared.model.device
     scaling = config.fit.scaling_of_neurons
-    learner: Moments | AdamW
+    learner: Moments | AdamW | PaddedAttention
     if config.learner == "moments":
         learner = Moments(width, matrix.label_sets, MomentsSettings(scaling=scaling), device)
+    elif place.pooling == "attention":
+        settings = AttentionSettings.of_pass(matrix.label_sets, labels, config.epochs, scaling=scaling)
+        learner = PaddedAttention(width, matrix.label_sets, settings, device)
     else:
         settings = AdamWSettings.of_pass(matrix.label_sets, labels, config.epochs, scaling=scaling)
         learner = AdamW(width, matrix.label_sets, settings, device)
@@ -194,13 +223,17 @@ def _check_memory(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Number
     """Raise SettingsError when the sums and the validation rows of all places do not fit into ``--memory``."""
     needed = 0
     for place in prepared.places:
-        train, validation = numbers[place.pooling]
+        train, _ = numbers[place.pooling]
         width, labels = place.location.width, matrix.rows[place.pooling].labels[train]
-        needed += 2 * len(validation) * width
+        # Tokens are copied to float32 for a check.
+        bytes_each = 6 if place.pooling == "attention" else 2
+        needed += bytes_each * math.prod(_shape_of_kept(prepared, matrix, numbers, place))
         if prepared.config.learner == "moments":
             needed += Moments.memory(width, matrix.label_sets, labels)
         else:
             needed += 64 * width * sum(each.outputs for each in matrix.label_sets)
+    if prepared.config.share.world_size > 1:
+        needed *= 2  # the last process adds the sums of the others to its own
     if needed > prepared.config.memory_bytes:
         raise SettingsError(
             f"The learners of {len(prepared.places)} places need {needed / 1e9:,.2f} GB, and --memory is "
@@ -227,18 +260,17 @@ def _from(batches: list[Batch], start: int, active: Any) -> Iterator[Batch]:
         yield batch
 
 
-def _batches_between_checks(
-    prepared: PreparedOnline,
-    each: Learning,
-    numbers: Numbers,
-    place: Place,
-    n_batches: int,
-) -> int:
-    """Return after how many batches a check costs no more than the products with the rows of these batches."""
-    train, validation = numbers[place.pooling]
-    rows_per_batch = max(len(train) * prepared.config.epochs / n_batches, 1)
-    solving = place.location.width / 3 if isinstance(each.learner, Moments) else 0  # a Cholesky factor: d^3 / 3
-    return max(1, math.ceil((len(validation) + solving) / rows_per_batch))
+def _cost_of_checks(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Numbers) -> float:
+    """Return what a check of all places costs, over what it costs to run a batch of texts, both by their products."""
+    n_outputs = sum(each.outputs for each in matrix.label_sets)
+    of_check = 0.0
+    for place in prepared.places:
+        width, n_rows = place.location.width, len(numbers[place.pooling][1])
+        solving = width**3 / 3 if prepared.config.learner == "moments" else 0  # a Cholesky factor
+        of_check += LEAST_COST + solving + 2 * n_rows * (width + COST_OF_LOSSES) * n_outputs
+    lengths = prepared.dataset.lengths[matrix.parts.train]
+    weights = sum(each.numel() for each in prepared.model.model.base_model.parameters())
+    return of_check / (2 * weights * prepared.config.forward_pass.batch_size * float(lengths.mean()))
 
 
 def _check(each: Learning, matrix: LabelMatrix, labels: NDArray) -> None:
@@ -254,53 +286,3 @@ def _positions(n: int, numbers: NDArray) -> NDArray:
     position = np.full(n, -1, np.int64)
     position[numbers] = np.arange(len(numbers))
     return position
-
-
-class StreamState:
-    """What a process has learned so far, in one file that is replaced from time to time.
-
-    Parameters
-    ----------
-    prepared : PreparedOnline
-    learning : dict
-        The places, which it writes and restores.
-    """
-
-    def __init__(self, prepared: PreparedOnline, learning: dict[Place, Learning]) -> None:
-        self._path = prepared.folder / checkpoints.FOLDER / STATE
-        self._owner, self._learning = digest_json([prepared.plan, STATE]), learning
-        self._last_time = time.monotonic()
-
-    def restore(self) -> int:
-        """Restore all places; return the batches that they have learned from, 0 without a saved state."""
-        try:
-            tensors, texts = load_tensors(self._path, self._owner)
-        except FileNotFoundError:
-            return 0
-        except (CorruptStoreError, StoreError) as error:
-            logger.warning("%s It is removed, and training begins again.", str(error).partition(" Delete it")[0])
-            self._path.unlink(missing_ok=True)
-            return 0
-        stoppers = json.loads(texts["stoppers"])
-        for number, each in enumerate(self._learning.values()):
-            own = {name.partition("/")[2]: t for name, t in tensors.items() if name.startswith(f"{number}/")}
-            each.validation = own.pop("validation")
-            each.learner.load({name: tensor.numpy() for name, tensor in own.items()})
-            each.stoppers = [EarlyStopping(**state) for state in stoppers[number]]
-        return int(texts["n_batches"])
-
-    def finished(self, n_batches: int) -> None:
-        """Save from time to time."""
-        if time.monotonic() - self._last_time >= checkpoints.SECONDS:
-            self.save(n_batches)
-
-    def save(self, n_batches: int) -> None:
-        """Write the state of all places."""
-        tensors = {}
-        for number, each in enumerate(self._learning.values()):
-            tensors |= {f"{number}/{name}": torch.from_numpy(np.array(a)) for name, a in each.learner.state().items()}
-            tensors[f"{number}/validation"] = each.validation
-        stoppers = [[stopper.state() for stopper in each.stoppers] for each in self._learning.values()]
-        texts = {"n_batches": str(n_batches), "stoppers": json.dumps(stoppers)}
-        save_tensors(self._path, self._owner, tensors, texts)
-        self._last_time = time.monotonic()

@@ -90,11 +90,13 @@ def probe_from_row(
     support = np.asarray(row["support"], dtype=np.int64)
     classes, kind, counts = _classes(dataset, row)
     link: Link = LINKS.get(row["probe"], "none")
-    prior, temperature = _prior(link, kind, counts), 1.0
+    prior, temperature = balanced_prior(link, kind, counts), 1.0
     if _is_known(row.get("temperature")):
-        # Fitted to log odds at the frequencies of the classes, for the softmax of several classes.
+        # For the softmax of several classes. Of a balanced fit it is fitted beside the prior; otherwise to log odds at
+        # the frequencies of the classes.
         link, temperature = "sigmoid" if kind == "binary" else "softmax", float(row["temperature"])
-        prior = np.zeros(len(intercepts))
+        is_balanced = row.get("class_weight") == "balanced"
+        prior = balanced_prior(link, kind, counts) if is_balanced else np.zeros(len(intercepts))
     return SavedProbe(
         feature=row["feature"],
         kind=kind,
@@ -135,15 +137,30 @@ def _classes(dataset: FeatureDataset, row: Mapping[str, Any]) -> tuple[tuple[str
         info = dataset.description.features[row["feature"]]
         names = tuple(map(str, row["class_names"])) if _is_known(row["class_names"]) else tuple(numbers)
         # Splits keep the frequencies of classes.
-        return names, "multiclass", {name: info.counts[n] for name, n in zip(names, numbers, strict=True)}
+        trained = row.get("n_train_of_classes")
+        counts = [info.counts[n] for n in numbers] if trained is None else [int(count) for count in trained]
+        return names, "multiclass", dict(zip(names, counts, strict=True))
     if _is_known(row["n_positive_train"]):
         n_positive = int(row["n_positive_train"])
         return (), "binary", {"1": n_positive, "-1": int(row["n_train"]) - n_positive}
     return (), "regression", {}
 
 
-def _prior(link: Link, kind: FeatureKind, counts: Mapping[str, int]) -> np.ndarray:
-    """Return what corrects the probabilities of a fit with balanced class weights, as its calibration is measured."""
+def balanced_prior(link: Link, kind: FeatureKind, counts: Mapping[str, int]) -> np.ndarray:
+    """Return what corrects the probabilities of a fit with balanced class weights, as its calibration is measured.
+
+    Parameters
+    ----------
+    link : {'sigmoid', 'softmax', 'none'}
+    kind : {'binary', 'multiclass', 'regression'}
+    counts : mapping of str to int
+        Training rows of each class; of a binary probe the positive class first.
+
+    Returns
+    -------
+    (outputs,) float64
+        Log odds (sigmoid) or logarithms (softmax) of the frequencies; zeros where scores have no probabilities.
+    """
     if link == "none":
         return np.zeros(len(counts) if kind == "multiclass" else 1)
     frequency = np.array([*counts.values()], np.float64) / sum(counts.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -92,7 +93,7 @@ def compute_parts(
             batch, kept = next(stream)
             for key, values in kept.items():
                 # The extremes are finite only if all values are, and cost a tenth of a check of every value.
-                if not all(map(torch.isfinite, values.aminmax())):
+                if not all(map(math.isfinite, values.aminmax())):
                     raise _not_finite(prepared, batch, *key)
                 stored = values.view(torch.uint16) if values.dtype == torch.bfloat16 else values
                 buffers[key][batch.row] = stored.numpy()
@@ -117,7 +118,8 @@ def select_rows(aggregation: Aggregation, dtype: torch.dtype, batch: Batch, acti
     """
     sequence, flat = batch.sequence.to(activation.device), activation.flatten(0, 1)
     if aggregation != "none":
-        return pool(activation, batch.pooled.to(activation.device), aggregation)[sequence].to(dtype)
+        valid, weights = (part.to(activation.device) for part in (batch.pooled, batch.pooled_weights))
+        return pool(activation, valid, aggregation, weights)[sequence].to(dtype)
     index = sequence * activation.shape[1] + batch.position.to(activation.device)
     if 2 * len(index) > len(flat):  # where most rows are kept, converting first moves fewer bytes
         return flat.to(dtype).index_select(0, index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,6 +37,11 @@ class Batch:
     """(m,) int64: index into the batch of each row."""
     position: torch.Tensor
     """(m,) int64: position of each row (-1 when aggregated)."""
+
+    @cached_property
+    def pooled_weights(self) -> torch.Tensor:
+        """(batch, 1, length) float32: 1 where a token is aggregated. The hooks of a batch share it."""
+        return self.pooled[:, None].to(torch.float32)
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch with its tensors on a device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -9,7 +10,9 @@ import torch
 Pooling = Literal["mean", "max", "last"]
 
 
-def pool(activations: torch.Tensor, valid: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+def pool(
+    activations: torch.Tensor, valid: torch.Tensor, pooling: Pooling, weights: torch.Tensor | None = None
+) -> torch.Tensor:
     """Aggregate activations over the valid positions of each sequence.
 
     Parameters
@@ -21,6 +24,8 @@ def pool(activations: torch.Tensor, valid: torch.Tensor, pooling: Pooling) -> to
     pooling : {'mean', 'max', 'last'}
         Arithmetic mean (in float32), largest value of each neuron, or the last valid position. The largest value
         loses the negative end of a signed neuron; the mean keeps it.
+    weights : (batch, 1, length) float32, optional
+        ``valid`` as numbers, which a caller that pools several activations of a batch computes once.
 
     Returns
     -------
@@ -28,7 +33,8 @@ def pool(activations: torch.Tensor, valid: torch.Tensor, pooling: Pooling) -> to
         In float32 for the mean, otherwise in the dtype of the activations.
     """
     if pooling == "mean":
-        return _sum_of_valid(activations, valid) / valid.sum(1, keepdim=True)
+        weights = valid[:, None].to(torch.float32) if weights is None else weights
+        return _sum_of_valid(activations, valid, weights) / weights.sum(2)
     if pooling == "max":
         return activations.masked_fill(~valid[..., None], -torch.inf).amax(1)
     positions = torch.arange(valid.shape[1], device=valid.device)
@@ -36,7 +42,7 @@ def pool(activations: torch.Tensor, valid: torch.Tensor, pooling: Pooling) -> to
     return activations[torch.arange(len(last), device=valid.device), last]
 
 
-def _sum_of_valid(activations: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+def _sum_of_valid(activations: torch.Tensor, valid: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Return the float32 sum (batch, width) over the valid positions.
 
     On a CPU this is one product of the mask with the activations, which reads them once and writes no masked copy. The
@@ -46,8 +52,8 @@ def _sum_of_valid(activations: torch.Tensor, valid: torch.Tensor) -> torch.Tenso
     """
     if activations.device.type != "cpu":
         return activations.masked_fill(~valid[..., None], 0).sum(1, dtype=torch.float32)
-    weights, values = valid[:, None].to(torch.float32), activations.to(torch.float32)
+    values = activations.to(torch.float32)
     total = torch.bmm(weights, values)[:, 0]
-    if not torch.isfinite(total.sum()):
+    if not math.isfinite(total.sum()):
         total = torch.bmm(weights, values.masked_fill(~valid[..., None], 0))[:, 0]
     return total

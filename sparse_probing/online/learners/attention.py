@@ -54,20 +54,23 @@ class AttentionFit:
     intercept: Floats
     """(outputs,)"""
     status: str
+    """Which kind of optimum was reached, in a sentence."""
     converged: bool
     regularization: float
     """The weight decay that was chosen on validation texts."""
 
-    def scores(self, activations: ArrayLike, mask: ArrayLike) -> Floats:
+    def scores(self, activations: ArrayLike, mask: ArrayLike | None = None) -> Floats:
         """Return the scores (n, outputs) of texts.
 
         Parameters
         ----------
         activations : (n, length, d) array
             Finite where there is a token.
-        mask : (n, length) array of bool
+        mask : (n, length) array of bool, optional
+            Default: where the activations are not NaN.
         """
-        is_token = torch.from_numpy(np.asarray(mask, bool))
+        where = ~np.isnan(np.asarray(activations)[..., 0]) if mask is None else mask
+        is_token = torch.from_numpy(np.asarray(where, bool))
         tokens = torch.from_numpy(np.asarray(activations, np.float64)).masked_fill(~is_token[..., None], 0)
         _, pooled = attention_pool(tokens, is_token, torch.from_numpy(self.queries))
         return np.einsum("nhd,hkd->nk", pooled.numpy(), self.values) + self.intercept

@@ -17,8 +17,8 @@ LARGEST_EXPONENT = 8.0
 N_BINS = 15
 
 
-def log_loss(scores: Floats, codes: Integers, temperature: float = 1.0) -> float:
-    """Return the mean log loss, in nats, of probabilities of scores divided by a temperature.
+def log_loss(scores: Floats, codes: Integers, temperature: float = 1.0, prior: ArrayLike = 0.0) -> float:
+    """Return the mean log loss, in nats, of probabilities of ``scores / temperature + prior``.
 
     Parameters
     ----------
@@ -27,14 +27,15 @@ def log_loss(scores: Floats, codes: Integers, temperature: float = 1.0) -> float
     codes : (n,) array of int
         Class of every row.
     temperature : float
+    prior : (K,) array
     """
-    logits = scores / temperature
+    logits = scores / temperature + prior
     if scores.shape[1] == 1:
         return float(np.logaddexp(0, np.where(codes == 1, -1, 1) * logits[:, 0]).mean())
     return float(-log_softmax(logits, axis=1)[np.arange(len(codes)), codes].mean())
 
 
-def fit_temperature(scores: ArrayLike, codes: ArrayLike) -> float:
+def fit_temperature(scores: ArrayLike, codes: ArrayLike, prior: ArrayLike = 0.0) -> float:
     """Return the temperature with the smallest log loss of scores of rows that the probe was not fitted to.
 
     Labels are smoothed: of n rows each counts as ``(n + 1) / (n + 2)`` of its class, and the other classes share the
@@ -43,10 +44,12 @@ def fit_temperature(scores: ArrayLike, codes: ArrayLike) -> float:
     Parameters
     ----------
     scores : (n, K) array
-        Of K classes, whose probabilities are the softmax of ``scores / temperature``, or of one class, whose
+        Of K classes, whose probabilities are the softmax of ``scores / temperature + prior``, or of one class, whose
         probability is the sigmoid.
     codes : (n,) array of int
         Class of every row, from 0 to K - 1; of one class 0 or 1.
+    prior : (K,) array
+        Log frequencies or log odds of the classes, for scores of classes with equal frequencies.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def fit_temperature(scores: ArrayLike, codes: ArrayLike) -> float:
     label = np.where(is_class, len(codes) + 1, 1 / (n_classes - 1)) / (len(codes) + 2)
 
     def smoothed_loss(exponent: float) -> float:
-        logits = scores / (scale * np.exp(exponent))
+        logits = scores / (scale * np.exp(exponent)) + prior
         if scores.shape[1] == 1:
             logits = np.hstack([np.zeros_like(logits), logits])  # the softmax of 0 and a score is its sigmoid
         return float(-(label * log_softmax(logits, axis=1)).sum(axis=1).mean())

@@ -32,7 +32,7 @@ def common_split(
     groups: ArrayLike,
     kinds: Sequence[FeatureKind],
     validation_fraction: float,
-    test_fraction: float,
+    test_fraction: float | None,
     seed: int,
     names: Sequence[str] = (),
     class_names: Sequence[Sequence[str]] = (),
@@ -53,7 +53,8 @@ def common_split(
     kinds : sequence of {"binary", "multiclass", "regression"}
         Of the S features.
     validation_fraction, test_fraction : float
-        Requested shares of all rows, and of each class; above 0, together below 1.
+        Requested shares of all rows, and of each class; above 0, together below 1. Without a test fraction the rows
+        are divided into training and validation, and the test part is empty.
     seed : int
         The same seed gives the same split.
     names : sequence of str
@@ -64,8 +65,8 @@ def common_split(
     Raises
     ------
     SplitError
-        If the arguments do not fit together, a feature has one class only, a class is in fewer than three groups, or
-        no division of the groups has every class in each part.
+        If the arguments do not fit together, a feature has one class only, a class is in fewer groups than there are
+        parts, or no division of the groups has every class in each part.
 
     References
     ----------
@@ -75,7 +76,8 @@ def common_split(
     labels, groups = np.asarray(labels, np.float64), np.asarray(groups)
     if labels.shape != (len(groups), len(kinds)) or groups.ndim != 1 or not len(groups):
         raise SplitError(f"Labels {labels.shape}, groups {groups.shape} and {len(kinds)} kinds do not fit together.")
-    shares = np.array([1 - validation_fraction - test_fraction, validation_fraction, test_fraction])
+    fractions = [validation_fraction] if test_fraction is None else [validation_fraction, test_fraction]
+    shares, names_of_parts = np.array([1 - sum(fractions), *fractions]), ", ".join(PARTS[: 1 + len(fractions)])
     if not (shares > 0).all():
         raise SplitError(
             f"Validation fraction {validation_fraction} and test fraction {test_fraction} must be above 0, and "
@@ -85,22 +87,22 @@ def common_split(
     rows_per_group, class_labels = _count_classes(labels, codes, kinds, names, class_names)
     groups_of_class = np.bincount(rows_per_group.indices, minlength=rows_per_group.shape[1])
     scarcest = int(groups_of_class.argmin())
-    if groups_of_class[scarcest] < len(PARTS):
+    if groups_of_class[scarcest] < len(shares):
         scarce = class_labels[scarcest]
         raise SplitError(
-            f"{scarce[0].upper()}{scarce[1:]} are in {groups_of_class[scarcest]} groups: at least {len(PARTS)} are "
-            f"needed, one for each part ({', '.join(PARTS)}). {REMEDY}"
+            f"{scarce[0].upper()}{scarce[1:]} are in {groups_of_class[scarcest]} groups: at least {len(shares)} are "
+            f"needed, one for each part ({names_of_parts}). {REMEDY}"
         )
     n_groups = rows_per_group.shape[0]
     part_of_group = _fill_parts(rows_per_group, np.full(n_groups, -1), shares, np.random.default_rng(seed))
-    if not _covers(rows_per_group, part_of_group):
+    if not _covers(rows_per_group, part_of_group, len(shares)):
         # Groups that were free to go anywhere are used up: first assign those that the classes cannot do without.
         rng = np.random.default_rng(seed)
-        needed = covering_parts(rows_per_group.toarray() > 0, len(PARTS), rng)
+        needed = covering_parts(rows_per_group.toarray() > 0, len(shares), rng)
         if needed is None:
             fewest = first_names((class_labels[i] for i in np.argsort(groups_of_class, kind="stable")), 3)
             raise SplitError(
-                f"None of the ways to divide {n_groups} groups into {', '.join(PARTS)} parts has every class in each: "
+                f"None of the ways to divide {n_groups} groups into {names_of_parts} parts has every class in each: "
                 f"the classes share too few groups; in the fewest are {fewest}. {REMEDY}"
             )
         part_of_group = _fill_parts(rows_per_group, needed, shares, rng)
@@ -144,10 +146,10 @@ def _count_classes(
     return counted, class_labels
 
 
-def _covers(rows_per_group: csr_array, part_of_group: Integers) -> bool:
+def _covers(rows_per_group: csr_array, part_of_group: Integers, n_parts: int) -> bool:
     """Return whether each part has a group of every class."""
     n_groups = len(part_of_group)
-    is_in_part = csr_array((np.ones(n_groups), (part_of_group, np.arange(n_groups))), shape=(len(PARTS), n_groups))
+    is_in_part = csr_array((np.ones(n_groups), (part_of_group, np.arange(n_groups))), shape=(n_parts, n_groups))
     return bool(((is_in_part @ rows_per_group).toarray() > 0).all())
 
 
@@ -161,7 +163,7 @@ def _fill_parts(
     by_class = rows_per_group.tocsc()
     expected = shares[:, None] * rows_per_group.sum(axis=0)
     missing = expected.copy()
-    is_without = np.ones((len(PARTS), n_classes), dtype=np.bool_)
+    is_without = np.ones((len(shares), n_classes), dtype=np.bool_)
     free_groups = np.diff(by_class.indptr)
 
     def assign(group: np.intp | int, part: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.online.early_stopping import EarlyStopping
+from sparse_probing.online.early_stopping import GROWTH, SHARE_OF_PASS, EarlyStopping, batches_of_checks
 
 
 def checks_until_stop(stopper: EarlyStopping, losses) -> int | None:
@@ -70,3 +70,20 @@ def test_a_resumed_stopper_continues_to_the_bit(losses, at):
 def test_bad_settings(settings):
     with pytest.raises(ProbeError, match="Early stopping with patience"):
         EarlyStopping(**settings)
+
+
+@given(st.integers(1, 3000), st.integers(0, 50), st.floats(0, 20))
+def test_checks_cost_a_bounded_share_and_patience_grows_with_the_texts(n_batches, warmup, cost):
+    checks = batches_of_checks(n_batches, warmup, cost)
+    assert checks[:1] == ([max(warmup, 1)] if max(warmup, 1) <= n_batches else [])
+    gaps = np.diff(checks)
+    assert (gaps >= 1).all()
+    assert (gaps * SHARE_OF_PASS >= cost - 1e-9).all()
+    assert (gaps >= GROWTH * np.array(checks[:-1], float) - 0.5).all()
+    if checks:  # none is missing at the end
+        assert checks[-1] + max(1, math.ceil(cost / SHARE_OF_PASS), round(GROWTH * checks[-1])) > n_batches
+
+
+def test_cheap_checks_of_a_long_pass_are_few():
+    assert batches_of_checks(20, 10, 0) == list(range(10, 21))
+    assert len(batches_of_checks(100_000, 10, 0)) < 230

@@ -1,19 +1,25 @@
 """Streaming learners in the pass: their optimum, early stopping, nulls, groups, resuming, chance."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from sklearn.metrics import log_loss
 
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing import train_online
 from sparse_probing.online import checkpoints
 from sparse_probing.online import train_stream as module
-from sparse_probing.online.label_matrix import label_matrix
+from sparse_probing.online.label_matrix import label_matrix, rows_of_part
 from sparse_probing.online.learners.moments import Moments
+from sparse_probing.online.online_run import OnlineRun
+from sparse_probing.online.pass_over_texts import rows_of_batches, text_batches
 from sparse_probing.online.prepare import prepare_online
 from sparse_probing.online.train_online import run_online
-from tests.builders.harvests import file_contents, load_model_once
+from tests.builders.harvests import file_contents, flip_bit, load_model_once
 from tests.builders.online import MIXED, NULLS, mixed_dataset, online_settings
 
 PLACE = "blocks.1.mlp.hook_post"
@@ -38,13 +44,18 @@ def prepare(tiny_model_dir, root, tmp_path):
 @pytest.fixture
 def train(prepare):
     def trained(**flags):
-        from sparse_probing.online.online_run import OnlineRun
-
         prepared = prepare(**flags)
         assert run_online(prepared)
         return OnlineRun.open(prepared.folder)
 
     return trained
+
+
+def trained_rows(prepared):
+    """Return the result rows and the failures of one process."""
+    results = module.score_stream(module.train_stream(prepared))
+    assert results is not None
+    return results
 
 
 def test_a_group_of_the_validation_or_test_part_never_trains(prepare, monkeypatch):
@@ -59,7 +70,7 @@ def test_a_group_of_the_validation_or_test_part_never_trains(prepare, monkeypatc
     assert not groups[0] & groups[1]
     assert not groups[0] & groups[2]
     assert not groups[1] & groups[2]
-    rows, failures = module.train_stream(prepared)
+    rows, failures = trained_rows(prepared)
     assert failures == {}
     assert sum(n for n, _ in seen) == len(matrix.parts.train)
     # Texts without a label of German are null there: neither trained on nor scored.
@@ -93,10 +104,10 @@ def test_adamw_says_that_it_did_not_converge_and_stops_early(prepare, monkeypatc
 
     monkeypatch.setattr(module, "rows_of_batches", recorded)
     flags = {"learner": "adamw", "feature_subset": ("German",), "batch_size": 8}
-    rows, _ = module.train_stream(prepare(**flags, epochs=6, patience=0))
+    rows, _ = trained_rows(prepare(**flags, epochs=6, patience=0))
     n_whole = len(read)
     read.clear()
-    stopped, _ = module.train_stream(prepare(**flags, epochs=6, patience=1, warmup_steps=2, threshold=0.5))
+    stopped, _ = trained_rows(prepare(**flags, epochs=6, patience=1, warmup_steps=2, threshold=0.5))
     assert {row["status"] for row in rows + stopped} == {"Stopped, not converged."}
     assert len(read) < 0.75 * n_whole
     assert read[-1] == 2  # test texts are read at all places
@@ -123,7 +134,7 @@ def test_an_interrupted_run_gives_the_same_bytes(prepare, monkeypatch):
             patch.setattr(module.StreamState, "finished", killed)
             with pytest.raises(KeyboardInterrupt):
                 run_online(prepared)
-        assert (prepared.folder / "checkpoints" / module.STATE).exists()
+        assert (prepared.folder / "checkpoints" / "stream-0-of-1.safetensors").exists()
         assert run_online(prepared)
         assert file_contents(prepared.folder, "rows.parquet") == whole
         assert not (prepared.folder / "checkpoints").exists()
@@ -134,10 +145,12 @@ def test_what_streaming_learners_cannot_do_is_refused(prepare):
         prepare(learner="moments", epochs=2)
     with pytest.raises(SettingsError, match="runs in one process"):
         prepare(learner="adamw", world_size=2)
+    with pytest.raises(SettingsError, match="nothing can be stopped early"):
+        prepare(learner="moments", world_size=2, patience=3)
     with pytest.raises(SettingsError, match="--then fits studies to rows"):
         prepare(learner="moments", then=("all_neurons",))
     with pytest.raises(SettingsError, match="need 0.00 GB, and --memory is 1KB"):
-        module.train_stream(prepare(learner="moments", memory="1KB"))
+        trained_rows(prepare(learner="moments", memory="1KB"))
 
 
 def test_the_same_probe_predicts_new_texts(train, tiny_model_dir):
@@ -149,3 +162,99 @@ def test_the_same_probe_predicts_new_texts(train, tiny_model_dir):
     assert run[PLACE, "mean", "length"].predict(["A short text."], model=model).shape == (1,)
     assert isinstance(run.metrics, pd.DataFrame)
     assert train_online(run.config).metrics.equals(run.metrics)
+
+
+@pytest.mark.parametrize("label_set", ["German", "language"])
+def test_probabilities_and_loss_have_the_frequencies_of_the_classes(prepare, tiny_model_dir, label_set):
+    """The loss of the frame is that of the saved probe's probabilities."""
+    prepared = prepare(learner="moments", layers=(1,), feature_subset=(label_set,))
+    run = train_online(prepared.config)
+    matrix, saved = label_matrix(prepared), run[PLACE, "mean", label_set]
+    labels = matrix.rows["mean"].labels[:, 0]
+    train, test = (rows_of_part(matrix.rows["mean"], part) for part in (matrix.parts.train, matrix.parts.test))
+    train, test = train[~np.isnan(labels[train])], test[~np.isnan(labels[test])]
+    share = np.unique(labels[train], return_counts=True)[1] / len(train)
+    odds = np.log(share[1:]) - np.log(share[:1]) if label_set == "German" else np.log(share)
+    np.testing.assert_allclose(saved.prior, odds)
+
+    batches = text_batches(prepared, np.unique(matrix.rows["mean"].sequence[test]))
+    x = np.empty((len(labels), prepared.places[0].location.width))
+    for _, batch in rows_of_batches(prepared, batches, lambda: prepared.places, torch.float32):
+        for own, rows in batch.values():
+            x[own] = rows.numpy()
+    probability = saved.probabilities_of(x[test])
+    measured = run.metrics["loss"].item()
+    whole = np.hstack([1 - probability, probability]) if label_set == "German" else probability
+    assert measured == pytest.approx(log_loss(labels[test], whole), rel=1e-6)
+
+
+@pytest.mark.parametrize("learner", ["moments", "adamw"])
+def test_a_probe_that_learns_nothing_has_the_loss_of_the_frequencies(prepare, learner):
+    flags = {"learner": learner, "layers": (1,), "feature_subset": ("German",), "controls": ("shuffled_labels",)}
+    rows, _ = trained_rows(prepare(**flags))
+    (control,) = [row for row in rows if row["control"]]
+    share = control["n_positive_test"] / control["n_test"]
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert entropy < 0.4  # with equal frequencies the loss would be .69
+    assert control["test_log_loss"] == pytest.approx(entropy, abs=0.1)
+
+
+def test_a_plan_is_what_its_file_holds_and_the_same_call_reads_the_run(prepare):
+    prepared = prepare(learner="moments", feature_subset=("German",), layers=(0, 1), controls=())
+    assert prepared.plan == json.loads(json.dumps(prepared.plan))
+    first, again = (train_online(prepared.config).metrics for _ in range(2))
+    assert first.equals(again)
+
+
+def test_the_sums_of_several_processes_are_those_of_one(prepare, monkeypatch):
+    """Equal to one process up to rounding, and the same bytes, whichever is last and whatever was interrupted."""
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+    flags = {"learner": "moments", "batch_size": 16, "layers": (1,)}
+
+    def shares():
+        return [prepare(**flags, world_size=3, rank=rank) for rank in range(3)]
+
+    def published(prepared):
+        content = file_contents(prepared.folder, "rows.parquet")
+        assert not (prepared.folder / "checkpoints").exists()
+        for path in sorted(prepared.folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        return content
+
+    assert run_online(prepare(**flags))
+    one = OnlineRun.open(prepare(**flags).folder).all_rows
+    published(prepare(**flags))
+    assert [run_online(share) for share in shares()] == [False, False, True]
+    rows = OnlineRun.open(shares()[0].folder).all_rows
+    for row in one.to_dict("records"):
+        matching = [rows[name] == row[name] for name in ("feature", "aggregation")]
+        (same,) = rows[np.logical_and(*matching)].to_dict("records")
+        np.testing.assert_allclose(same["coef"], row["coef"], rtol=1e-9, atol=1e-9 * np.abs(row["coef"]).max())
+        measure = "test_r2" if row["feature"] == "length" else "test_accuracy"
+        assert same[measure] == pytest.approx(row[measure], rel=1e-9)
+        assert (same["n_train"], same["regularization"]) == (row["n_train"], row["regularization"])
+    whole = published(shares()[0])
+
+    # Another process is last; one is interrupted while it learns, and the last one while it scores test texts.
+    inner = module.StreamState.finished
+
+    def killed(self, n_batches):
+        inner(self, n_batches)
+        if n_batches == 2:
+            raise KeyboardInterrupt
+
+    first, second, third = shares()
+    with monkeypatch.context() as patch:
+        patch.setattr(module.StreamState, "finished", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_online(third)
+    assert not run_online(second)
+    assert not run_online(third)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_result_rows", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_online(first)
+    flip_bit(first.folder / "checkpoints" / "stream-1-of-3.safetensors")
+    assert not run_online(first)  # the damaged sums are made again by their process, which is then the last
+    assert run_online(second)
+    assert published(first) == whole

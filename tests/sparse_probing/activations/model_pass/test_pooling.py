@@ -104,3 +104,13 @@ def test_half_precision_means_do_not_overflow():
     mean = pool(activations, torch.ones(1, 100, dtype=torch.bool), "mean")
     assert mean.dtype == torch.float32
     assert mean.item() == pytest.approx(60_000, rel=1e-3)
+
+
+def test_shared_weights_change_nothing_and_padding_that_is_nan_is_left_out():
+    activations = torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(0))
+    valid = torch.arange(7) < torch.tensor([[7], [3], [1]])
+    activations[1, 3:], activations[2, 1:] = torch.nan, torch.inf
+    shared = pool(activations, valid, "mean", valid[:, None].float())
+    torch.testing.assert_close(shared, pool(activations, valid, "mean"), rtol=0, atol=0)
+    expected = torch.stack([row[own].mean(0) for row, own in zip(activations, valid, strict=True)])
+    torch.testing.assert_close(shared, expected)

@@ -159,3 +159,19 @@ def test_three_hundred_classes_of_many_groups_take_seconds():
     assert process_time() - start < 3
     assert all(len(np.unique(labels[part, 0])) == 300 for part in parts_of(split))
     assert len(split.validation) == pytest.approx(900, abs=60)
+
+
+def test_without_a_test_fraction_there_are_training_and_validation_rows_only():
+    labels, groups = made_data()
+    split = common_split(labels, groups, KINDS, 0.2, None, 0)
+    assert not len(split.test)
+    np.testing.assert_array_equal(np.sort(np.concatenate([split.train, split.validation])), np.arange(len(groups)))
+    assert not set(groups[split.train]) & set(groups[split.validation])
+    assert len(split.validation) == pytest.approx(0.2 * len(groups), abs=16)
+    for part in (split.train, split.validation):
+        assert set(np.unique(labels[part, 1])[:5]) == {0, 1, 2, 3, 4}
+    # Two groups of a class are enough for two parts.
+    few = np.array([[0.0], [0.0], [1.0], [1.0]])
+    assert len(common_split(few, np.arange(4), ("multiclass",), 0.5, None, 0).train) == 2
+    with pytest.raises(SplitError, match="at least 3 are needed"):
+        common_split(few, np.arange(4), ("multiclass",), 0.2, 0.3, 0)
