@@ -29,7 +29,7 @@ from tests.builders.datasets import DESCRIPTION, dataset_with_labels
 
 
 def a_dataset(name: str, n: int = 12, first_token: int = 0, **description: int) -> FeatureDataset:
-    """A binary feature ``Label`` of whole texts, and one with three classes that only this data set has; two texts are a group."""
+    """A binary feature ``Label`` of whole texts, and another feature with three classes; two texts are a group."""
     rng = np.random.default_rng(len(name))
     tokens = [first_token + np.arange(3 + i % 4, dtype=np.int32) + i for i in range(n)]
     last = np.array([len(ids) - 1 for ids in tokens])

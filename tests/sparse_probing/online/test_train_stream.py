@@ -207,7 +207,7 @@ def test_a_plan_is_what_its_file_holds_and_the_same_call_reads_the_run(prepare):
 
 
 def test_the_sums_of_several_processes_are_those_of_one(prepare, monkeypatch):
-    """Equal to one process up to rounding, and the same bytes whichever process is last and whatever was interrupted."""
+    """Equal to one process up to rounding, and the same bytes, whichever is last and whatever was interrupted."""
     monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
     flags = {"learner": "moments", "batch_size": 16, "layers": (1,)}
 
