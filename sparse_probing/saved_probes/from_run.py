@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from probing_datasets.building.tokenization import load_tokenizer
-from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, load_feature_dataset
+from probing_datasets.feature_dataset import Aggregation, FeatureDataset, FeatureKind, load_feature_dataset
 from probing_datasets.feature_dataset.spans import POOLED
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.activations.stores import open_store
@@ -70,23 +70,15 @@ def probe_from_row(
     dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
     chat, options = _chat_prompt(dataset), dataset.description.options
     has_span = f"{POOLED}_start" in dataset.sequences.column_names
-    if has_span and chat is None and activations.activation_aggregation != "none":
-        raise ProbeError(
-            f"The data set {dataset.description.name} aggregates a part of each text, such as a name, and a new text "
-            "does not say where that part is. Save a probe of a run with --activation_aggregation none."
-        )
+    if has_span and chat is None:
+        _check_tokens_can_be_found(dataset, activations.activation_aggregation)
     fingerprint = open_store(config.store_folder()).plan.fingerprint
     (tokens,) = dataset.tokens(np.array([0]))  # every sequence has the same special tokens around it
     n_prefix, n_suffix = dataset.description.n_prefix, dataset.description.n_suffix
     intercepts = row["class_intercepts"] if _is_known(row["class_intercepts"]) else [row["intercept"]]
     support = np.asarray(row["support"], dtype=np.int64)
     classes, kind, counts = _classes(dataset, row)
-    link: Link = LINKS.get(row["probe"], "none")
-    prior, temperature = _prior(link, kind, counts), 1.0
-    if _is_known(row.get("temperature")):
-        # Fitted to log odds at the frequencies of the classes, for the softmax of several classes.
-        link, temperature = "sigmoid" if kind == "binary" else "softmax", float(row["temperature"])
-        prior = np.zeros(len(intercepts))
+    link, temperature, prior = _probabilities(row, kind, counts, len(intercepts))
     return SavedProbe(
         feature=row["feature"],
         kind=kind,
@@ -120,6 +112,15 @@ def probe_from_row(
     )
 
 
+def _check_tokens_can_be_found(dataset: FeatureDataset, aggregation: Aggregation) -> None:
+    """Raise ProbeError when a probe reads the aggregate of a part of each text, which new texts do not mark."""
+    if aggregation != "none":
+        raise ProbeError(
+            f"The data set {dataset.description.name} aggregates a part of each text, such as a name, and a new text "
+            "does not say where that part is. Save a probe of a run with --activation_aggregation none."
+        )
+
+
 def _classes(dataset: FeatureDataset, row: Mapping[str, Any]) -> tuple[tuple[str, ...], FeatureKind, dict[str, int]]:
     """Return the names of the outputs, the kind of the probe, and the rows of each class."""
     if _is_known(row["class_intercepts"]):
@@ -132,6 +133,17 @@ def _classes(dataset: FeatureDataset, row: Mapping[str, Any]) -> tuple[tuple[str
         n_positive = int(row["n_positive_train"])
         return (), "binary", {"1": n_positive, "-1": int(row["n_train"]) - n_positive}
     return (), "regression", {}
+
+
+def _probabilities(
+    row: Mapping[str, Any], kind: FeatureKind, counts: Mapping[str, int], n_outputs: int
+) -> tuple[Link, float, np.ndarray]:
+    """Return link, temperature and prior (n_outputs,), which make probabilities of the scores of a row."""
+    if _is_known(row.get("temperature")):
+        # Fitted to log odds at the frequencies of the classes, for the softmax of several classes.
+        return "sigmoid" if kind == "binary" else "softmax", float(row["temperature"]), np.zeros(n_outputs)
+    link = LINKS.get(row["probe"], "none")
+    return link, 1.0, _prior(link, kind, counts)
 
 
 def _prior(link: Link, kind: FeatureKind, counts: Mapping[str, int]) -> np.ndarray:
