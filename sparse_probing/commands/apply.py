@@ -13,6 +13,7 @@ from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config.monitoring import ScorePooling
 
 if TYPE_CHECKING:
+    from probing_datasets.sources.table_files import ReadOptions
     from sparse_probing.models import LanguageModel
     from sparse_probing.monitoring.prompts import ScoredTokens
     from sparse_probing.monitoring.score_files import ScoredFile
@@ -95,6 +96,81 @@ def apply_command(
     if not probes:
         raise SettingsError("Name the folder of at least one saved probe.")
     _check_source({"--texts": texts, "--store": store, "--prompt": prompt}, to)
+    _check_flags_of_texts(texts, text_column, label_column, per_token, pooling, separator, encoding)
+    _check_flags_of_model(store, model, device, batch_size)
+    _check_flags_of_pages(texts, store, html, html_texts, seed, sample)
+    _check_flags_of_generations(prompt, generate, chat, sample, html_texts, batch_size)
+    _check_files(probes, texts, to, html, overwrite)
+
+    from sparse_probing.saved_probes.load_probe import load_probe  # from here on imports are slow
+
+    loaded = [load_probe(source) for source in probes]
+    if store is not None and to is not None:
+        from sparse_probing.activations.stores import open_store
+        from sparse_probing.activations.stores.storage.locations import parse_place
+        from sparse_probing.monitoring.apply_to_store import apply_to_store
+
+        _report(apply_to_store(loaded, open_store(parse_place(store)), to, allow_other_weights, overwrite), to)
+    elif prompt is not None:
+        language_model = _load_model(loaded, model, device)
+        _apply_to_prompt(loaded, language_model, prompt, html, generate, chat, sample, seed, allow_other_weights)
+    elif texts is not None and to is not None:
+        from probing_datasets.sources.table_files import ReadOptions
+        from sparse_probing.monitoring.text_source import read_texts
+
+        options = ReadOptions(separator=separator, encoding=encoding)
+        read_texts(texts, text_column, label_column, options)  # a wrong name is reported before the model is loaded
+        language_model = _load_model(loaded, model, device)
+        columns, settings = (text_column, label_column, per_token, pooling), (allow_other_weights, overwrite, options)
+        _apply_to_texts(loaded, language_model, texts, to, columns, batch_size, settings, html, html_texts)
+
+
+def _apply_to_texts(
+    probes: Sequence[SavedProbe],
+    model: LanguageModel,
+    texts: Path,
+    to: Path,
+    columns: tuple[str, str, bool, tuple[ScorePooling, ...]],
+    batch_size: int,
+    settings: tuple[bool, bool, ReadOptions],
+    html: Path | None,
+    html_texts: int,
+) -> None:
+    """Score the texts of a file, report how many have no score, and write the page."""
+    from sparse_probing.monitoring.apply import apply_to_file
+
+    if html is not None:  # tokens are shown, whatever the table holds: refused before texts are scored
+        from sparse_probing.saved_probes.text_scorer import TextScorer
+
+        TextScorer(model, probes, batch_size, per_token=True)
+    record = apply_to_file(probes, texts, to, *columns, model, batch_size, *settings)
+    _report(record, to)
+    if html is not None:
+        from sparse_probing.reporting.scored_texts import text_page
+
+        text_page(html, probes, model, texts, to, record, html_texts, settings[-1], batch_size)
+        show(f"page: {html}")
+
+
+def _check_source(sources: dict[str, Path | str | None], to: Path | None) -> None:
+    """Raise SettingsError unless there is one source, and a table for it."""
+    given = [flag for flag, value in sources.items() if value is not None]
+    if len(given) != 1:
+        raise SettingsError(f"Pass one of {', '.join(sources)} to apply probes to; got {', '.join(given) or 'none'}.")
+    if (to is None) != (sources["--prompt"] is not None):
+        raise SettingsError("Scores of --texts and --store are written: name the table with --to. A --prompt has none.")
+
+
+def _check_flags_of_texts(
+    texts: Path | None,
+    text_column: str,
+    label_column: str,
+    per_token: bool,
+    pooling: tuple[ScorePooling, ...],
+    separator: str,
+    encoding: str,
+) -> None:
+    """Raise SettingsError for flags of texts without texts."""
     of_texts = {
         "--text_column": text_column != "text",
         "--label_column": label_column,
@@ -105,70 +181,35 @@ def apply_command(
     }
     if texts is None and (unused := [flag for flag, value in of_texts.items() if value]):
         raise SettingsError(f"Only --texts are read with {', '.join(unused)}. Leave out what is not used.")
+
+
+def _check_flags_of_model(store: str | None, model: str | None, device: str, batch_size: int) -> None:
+    """Raise SettingsError for flags of a model with a store, which needs none."""
     of_model = {"--model": model is not None, "--device": device != "auto", "--batch_size": batch_size != 32}
     if store is not None and (unused := [flag for flag, value in of_model.items() if value]):
         raise SettingsError(f"A store is scored without a model. Leave out {', '.join(unused)}.")
+
+
+def _check_flags_of_pages(
+    texts: Path | None, store: str | None, html: Path | None, html_texts: int, seed: int, sample: bool
+) -> None:
+    """Raise SettingsError for a page of a store, and for flags whose companion is missing."""
     if (seed and not sample) or (html_texts != 100 and (html is None or texts is None)):
         raise SettingsError(
             "--seed goes with --sample, and --html_texts with --texts and --html. Leave out the others."
         )
+    if html is not None and store is not None:
+        raise SettingsError("A store holds no texts to show. Leave out --html, or apply the probes to --texts.")
+
+
+def _check_flags_of_generations(
+    prompt: str | None, generate: int, chat: bool, sample: bool, html_texts: int, batch_size: int
+) -> None:
+    """Raise SettingsError for numbers outside their range, and for flags of a generation without one."""
     if generate < 0 or html_texts < 1 or batch_size < 1:
         raise SettingsError("--generate must be at least 0, --html_texts and --batch_size at least 1.")
     if (generate and prompt is None) or ((chat or sample) and not generate):
         raise SettingsError("--generate continues a --prompt; --chat and --sample go with --generate.")
-    if html is not None and store is not None:
-        raise SettingsError("A store holds no texts to show. Leave out --html, or apply the probes to --texts.")
-    _check_files(probes, texts, to, html, overwrite)
-
-    from sparse_probing.saved_probes.load_probe import load_probe  # from here on imports are slow
-
-    loaded = [load_probe(source) for source in probes]
-    if store is not None:
-        from sparse_probing.activations.stores import open_store
-        from sparse_probing.activations.stores.storage.locations import parse_place
-        from sparse_probing.monitoring.apply_to_store import apply_to_store
-
-        assert to is not None  # noqa: S101 (checked above)
-        _report(apply_to_store(loaded, open_store(parse_place(store)), to, allow_other_weights, overwrite), to)
-    elif prompt is not None:
-        language_model = _load_model(loaded, model, device)
-        scored = _score_prompt(loaded, language_model, prompt, generate, chat, sample, seed, allow_other_weights)
-        _print_tokens(loaded, scored)
-        if html is not None:
-            from sparse_probing.reporting.scored_texts import generation_page
-
-            generation_page(html, loaded, scored)
-            show(f"page: {html}")
-    elif texts is not None and to is not None:
-        from probing_datasets.sources.table_files import ReadOptions
-        from sparse_probing.monitoring.apply import apply_to_file
-        from sparse_probing.monitoring.text_source import read_texts
-
-        options = ReadOptions(separator=separator, encoding=encoding)
-        read_texts(texts, text_column, label_column, options)  # a wrong name is reported before the model is loaded
-        language_model = _load_model(loaded, model, device)
-        if html is not None:  # tokens are shown, whatever the table holds: refused before texts are scored
-            from sparse_probing.saved_probes.text_scorer import TextScorer
-
-            TextScorer(language_model, loaded, batch_size, per_token=True)
-        columns = (text_column, label_column, per_token, pooling)
-        settings = (language_model, batch_size, allow_other_weights, overwrite, options)
-        record = apply_to_file(loaded, texts, to, *columns, *settings)
-        _report(record, to)
-        if html is not None:
-            from sparse_probing.reporting.scored_texts import text_page
-
-            text_page(html, loaded, language_model, texts, to, record, html_texts, options, batch_size)
-            show(f"page: {html}")
-
-
-def _check_source(sources: dict[str, Path | str | None], to: Path | None) -> None:
-    """Raise SettingsError unless there is one source, and a table for it."""
-    given = [flag for flag, value in sources.items() if value is not None]
-    if len(given) != 1:
-        raise SettingsError(f"Pass one of {', '.join(sources)} to apply probes to; got {', '.join(given) or 'none'}.")
-    if (to is None) != (sources["--prompt"] is not None):
-        raise SettingsError("Scores of --texts and --store are written: name the table with --to. A --prompt has none.")
 
 
 def _check_files(
@@ -202,21 +243,30 @@ def _load_model(probes: Sequence[SavedProbe], name: str | None, device: str) -> 
     return load_model_of(probes[0], name, device)
 
 
-def _score_prompt(
+def _apply_to_prompt(
     probes: Sequence[SavedProbe],
     model: LanguageModel,
     prompt: str,
+    html: Path | None,
     n_new: int,
     chat: bool,
     sample: bool,
     seed: int,
     allow_other_weights: bool,
-) -> ScoredTokens:
+) -> None:
+    """Score a prompt, or what the model makes of it; print its tokens, and write the page."""
     from sparse_probing.monitoring.prompts import score_generation, score_prompt
 
     if n_new:
-        return score_generation(probes, model, prompt, n_new, chat, sample, seed, allow_other_weights)
-    return score_prompt(probes, model, prompt, allow_other_weights)
+        scored = score_generation(probes, model, prompt, n_new, chat, sample, seed, allow_other_weights)
+    else:
+        scored = score_prompt(probes, model, prompt, allow_other_weights)
+    _print_tokens(probes, scored)
+    if html is not None:
+        from sparse_probing.reporting.scored_texts import generation_page
+
+        generation_page(html, probes, scored)
+        show(f"page: {html}")
 
 
 def _report(record: ScoredFile, to: Path) -> None:

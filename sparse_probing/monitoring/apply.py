@@ -174,17 +174,14 @@ def apply_to_file(
         "weights": probes[0].weight_hash if loaded is None else loaded.weight_hash,
         "tokenizer": probes[0].tokenizer_hash if loaded is None else loaded.tokenizer_hash,
     }
-    finished = finished_table(to, plan, overwrite)
-    if finished is not None:
+    if finished := finished_table(to, plan, overwrite):
         return finished
-    loaded = loaded or model_of(probes)
-    scorer = TextScorer(loaded, probes, batch_size, per_token=per_token or bool(poolings))
+    scorer = TextScorer(loaded or model_of(probes), probes, batch_size, per_token=per_token or bool(poolings))
     columns = score_columns(scorer.names, () if per_token else poolings)
     folder = parts_folder(to)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with claim_folder(folder, plan, ShareConfig(0, 1)):  # one process writes a table, also in an array of Slurm
-        if not (folder / PLAN).exists() and any(path.name != WRITERS for path in folder.iterdir()):
-            raise SettingsError(f"{folder} holds files that no call of apply wrote. Move them, or change --to.")
+        _check_parts_folder(folder)
         create_or_resume_folder(folder, plan, overwrite=overwrite, resume=False)
         files, names = recorded_files(folder, plan), []
         with tqdm(unit=" texts", desc="apply", disable=None) as bar:
@@ -194,9 +191,7 @@ def apply_to_file(
                 if files.is_finished(names[-1]):
                     files.remove_damaged(names[-1:])
                 if not files.is_finished(names[-1]):
-                    scored = scorer.score([text.text for text in part])
-                    notes = ((t.number, t.problem or s.prompt.note) for t, s in zip(part, scored, strict=True))
-                    table = with_notes(_table(part, scored, probes, per_token, poolings), notes)
+                    table = _table_of_part(scorer, part, probes, per_token, poolings)
                     with files.write(names[-1]) as temporary:
                         pq.write_table(table, temporary)
                 bar.update(len(part))
@@ -205,6 +200,12 @@ def apply_to_file(
         record = write_table(to, (pq.read_table(folder / name) for name in names), plan, columns)
     shutil.rmtree(folder, ignore_errors=True)
     return record
+
+
+def _check_parts_folder(folder: Path) -> None:
+    """Raise SettingsError when a folder for parts holds what this command did not write: it would be emptied."""
+    if not (folder / PLAN).exists() and any(path.name != WRITERS for path in folder.iterdir()):
+        raise SettingsError(f"{folder} holds files that no call of apply wrote. Move them, or change --to.")
 
 
 def _check_request(probes: Sequence[ProbeData], per_token: bool, poolings: Sequence[ScorePooling]) -> None:
@@ -233,6 +234,19 @@ def _parts(texts: Iterator[NumberedText], longest: int, n_outputs: int) -> Itera
             part, n_scores = [], 0
     if part:
         yield part
+
+
+def _table_of_part(
+    scorer: TextScorer,
+    part: Sequence[NumberedText],
+    probes: Sequence[ProbeData],
+    per_token: bool,
+    poolings: Sequence[ScorePooling],
+) -> pa.Table:
+    """Score a part of the texts; the table counts which of them have no score, or a score of a part only."""
+    scored = scorer.score([text.text for text in part])
+    notes = ((text.number, text.problem or s.prompt.note) for text, s in zip(part, scored, strict=True))
+    return with_notes(_table(part, scored, probes, per_token, poolings), notes)
 
 
 def _table(

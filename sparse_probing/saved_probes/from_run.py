@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from probing_datasets.building.tokenization import load_tokenizer
-from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, load_feature_dataset
+from probing_datasets.feature_dataset import Aggregation, FeatureDataset, FeatureKind, load_feature_dataset
 from probing_datasets.feature_dataset.spans import POOLED
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.activations.stores import open_store
@@ -77,11 +77,8 @@ def probe_from_row(
         dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
     chat, options = _chat_prompt(dataset), dataset.description.options
     has_span = f"{POOLED}_start" in dataset.sequences.column_names
-    if has_span and chat is None and activations.activation_aggregation != "none":
-        raise ProbeError(
-            f"The data set {dataset.description.name} aggregates a part of each text, such as a name, and a new text "
-            "does not say where that part is. Save a probe of a run with --activation_aggregation none."
-        )
+    if has_span and chat is None:
+        _check_tokens_can_be_found(dataset, activations.activation_aggregation)
     if fingerprint is None:
         fingerprint = open_store(config.store_folder()).plan.fingerprint
     (tokens,) = dataset.tokens(np.array([0]))  # every sequence has the same special tokens around it
@@ -89,14 +86,7 @@ def probe_from_row(
     intercepts = row["class_intercepts"] if _is_known(row["class_intercepts"]) else [row["intercept"]]
     support = np.asarray(row["support"], dtype=np.int64)
     classes, kind, counts = _classes(dataset, row)
-    link: Link = LINKS.get(row["probe"], "none")
-    prior, temperature = balanced_prior(link, kind, counts), 1.0
-    if _is_known(row.get("temperature")):
-        # For the softmax of several classes. Of a balanced fit it is fitted beside the prior; otherwise to log odds at
-        # the frequencies of the classes.
-        link, temperature = "sigmoid" if kind == "binary" else "softmax", float(row["temperature"])
-        is_balanced = row.get("class_weight") == "balanced"
-        prior = balanced_prior(link, kind, counts) if is_balanced else np.zeros(len(intercepts))
+    link, temperature, prior = _probabilities(row, kind, counts, len(intercepts))
     return SavedProbe(
         feature=row["feature"],
         kind=kind,
@@ -130,6 +120,15 @@ def probe_from_row(
     )
 
 
+def _check_tokens_can_be_found(dataset: FeatureDataset, aggregation: Aggregation) -> None:
+    """Raise ProbeError when a probe reads the aggregate of a part of each text, which new texts do not mark."""
+    if aggregation != "none":
+        raise ProbeError(
+            f"The data set {dataset.description.name} aggregates a part of each text, such as a name, and a new text "
+            "does not say where that part is. Save a probe of a run with --activation_aggregation none."
+        )
+
+
 def _classes(dataset: FeatureDataset, row: Mapping[str, Any]) -> tuple[tuple[str, ...], FeatureKind, dict[str, int]]:
     """Return the names of the outputs, the kind of the probe, and the rows of each class."""
     if _is_known(row["class_intercepts"]):
@@ -144,6 +143,21 @@ def _classes(dataset: FeatureDataset, row: Mapping[str, Any]) -> tuple[tuple[str
         n_positive = int(row["n_positive_train"])
         return (), "binary", {"1": n_positive, "-1": int(row["n_train"]) - n_positive}
     return (), "regression", {}
+
+
+def _probabilities(
+    row: Mapping[str, Any], kind: FeatureKind, counts: Mapping[str, int], n_outputs: int
+) -> tuple[Link, float, np.ndarray]:
+    """Return link, temperature and prior (n_outputs,), which make probabilities of the scores of a row."""
+    link: Link = LINKS.get(row["probe"], "none")
+    prior = balanced_prior(link, kind, counts)
+    if not _is_known(row.get("temperature")):
+        return link, 1.0, prior
+    # For the softmax of several classes. Of a balanced fit it is fitted beside the prior; otherwise to log odds at the
+    # frequencies of the classes.
+    is_balanced = row.get("class_weight") == "balanced"
+    link = "sigmoid" if kind == "binary" else "softmax"
+    return link, float(row["temperature"]), (balanced_prior(link, kind, counts) if is_balanced else np.zeros(n_outputs))
 
 
 def balanced_prior(link: Link, kind: FeatureKind, counts: Mapping[str, int]) -> np.ndarray:

@@ -122,7 +122,15 @@ def test_safe_keeps_line_ends():
 
 
 def in_chromium(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments]
+    command = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        *arguments,
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
