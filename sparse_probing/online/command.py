@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sparse_probing.config import OnlineConfig
 from sparse_probing.online.metrics import ranges_over_layers
-from sparse_probing.online.online_run import OnlineRun
+from sparse_probing.online.online_run import METRICS, OnlineRun
 from sparse_probing.online.prepare import prepare_online
 from sparse_probing.online.train_online import run_online
 
@@ -36,7 +36,7 @@ def train_command(config: OnlineConfig, show: Show) -> None:
     else:
         show(f"{len(run.metrics):,} probes, lowest to highest over layers on test rows, which choose no layer:")
         show(ranges_over_layers(run.metrics).to_string(index=False))
-        show(f"each of them: sp.load_online({str(run.path)!r}).metrics")
     for name, reason in run.failures.items():
         show(f"no probe: {name}: {reason}")
+    show(f"measures of every probe: {run.path / METRICS}")
     show(f"complete: {run.path}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import DEFAULT_STUDIES
 from sparse_probing.probes.convergence import CONVERGED
 
@@ -32,6 +34,12 @@ CONTROLLED = ("accuracy", "roc_auc", "r2")
 COLUMNS = ("place", "hook_point", "layer", "pooling", "label_set")
 
 FURTHER = ("test_roc_auc_low", "test_roc_auc_high", "n_train", "n_test", "regularization", "converged", "status")
+
+
+def with_places(rows: pd.DataFrame, places: Iterable[Place]) -> pd.DataFrame:
+    """Return result rows with the column ``place``: the name of the hook point of a layer, or of a submodule."""
+    names = {(each.location.hook_point, each.location.layer): each.location.name for each in places}
+    return rows.assign(place=[names[each] for each in zip(rows["hook_point"], rows["layer"], strict=True)])
 
 
 def probe_rows(rows: pd.DataFrame) -> pd.DataFrame:

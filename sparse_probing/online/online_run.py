@@ -18,7 +18,7 @@ from probing_datasets.foundation.files.sealed_json import read_sealed
 from sparse_probing.activations.tables.result_folder import DESCRIPTION, Description, read_description
 from sparse_probing.config import OnlineConfig
 from sparse_probing.models import LanguageModel
-from sparse_probing.online.metrics import metrics_frame, probe_rows
+from sparse_probing.online.metrics import metrics_frame, probe_rows, with_places
 from sparse_probing.online.places import Location, Place
 from sparse_probing.runs.probe_of_run import choose_row
 from sparse_probing.saved_probes.from_run import probe_from_row
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 REMEDY = "Run the command that made it again."
 
-
 ROWS = "rows.parquet"
 """The result rows of all places."""
+
+METRICS = "metrics.csv"
+"""The measures of every probe, as in `OnlineRun.metrics`."""
 
 
 class _Failures(Struct):
@@ -102,9 +104,7 @@ class OnlineRun:
     @cached_property
     def all_rows(self) -> pd.DataFrame:
         """The result rows of every probe, its controls and the studies of ``--then``, with all columns."""
-        rows = read_rows([self.path / ROWS])
-        names = {(each.location.hook_point, each.location.layer): each.location.name for each in self.places}
-        return rows.assign(place=[names[each] for each in zip(rows["hook_point"], rows["layer"], strict=True)])
+        return with_places(read_rows([self.path / ROWS]), self.places)
 
     @property
     def rows(self) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.foundation.errors import SettingsError, TaskError
+from probing_datasets.foundation.spreadsheet_cells import csv_bytes
 from sparse_probing.activations.harvest import evaluation_mode, settings_of_call
 from sparse_probing.activations.model_pass.forward_pass import torch_threads
 from sparse_probing.activations.tables.result_folder import (
@@ -29,12 +30,13 @@ from sparse_probing.models import LoadedModel, wrap_model
 from sparse_probing.online.checkpoints import FOLDER, FitCheckpoints, RowCheckpoints, one_process
 from sparse_probing.online.fit_rows import RowFits
 from sparse_probing.online.learners.rows import KeptRows
-from sparse_probing.online.online_run import ROWS, OnlineRun
+from sparse_probing.online.metrics import metrics_frame, with_places
+from sparse_probing.online.online_run import METRICS, ROWS, OnlineRun
 from sparse_probing.online.pass_over_texts import blocks_of, rows_of_batches, text_batches
 from sparse_probing.online.prepare import PreparedOnline, prepare_online
 from sparse_probing.online.train_stream import score_stream, train_stream
 from sparse_probing.probes.inputs.one_thread import one_thread
-from sparse_probing.studies.base.result_rows import write_rows
+from sparse_probing.studies.base.result_rows import read_rows, write_rows
 
 logger = logging.getLogger(__name__)
 
@@ -150,19 +152,23 @@ def run_online(prepared: PreparedOnline) -> bool:
                 rows, failures = fits.fit(place, kept.release(place))
                 fitted.add(rows, {f"{place}, {name}": why for name, why in failures.items()})
 
-            # 5. The result rows; then the description, which marks the run as finished.
+            # 5. The result rows and measures; then the description, which marks the run as finished.
             _publish(prepared, fitted.rows, fits.failures | fitted.failures)
     return True
 
 
 def _publish(prepared: PreparedOnline, rows: list[dict[str, Any]], failures: dict[str, str]) -> None:
-    """Write the result rows, then the description; remove what was saved on the way."""
+    """Write the result rows, the measures and the description; remove what was saved on the way."""
     folder, plan = prepared.folder, prepared.plan
     if not rows:
         raise TaskError("; ".join(f"{name}: {reason}" for name, reason in failures.items()))
-    with recorded_files(folder, plan).write(ROWS) as path:
+    files = recorded_files(folder, plan)
+    with files.write(ROWS) as path:
         write_rows(rows, path)
-    complete_folder(folder, prepared.config.record(), [ROWS], {"failures": failures})
+        metrics = metrics_frame(with_places(read_rows([path]), prepared.places))
+    with files.write(METRICS) as path:
+        path.write_bytes(csv_bytes(metrics))
+    complete_folder(folder, prepared.config.record(), [ROWS, METRICS], {"failures": failures})
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 

@@ -29,7 +29,7 @@ def log_loss(scores: Floats, codes: Integers, temperature: float = 1.0, prior: A
     temperature : float
     prior : (K,) array
     """
-    logits = scores / temperature + prior
+    logits = scores / temperature + np.asarray(prior)
     if scores.shape[1] == 1:
         return float(np.logaddexp(0, np.where(codes == 1, -1, 1) * logits[:, 0]).mean())
     return float(-log_softmax(logits, axis=1)[np.arange(len(codes)), codes].mean())

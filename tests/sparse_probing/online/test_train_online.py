@@ -68,6 +68,8 @@ def test_the_frame_has_one_row_for_every_place_pooling_and_label_set(run):
     assert len(metrics) == len(run) == 2 * 2 * 2 * 3
     assert not metrics.duplicated(["place", "pooling", "label_set"]).any()
     assert set(metrics["status"].str.split(".").str[0]) == {"Exact"}
+    written = pd.read_csv(run.path / "metrics.csv")
+    pd.testing.assert_frame_equal(written, metrics, check_dtype=False, rtol=1e-14)
     of_classes = metrics[metrics["label_set"] != "length"]
     assert of_classes[["loss", "accuracy", "precision", "recall", "f1", "matthews", "roc_auc"]].notna().all(axis=None)
     assert metrics.loc[metrics["label_set"] == "length", ["loss", "r2"]].notna().all(axis=None)
@@ -150,7 +152,8 @@ def test_nothing_is_written_outside_of_the_folder_of_the_run(run, config, store)
     written = {path for path in config.activations.results_dir.rglob("*") if path.is_file()}
     outside = {path for path in written if not path.is_relative_to(run.path)}
     assert {path.relative_to(config.activations.results_dir).parts[0] for path in outside} <= {"activations", "probing"}
-    assert sorted(p.name for p in run.path.iterdir()) == ["description.json", "plan.json", "records", "rows.parquet"]
+    files = ["metrics.csv", "plan.json", "records", "rows.parquet"]
+    assert sorted(p.name for p in run.path.iterdir()) == ["description.json", *files]
 
 
 def test_what_does_not_exist_is_named(run, tmp_path):
