@@ -21,7 +21,7 @@ from sparse_probing.online.train_online import run_online
 from tests.builders.harvests import file_contents, flip_bit, load_model_once
 from tests.builders.online import MIXED, mixed_dataset, online_settings
 
-PUBLISHED = ("description.json", "plan.json", "rows.parquet")
+PUBLISHED = ("description.json", "metrics.csv", "plan.json", "rows.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def prepare(tiny_model_dir, root, tmp_path):
 
 def published(folder: Path) -> dict[str, bytes]:
     contents = file_contents(folder)
-    assert set(contents) == {*PUBLISHED, "records/rows.parquet.json"}
+    assert set(contents) == {*PUBLISHED, "records/metrics.csv.json", "records/rows.parquet.json"}
     return {name: contents[name] for name in PUBLISHED}
 
 
