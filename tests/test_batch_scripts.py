@@ -82,3 +82,8 @@ def test_every_kind_of_harvest_has_a_script(tmp_path):
         for name, other in (("harvest.sh", "all_activations"), ("neuron_subset.sh", "activation_subset"))
     }
     assert types | by_flag == {*get_args(HarvestType), "online_probes"}
+
+
+def test_several_poolings_in_one_variable(tmp_path):
+    script = REPOSITORY / "experiments" / "batch_scripts" / "online.sh"
+    assert settings(script, tmp_path, POOLING="mean last").pooling == ("mean", "last")

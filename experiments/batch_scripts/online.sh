@@ -15,13 +15,14 @@
 #SBATCH --time=04:00:00
 set -euo pipefail
 export HF_HUB_OFFLINE="${HF_HUB_OFFLINE:-1}" # nodes often have no network: download the model beforehand
+read -ra pooling <<< "${POOLING:-mean}"  # several: POOLING="mean last"
 
 python get_activations.py \
     --experiment_type online_probes \
     --model "${MODEL:?set MODEL, for example pythia-70m}" \
     --feature_dataset "${FEATURE_DATASET:?set FEATURE_DATASET, the name of a feature data set}" \
     --probe_location "${PROBE_LOCATION:-mlp.hook_post}" \
-    --pooling "${POOLING:-mean}" \
+    --pooling "${pooling[@]}" \
     --memory "${MEMORY:-16GB}" \
     --batch_size "${BATCH_SIZE:-32}" \
     --device "${DEVICE:-cuda}" \

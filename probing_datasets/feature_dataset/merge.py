@@ -1,7 +1,7 @@
 """Several feature data sets as one, so that a model runs once for the features of all of them.
 
-Every feature keeps its rows, labels, groups, pooled tokens and given split, so that a probe of it is the one that its
-data set gives without the others. It has no label, and so no row, on the texts of the others.
+Every feature keeps its rows, labels, groups, pooled tokens and given split. It has no label, and so no row, on the
+texts of the others.
 """
 
 from __future__ import annotations

@@ -25,6 +25,13 @@ from sparse_probing.config.share import ShareConfig
 PoolingName = Literal["mean", "last", "max", "none", "attention"]
 LearnerName = Literal["rows", "moments", "adamw"]
 
+STUDY_SECTIONS = ("split", "fit", "search", "statistics", "optimal")
+"""Sections with the settings of the studies that fit rows."""
+OF_EVERY_LEARNER = ("test_set_frac", "scaling", "normalize_activations", "controls", "confidence")
+"""Settings of these sections that the other learners use too."""
+OF_STREAMS = ("validation_frac", "warmup_steps", "threshold")
+"""Settings that the learner rows does not use."""
+
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -130,13 +137,18 @@ class OnlineConfig(Configuration):
                 "Several processes add their sums at the end, so that nothing can be stopped early. Leave --patience "
                 "out, or use one process."
             )
-        if self.learner != "rows" and (
-            self.split.test_folds or self.fit.regularization or self.fit.regularization_grid
-        ):
+        of_rows = {name for name, section in section_of(OnlineConfig).items() if section in STUDY_SECTIONS}
+        others, unused = "moments and adamw", set(OF_STREAMS)
+        if self.learner != "rows":
+            others, unused = "rows", of_rows - set(OF_EVERY_LEARNER)
+        flags = self.flags()
+        given = [f"--{name}" for name in sorted(unused) if flags[name] != setting(OnlineConfig, name).default]
+        if given:
             raise SettingsError(
-                f"--learner {self.learner} has one test part and chooses its penalty. --test_folds, --regularization "
-                "and --regularization_grid are for rows."
+                f"--learner {self.learner} does not use {', '.join(given)}: only {others} do. Leave it out."
             )
+        if self.learner != "rows" and set(self.statistics.controls) - {"shuffled_labels"}:
+            raise SettingsError(f"--learner {self.learner} has the control shuffled_labels only; rows has all of them.")
         if "random_init" in self.statistics.controls:
             raise SettingsError(
                 "The control random_init needs a second model. Run the same command with --random_init instead."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,14 +64,14 @@ class RowCheckpoints:
         self._unsaved: list[int] = []
         self._last_time = time.monotonic()
 
-    def saved_blocks(self) -> set[int]:
-        """Return the blocks whose rows are in intact parts; damaged parts are removed, with a warning."""
-        return {block for blocks, _ in self._parts() for block in blocks}
+    def saved_blocks(self, places: Sequence[Place]) -> set[int]:
+        """Return the blocks whose rows at these places are in intact parts; damaged ones are removed."""
+        return {block for blocks, _ in self._parts(places) for block in blocks}
 
     def restore(self, kept: KeptRows) -> set[int]:
         """Put the rows of all intact parts into memory; return their blocks."""
         restored: set[int] = set()
-        for blocks, tensors in self._parts():
+        for blocks, tensors in self._parts(kept.places):
             for place in kept.places:
                 kept.restore(place, self._numbers(place, blocks), tensors[self._key(place)].numpy())
             restored |= set(blocks)
@@ -100,7 +100,8 @@ class RowCheckpoints:
             save_tensors(path, self._owner(path), tensors, {"blocks": " ".join(map(str, self._unsaved))})
         self._unsaved, self._last_time = [], time.monotonic()
 
-    def _parts(self) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
+    def _parts(self, places: Sequence[Place]) -> Iterator[tuple[list[int], dict[str, torch.Tensor]]]:
+        """Yield intact parts with the rows of these places; after an interruption some parts have those of fewer."""
         for path in sorted(self._folder.glob("blocks-*.safetensors")):
             try:
                 tensors, texts = load_tensors(path, self._owner(path))
@@ -109,7 +110,8 @@ class RowCheckpoints:
                 logger.warning("%s It is removed, and its texts are run again.", str(error).partition(" Delete it")[0])
                 path.unlink(missing_ok=True)
                 continue
-            yield blocks, tensors
+            if all(self._key(place) in tensors for place in places):
+                yield blocks, tensors
 
     def _numbers(self, place: Place, blocks: Iterable[int]) -> NDArray:
         """Return the numbers of the rows of a place in blocks, in their order."""

@@ -30,7 +30,7 @@ def train_command(config: OnlineConfig, show: Show) -> None:
         share = config.share
         show(f"process {share.rank} of {share.world_size} has read its texts; the last one trains the probes")
         return
-    run = OnlineRun.open(prepared.folder, prepared.dataset, prepared.model)
+    run = OnlineRun.open(prepared.folder, prepared.parts, prepared.model)
     if len(run.metrics) <= MOST_SHOWN:
         show(run.metrics[list(SHOWN)].to_string(index=False, float_format="{:.3f}".format))
     else:

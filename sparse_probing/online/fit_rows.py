@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig, StudyName
 from sparse_probing.config.online import PoolingName
-from sparse_probing.online.places import Place, aggregation_of
+from sparse_probing.online.places import Place, row_aggregation
 from sparse_probing.online.prepare import PreparedOnline
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.feature_splits import FeatureSplit, split_features
@@ -38,7 +38,7 @@ class RowFits:
         for study, names in prepared.features.items():
             for pooling, rows in prepared.rows.items():
                 features, failures = labelled_features(
-                    prepared.dataset, names, rows, aggregation_of(pooling), config.activations.probe_next_token_feature
+                    prepared.dataset, names, rows, row_aggregation(pooling), config.activations.probe_next_token_feature
                 )
                 kind, takes_classes = STUDIES[study].kind, STUDIES[study].takes_classes
                 self.splits[study, pooling], unsplit = split_features(

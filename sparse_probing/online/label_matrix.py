@@ -14,7 +14,7 @@ from probing_datasets.feature_dataset.probed_rows import FeatureRows
 from probing_datasets.foundation.errors import ProbeError, SplitError
 from sparse_probing.config.online import PoolingName
 from sparse_probing.online.label_sets import LabelSet
-from sparse_probing.online.places import aggregation_of
+from sparse_probing.online.places import row_aggregation
 from sparse_probing.online.prepare import PreparedOnline
 from sparse_probing.online.three_parts import three_parts
 from sparse_probing.probes.inputs.validation import Floats, Integers
@@ -73,7 +73,7 @@ def label_matrix(prepared: PreparedOnline) -> LabelMatrix:
     kinds: dict[str, FeatureKind] = {}
     for pooling, rows in prepared.rows.items():
         next_token = config.activations.probe_next_token_feature
-        found, failures = labelled_features(dataset, prepared.label_sets, rows, aggregation_of(pooling), next_token)
+        found, failures = labelled_features(dataset, prepared.label_sets, rows, row_aggregation(pooling), next_token)
         labelled[pooling] = {name: of_set for name, (_, of_set) in found.items()}
         matrix.failures |= failures
         kinds |= {name: kind for name, (kind, _) in found.items()}

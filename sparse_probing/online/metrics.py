@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from sparse_probing.online.learners.averaged_adamw import STOPPED
 from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import DEFAULT_STUDIES
 from sparse_probing.probes.convergence import CONVERGED
@@ -26,8 +27,6 @@ MEASURES = {
 """Where each measure is in the result rows: of binary label sets, or of others; of several classes the mean over them,
 and the loss of numbers is the mean squared error."""
 
-STOPPED = "Stopped, not converged."
-
 CONTROLLED = ("accuracy", "roc_auc", "r2")
 """Measures that are also given for the same probe with the labels of groups shuffled."""
 
@@ -43,11 +42,11 @@ def with_places(rows: pd.DataFrame, places: Iterable[Place]) -> pd.DataFrame:
 
 
 def probe_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the one probe of all neurons of every place and label set, and of its controls."""
+    """Return the rows of the one probe of all neurons of every place, label set and fold, and of its controls."""
     is_default = rows["study"].isin(list(DEFAULT_STUDIES.values())) | rows["study"].str.startswith("online_")
     is_default &= rows["probe"] != "one_vs_rest"
     widest = rows["k"] == rows.groupby(["place", "aggregation"])["k"].transform("max")
-    return rows[is_default & widest & (rows["fold"] == 0)]
+    return rows[is_default & widest]
 
 
 def metrics_frame(rows: pd.DataFrame) -> pd.DataFrame:
@@ -70,15 +69,23 @@ def metrics_frame(rows: pd.DataFrame) -> pd.DataFrame:
         for source in sources[1:]:
             values = values.where(values.notna(), of_probes[source])
         of_probes[name] = values
+    of_probes["converged"] = of_probes["converged"].fillna(value=False).astype(bool)
+    # In a cross-validation every row is a test row once: measures are means over folds, which have no interval. The
+    # status is that of a fold that did not converge, if there is one.
+    keys = ["place", "pooling", "label_set", "control"]
+    of_folds = of_probes.groupby(keys)
+    is_mean = of_folds["fold"].transform("size") > 1
+    of_probes[list(MEASURES)] = of_folds[list(MEASURES)].transform("mean")
+    of_probes["n_test"] = of_folds["n_test"].transform("sum")
+    of_probes.loc[is_mean, ["test_roc_auc_low", "test_roc_auc_high"]] = math.nan
+    of_probes = of_probes.sort_values("converged", kind="stable").drop_duplicates(keys)
     frame = of_probes[of_probes["control"] == ""]
     shuffled = of_probes[of_probes["control"] == "shuffled_labels"]
     names = {name: f"shuffled_{name}" for name in CONTROLLED}
-    keys = ["place", "pooling", "label_set"]
-    frame = frame.merge(shuffled[[*keys, *CONTROLLED]].rename(columns=names), "left", on=keys)
-    converged = frame["converged"].fillna(value=False).astype(bool)
+    frame = frame.merge(shuffled[[*keys[:-1], *CONTROLLED]].rename(columns=names), "left", on=keys[:-1])
     exact = frame["status"].str.replace(CONVERGED, "Exact.", n=1, regex=False)
     says_so = frame["status"].str.startswith(STOPPED)
-    frame["status"] = exact.where(converged | says_so, f"{STOPPED} " + frame["status"])
+    frame["status"] = exact.where(frame["converged"] | says_so, f"{STOPPED} " + frame["status"])
     columns = [*COLUMNS, *MEASURES, *names.values(), *FURTHER]
     return frame[columns].sort_values(["label_set", "pooling", "layer"], kind="stable").reset_index(drop=True)
 

@@ -62,13 +62,13 @@ class OnlineRun:
         self,
         path: Path,
         description: Description,
-        dataset: FeatureDataset | None = None,
+        datasets: Sequence[FeatureDataset] = (),
         model: LanguageModel | None = None,
     ) -> None:
         self.path = path
         self.config = OnlineConfig.from_record(description.config)
         self.places = [Place(Location(*each[:4]), each[4]) for each in description.plan["places"]]
-        self._description, self._dataset, self._model = description, dataset, model
+        self._description, self._datasets, self._model = description, list(datasets), model
         for name, record in description.files.items():
             if reason := record.damage(path / name):
                 raise DamagedFileError(f"{path / name} is damaged ({reason}). {REMEDY}")
@@ -76,15 +76,17 @@ class OnlineRun:
 
     @classmethod
     def open(
-        cls, path: Path | str, dataset: FeatureDataset | None = None, model: LanguageModel | None = None
+        cls, path: Path | str, datasets: Sequence[FeatureDataset] = (), model: LanguageModel | None = None
     ) -> OnlineRun:
         """Read a finished run from its folder.
 
         Parameters
         ----------
         path : path
-        dataset, model : optional
+        datasets : sequence of FeatureDataset
             Those of the run, when they are in memory. By default they are loaded by name when they are needed.
+        model : LanguageModel, optional
+            Likewise.
 
         Raises
         ------
@@ -99,7 +101,7 @@ class OnlineRun:
             raise TaskError(f"{path} holds no finished run of online probes: {error}") from error
         if description.experiment_type != "online_probes":
             raise TaskError(f"{path} holds results of {description.experiment_type}, not of online_probes.")
-        return cls(Path(path), description, dataset, model)
+        return cls(Path(path), description, datasets, model)
 
     @cached_property
     def all_rows(self) -> pd.DataFrame:
@@ -116,17 +118,20 @@ class OnlineRun:
         """The measures on test rows: one row for every place, pooling and label set."""
         return metrics_frame(self.all_rows)
 
-    @property
+    @cached_property
     def dataset(self) -> FeatureDataset:
         """The feature data set; with ``further_datasets`` all of them as one."""
-        if self._dataset is None:
-            activations, names = self.config.activations, self.config.further_datasets
-            parts = [
-                load_feature_dataset(name, activations.feature_dataset_dir)
-                for name in (activations.feature_dataset, *names)
-            ]
-            self._dataset = merge_datasets(parts)
-        return self._dataset
+        activations = self.config.activations
+        if not self._datasets:
+            names = (activations.feature_dataset, *self.config.further_datasets)
+            self._datasets = [load_feature_dataset(name, activations.feature_dataset_dir) for name in names]
+        dataset = merge_datasets(self._datasets)
+        if dataset.description.content_hash != self._description.plan["dataset_hash"]:
+            raise ProbeError(
+                f"{dataset.name} in {activations.feature_dataset_dir} is not what the run was trained on: it was made "
+                "again with other texts or labels. Restore it, or run the command again."
+            )
+        return dataset
 
     def __getitem__(self, key: str | tuple[str, ...]) -> SavedProbe:
         """Return the probe of all neurons for ``run[place, pooling, label_set]``.
@@ -138,8 +143,8 @@ class OnlineRun:
         ProbeError
             When there is no such probe; the message lists what exists.
         """
-        place, pooling, label_set, *more = (*((key,) if isinstance(key, str) else key), None, None)
-        if more[2:] or place is None:
+        place, pooling, label_set, *more = (*((key,) if isinstance(key, str) else key), None, None, None)
+        if more[3:] or not isinstance(place, str):
             raise ProbeError("A probe has a place, a pooling and a label set: run[place, pooling, label_set].")
         rows = probe_rows(self.all_rows)
         for column, value in (("place", place), ("aggregation", pooling), ("feature", label_set)):
@@ -201,10 +206,8 @@ class OnlineRun:
         if not parts:
             return self.dataset, label_set
         whole, of_class = self.dataset.feature_and_class(label_set)
-        names = (self.config.activations.feature_dataset, *self.config.further_datasets)
         number, part = next((i, part) for i, part in enumerate(parts) if whole in part.features)
-        dataset = load_feature_dataset(names[number], self.config.activations.feature_dataset_dir)
-        return dataset, part.features[whole] + ("" if of_class is None else f"={of_class}")
+        return self._datasets[number], part.features[whole] + ("" if of_class is None else f"={of_class}")
 
     def features(
         self, texts: Sequence[str], model: LanguageModel | None = None, batch_size: int = 32

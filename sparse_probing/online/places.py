@@ -10,12 +10,12 @@ from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.config import OnlineConfig
 from sparse_probing.config.activations import FULL_HOOK_NAME
 from sparse_probing.config.online import PoolingName
-from sparse_probing.models import LanguageModel, find_place
+from sparse_probing.models import LanguageModel, find_activation
 
 FLOAT16_BYTES = 2
 
 
-def aggregation_of(pooling: PoolingName) -> Aggregation:
+def row_aggregation(pooling: PoolingName) -> Aggregation:
     """Return how the rows of a pooling are chosen from a data set: attention has one for each sequence, as the mean."""
     return "mean" if pooling == "attention" else pooling
 
@@ -73,14 +73,14 @@ def find_locations(config: OnlineConfig, model: LanguageModel) -> list[Location]
         raise SettingsError(
             f"--layers {' '.join(map(str, config.layers))} has no effect: every location names its layer. Leave it out."
         )
-    found: dict[str, Location] = {}
+    locations: dict[str, Location] = {}
     for name in names:
-        place = find_place(model, name)
-        hook_point, layer = place.hook_point, place.layer
-        if not name.startswith("blocks.") and (same := next(map(FULL_HOOK_NAME.fullmatch, place.hook_points), None)):
+        found = find_activation(model, name)
+        hook_point, layer = found.hook_point, found.layer
+        if not name.startswith("blocks.") and (same := next(map(FULL_HOOK_NAME.fullmatch, found.hook_points), None)):
             hook_point, layer = same[2], int(same[1])
-        found.setdefault(place.tensor, Location(name, hook_point, layer or 0, place.width))
-    return sorted(found.values(), key=lambda location: location.layer)
+        locations.setdefault(found.tensor, Location(name, hook_point, layer or 0, found.width))
+    return sorted(locations.values(), key=lambda location: location.layer)
 
 
 def find_places(config: OnlineConfig, locations: Sequence[Location]) -> list[Place]:

@@ -20,7 +20,7 @@ from sparse_probing.config import OnlineConfig, StudyName
 from sparse_probing.config.online import PoolingName, changed_settings
 from sparse_probing.config.result_folders import model_name, online_folder
 from sparse_probing.models import LanguageModel
-from sparse_probing.online.places import Location, Place, aggregation_of, bytes_of_rows, find_locations, find_places
+from sparse_probing.online.places import Location, Place, bytes_of_rows, find_locations, find_places, row_aggregation
 from sparse_probing.runs.planning.create_run import check_numbers_of_neurons, features_of_study
 from sparse_probing.studies import check_studies
 
@@ -41,6 +41,9 @@ class PreparedOnline:
 
     config: OnlineConfig
     dataset: FeatureDataset
+    """With ``further_datasets`` all of them as one."""
+    parts: tuple[FeatureDataset, ...]
+    """The data sets that it was made of."""
     model: LanguageModel
     locations: tuple[Location, ...]
     rows: dict[PoolingName, ProbedRows]
@@ -125,19 +128,20 @@ def prepare_online(
     SettingsError
         When the rows do not fit into ``--memory``, or a study has no label set.
     """
-    if config.further_datasets:
-        first = load_feature_dataset(config.activations.feature_dataset, config.activations.feature_dataset_dir)
-        names = config.further_datasets
-        further = [load_feature_dataset(name, config.activations.feature_dataset_dir) for name in names]
-        dataset = merge_datasets([dataset or first, *further])
-    dataset, model = load_inputs(config.activations, config.forward_pass, weights, model, dataset)
+    activations = config.activations
+    names = [activations.feature_dataset] if dataset is None else []
+    names += config.further_datasets
+    parts = [] if dataset is None else [dataset]
+    parts += [load_feature_dataset(name, activations.feature_dataset_dir) for name in names]
+    dataset, model = load_inputs(activations, config.forward_pass, weights, model, merge_datasets(parts))
     warn_of_near_duplicates(dataset)
     locations = tuple(find_locations(config, model))
-    next_token = config.activations.probe_next_token_feature
+    next_token = activations.probe_next_token_feature
     rows: dict[PoolingName, ProbedRows] = {
-        pooling: probed_rows(dataset, aggregation_of(pooling), next_token) for pooling in config.pooling
+        pooling: probed_rows(dataset, row_aggregation(pooling), next_token) for pooling in config.pooling
     }
-    prepared = PreparedOnline(config, dataset, model, locations, rows, _features_of_studies(config, dataset))
+    features = _features_of_studies(config, dataset)
+    prepared = PreparedOnline(config, dataset, tuple(parts), model, locations, rows, features)
     _check_numbers(prepared)
     needed = bytes_of_rows(prepared.places, prepared.n_rows)
     if config.learner == "rows" and needed > config.memory_bytes:

@@ -33,7 +33,7 @@ class Learning:
     stoppers: list[EarlyStopping] = field(default_factory=list)
     """One for each label set, controls left out; empty without early stopping."""
     validation: torch.Tensor | None = None
-    """(v, d) float16 rows of the validation texts, on the host; with attention pooling (v, length, d), padded with
+    """(v, d) float32 rows of the validation texts, on the host; with attention pooling (v, length, d), padded with
     NaN."""
 
     def kept(self) -> torch.Tensor:

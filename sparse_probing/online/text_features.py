@@ -45,6 +45,8 @@ def text_features(
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise ProbeError("Pass a list of texts.")
+    if batch_size < 1:
+        raise ProbeError(f"batch_size must be at least 1, not {batch_size}.")
     framing = Framing.of(probe, model.context_length)
     prompts = make_prompts(texts, framing, model.tokenizer, with_spans=False)
     if empty := [number for number, prompt in enumerate(prompts) if not len(prompt.ids)]:

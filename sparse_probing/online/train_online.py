@@ -109,13 +109,14 @@ def train_online(
 def run_online(prepared: PreparedOnline) -> bool:
     """Train the probes of a run, or what is missing of them; return whether all are trained.
 
-    The numbers do not depend on interruptions, nor on the number of processes.
+    The numbers do not depend on interruptions; nor, with the learner ``rows``, on the number of processes.
     """
     config, folder, plan = prepared.config, prepared.folder, prepared.plan
     with torch_threads(config.forward_pass.n_threads), claim_folder(folder, plan, config.share):
         # 1. The folder of the run: one of the same settings is resumed, and a finished one is checked.
         create_or_resume_folder(folder, plan, overwrite=False, resume=False)
         if is_complete(folder):
+            shutil.rmtree(folder / FOLDER, ignore_errors=True)  # an interruption may have left it
             return True
         if config.learner != "rows":
             trained = train_stream(prepared)
@@ -134,7 +135,7 @@ def run_online(prepared: PreparedOnline) -> bool:
         checkpoints = RowCheckpoints(prepared, blocks)
         own = set(config.share.of(range(len(blocks)))) if missing else set()
         alone = config.share.world_size == 1
-        done = (checkpoints.restore(kept) if alone else checkpoints.saved_blocks()) if own else set()
+        done = (checkpoints.restore(kept) if alone else checkpoints.saved_blocks(missing)) if own else set()
         _read_texts(prepared, kept, sorted(own - done), blocks, checkpoints)
 
         with one_thread(), one_process(folder):
@@ -202,4 +203,4 @@ def _finished(prepared: PreparedOnline) -> OnlineRun:
             f"Process {share.rank} of {share.world_size} has read its texts. The last one trains the probes: start the "
             "others, and run the same call again."
         )
-    return OnlineRun.open(prepared.folder, prepared.dataset, prepared.model)
+    return OnlineRun.open(prepared.folder, prepared.parts, prepared.model)

@@ -99,13 +99,19 @@ def train_stream(prepared: PreparedOnline) -> TrainedStream:
         prepared, _from(batches, n_done or 0, lambda: active), lambda: active, torch.float32, to_host=False
     )
     with tqdm(total=len(batches), initial=n_done or 0, unit=" batches", desc="train", disable=None) as bar:
-        for n_batches, (_, batch) in enumerate(stream, start=(n_done or 0) + 1):
-            for place, (own, rows) in batch.items():
+        n_batches, n_missing = n_done or 0, 0
+        for piece, found in stream:
+            for place, (own, rows) in found.items():
                 labels = torch.from_numpy(matrix.rows[place.pooling].labels[own])
-                each = learning[place]
-                each.learner.update(rows, labels.to(device))
-                if each.stoppers and n_batches in checks:
-                    _check(each, matrix, matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
+                learning[place].learner.update(rows, labels.to(device))
+            # A batch that did not fit into memory arrives in pieces; only whole ones count, and are resumed after.
+            n_missing = (n_missing or len(batches[n_batches].members)) - len(piece.members)
+            if n_missing:
+                continue
+            n_batches += 1
+            for place in found if n_batches in checks else ():
+                if learning[place].stoppers:
+                    _check(learning[place], matrix, matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
             active[:] = [place for place in active if not learning[place].stopped]
             state.finished(n_batches)
             bar.update()
@@ -131,7 +137,7 @@ def score_stream(trained: TrainedStream) -> tuple[list[dict[str, Any]], dict[str
     for place, each in learning.items():
         labels = torch.from_numpy(matrix.rows[place.pooling].labels[numbers[place.pooling][1]])
         try:
-            fits[place] = each.learner.finish(each.kept().to(device, torch.float32), labels.to(device))
+            fits[place] = each.learner.finish(each.kept().to(device), labels.to(device))
         except ProbeError as error:
             failures[str(place)] = str(error)
 
@@ -145,9 +151,9 @@ def _read_validation(
     """Keep the rows of the validation texts at all places."""
     position = {pooling: _positions(len(matrix.rows[pooling].sequence), own) for pooling, (_, own) in numbers.items()}
     for place, each in learning.items():
-        each.validation = torch.full(_shape_of_kept(prepared, matrix, numbers, place), torch.nan, dtype=torch.float16)
+        each.validation = torch.full(_shape_of_kept(prepared, matrix, numbers, place), torch.nan)
     batches = text_batches(prepared, matrix.parts.validation)
-    for _, batch in rows_of_batches(prepared, batches, lambda: list(learning), torch.float16):
+    for _, batch in rows_of_batches(prepared, batches, lambda: list(learning), torch.float32):
         for place, (own, rows) in batch.items():
             kept, where = learning[place].kept(), torch.from_numpy(position[place.pooling][own])
             if place.pooling == "attention":
@@ -189,7 +195,7 @@ def _result_rows(
         parts_of_kept = learning[place].kept().split(ROWS_AT_ONCE)
         for number, (fit, of_test) in enumerate(zip(fits[place], scores[place], strict=True)):
             labels = rows.labels[:, number]
-            of_validation = np.concatenate([fit.scores(part.float().numpy()) for part in parts_of_kept])
+            of_validation = np.concatenate([fit.scores(part.numpy()) for part in parts_of_kept])
             parts = [
                 Scored(labels[own][has], values[has], rows.group[own][has])
                 for own, values in ((validation, of_validation), (test[place.pooling], of_test))
@@ -225,9 +231,7 @@ def _check_memory(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Number
     for place in prepared.places:
         train, _ = numbers[place.pooling]
         width, labels = place.location.width, matrix.rows[place.pooling].labels[train]
-        # Tokens are copied to float32 for a check.
-        bytes_each = 6 if place.pooling == "attention" else 2
-        needed += bytes_each * math.prod(_shape_of_kept(prepared, matrix, numbers, place))
+        needed += 4 * math.prod(_shape_of_kept(prepared, matrix, numbers, place))
         if prepared.config.learner == "moments":
             needed += Moments.memory(width, matrix.label_sets, labels)
         else:
@@ -275,7 +279,7 @@ def _cost_of_checks(prepared: PreparedOnline, matrix: LabelMatrix, numbers: Numb
 
 def _check(each: Learning, matrix: LabelMatrix, labels: NDArray) -> None:
     """Hand the loss of all validation rows to the stoppers of a place."""
-    scores = each.learner.scores(each.kept().to(each.learner.device, torch.float32)).float().cpu()
+    scores = each.learner.scores(each.kept().to(each.learner.device)).float().cpu()
     losses = SetLosses(matrix.label_sets, "cpu").tempered_losses(scores, torch.from_numpy(labels), balanced=True)
     for stopper, loss in zip(each.stoppers, losses.tolist(), strict=False):  # controls have none
         stopper.update(loss)

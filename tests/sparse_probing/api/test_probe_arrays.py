@@ -206,7 +206,7 @@ def test_a_signal_is_not_left_over_when_the_fit_raises_after_it(X, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         raise MemoryError
 
-    monkeypatch.setattr(module, "fit_variant", fail)
+    monkeypatch.setattr("sparse_probing.studies.fit_layer.fit_variant", fail)
     slow = next(name for name, study in STUDIES.items() if study.slow and study.kind == "binary")
     with pytest.raises(KeyboardInterrupt):
         probe_arrays(X, np.arange(N) % 2, study=slow)

@@ -9,6 +9,7 @@ import torch
 from probing_datasets.feature_dataset import FeatureKind, Probes, build_feature_dataset, load_feature_dataset
 from probing_datasets.foundation.errors import ActivationError, DatasetError, ModelError, SettingsError, TaskError
 from sparse_probing.config import OnlineConfig
+from sparse_probing.models import LanguageModel
 from sparse_probing.online.online_run import OnlineRun
 from sparse_probing.online.prepare import prepare_online
 from sparse_probing.online.train_online import run_online
@@ -37,7 +38,7 @@ def prepare(tiny_model_dir, tmp_path, base):
 
 def trained(prepared) -> OnlineRun:
     assert run_online(prepared)
-    return OnlineRun.open(prepared.folder, prepared.dataset, prepared.model)
+    return OnlineRun.open(prepared.folder, prepared.parts, prepared.model)
 
 
 def labelled(base, labels, kind: FeatureKind = "binary", n=90, classes=()):
@@ -61,6 +62,10 @@ def labelled(base, labels, kind: FeatureKind = "binary", n=90, classes=()):
         ({"validation_frac": 1.0}, "--validation_frac must be between 0 and 1"),
         ({"patience": -1}, "--patience and --warmup_steps must be at least 0"),
         ({"patience": 3}, "so nothing is stopped early"),
+        (
+            {"threshold": 0.1, "warmup_steps": 3},
+            "rows does not use --threshold, --warmup_steps: only moments and adamw",
+        ),
         ({"activation_aggregation": "mean"}, "take --pooling"),
         ({"activations_dir": "s3://bucket"}, "no activations are stored"),
         ({"probe_next_token_feature": True}, "--pooling none"),
@@ -113,6 +118,20 @@ def test_an_activation_that_no_row_can_hold_is_named(prepare, monkeypatch, value
     with pytest.raises(ActivationError, match=rf"layer 1, mlp.hook_post of .*: text \d+ of {MIXED} has .*{message}"):
         run_online(prepared)
     assert not (prepared.folder / "description.json").exists()
+
+
+@pytest.mark.parametrize("learner", ["moments", "adamw"])
+def test_the_other_learners_take_activations_that_float16_cannot_hold(prepare, monkeypatch, learner):
+    flags = {"layers": (1,), "learner": learner, "regularization": None, "feature_subset": ("German",)}
+    small = trained(prepare(**flags, seed=1)).metrics
+    run = LanguageModel.run
+
+    def large(self, tokens, mask, hooks):
+        run(self, tokens, mask, {name: lambda a, hook=hook: hook(a * 1e7) for name, hook in hooks.items()})
+
+    monkeypatch.setattr(LanguageModel, "run", large)
+    metrics = trained(prepare(**flags, seed=1, experiment_name="large")).metrics
+    assert metrics["roc_auc"].item() == pytest.approx(small["roc_auc"].item(), abs=0.02)
 
 
 def test_batches_of_one_text_give_the_rows_of_large_ones(prepare):

@@ -115,6 +115,32 @@ def test_damaged_checkpoints_are_made_again(prepare, monkeypatch, caplog):
     assert published(prepared.folder) == whole
 
 
+def test_fits_that_are_lost_after_a_resumed_pass_are_made_again(prepare, monkeypatch):
+    """Parts of a resumed pass hold the rows of the places that were not fitted then, and more are missing later."""
+    prepared = prepare()
+    assert run_online(prepared)
+    whole = published(prepared.folder)
+    removed(prepared)
+    run_until(prepared, monkeypatch, RowFits, "fit", 1)
+    for part in prepared.folder.glob("checkpoints/blocks-*"):
+        part.unlink()
+    run_until(prepared, monkeypatch, KeptRows, "put", 7)
+    assert list(prepared.folder.glob("checkpoints/blocks-*"))
+    flip_bit(prepared.folder / "checkpoints/fits-00000.parquet")
+    assert run_online(prepared)
+    assert published(prepared.folder) == whole
+
+
+def test_checkpoints_that_an_interruption_left_in_a_finished_run_are_removed(prepare, monkeypatch):
+    prepared = prepare()
+    with monkeypatch.context() as patch:
+        patch.setattr("sparse_probing.online.train_online.shutil.rmtree", lambda *_, **__: None)
+        assert run_online(prepared)
+    assert list(prepared.folder.glob("checkpoints/blocks-*"))
+    assert run_online(prepared)
+    assert not (prepared.folder / "checkpoints").exists()
+
+
 def test_several_processes_publish_what_one_does(prepare):
     assert run_online(prepare())
     whole = published(prepare().folder)

@@ -1,5 +1,7 @@
 """Online probes: the result rows of stage 2 on a store of the same rows, their metrics, and the probes themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from probing_datasets.feature_dataset.probed_rows import ProbedRows, feature_row
 from probing_datasets.foundation.errors import DamagedFileError, ProbeError, SettingsError, TaskError
 from sparse_probing import harvest, load_online, probe, train_online
 from sparse_probing.config import SplitConfig
+from sparse_probing.online.online_run import OnlineRun
 from sparse_probing.studies.base.feature_splits import split_rows
 from tests.builders.harvests import flip_bit, load_model_once
 from tests.builders.online import MIXED, mixed_dataset, online_settings
@@ -138,6 +141,45 @@ def test_label_sets_of_several_data_sets_are_those_of_each_alone(tiny_model_dir,
     np.testing.assert_allclose(one.coef, two.coef, rtol=1e-4, atol=1e-4)
     assert one.provenance.dataset == MIXED
     assert both[PLACE, "mean", "Greek"].provenance.dataset == tiny_dataset.name
+
+
+def test_data_sets_in_memory_and_by_name_in_one_pass(tiny_model_dir, root, tmp_path, run, tiny_dataset):
+    mixed = load_feature_dataset(MIXED, root)
+    in_memory = replace(mixed, description=replace(mixed.description, name="only.in.memory"))
+    settings = {"further_datasets": (tiny_dataset.name,), "layers": (1,), "feature_subset": ("length", "Greek")}
+    tiny_dataset.save(root / tiny_dataset.name)
+    settings |= {"probe_location": "mlp.hook_post", "regularization": 1.0, "controls": (), "feature_dataset_dir": root}
+    both = train_online(in_memory, str(tiny_model_dir), results_dir=tmp_path, **settings)
+    np.testing.assert_allclose(
+        both[PLACE, "mean", "length"].coef, run[PLACE, "mean", "length"].coef, rtol=1e-4, atol=1e-4
+    )
+    assert both[PLACE, "mean", "length"].provenance.dataset == "only.in.memory"
+    assert both[PLACE, "mean", "Greek"].provenance.dataset == tiny_dataset.name
+
+
+def test_a_data_set_that_was_made_again_is_refused(config, run, tmp_path, root, tiny_dataset):
+    other = replace(tiny_dataset, description=replace(tiny_dataset.description, name=MIXED))
+    with pytest.raises(ProbeError, match="is not what the run was trained on"):
+        OnlineRun.open(run.path, [other])[PLACE, "mean", "German"]
+
+
+def test_measures_of_a_cross_validation_are_means_over_its_folds(config):
+    folds = train_online(config.with_flags(test_folds=3, layers=(1,), pooling=("mean",), feature_subset=("German",)))
+    rows = folds.all_rows[(folds.all_rows["control"] == "") & (folds.all_rows["hook_point"] == "mlp.hook_post")]
+    assert len(rows) == 3
+    row = folds.metrics.set_index("place").loc[PLACE]
+    assert row["n_test"] == rows["n_test"].sum() == rows["n_train"].iloc[0] + rows["n_test"].iloc[0]
+    assert row["accuracy"] == pytest.approx(rows["test_accuracy"].mean(), rel=1e-12)
+    assert np.isnan(row["test_roc_auc_low"])
+    np.testing.assert_array_equal(folds[PLACE, "mean", "German"].coef[0], rows[rows["fold"] == 0]["coef"].item())
+
+
+def test_keys_and_batch_sizes_that_mean_nothing(run):
+    for key in ((), (None, "mean", "German"), (PLACE, "mean", "German", "more")):
+        with pytest.raises(ProbeError, match="a place, a pooling and a label set"):
+            run[key]
+    with pytest.raises(ProbeError, match="batch_size must be at least 1"):
+        run.features(["A text."], batch_size=0)
 
 
 def test_a_run_is_read_from_its_folder_and_the_same_call_trains_nothing(run, config, monkeypatch):

@@ -9,8 +9,9 @@ import torch
 from sklearn.metrics import log_loss
 
 from probing_datasets.feature_dataset import load_feature_dataset
-from probing_datasets.foundation.errors import SettingsError
+from probing_datasets.foundation.errors import ModelMemoryError, SettingsError
 from sparse_probing import train_online
+from sparse_probing.models import LanguageModel
 from sparse_probing.online import checkpoints
 from sparse_probing.online import train_stream as module
 from sparse_probing.online.label_matrix import label_matrix, rows_of_part
@@ -138,6 +139,52 @@ def test_an_interrupted_run_gives_the_same_bytes(prepare, monkeypatch):
         assert run_online(prepared)
         assert file_contents(prepared.folder, "rows.parquet") == whole
         assert not (prepared.folder / "checkpoints").exists()
+
+
+def test_batches_in_pieces_are_resumed_after_whole_ones(prepare, monkeypatch):
+    """A batch that does not fit into memory arrives in pieces, and an interruption comes between two of them."""
+    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
+    run = LanguageModel.run
+
+    def small_memory(self, tokens, mask, hooks):
+        if len(tokens) > 4:
+            raise ModelMemoryError("full")
+        run(self, tokens, mask, hooks)
+
+    update, calls = Moments.update, []
+
+    def killed(self, rows, labels):
+        calls.append(len(rows))
+        if len(calls) == 23:
+            raise KeyboardInterrupt
+        update(self, rows, labels)
+
+    monkeypatch.setattr(LanguageModel, "run", small_memory)
+    flags = {"learner": "moments", "batch_size": 16, "feature_subset": ("German",), "layers": (1,), "patience": 3}
+    prepared = prepare(**flags)
+    assert run_online(prepared)
+    whole = file_contents(prepared.folder, "rows.parquet")
+    for path in sorted(prepared.folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Moments, "update", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_online(prepared)
+    assert calls[:22] == [4] * 22
+    assert run_online(prepared)
+    assert file_contents(prepared.folder, "rows.parquet") == whole
+
+
+def test_settings_that_these_learners_do_not_use_are_refused(prepare):
+    for flags, message in (
+        ({"controls": ("rotation",)}, "has the control shuffled_labels only"),
+        ({"n_trials": 3}, "does not use --n_trials: only rows do"),
+        ({"ks": (1, 2), "tuning_folds": 3}, "does not use --ks, --tuning_folds"),
+        ({"test_folds": 3}, "does not use --test_folds"),
+    ):
+        for learner in ("moments", "adamw"):
+            with pytest.raises(SettingsError, match=message):
+                prepare(learner=learner, **flags)
 
 
 def test_what_streaming_learners_cannot_do_is_refused(prepare):

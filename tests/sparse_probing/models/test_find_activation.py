@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, BigBirdConfig
 
 from probing_datasets.foundation.errors import ModelError
-from sparse_probing.models import find_place, load_model, wrap_model
+from sparse_probing.models import find_activation, load_model, wrap_model
 from sparse_probing.models.submodules import submodule_point, trace_submodules, trace_twin
 from tests.builders.models import MIXTURES
 
@@ -64,7 +64,7 @@ def test_a_submodule_gives_the_tensor_of_a_plain_hook_and_knows_its_hook_point(m
     tokens = some_tokens()
     mask = torch.ones_like(tokens)
     for submodule, hook_point in NAMES[name].items():
-        place = find_place(model, submodule)
+        place = find_activation(model, submodule)
         kept = {}
         model.run(tokens, mask, {submodule: lambda a: kept.update(found=a.clone())})  # noqa: B023
         expected = plain_output(plain, submodule, tokens, attention_mask=mask)
@@ -72,7 +72,7 @@ def test_a_submodule_gives_the_tensor_of_a_plain_hook_and_knows_its_hook_point(m
         assert kept["found"].std() > 0.1
         assert (place.layer, place.width) == (1, expected.shape[-1])
         if hook_point is not None:
-            same = find_place(model, f"blocks.1.{hook_point}")
+            same = find_activation(model, f"blocks.1.{hook_point}")
             assert f"blocks.1.{hook_point}" in place.hook_points
             assert (place.tensor, place.hook_points) == (same.tensor, same.hook_points)
             assert (same.layer, same.hook_point) == (1, hook_point)
@@ -85,7 +85,7 @@ def test_other_tensors_are_other_places(model, architecture):
     names = [f"blocks.{layer}.{point}" for layer in (0, 1) for point in architecture.places]
     hooks = {name: lambda a, name=name: kept.update({name: a.clone()}) for name in names}
     model.run(tokens, torch.ones_like(tokens), hooks)
-    places = {name: find_place(model, name) for name in names}
+    places = {name: find_activation(model, name) for name in names}
     for first in names:
         for second in names:
             is_same = kept[first].shape == kept[second].shape and torch.equal(kept[first], kept[second])
@@ -95,12 +95,12 @@ def test_other_tensors_are_other_places(model, architecture):
 
 def test_two_spellings_are_one_place(saved_models, load_once):
     model = load_once(str(saved_models / "gpt2"))
-    assert find_place(model, "transformer.h.0.mlp.output") == find_place(model, "transformer.h.0.mlp")
-    assert find_place(model, "transformer.h.0.mlp.input") != find_place(model, "transformer.h.0.mlp")
+    assert find_activation(model, "transformer.h.0.mlp.output") == find_activation(model, "transformer.h.0.mlp")
+    assert find_activation(model, "transformer.h.0.mlp.input") != find_activation(model, "transformer.h.0.mlp")
     # A submodule whose own name is `output`: its path, and its output by the suffix.
     bert = load_once(str(saved_models / "bert"))
-    assert find_place(bert, "bert.encoder.layer.0.output.output").name == "bert.encoder.layer.0.output"
-    assert find_place(bert, "bert.embeddings").layer is None
+    assert find_activation(bert, "bert.encoder.layer.0.output.output").name == "bert.encoder.layer.0.output"
+    assert find_activation(bert, "bert.embeddings").layer is None
 
 
 def test_submodules_and_hook_points_run_together_and_the_pass_stops_behind_the_last(saved_models, load_once):
@@ -123,7 +123,7 @@ def test_the_router_of_a_mixture_has_one_vector_per_position(tiny):
     tokens, kept = some_tokens(), []
     model.run(tokens, torch.ones_like(tokens), {"model.layers.1.mlp.gate": lambda a: kept.append(a.clone())})
     expected = plain_output(hugging_face, "model.layers.1.mlp.gate", tokens)
-    assert find_place(model, "model.layers.1.mlp.gate").width == 4
+    assert find_activation(model, "model.layers.1.mlp.gate").width == 4
     torch.testing.assert_close(kept[0], expected.reshape(3, 7, 4))
 
 
@@ -146,7 +146,7 @@ def test_the_router_of_a_mixture_has_one_vector_per_position(tiny):
 def test_what_cannot_be_probed_is_refused_with_names_near_to_it(name, message, saved_models, load_once):
     model, tokens = replace(load_once(str(saved_models / "gpt2")), name="gpt2"), some_tokens((1, 4))
     with pytest.raises(ModelError, match=message):
-        find_place(model, name)
+        find_activation(model, name)
     with pytest.raises(ModelError, match=message):
         model.run(tokens, torch.ones_like(tokens), {name: print})
 
@@ -181,7 +181,7 @@ def test_an_architecture_that_transformer_lens_does_not_know_has_submodules(tiny
         vocab_size=600, attention_type="original_full", architectures=["BigBirdForCausalLM"],
     )  # fmt: skip
     model = wrap_model(AutoModelForCausalLM.from_config(config).eval(), tiny.tokenizer, "bigbird")
-    place = find_place(model, "bert.encoder.layer.0.intermediate")
+    place = find_activation(model, "bert.encoder.layer.0.intermediate")
     assert (place.layer, place.width, place.hook_points) == (0, 48, ())
     tokens, kept = some_tokens(), []
     model.run(tokens, torch.ones_like(tokens), {place.name: lambda a: kept.append(a.shape)})
@@ -189,17 +189,17 @@ def test_an_architecture_that_transformer_lens_does_not_know_has_submodules(tiny
 
 
 def test_a_model_that_cannot_be_traced_without_numbers_is_traced_with_them(tiny_model_dir, monkeypatch):
-    expected = find_place(load_model(str(tiny_model_dir)), "gpt_neox.layers.1.mlp")
+    expected = find_activation(load_model(str(tiny_model_dir)), "gpt_neox.layers.1.mlp")
     monkeypatch.setattr("sparse_probing.models.language_model.trace_twin", lambda *_: None)
-    assert find_place(load_model(str(tiny_model_dir)), "gpt_neox.layers.1.mlp") == expected
+    assert find_activation(load_model(str(tiny_model_dir)), "gpt_neox.layers.1.mlp") == expected
     with pytest.raises(ModelError, match="cannot be examined without weights.* Run without --dry_run"):
-        find_place(load_model(str(tiny_model_dir), weights=False), "gpt_neox.layers.1.mlp")
+        find_activation(load_model(str(tiny_model_dir), weights=False), "gpt_neox.layers.1.mlp")
 
 
 def test_without_weights_the_places_are_the_same(tiny, tiny_model_dir):
     without = load_model(str(tiny_model_dir), weights=False)
     for name in ("gpt_neox.layers.1.mlp", "blocks.0.mlp.hook_post", "gpt_neox.layers.0.input"):
-        assert find_place(without, name) == find_place(tiny, name)
+        assert find_activation(without, name) == find_activation(tiny, name)
 
 
 def test_a_twin_that_cannot_run_is_reported_as_such(tiny, monkeypatch):

@@ -1,4 +1,4 @@
-"""Find places: activations with a vector for each position, by the name of a hook point or submodule."""
+"""Find activations with a vector for each position, by the name of a hook point or submodule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sparse_probing.models.submodules import canonical_name, layer_of_path
 
 
 @dataclass(frozen=True)
-class Place:
+class Activation:
     """A hook point or a submodule of a model, and which other names mean the same tensor."""
 
     name: str
@@ -23,13 +23,13 @@ class Place:
     width: int
     """Number of neurons."""
     tensor: str
-    """Where the model computes the tensor first. Two places are the same activation where this is equal."""
+    """Where the model computes the tensor first. Two names mean the same activation where this is equal."""
     hook_points: tuple[str, ...]
     """Full names of all hook points that hold this tensor; none where TransformerLens has none."""
 
 
-def find_place(model: LanguageModel, name: str) -> Place:
-    """Return the checked place of a full hook name, or of a submodule of the Hugging Face model.
+def find_activation(model: LanguageModel, name: str) -> Activation:
+    """Return the checked activation of a full hook name, or of a submodule of the Hugging Face model.
 
     Parameters
     ----------
@@ -61,4 +61,5 @@ def find_place(model: LanguageModel, name: str) -> Place:
         layer = int(block)
     else:
         hook_point, layer = name, None
-    return Place(submodule or name, hook_point, layer, model.width_of(name), tensor, same_tensor if site else (name,))
+    same_tensor = same_tensor if site else (name,)
+    return Activation(submodule or name, hook_point, layer, model.width_of(name), tensor, same_tensor)
