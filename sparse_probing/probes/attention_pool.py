@@ -1,5 +1,7 @@
-"""Poolings of the tokens of a text that are trained: attention, a mean weighted by a softmax of a linear function of each
-token, and MultiMax, the maximum of a linear function.
+"""Poolings of the tokens of a text that are trained with a probe: attention and MultiMax.
+
+Attention is the mean of the tokens, weighted by a softmax of a linear function of each token; MultiMax is the maximum
+of a linear function over the tokens.
 
 References
 ----------
