@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sparse_probing.monitoring.apply import apply_probes, apply_to_file
     from sparse_probing.monitoring.apply_to_store import apply_to_store
     from sparse_probing.monitoring.generation import watch
-    from sparse_probing.monitoring.saved_pooling import load_pooling, save_pooling
+    from sparse_probing.monitoring.saved_pooling import save_pooling
     from sparse_probing.monitoring.score_pooling import pool_texts
     from sparse_probing.monitoring.trained_pooling import fit_pooling
     from sparse_probing.neurons.load import load_neurons
@@ -75,7 +75,6 @@ MODULES = {
     "load_model": "sparse_probing.models",
     "load_neurons": "sparse_probing.neurons.load",
     "load_online": "sparse_probing.online.online_run",
-    "load_pooling": "sparse_probing.monitoring.saved_pooling",
     "load_probe": "sparse_probing.saved_probes.load_probe",
     "load_result": "sparse_probing.api.result",
     "make_dataset": "probing_datasets.make",
@@ -116,7 +115,6 @@ __all__ = [
     "load_model",
     "load_neurons",
     "load_online",
-    "load_pooling",
     "load_probe",
     "load_result",
     "make_dataset",

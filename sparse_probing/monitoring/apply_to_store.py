@@ -77,8 +77,7 @@ def apply_to_store(
             for start in range(0, len(sequence), store.plan.part_rows):
                 rows = slice(start, min(start + store.plan.part_rows, len(sequence)))
                 values = store.read(probe.layer, probe.hook_point, rows, probe.support, np.float64)
-                standardised = (values - probe.mean) / probe.scale
-                scores[rows, at : at + len(probe.intercept)] = standardised @ probe.coef.T + probe.intercept
+                scores[rows, at : at + len(probe.intercept)] = probe.scores_of_support(values)
                 bar.update(len(values))
             at += len(probe.intercept)
     table = pa.table(
@@ -107,8 +106,9 @@ def check_store(probe: ProbeData, store: ActivationStore, allow_other_weights: b
             "(--allow_other_weights)."
         )
     if origin["activation_aggregation"] not in ("none", probe.aggregation):
+        possible = "none" if probe.is_trained_pooling else f"{probe.aggregation}, or with none"
         raise StoreError(
             f"The store at {store.path} holds the {origin['activation_aggregation']} of every sequence, and the probe "
-            f"of {probe.feature!r} was trained with the aggregation {probe.aggregation}. Harvest with that, or with "
-            "none to score every token."
+            f"of {probe.feature!r} was trained with the aggregation {probe.aggregation}. Harvest with {possible} to "
+            "score every token."
         )

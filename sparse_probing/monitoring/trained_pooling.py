@@ -19,18 +19,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.attention_pool import FIRST_VALUES, attention_pool
+from sparse_probing.probes.attention_pool import FIRST_VALUES, pooled_scores
 from sparse_probing.probes.inputs.validation import check_activations, check_labels
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
-
-TrainedPoolingKind = Literal["attention", "multimax"]
+from sparse_probing.saved_probes.probe_metadata import TrainedPoolingKind
 
 BATCH_TEXTS = 64
 LEARNING_RATE = 3e-3
@@ -188,11 +186,8 @@ class _Pooling(torch.nn.Module):
         self.intercept = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
 
     def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        if self.kind == "multimax":
-            values = tokens @ self.values.T
-            return values.masked_fill(~mask[..., None], -torch.inf).amax(1).sum(-1) + self.intercept
-        _, pooled = attention_pool(tokens, mask, self.queries)
-        return (pooled * self.values).sum((1, 2)) + self.intercept
+        queries = self.queries if self.kind == "attention" else None
+        return pooled_scores(tokens, mask, self.values[:, None], queries)[:, 0] + self.intercept
 
 
 def _log_loss(scores: torch.Tensor, labels: NDArray[np.float64], all_labels: NDArray[np.float64]) -> torch.Tensor:

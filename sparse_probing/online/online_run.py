@@ -19,7 +19,7 @@ from sparse_probing.activations.tables.result_folder import DESCRIPTION, Descrip
 from sparse_probing.config import OnlineConfig
 from sparse_probing.models import LanguageModel
 from sparse_probing.online.metrics import metrics_frame, probe_rows, with_places
-from sparse_probing.online.places import Location, Place
+from sparse_probing.online.places import Location, Place, aggregation_of
 from sparse_probing.runs.probe_of_run import choose_row
 from sparse_probing.saved_probes.from_run import probe_from_row
 from sparse_probing.studies.base.result_rows import filled_columns, read_rows
@@ -190,12 +190,8 @@ class OnlineRun:
     def _saved(self, row: dict[str, Any], controls: Sequence[dict[str, Any]]) -> SavedProbe:
         if self.config.activations.probe_next_token_feature:
             raise ProbeError("Probes of the next token's feature cannot be applied to texts yet.")
-        if row["aggregation"] == "attention":
-            raise ProbeError(
-                "A probe with attention pooling cannot be saved or applied to texts yet: a saved probe has no weights "
-                "of tokens. Its query, coefficients and metrics are in run.all_rows; choose another pooling to save."
-            )
-        config = self.config.probing(row["hook_point"], int(row["layer"]), row["aggregation"], ("dense_probe",))
+        aggregation = aggregation_of(row["aggregation"])
+        config = self.config.probing(row["hook_point"], int(row["layer"]), aggregation, ("dense_probe",))
         plan, versions = self._description.plan, self._description.versions
         dataset, feature = self._origin(row["feature"])
         return probe_from_row(config, {**row, "feature": feature}, controls, versions, dataset, plan)
@@ -241,8 +237,8 @@ class OnlineRun:
         rows = rows[rows["aggregation"].isin([place.pooling for place in places])]
         if rows.empty:
             raise ProbeError(
-                "The probes of this run read single tokens, or pool them by attention. Those of single tokens score "
-                "texts: probe.score(texts, per_token=True)."
+                "The probes of this run read single tokens, or pool them by attention. They score texts: "
+                "probe.score(texts), of single tokens probe.score(texts, per_token=True)."
             )
         first = rows.iloc[0]
         probe = self[first["place"], first["aggregation"], first["feature"]]

@@ -51,6 +51,9 @@ def probe_card(probe: ProbeData, place: str = "FOLDER") -> str:
     if probe.random_init is not None:
         model += f", with random weights of seed {probe.random_init}"
     tokens = "single tokens" if probe.aggregation == "none" else f"the {probe.aggregation} over the tokens of a text"
+    if probe.is_trained_pooling:
+        n_heads = len(probe.values)
+        tokens = f"{probe.aggregation} over the tokens of a text, {n_heads} head{'s' if n_heads > 1 else ''}"
     classes = f", {len(probe.classes)} classes ({', '.join(map(escaped, probe.classes))})" if probe.classes else ""
     fit = [escaped(origin.status or "The fit reports no status.")]
     if origin.regularization is not None:

@@ -87,6 +87,7 @@ def probe_from_row(
     support = np.asarray(row["support"], dtype=np.int64)
     classes, kind, counts = _classes(dataset, row)
     link, temperature, prior = _probabilities(row, kind, counts, len(intercepts))
+    has_attention = row["aggregation"] == "attention"
     return SavedProbe(
         feature=row["feature"],
         kind=kind,
@@ -99,20 +100,21 @@ def probe_from_row(
         dtype=fingerprint["dtype"],
         layer=int(row["layer"]),
         hook_point=activations.probe_location,
-        aggregation=activations.activation_aggregation,
+        aggregation="attention" if has_attention else activations.activation_aggregation,
         prefix=tuple(tokens[:n_prefix].tolist()),
         suffix=tuple(tokens[len(tokens) - n_suffix :].tolist()),
         context_length=dataset.description.context_length,
         # Collections that probe the last token of a text cut its beginning (`building.text_endings`).
         kept="end" if has_span or options.get("probed_tokens") == "last" else "beginning",
         support=support,
-        coef=np.asarray(row["coef"], dtype=np.float64).reshape(len(intercepts), len(support)),
+        coef=np.asarray(row["coef"], dtype=np.float64).reshape(-1, len(support)),
         intercept=np.asarray(intercepts, dtype=np.float64),
         mean=np.zeros(len(support)),
         scale=np.ones(len(support)),
         link=link,
         prior=prior,
         temperature=temperature,
+        queries=np.asarray(row["query"], np.float64).reshape(-1, len(support)) if has_attention else None,
         threshold=0.0,
         threshold_origin="0: both errors weigh the same for balanced classes" if kind == "binary" else "",
         provenance=_origin(dataset, row, counts, controls, versions or {}, config.split.test_folds),

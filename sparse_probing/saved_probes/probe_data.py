@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.saved_probes.probe_metadata import MAX_NEURON, ProbeMetadata, is_text
+from sparse_probing.saved_probes.probe_metadata import MAX_NEURON, ProbeMetadata, TrainedPoolingKind, is_text
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -20,12 +21,17 @@ class ProbeData(ProbeMetadata):
     The scores of activations x are ``((x[support] - mean) / scale) @ coef.T + intercept``. A positive score of a
     binary probe means that the feature is present; the largest score of a multiclass probe is that of the class; the
     score of a regression probe is the predicted number.
+
+    Where the pooling over the tokens of a text was trained, the function has heads h with coefficients v_h and, of
+    attention, queries q_h. With standardised activations z_t of the tokens t, the score of a text is
+    ``sum_h sum_t softmax_t(q_h z_t) (v_h z_t) + intercept`` (attention), or ``sum_h max_t (v_h z_t) + intercept``
+    (multimax). The score of a token is that of a text with no other token.
     """
 
     support: NDArray[np.int64]
     """(k,) neurons; all of the layer for a dense probe."""
     coef: NDArray[np.float64]
-    """(outputs, k) coefficients."""
+    """(outputs, k) coefficients; of trained pooling (heads x outputs, k), head by head."""
     intercept: NDArray[np.float64]
     """(outputs,)"""
     mean: NDArray[np.float64]
@@ -38,6 +44,8 @@ class ProbeData(ProbeMetadata):
     of the training rows, where the fit weighted classes equally; zeros elsewhere."""
     temperature: float
     """By which scores are divided before they become probabilities; 1 where none was fitted."""
+    queries: NDArray[np.float64] | None = None
+    """(heads, k) whose products with a token are the logits of its weights; None except with attention pooling."""
 
     def __post_init__(self) -> None:
         """Refuse arrays whose shapes do not fit, and numbers that no probe has.
@@ -48,8 +56,12 @@ class ProbeData(ProbeMetadata):
             Which says what does not fit.
         """
         k, outputs = len(self.support), len(self.classes) or 1
-        shapes = {"support": (k,), "coef": (outputs, k), "mean": (k,), "scale": (k,)}
+        if (self.queries is None) == (self.aggregation == "attention"):
+            raise ProbeError("A probe has queries if its tokens are pooled by attention, and only then.")
+        heads = max(1, len(self.coef) // outputs) if self.is_trained_pooling and self.coef.ndim else 1
+        shapes = {"support": (k,), "coef": (heads * outputs, k), "mean": (k,), "scale": (k,)}
         shapes |= {"intercept": (outputs,), "prior": (outputs,)}
+        shapes |= {} if self.queries is None else {"queries": (heads, k)}
         for name, shape in shapes.items():
             array, dtype = getattr(self, name), np.int64 if name == "support" else np.float64
             if array.shape != shape or array.dtype != dtype:
@@ -82,8 +94,18 @@ class ProbeData(ProbeMetadata):
         place = f"{self.hook_point} of layer {self.layer}"
         return f"{type(self).__name__}({self.feature!r}, {len(self.support)} neurons at {place} of {self.model!r})"
 
+    @property
+    def is_trained_pooling(self) -> bool:
+        """Whether the pooling over the tokens of a text was trained with the probe."""
+        return self.aggregation in get_args(TrainedPoolingKind)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """The coefficients (heads, outputs, k) by head; one head where the pooling was not trained."""
+        return self.coef.reshape(-1, len(self.intercept), len(self.support))
+
     def scores_of(self, activations: ArrayLike) -> NDArray[np.float64]:
-        """Return the scores of activations.
+        """Return the scores of activations: of rows, or of tokens.
 
         Parameters
         ----------
@@ -106,8 +128,11 @@ class ProbeData(ProbeMetadata):
                 f"The probe reads neuron {self.support.max()}, and the activations have {x.shape[-1]} columns. Pass "
                 f"those of the whole {self.hook_point} of {self.model!r}."
             )
-        x = x[..., self.support].astype(np.float64)
-        return ((x - self.mean) / self.scale) @ self.coef.T + self.intercept
+        return self.scores_of_support(x[..., self.support].astype(np.float64))
+
+    def scores_of_support(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores (..., outputs) of the activations (..., k) of the neurons of the support."""
+        return ((x - self.mean) / self.scale) @ self.values.sum(axis=0).T + self.intercept
 
     def probabilities_of(self, activations: ArrayLike) -> NDArray[np.float64]:
         """Return the probabilities of activations: those of :meth:`scores_of`, by :meth:`probabilities`.

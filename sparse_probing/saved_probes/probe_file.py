@@ -3,7 +3,7 @@
 ::
 
     FOLDER/
-        probe.safetensors     support, coef, intercept, mean, scale, prior and temperature
+        probe.safetensors     support, coef, intercept, mean, scale, prior and temperature; queries of attention
         probe.json            everything else, sealed, with the checksum of probe.safetensors
 
 Nothing in them is run or unpickled, and no name in them becomes a path.
@@ -103,6 +103,8 @@ def probe_bytes(probe: ProbeData) -> dict[str, bytes]:
         When the probe says something that no file may say, such as a name of thousands of letters.
     """
     arrays = {name: np.ascontiguousarray(getattr(probe, name)) for name in ARRAYS}
+    if probe.queries is not None:
+        arrays["queries"] = np.ascontiguousarray(probe.queries)
     tensors = save_tensors({**arrays, "temperature": np.array([probe.temperature])})
     metadata = {f.name: getattr(probe, f.name) for f in fields(ProbeMetadata)}
     if _is_folder(probe.model) or not re.fullmatch(MODEL_NAME, probe.model):
@@ -180,7 +182,7 @@ def _arrays(tensors: bytes) -> dict[str, Any]:
         arrays: dict[str, NDArray] = load_tensors(tensors)
     except (SafetensorError, KeyError, TypeError) as error:  # not the format, or a type that NumPy does not have
         raise ValueError(f"{TENSORS} holds no tensors: {error}") from error
-    if set(arrays) != {*ARRAYS, "temperature"}:
+    if arrays.keys() - {"queries"} != {*ARRAYS, "temperature"}:
         raise ValueError(f"{TENSORS} has the tensors {sorted(arrays)[:10]}")
     temperature = arrays.pop("temperature")
     if temperature.shape != (1,) or temperature.dtype != np.float64 or arrays["support"].ndim != 1:

@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from sparse_probing.probes.attention_pool import pooled_scores
 from sparse_probing.saved_probes.probe_data import ProbeData
+
+
+@dataclass(frozen=True)
+class TokenHeads:
+    """A probe whose pooling over tokens was trained, as a function of the columns of its matrix."""
+
+    at: slice
+    """Its scores among those of the matrix."""
+    values: torch.Tensor
+    """(heads, outputs, s)"""
+    queries: torch.Tensor | None
+    """(heads, s); None for multimax."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,8 @@ class ProbeMatrix:
     """(s, outputs); float64, except on devices without it (MPS)."""
     bias: torch.Tensor
     """(outputs,)"""
+    heads: tuple[TokenHeads, ...]
+    """The probes with trained pooling; the weights of such a probe score a token by itself."""
 
     def scores_of(self, activations: torch.Tensor) -> torch.Tensor:
         """Return the scores (..., outputs) of activations (..., width), on their device."""
@@ -37,6 +54,22 @@ class ProbeMatrix:
         """Return the scores (..., outputs) of the activations (..., s) of the columns."""
         flat = values.reshape(-1, values.shape[-1]).to(self.weights.dtype)
         return torch.addmm(self.bias, flat, self.weights).reshape(*values.shape[:-1], -1)
+
+    def scores_by_heads(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the scores (n, outputs) of texts by trained pooling; NaN for the other probes.
+
+        Parameters
+        ----------
+        values : (n, length, s) Tensor
+            Activations of the columns.
+        mask : (n, length) Tensor of bool
+            The tokens that are pooled.
+        """
+        tokens = values.to(self.weights.dtype).masked_fill(~mask[..., None], 0)
+        scores = self.bias.new_full((len(values), len(self.bias)), torch.nan)
+        for each in self.heads:
+            scores[:, each.at] = pooled_scores(tokens, mask, each.values, each.queries) + self.bias[each.at]
+        return scores
 
 
 def probe_matrices(probes: Sequence[ProbeData], device: torch.device) -> list[ProbeMatrix]:
@@ -58,14 +91,20 @@ def probe_matrices(probes: Sequence[ProbeData], device: torch.device) -> list[Pr
     for name, numbers in by_name.items():
         columns = np.unique(np.concatenate([probes[number].support for number in numbers]))
         outputs = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in numbers])
-        weights, biases, at = np.zeros((len(columns), len(outputs))), [], 0
+        weights, biases, heads, stop = np.zeros((len(columns), len(outputs))), [], [], 0
         for number in numbers:
             probe = probes[number]
             # Scaling is a part of the coefficients: in float64 the difference of large numbers is still exact enough.
-            scaled = probe.coef / probe.scale
-            weights[np.searchsorted(columns, probe.support), at : at + len(scaled)] = scaled.T
-            biases.append(probe.intercept - scaled @ probe.mean)
-            at += len(scaled)
+            values, own = probe.values / probe.scale, np.searchsorted(columns, probe.support)
+            of_token = values.sum(axis=0)
+            at = slice(stop, stop := stop + len(of_token))
+            weights[own, at] = of_token.T
+            # The weights of the tokens of a head sum to 1, and a maximum moves with a constant: the bias is the same.
+            biases.append(probe.intercept - of_token @ probe.mean)
+            if probe.is_trained_pooling:
+                spread = partial(_spread, at=own, width=len(columns))
+                queries = None if probe.queries is None else spread(probe.queries / probe.scale).to(device, dtype)
+                heads.append(TokenHeads(at, spread(values).to(device, dtype), queries))
         is_first = np.array_equal(columns, np.arange(len(columns)))
         matrices.append(
             ProbeMatrix(
@@ -75,9 +114,17 @@ def probe_matrices(probes: Sequence[ProbeData], device: torch.device) -> list[Pr
                 columns=slice(len(columns)) if is_first else torch.from_numpy(columns).to(device),
                 weights=torch.from_numpy(weights).to(device, dtype),
                 bias=torch.from_numpy(np.concatenate(biases)).to(device, dtype),
+                heads=tuple(heads),
             )
         )
     return matrices
+
+
+def _spread(coefficients: NDArray[np.float64], at: NDArray[np.int64], width: int) -> torch.Tensor:
+    """Return coefficients (..., k) of some columns as those (..., width) of all columns, with zeros elsewhere."""
+    spread = np.zeros((*coefficients.shape[:-1], width))
+    spread[..., at] = coefficients
+    return torch.from_numpy(spread)
 
 
 def hook_name(probe: ProbeData) -> str:

@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from probing_datasets.collections.emotional_state.chat_prompts import PLACEHOLDER, ProbedTokens
-from probing_datasets.feature_dataset import Aggregation, FeatureKind
+from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config import ModelDtype
 
 Link = Literal["sigmoid", "softmax", "none"]
+TrainedPoolingKind = Literal["attention", "multimax"]
+ProbePooling = Literal["none", "mean", "max", "last", "attention", "multimax"]
 TextPart = Literal["beginning", "end"]
 
 MAX_NEURON = 2**31
@@ -129,8 +131,9 @@ class ProbeMetadata:
     layer: Annotated[int, Meta(ge=0, lt=4096)]
     hook_point: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.]{1,255}\Z")]
     """Hook point inside the layer, such as ``mlp.hook_post``."""
-    aggregation: Aggregation
-    """How the activations of the tokens of a text become one vector; none: the probe was trained on tokens."""
+    aggregation: ProbePooling
+    """How the activations of the tokens of a text become one vector; none: the probe was trained on tokens; attention
+    and multimax: the pooling was trained with the probe (`ProbeData`)."""
     prefix: Frame
     """Ids of the special tokens before every text."""
     suffix: Frame

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from probing_datasets.feature_dataset import Aggregation
 from probing_datasets.foundation.errors import ModelMemoryError, ProbeError, first_names
 from sparse_probing.activations.model_pass.pooling import pool
 from sparse_probing.models import LanguageModel
 from sparse_probing.saved_probes.probe_data import ProbeData
 from sparse_probing.saved_probes.probe_matrices import ProbeMatrix, probe_matrices, score_names
+from sparse_probing.saved_probes.probe_metadata import ProbePooling
 from sparse_probing.saved_probes.probe_prompts import Framing, Prompt, make_prompts
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class _Pass:
     outputs: list[int]
     """Numbers of their scores among those of all probes."""
     matrices: list[ProbeMatrix]
-    aggregations: list[Aggregation]
+    aggregations: list[ProbePooling]
     """Of each score."""
 
 
@@ -82,7 +82,7 @@ class TextScorer:
         for framing in sorted(set(framings), key=lambda each: -each.longest):
             members = [i for i, each in enumerate(framings) if each == framing]
             outputs = [o for i in members for o in range(starts[i], starts[i + 1])]
-            aggregations: list[Aggregation] = [aggregation_of(probes[i]) for i in members for _ in probes[i].intercept]
+            aggregations: list[ProbePooling] = [aggregation_of(probes[i]) for i in members for _ in probes[i].intercept]
             matrices = probe_matrices([probes[i] for i in members], model.device)
             self._passes.append(_Pass(framing, outputs, matrices, aggregations))
         if per_token and len({(framing.chat, framing.kept) for framing in framings}) > 1:
@@ -173,10 +173,16 @@ class TextScorer:
             if self._per_token:
                 of_tokens[..., list(matrix.outputs)] = matrix.scores_of_columns(values).cpu().numpy()
             wanted = [aggregations[output] for output in matrix.outputs]
-            for aggregation in set(wanted) - {"none"}:
-                pooled = matrix.scores_of_columns(pool(values, on_device, aggregation)).cpu().numpy()  # type: ignore[arg-type]
+            # Trained poolings differ from probe to probe; all other probes share the pooled activations.
+            pooled = {
+                aggregation: matrix.scores_of_columns(pool(values, on_device, aggregation))  # type: ignore[arg-type]
+                for aggregation in set(wanted) & {"mean", "max", "last"}
+            }
+            if matrix.heads:
+                pooled |= dict.fromkeys(("attention", "multimax"), matrix.scores_by_heads(values, on_device))
+            for aggregation, scores in pooled.items():
                 chosen = [i for i, each in enumerate(wanted) if each == aggregation]
-                of_texts[:, [matrix.outputs[i] for i in chosen]] = pooled[:, chosen]
+                of_texts[:, [matrix.outputs[i] for i in chosen]] = scores[:, chosen].cpu().numpy()
 
         self._model.run(tokens, mask, {matrix.hook_name: partial(score, matrix) for matrix in common.matrices})
         return members, of_texts, of_tokens, is_text.numpy()
@@ -203,7 +209,7 @@ def prompt_batch(
     return tokens, mask, is_text, is_pooled
 
 
-def aggregation_of(probe: ProbeData) -> Aggregation:
+def aggregation_of(probe: ProbeData) -> ProbePooling:
     """Return how the tokens of a text become one vector: of a chat whose last token was probed, the last."""
     is_last = probe.chat is not None and probe.chat.probed_tokens == "last"
     return "last" if probe.aggregation == "none" and is_last else probe.aggregation

@@ -27,7 +27,7 @@ from sparse_probing.online.learners.averaged_adamw import (
     Targets,
 )
 from sparse_probing.online.losses import SetLosses
-from sparse_probing.probes.attention_pool import FIRST_VALUES, attention_pool
+from sparse_probing.probes.attention_pool import FIRST_VALUES, attention_pool, pooled_scores
 from sparse_probing.probes.inputs.validation import Floats
 
 
@@ -72,8 +72,8 @@ class AttentionFit:
         where = ~np.isnan(np.asarray(activations)[..., 0]) if mask is None else mask
         is_token = torch.from_numpy(np.asarray(where, bool))
         tokens = torch.from_numpy(np.asarray(activations, np.float64)).masked_fill(~is_token[..., None], 0)
-        _, pooled = attention_pool(tokens, is_token, torch.from_numpy(self.queries))
-        return np.einsum("nhd,hkd->nk", pooled.numpy(), self.values) + self.intercept
+        values, queries = torch.from_numpy(self.values), torch.from_numpy(self.queries)
+        return pooled_scores(tokens, is_token, values, queries).numpy() + self.intercept
 
 
 class Attention:

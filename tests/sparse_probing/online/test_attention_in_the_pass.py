@@ -1,13 +1,16 @@
-"""Attention pooling in the pass: its scores beside a softmax by hand, chance, resuming, and what is refused."""
+"""Attention pooling in the pass: scores beside a softmax by hand, chance, resuming, saved probes, what is refused."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, r2_score, roc_auc_score
 
 from probing_datasets.feature_dataset import load_feature_dataset
-from probing_datasets.foundation.errors import ProbeError, SettingsError
+from probing_datasets.foundation.errors import SettingsError
+from sparse_probing.monitoring.apply import apply_probes
 from sparse_probing.online import checkpoints, train_stream
 from sparse_probing.online.label_matrix import label_matrix
 from sparse_probing.online.learners.padded_attention import mask_of
@@ -15,8 +18,9 @@ from sparse_probing.online.online_run import OnlineRun
 from sparse_probing.online.pass_over_texts import pad_texts, rows_of_batches, text_batches
 from sparse_probing.online.prepare import prepare_online
 from sparse_probing.online.train_online import run_online
+from sparse_probing.saved_probes.load_probe import load_probe
 from tests.builders.harvests import file_contents, load_model_once
-from tests.builders.online import MIXED, mixed_dataset, online_settings
+from tests.builders.online import LANGUAGES, MIXED, mixed_dataset, online_settings
 
 PLACE = "blocks.1.mlp.hook_post"
 
@@ -77,9 +81,58 @@ def test_scores_are_those_of_a_softmax_over_the_tokens(prepare):
             assert row["test_accuracy"] == pytest.approx(np.mean(scores[has].argmax(1) == labels[has]), abs=0.02)
         assert np.abs(query).max() > 0
         assert row["test_roc_auc"] > rows.loc[(name, "shuffled_labels"), "test_roc_auc"] + 0.1
-    with pytest.raises(ProbeError, match="attention pooling cannot be saved or applied to texts yet"):
-        run[PLACE, "attention", "German"]
     assert set(run.features(["Der Hund."], model=prepared.model)) == {(PLACE, "mean")}
+
+
+def test_a_saved_probe_gives_the_measures_of_the_run_on_the_texts(tiny_model_dir, tiny_dataset_root, tmp_path):
+    """Test texts are decoded and tokenized again; only texts that give the same tokens are in the data set."""
+    model, base = (
+        load_model_once(str(tiny_model_dir)),
+        load_feature_dataset("natural_lang_id.tiny.64.-1", tiny_dataset_root),
+    )
+    ids = [t[base.description.n_prefix :].tolist() for t in base.tokens(np.arange(base.description.n_sequences))]
+    texts = [str(model.tokenizer.decode(each, clean_up_tokenization_spaces=False)) for each in ids]
+    encoded = model.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    same = np.array([i for i, (a, b) in enumerate(zip(ids, encoded, strict=True)) if a == b])
+    mixed_dataset(base, same).save(tmp_path / "datasets" / MIXED)
+    flags = {"learner": "adamw", "pooling": ("mean", "attention"), "layers": (1,), "regularization": None}
+    prepared = prepare_online(online_settings(tiny_model_dir, tmp_path / "datasets", tmp_path, **flags), model=model)
+    assert run_online(prepared)
+    run, matrix = OnlineRun.open(prepared.folder, model=model), label_matrix(prepared)
+    names = [each.name for each in matrix.label_sets]
+    assert sorted(names) == ["German", "language", "length"]
+
+    probes = []
+    for pooling in ("attention", "mean"):
+        for name in names:
+            folder = run[PLACE, pooling, name].save(tmp_path / pooling / name)
+            probes.append(load_probe(folder))
+    test_texts = [texts[same[i]] for i in matrix.parts.test]
+    table = apply_probes(probes, test_texts, model=model, batch_size=7)
+    rows = run.all_rows.set_index(["aggregation", "feature"])
+    for probe in probes[:3]:
+        labels = matrix.rows["attention"].labels[matrix.parts.test, names.index(probe.feature)]
+        has, scores = ~np.isnan(labels), probe.score(test_texts, model=model)
+        y, predicted = labels[has], probe.predict(test_texts, model=model)[has]
+        if probe.kind == "regression":
+            measured = {"mean_squared_error": np.mean((scores[has] - y) ** 2), "r2": r2_score(y, predicted)}
+        else:
+            codes = y > 0 if probe.kind == "binary" else np.array(LANGUAGES)[y.astype(int)]
+            ones = np.stack([y == c for c in range(4)], axis=1) if probe.classes else y > 0
+            measured = {
+                "accuracy": np.mean(predicted == codes),
+                "roc_auc": roc_auc_score(ones, scores[has]),
+                "log_loss": log_loss(y, probe.predict_proba(test_texts, model=model)[has]),
+            }
+        row = rows.loc[(probe.aggregation, probe.feature)]
+        for name, value in measured.items():
+            assert row[f"test_{name}"] == pytest.approx(value, rel=1e-5, abs=1e-5), (probe, name)
+        # The same scores in one pass with all other probes, also those of the mean.
+        first = "=English" if probe.classes else ""
+        column = table[f"{probe.feature}{first}.{probe.aggregation}"]
+        np.testing.assert_allclose(column, scores[:, 0] if probe.classes else scores, atol=1e-5)
+        without = replace(probe, queries=np.zeros_like(probe.queries)).score(test_texts, model=model)
+        assert np.abs(without - scores).max() > 1e-3
 
 
 def test_an_interrupted_run_gives_the_same_bytes(prepare, monkeypatch):

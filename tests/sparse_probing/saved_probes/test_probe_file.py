@@ -52,6 +52,74 @@ def test_a_probe_is_read_back_as_it_was(tmp_path_factory, outputs, k, seed, chat
     assert "\x1b" not in repr(loaded)
 
 
+POOLED = {
+    "one head": ("attention", 1, 1),
+    "heads": ("attention", 4, 1),
+    "heads and classes": ("attention", 2, 3),
+    "maxima": ("multimax", 4, 1),
+}
+
+
+def pooled_probe(aggregation, heads, outputs, k=3):
+    rng = np.random.default_rng(0)
+    coef, queries = rng.standard_normal((heads * outputs, k)), rng.standard_normal((heads, k))
+    queries = queries if aggregation == "attention" else None
+    return made_probe(outputs, k, aggregation=aggregation, coef=coef, queries=queries)
+
+
+@pytest.mark.parametrize("case", POOLED.values(), ids=POOLED)
+def test_a_trained_pooling_is_read_back_as_it_was(tmp_path, case):
+    probe = pooled_probe(*case)
+    loaded = sp.load_probe(probe.save(tmp_path / "probe"))
+    for name, value in vars(probe).items():
+        np.testing.assert_array_equal(getattr(loaded, name), value, err_msg=name)
+    # A token by itself has the whole weight of every head.
+    x = np.random.default_rng(1).standard_normal(50)
+    z, (_, heads, outputs) = (x[probe.support] - probe.mean) / probe.scale, case
+    of_heads = [[z @ probe.coef[h * outputs + o] for o in range(outputs)] for h in range(heads)]
+    np.testing.assert_allclose(loaded.scores_of(x), np.sum(of_heads, axis=0) + probe.intercept, rtol=1e-12)
+    assert f"{case[0]} over the tokens of a text, {heads} head" in (tmp_path / "probe" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "changes"),
+    [
+        ("attention", {"queries": None}),
+        ("attention", {"queries": np.zeros((3, 3))}),
+        ("attention", {"queries": np.zeros((2, 2))}),
+        ("attention", {"queries": np.zeros(3)}),
+        ("attention", {"queries": np.float64(0)}),
+        ("attention", {"queries": np.zeros((2, 3), np.float32)}),
+        ("attention", {"queries": np.full((2, 3), np.nan)}),
+        ("attention", {"coef": np.zeros((7, 3))}),
+        ("attention", {"coef": np.zeros((0, 3))}),
+        ("attention", {"coef": np.zeros((6, 3, 1))}),
+        ("attention", {"coef": np.float64(0)}),
+        ("attention", {"coef": np.full((6, 3), np.inf)}),
+        ("attention", {"further": np.zeros(3)}),
+        ("multimax", {"queries": np.zeros((2, 3))}),
+        ("multimax", {"coef": np.zeros((4, 3))}),
+        ("mean", {"coef": np.zeros((6, 3))}),
+        ("mean", {"queries": np.zeros((1, 3))}),
+    ],
+)
+def test_trained_poolings_that_no_probe_has(tmp_path, aggregation, changes):
+    probe = made_probe(3) if aggregation == "mean" else pooled_probe(aggregation, 2, 3)
+    folder = probe.save(tmp_path / "probe")
+    arrays = load((folder / TENSORS).read_bytes()) | changes
+    rewrite(folder, tensors={name: np.asarray(array) for name, array in arrays.items() if array is not None})
+    with pytest.raises(DamagedFileError, match="is damaged"):
+        sp.load_probe(folder)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "none", "multimax", "mode"])
+def test_another_pooling_than_that_of_the_arrays(tmp_path, aggregation):
+    folder = pooled_probe("attention", 2, 3).save(tmp_path / "probe")
+    rewrite(folder, lambda content: content["probe"].update(aggregation=aggregation))
+    with pytest.raises(DamagedFileError, match="is damaged"):
+        sp.load_probe(folder)
+
+
 def test_scores_are_those_of_the_formula():
     probe = made_probe(outputs=3, k=4)
     x = np.random.default_rng(0).standard_normal((2, 6, 50))
