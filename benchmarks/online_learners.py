@@ -24,10 +24,10 @@ from benchmarks._report import print_table
 from probing_datasets.make import make_dataset
 from probing_datasets.make_config import MakeConfig
 from sparse_probing.models import load_model
-from sparse_probing.online.label_sets import LabelSet
 from sparse_probing.online.learners.adamw import AdamW
 from sparse_probing.online.learners.attention import Attention, AttentionSettings
 from sparse_probing.online.learners.averaged_adamw import AdamWSettings
+from sparse_probing.online.learners.label_sets import LabelSet
 from sparse_probing.online.learners.moments import Moments, MomentsSettings
 from sparse_probing.probes.l2.multinomial import fit_multinomial
 from sparse_probing.probes.splits.common_split import ThreeParts, common_split

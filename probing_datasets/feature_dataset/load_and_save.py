@@ -9,6 +9,7 @@ from probing_datasets.feature_dataset.content_hash import content_hash
 from probing_datasets.feature_dataset.dataset import FeatureDataset
 from probing_datasets.feature_dataset.description import FORMAT_VERSION, Description
 from probing_datasets.feature_dataset.validation import validate
+from probing_datasets.foundation.environment import read_settings
 from probing_datasets.foundation.errors import DamagedFileError, DatasetError, first_names, list_known
 from probing_datasets.foundation.files.atomic_files import TEMPORARY_PREFIX
 from probing_datasets.foundation.files.path_names import path_name
@@ -33,15 +34,15 @@ def dataset_names(root: Path) -> list[str]:
     return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
 
 
-def load_feature_dataset(name: str, root: Path | str) -> FeatureDataset:
-    """Load a data set by its name (a folder below ``root``) or by its path, and check it.
+def load_feature_dataset(name: str, root: Path | str | None = None) -> FeatureDataset:
+    """Load a data set by its name (a folder below ``root``, by default FEATURE_DATASET_DIR) or by its path; check it.
 
     Raises
     ------
     DatasetError
         When it does not exist, was written by another version, or its content was changed.
     """
-    path = find_dataset_folder(name, root)
+    path = find_dataset_folder(name, read_settings().feature_dataset_dir if root is None else root)
     import pyarrow as pa  # slow to import
 
     try:
@@ -139,6 +140,6 @@ def find_dataset_folder(name: str, root: Path | str) -> Path:
     existing = dataset_names(root)
     listing = f"it holds: {list_known(name, existing)}" if existing else "it holds none"
     raise DatasetError(
-        f"There is no feature data set {name!r} in {root} (FEATURE_DATASET_DIR); {listing}. "
-        "Make one with `python -m probing_datasets make`."
+        f"There is no feature data set {name!r} in {root}; {listing}. Make one with `python -m probing_datasets make`, "
+        "or name another folder (FEATURE_DATASET_DIR)."
     )

@@ -46,7 +46,8 @@ def harvest_command(arguments: list[str]) -> None:
 
 def online_command(arguments: list[str]) -> None:
     """Train probes while the model runs, with the settings of a command line."""
-    config = parse(OmitArgPrefixes[OnlineConfig], arguments, description=OnlineConfig.__doc__)
+    prog = f"get_activations.py --experiment_type {ONLINE}"
+    config = parse(OmitArgPrefixes[OnlineConfig], arguments, description=OnlineConfig.__doc__, prog=prog)
     check_stage_one(config)
     from sparse_probing.online.command import train_command  # here, so that --help is fast
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from sparse_probing.config import OnlineConfig
 from sparse_probing.online.metrics import ranges_over_layers
-from sparse_probing.online.online_run import METRICS, OnlineRun
+from sparse_probing.online.online_run import METRICS, ROWS, OnlineRun
+from sparse_probing.online.places import size_in_words
 from sparse_probing.online.prepare import prepare_online
+from sparse_probing.online.streaming.stream_plan import bytes_of_stream, plan_stream
 from sparse_probing.online.train_online import run_online
 
 SHOWN = ("place", "pooling", "label_set", "loss", "accuracy", "f1", "roc_auc", "shuffled_accuracy", "n_test", "status")
@@ -24,6 +26,9 @@ def train_command(config: OnlineConfig, show: Show) -> None:
     prepared = prepare_online(config, weights=not config.dry_run)
     show(prepared.summary())
     if config.dry_run:
+        if config.learner != "rows":
+            needed = bytes_of_stream(prepared, plan_stream(prepared))
+            show(f"{size_in_words(needed)} of what the learners and the validation rows keep")
         show("Nothing was written.")
         return
     if not run_online(prepared):
@@ -36,6 +41,8 @@ def train_command(config: OnlineConfig, show: Show) -> None:
     else:
         show(f"{len(run.metrics):,} probes, lowest to highest over layers on test rows, which choose no layer:")
         show(ranges_over_layers(run.metrics).to_string(index=False))
+    if config.then:
+        show(f"rows of {', '.join(config.then)}: {run.path / ROWS}, or sp.load_online({str(run.path)!r}).all_rows")
     for name, reason in run.failures.items():
         show(f"no probe: {name}: {reason}")
     show(f"measures of every probe: {run.path / METRICS}")

@@ -19,7 +19,7 @@ from sparse_probing.activations.tables.result_folder import DESCRIPTION, Descrip
 from sparse_probing.config import OnlineConfig
 from sparse_probing.models import LanguageModel
 from sparse_probing.online.metrics import metrics_frame, probe_rows, with_places
-from sparse_probing.online.places import Location, Place, aggregation_of
+from sparse_probing.online.places import Location, Place, row_aggregation
 from sparse_probing.runs.probe_of_run import choose_row
 from sparse_probing.saved_probes.from_run import probe_from_row
 from sparse_probing.studies.base.result_rows import filled_columns, read_rows
@@ -95,6 +95,8 @@ class OnlineRun:
         DamagedFileError
             When a file is not what was written.
         """
+        if not Path(path).is_dir():
+            raise TaskError(f"There is no folder {path}. The command that trains probes prints the folder of its run.")
         try:
             description = read_description(Path(path))
         except StoreError as error:
@@ -147,13 +149,17 @@ class OnlineRun:
         if more[3:] or not isinstance(place, str):
             raise ProbeError("A probe has a place, a pooling and a label set: run[place, pooling, label_set].")
         rows = probe_rows(self.all_rows)
-        for column, value in (("place", place), ("aggregation", pooling), ("feature", label_set)):
+        for what, column, value in (
+            ("place", "place", place),
+            ("pooling", "aggregation", pooling),
+            ("label set", "feature", label_set),
+        ):
             known = rows[column].unique().tolist()
             if value is None and len(known) > 1:
-                raise ProbeError(f"The run has several of {column}: {list_known('', known)}. Name one of them.")
+                raise ProbeError(f"The run has more than one {what}: {list_known('', known)}. Name one of them.")
             if value is not None and value not in known:
                 reason = next((f" {why}" for name, why in self.failures.items() if name.endswith(value)), "")
-                raise ProbeError(f"No probe has the {column} {value!r}. There are: {list_known(value, known)}.{reason}")
+                raise ProbeError(f"No probe has the {what} {value!r}. There are: {list_known(value, known)}.{reason}")
             rows = rows[rows[column] == (known[0] if value is None else value)]
         return self._saved(*choose_row(rows, rows["feature"].iloc[0], int(rows["layer"].iloc[0])))
 
@@ -190,7 +196,7 @@ class OnlineRun:
     def _saved(self, row: dict[str, Any], controls: Sequence[dict[str, Any]]) -> SavedProbe:
         if self.config.activations.probe_next_token_feature:
             raise ProbeError("Probes of the next token's feature cannot be applied to texts yet.")
-        aggregation = aggregation_of(row["aggregation"])
+        aggregation = row_aggregation(row["aggregation"])
         config = self.config.probing(row["hook_point"], int(row["layer"]), aggregation, ("dense_probe",))
         plan, versions = self._description.plan, self._description.versions
         dataset, feature = self._origin(row["feature"])

@@ -94,13 +94,14 @@ def rows_of_batches(
         ]
         numbers = [batch.row if p == "none" else row_of_sequence[batch.members] for p in poolings]
         found: BatchRows = {}
+        wanted = set(places())  # of a location perhaps with some of the poolings only
         for key, values in kept.items():
             # The extremes are finite only if all values are, and cost a tenth of a check of every value.
             if not all(map(math.isfinite, values.aminmax())):
                 raise _not_finite(prepared, batch, locations[key], dtype)
             for pooling, number, part in zip(poolings, numbers, values.split(sizes), strict=True):
-                rows = pad_texts(part, n_pooled) if pooling == "attention" else part
-                found[Place(locations[key], pooling)] = number, rows
+                if (place := Place(locations[key], pooling)) in wanted:
+                    found[place] = number, pad_texts(part, n_pooled) if pooling == "attention" else part
         yield batch, found
 
 
@@ -148,7 +149,7 @@ def _not_finite(prepared: PreparedOnline, batch: Batch, location: Location, dtyp
     key, poolings = (location.hook_point, location.layer), prepared.config.pooling
     select = partial(select_poolings, poolings, torch.float32)
     pieces = list(forward_at(prepared.model, [batch], lambda: {key: location.name}, select))
-    where = f"layer {location.layer}, {location.hook_point} of {prepared.model.name}"
+    where = f"{location.name} of {prepared.model.name}"
     limit = torch.finfo(dtype).max
     for piece, kept in pieces:
         texts = [

@@ -13,6 +13,7 @@ from sparse_probing.config.online import PoolingName
 from sparse_probing.models import LanguageModel, find_activation
 
 FLOAT16_BYTES = 2
+SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"))
 
 
 def row_aggregation(pooling: PoolingName) -> Aggregation:
@@ -63,7 +64,8 @@ def find_locations(config: OnlineConfig, model: LanguageModel) -> list[Location]
     requested = (config.activations.probe_location, *config.further_locations)
     names: list[str] = []
     for name in requested:
-        if FULL_HOOK_NAME.fullmatch(name) or model.is_submodule(name):
+        # Hook points inside a block have "hook_" in their names; another name is a submodule, or a mistyped one.
+        if FULL_HOOK_NAME.fullmatch(name) or model.is_submodule(name) or "hook_" not in name:
             names.append(name)
         else:
             layers = model.check_layers(config.layers)
@@ -91,3 +93,15 @@ def find_places(config: OnlineConfig, locations: Sequence[Location]) -> list[Pla
 def bytes_of_rows(places: Sequence[Place], n_rows: Mapping[PoolingName, int]) -> int:
     """Return the memory that the rows of places take in float16."""
     return sum(n_rows[place.pooling] * place.location.width * FLOAT16_BYTES for place in places)
+
+
+def size_in_words(n_bytes: float) -> str:
+    """Return a size of memory for a person.
+
+    Examples
+    --------
+    >>> size_in_words(1.5e9), size_in_words(20e6), size_in_words(30)
+    ('1.5 GB', '20 MB', '0.03 KB')
+    """
+    size, unit = next((size, unit) for size, unit in SIZES if n_bytes >= size or unit == "KB")
+    return f"{n_bytes / size:,.3g} {unit}"

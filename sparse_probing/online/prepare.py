@@ -20,7 +20,15 @@ from sparse_probing.config import OnlineConfig, StudyName
 from sparse_probing.config.online import PoolingName, changed_settings
 from sparse_probing.config.result_folders import model_name, online_folder
 from sparse_probing.models import LanguageModel
-from sparse_probing.online.places import Location, Place, bytes_of_rows, find_locations, find_places, row_aggregation
+from sparse_probing.online.places import (
+    Location,
+    Place,
+    bytes_of_rows,
+    find_locations,
+    find_places,
+    row_aggregation,
+    size_in_words,
+)
 from sparse_probing.runs.planning.create_run import check_numbers_of_neurons, features_of_study
 from sparse_probing.studies import check_studies
 
@@ -93,8 +101,8 @@ class PreparedOnline:
     def summary(self) -> str:
         """Return what will be trained, in a few lines for a person."""
         rows = ", ".join(f"{n:,} rows ({pooling})" for pooling, n in self.n_rows.items())
-        needed = bytes_of_rows(self.places, self.n_rows) / 1e9
-        memory = f", {needed:,.3f} GB of rows in memory" if self.config.learner == "rows" else ""
+        needed = size_in_words(bytes_of_rows(self.places, self.n_rows))
+        memory = f", {needed} of rows in memory" if self.config.learner == "rows" else ""
         sets = ", ".join(self.label_sets[:5]) + (", ..." if len(self.label_sets) > 5 else "")
         studies = ", ".join(self.features)
         folder = self.folder if self.model.weight_hash else self.folder.parent  # the weights decide the digest
@@ -146,9 +154,9 @@ def prepare_online(
     needed = bytes_of_rows(prepared.places, prepared.n_rows)
     if config.learner == "rows" and needed > config.memory_bytes:
         raise SettingsError(
-            f"The rows of {len(prepared.places)} places need {needed / 1e9:,.2f} GB, and --memory is {config.memory}. "
+            f"The rows of {len(prepared.places)} places need {size_in_words(needed)}, and --memory is {config.memory}. "
             "Name fewer --layers, --further_locations or --pooling, raise --memory, or use --learner moments or adamw, "
-            "which keep no rows."
+            "which keep sums or the state of an optimizer, and no training rows."
         )
     return prepared
 

@@ -34,7 +34,7 @@ from sparse_probing.online.metrics import metrics_frame, with_places
 from sparse_probing.online.online_run import METRICS, ROWS, OnlineRun
 from sparse_probing.online.pass_over_texts import blocks_of, rows_of_batches, text_batches
 from sparse_probing.online.prepare import PreparedOnline, prepare_online
-from sparse_probing.online.train_stream import score_stream, train_stream
+from sparse_probing.online.streaming.train_stream import score_stream, train_stream
 from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.studies.base.result_rows import read_rows, write_rows
 

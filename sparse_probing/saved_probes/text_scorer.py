@@ -101,7 +101,10 @@ class TextScorer:
         """
         for number, text in enumerate(texts):
             if not isinstance(text, str):
-                raise ProbeError(f"Text {number} is {type(text).__name__}, not a string. Remove it, or convert it.")
+                raise ProbeError(
+                    f"Text {number} is {type(text).__name__}, not a string. Remove it, or convert it; activations are "
+                    "taken by scores_of and probabilities_of."
+                )
         scores = np.full((len(texts), len(self.names)), np.nan)
         first: list[Prompt] = []
         notes: list[list[str]] = [[] for _ in texts]

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparse_probing.online.label_sets import LabelSet, OnlineFit
 from sparse_probing.online.learners.averaged_adamw import (
     SCALED_BY,
     STOPPED,
@@ -23,7 +22,8 @@ from sparse_probing.online.learners.averaged_adamw import (
     RunningScale,
     Targets,
 )
-from sparse_probing.online.losses import SetLosses
+from sparse_probing.online.learners.label_sets import LabelSet, OnlineFit
+from sparse_probing.online.learners.losses import SetLosses
 
 
 class AdamW:

@@ -17,7 +17,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from sparse_probing.online.label_sets import LabelSet
 from sparse_probing.online.learners.averaged_adamw import (
     SCALED_BY,
     STOPPED,
@@ -26,7 +25,8 @@ from sparse_probing.online.learners.averaged_adamw import (
     RunningScale,
     Targets,
 )
-from sparse_probing.online.losses import SetLosses
+from sparse_probing.online.learners.label_sets import LabelSet
+from sparse_probing.online.learners.losses import SetLosses
 from sparse_probing.probes.attention_pool import FIRST_VALUES, attention_pool, pooled_scores
 from sparse_probing.probes.inputs.validation import Floats
 

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparse_probing.online.label_sets import LabelSet
-from sparse_probing.online.losses import SetLosses
+from sparse_probing.online.learners.label_sets import LabelSet
+from sparse_probing.online.learners.losses import SetLosses
 from sparse_probing.probes.inputs.scaling import Scaling
 from sparse_probing.probes.inputs.validation import ClassWeight
 

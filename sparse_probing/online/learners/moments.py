@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.online.label_sets import LabelSet, OnlineFit
-from sparse_probing.online.losses import SetLosses
+from sparse_probing.online.learners.label_sets import LabelSet, OnlineFit
+from sparse_probing.online.learners.losses import SetLosses
 from sparse_probing.probes.inputs.scaling import Scaling
 from sparse_probing.probes.inputs.validation import ClassWeight
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparse_probing.online.label_sets import LabelSet
 from sparse_probing.online.learners.attention import Attention, AttentionFit, AttentionSettings
+from sparse_probing.online.learners.label_sets import LabelSet
 
 TEXTS = 64
 """Texts whose scores are computed at once."""

@@ -163,8 +163,12 @@ def test_a_data_set_that_was_made_again_is_refused(config, run, tmp_path, root, 
         OnlineRun.open(run.path, [other])[PLACE, "mean", "German"]
 
 
-def test_measures_of_a_cross_validation_are_means_over_its_folds(config):
-    folds = train_online(config.with_flags(test_folds=3, layers=(1,), pooling=("mean",), feature_subset=("German",)))
+def test_measures_of_a_cross_validation_are_means_over_its_folds(config, tmp_path):
+    folds = train_online(
+        config.with_flags(
+            test_folds=3, results_dir=tmp_path, layers=(1,), pooling=("mean",), feature_subset=("German",)
+        )
+    )
     rows = folds.all_rows[(folds.all_rows["control"] == "") & (folds.all_rows["hook_point"] == "mlp.hook_post")]
     assert len(rows) == 3
     row = folds.metrics.set_index("place").loc[PLACE]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from sparse_probing.online.label_sets import LabelSet
 from sparse_probing.online.learners import adamw as module
 from sparse_probing.online.learners.adamw import AdamW
 from sparse_probing.online.learners.averaged_adamw import BETAS, EPSILON, AdamWSettings, RunningScale
-from sparse_probing.online.losses import SetLosses
+from sparse_probing.online.learners.label_sets import LabelSet
+from sparse_probing.online.learners.losses import SetLosses
 
 D = 20
 SETS = (

@@ -5,10 +5,10 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from sparse_probing.online.label_sets import LabelSet
 from sparse_probing.online.learners import attention as module
 from sparse_probing.online.learners.attention import Attention, AttentionSettings
 from sparse_probing.online.learners.averaged_adamw import BETAS, EPSILON
+from sparse_probing.online.learners.label_sets import LabelSet
 
 D = 12
 SETS = (

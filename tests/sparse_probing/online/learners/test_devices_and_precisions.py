@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from sparse_probing.online.label_sets import LabelSet
 from sparse_probing.online.learners.adamw import AdamW
 from sparse_probing.online.learners.attention import Attention, AttentionSettings
 from sparse_probing.online.learners.averaged_adamw import AdamWSettings
+from sparse_probing.online.learners.label_sets import LabelSet
 from sparse_probing.online.learners.moments import Moments, MomentsSettings
 
 SETS = (

@@ -12,8 +12,8 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.online.label_sets import LabelSet
 from sparse_probing.online.learners import moments as module
+from sparse_probing.online.learners.label_sets import LabelSet
 from sparse_probing.online.learners.moments import DEFAULT_RIDGE, Moments, MomentsSettings
 
 D = 24

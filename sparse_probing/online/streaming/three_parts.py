@@ -11,7 +11,7 @@ from probing_datasets.feature_dataset.given_splits import NO_SPLIT, given_parts
 from probing_datasets.feature_dataset.merge import merged_parts
 from probing_datasets.foundation.errors import SplitError
 from sparse_probing.config import OnlineConfig
-from sparse_probing.online.label_sets import LabelSet
+from sparse_probing.online.learners.label_sets import LabelSet
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.splits.common_split import PARTS, ThreeParts, common_split
 from sparse_probing.probes.splits.grouped_split import class_text

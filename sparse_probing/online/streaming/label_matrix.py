@@ -13,10 +13,10 @@ from probing_datasets.feature_dataset import FeatureKind
 from probing_datasets.feature_dataset.probed_rows import FeatureRows
 from probing_datasets.foundation.errors import ProbeError, SplitError
 from sparse_probing.config.online import PoolingName
-from sparse_probing.online.label_sets import LabelSet
+from sparse_probing.online.learners.label_sets import LabelSet
 from sparse_probing.online.places import row_aggregation
 from sparse_probing.online.prepare import PreparedOnline
-from sparse_probing.online.three_parts import three_parts
+from sparse_probing.online.streaming.three_parts import three_parts
 from sparse_probing.probes.inputs.validation import Floats, Integers
 from sparse_probing.probes.shuffled_labels import shuffled_labels
 from sparse_probing.probes.splits.common_split import ThreeParts

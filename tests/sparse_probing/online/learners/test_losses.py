@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sparse_probing.online.label_sets import LabelSet
-from sparse_probing.online.losses import SetLosses
+from sparse_probing.online.learners.label_sets import LabelSet
+from sparse_probing.online.learners.losses import SetLosses
 
 SETS = (
     LabelSet("a", "binary"),

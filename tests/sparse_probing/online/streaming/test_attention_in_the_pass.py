@@ -11,12 +11,13 @@ from sklearn.metrics import log_loss, r2_score, roc_auc_score
 from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import SettingsError
 from sparse_probing.monitoring.apply import apply_probes
-from sparse_probing.online import checkpoints, train_stream
-from sparse_probing.online.label_matrix import label_matrix
+from sparse_probing.online import checkpoints
 from sparse_probing.online.learners.padded_attention import mask_of
 from sparse_probing.online.online_run import OnlineRun
 from sparse_probing.online.pass_over_texts import pad_texts, rows_of_batches, text_batches
 from sparse_probing.online.prepare import prepare_online
+from sparse_probing.online.streaming import train_stream
+from sparse_probing.online.streaming.label_matrix import label_matrix
 from sparse_probing.online.train_online import run_online
 from sparse_probing.saved_probes.load_probe import load_probe
 from tests.builders.harvests import file_contents, load_model_once

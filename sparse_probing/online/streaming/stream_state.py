@@ -15,12 +15,12 @@ from probing_datasets.foundation.errors import CorruptStoreError, StoreError
 from probing_datasets.foundation.hashing import digest_json
 from sparse_probing.activations.statistics.checked_tensors import load_tensors, save_tensors
 from sparse_probing.online import checkpoints
-from sparse_probing.online.early_stopping import EarlyStopping
 from sparse_probing.online.learners.adamw import AdamW
 from sparse_probing.online.learners.moments import Moments
 from sparse_probing.online.learners.padded_attention import PaddedAttention
 from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import PreparedOnline
+from sparse_probing.online.streaming.early_stopping import EarlyStopping
 
 logger = logging.getLogger(__name__)
 

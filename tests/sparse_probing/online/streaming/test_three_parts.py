@@ -7,9 +7,9 @@ from probing_datasets.feature_dataset import FeatureDataset
 from probing_datasets.feature_dataset.given_splits import with_given_split
 from probing_datasets.feature_dataset.merge import merge_datasets
 from probing_datasets.foundation.errors import SplitError
-from sparse_probing.online.label_matrix import label_matrix
 from sparse_probing.online.prepare import prepare_online
-from sparse_probing.online.train_stream import score_stream, train_stream
+from sparse_probing.online.streaming.label_matrix import label_matrix
+from sparse_probing.online.streaming.train_stream import score_stream, train_stream
 from tests.builders.harvests import load_model_once
 from tests.builders.online import MIXED, mixed_dataset, online_settings
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config.result_folders import dataset_name
-from sparse_probing.online.label_matrix import LabelMatrix
-from sparse_probing.online.label_sets import LabelSet, OnlineFit
 from sparse_probing.online.learners.attention import AttentionFit
+from sparse_probing.online.learners.label_sets import LabelSet, OnlineFit
 from sparse_probing.online.places import Place
 from sparse_probing.online.prepare import PreparedOnline
+from sparse_probing.online.streaming.label_matrix import LabelMatrix
 from sparse_probing.probes.inference.roc_auc_inference import roc_inference
 from sparse_probing.probes.inputs.validation import Floats, Integers
+from sparse_probing.probes.l2.logistic import fit_dense
 from sparse_probing.probes.metrics.multiclass import mean_roc_auc, multiclass_metrics
 from sparse_probing.probes.metrics.temperature import fit_temperature, log_loss
 from sparse_probing.saved_probes.from_run import balanced_prior
@@ -46,6 +47,26 @@ class Scored:
     def codes(self) -> Integers:
         """(n,) class numbers; of a binary set 1 is the positive class."""
         return (self.labels > 0).astype(np.int64) if self.scores.shape[1] == 1 else self.labels.astype(np.int64)
+
+
+def balanced_threshold(scores: Floats, codes: Integers) -> float:
+    """Return the score at which two classes that weigh the same are as likely, of validation rows.
+
+    It is that of a logistic regression of the class on the score; 0 where the rows have one class, or the score does
+    not rise with the positive class.
+
+    Parameters
+    ----------
+    scores : (n,) array
+    codes : (n,) array of int
+        1 is the positive class.
+    """
+    scores, signs = scores.astype(np.float64), np.where(codes == 1, 1.0, -1.0)
+    deviation = scores.std() if len(scores) else 0.0
+    if deviation == 0 or np.ptp(signs) == 0:
+        return 0.0
+    fit = fit_dense((scores[:, None] - scores.mean()) / deviation, signs)
+    return float(scores.mean() - deviation * fit.intercept / fit.coef[0]) if fit.coef[0] > 0 else 0.0
 
 
 def stream_row(
@@ -121,20 +142,20 @@ def stream_row(
         row |= {"n_positive_train": int((train_labels > 0).sum()), "n_positive_test": int((test.labels > 0).sum())}
     loss = 0.0
     if each.kind != "regression":
-        # Both learners weigh classes equally; probabilities are corrected by the frequencies of the training rows.
-        prior = balanced_prior(
-            "sigmoid" if each.kind == "binary" else "softmax",
-            each.kind,
-            # The positive class is first.
-            {"1": counts[1], "-1": counts[0]}
-            if each.kind == "binary"
-            else dict(zip(each.classes, counts, strict=True)),
-        )
-        temperature = fit_temperature(validation.scores, validation.codes, prior) if len(validation.labels) else 1.0
+        prior, temperature = _probabilities(each, counts, validation)
         row |= {"temperature": temperature, "class_weight": "balanced"}
         loss = log_loss(test.scores, test.codes, temperature, prior)
     metrics = _metrics(each, test, loss, config.statistics.confidence)
     return row | {f"test_{name}": value for name, value in metrics.items()}
+
+
+def _probabilities(each: LabelSet, counts: list[int], validation: Scored) -> tuple[Floats, float]:
+    """Return prior and temperature of scores of classes that weigh the same, from the counts of the training rows."""
+    is_binary = each.kind == "binary"
+    # The positive class is first.
+    of_classes = {"1": counts[1], "-1": counts[0]} if is_binary else dict(zip(each.classes, counts, strict=True))
+    prior = balanced_prior("sigmoid" if is_binary else "softmax", each.kind, of_classes)
+    return prior, fit_temperature(validation.scores, validation.codes, prior) if len(validation.labels) else 1.0
 
 
 def _metrics(each: LabelSet, test: Scored, loss: float, confidence: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.online.label_sets import LabelSet, OnlineFit, checked_labels, output_spans
+from sparse_probing.online.learners.label_sets import LabelSet, OnlineFit, checked_labels, output_spans
 
 SETS = (
     LabelSet("is French", "binary"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sparse_probing.online.label_sets import LabelSet, output_spans
+from sparse_probing.online.learners.label_sets import LabelSet, output_spans
 
 TEMPERATURES = tuple(2.0**exponent for exponent in range(-2, 7))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.online.early_stopping import GROWTH, SHARE_OF_PASS, EarlyStopping, batches_of_checks
+from sparse_probing.online.streaming.early_stopping import GROWTH, SHARE_OF_PASS, EarlyStopping, batches_of_checks
 
 
 def checks_until_stop(stopper: EarlyStopping, losses) -> int | None:
