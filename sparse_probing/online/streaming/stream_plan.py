@@ -43,12 +43,12 @@ def plan_stream(prepared: PreparedOnline) -> StreamPlan:
         When the sums and the validation rows of all places do not fit into ``--memory``.
     """
     matrix = label_matrix(prepared)
-    train, validation, test = (
+    numbers: list[dict[PoolingName, Integers]] = [
         {pooling: rows_of_part(rows, part) for pooling, rows in matrix.rows.items()}
         for part in (matrix.parts.train, matrix.parts.validation, matrix.parts.test)
-    )
+    ]
     longest = int(prepared.dataset.lengths[matrix.parts.validation].max(initial=1))
-    plan = StreamPlan(matrix, train, validation, test, longest)
+    plan = StreamPlan(matrix, *numbers, longest)
     needed = bytes_of_stream(prepared, plan)
     if needed > prepared.config.memory_bytes:
         raise SettingsError(

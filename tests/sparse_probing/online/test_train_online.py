@@ -205,12 +205,14 @@ def test_nothing_is_written_outside_of_the_folder_of_the_run(run, config, store)
 def test_what_does_not_exist_is_named(run, tmp_path):
     with pytest.raises(ProbeError, match=r"No probe has the place 'blocks\.9.*There are: blocks\.0"):
         run["blocks.9.mlp.hook_post", "mean", "German"]
-    with pytest.raises(ProbeError, match="several of aggregation"):
+    with pytest.raises(ProbeError, match="more than one pooling: .*Name one"):
         run[PLACE]
     with pytest.raises(ProbeError, match="There are: German"):
         run[PLACE, "mean", "germane"]
     with pytest.raises(TaskError, match="holds no finished run"):
         load_online(tmp_path)
+    with pytest.raises(TaskError, match="There is no folder"):
+        load_online(tmp_path / "nowhere")
     with pytest.raises(SettingsError, match="holds all settings"):
         train_online(run.config, "demo")
 

@@ -178,7 +178,7 @@ def test_batches_in_pieces_are_resumed_after_whole_ones(prepare, monkeypatch):
 
 
 def test_a_place_that_has_stopped_learns_nothing_more(prepare, monkeypatch):
-    """Also where another pooling of its location goes on."""
+    """Also where another pooling of its location still learns."""
     prepared = prepare(learner="moments", pooling=("mean", "last"), layers=(1,), batch_size=8, patience=3)
     updates, update, check = [], Moments.update, module._check
     learning = {}
