@@ -48,7 +48,8 @@ def plan_stream(prepared: PreparedOnline) -> StreamPlan:
         for part in (matrix.parts.train, matrix.parts.validation, matrix.parts.test)
     ]
     longest = int(prepared.dataset.lengths[matrix.parts.validation].max(initial=1))
-    plan = StreamPlan(matrix, *numbers, longest)
+    train, validation, test = numbers
+    plan = StreamPlan(matrix, train, validation, test, longest)
     needed = bytes_of_stream(prepared, plan)
     if needed > prepared.config.memory_bytes:
         raise SettingsError(
