@@ -81,31 +81,3 @@ def output_spans(label_sets: Sequence[LabelSet]) -> list[slice]:
     """
     ends = np.cumsum([0, *(each.outputs for each in label_sets)]).tolist()
     return [slice(start, end) for start, end in zip(ends[:-1], ends[1:], strict=True)]
-
-
-def checked_labels(label_sets: Sequence[LabelSet], labels: ArrayLike) -> Floats:
-    """Return the labels of rows (m, S) as float64 after a check that each set has only labels of its kind, or nulls.
-
-    Raises
-    ------
-    ProbeError
-        Which names the set and the label.
-    """
-    values = np.asarray(labels, np.float64)
-    if values.ndim != 2 or values.shape[1] != len(label_sets):
-        raise ProbeError(f"Labels {values.shape} must be (rows, {len(label_sets)}): one column for each label set.")
-    for each, column in zip(label_sets, values.T, strict=True):
-        labelled = column[~np.isnan(column)]
-        if each.kind == "regression":
-            wrong, what = labelled[~np.isfinite(labelled)], "finite numbers"
-        elif each.kind == "binary":
-            wrong, what = labelled[~np.isin(labelled, (-1, 1))], "-1 and +1"
-        else:
-            K = len(each.classes)
-            wrong, what = labelled[~np.isin(labelled, np.arange(K))], f"whole numbers from 0 to {K - 1}"
-        if len(wrong):
-            raise ProbeError(
-                f"Label {wrong[0]:g} of the {each.kind} set {each.name!r} is not valid: its labels are {what}, "
-                "and NaN for rows without a label."
-            )
-    return values
