@@ -25,7 +25,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.probes.attention_pool import FIRST_VALUES, pooled_scores
+from sparse_probing.activations.model_pass.attention_pool import FIRST_VALUES, pooled_scores
 from sparse_probing.probes.inputs.validation import check_activations, check_labels
 from sparse_probing.probes.splits.grouped_split import grouped_stratified_split
 from sparse_probing.saved_probes.probe_metadata import TrainedPoolingKind

@@ -12,9 +12,8 @@ from sparse_probing.config.online import PoolingName
 from sparse_probing.online.places import Place, row_aggregation
 from sparse_probing.online.prepare import PreparedOnline
 from sparse_probing.studies import STUDIES
-from sparse_probing.studies.base.feature_splits import FeatureSplit, split_features
+from sparse_probing.studies.base.feature_splits import FeatureSplit, labelled_features, split_features
 from sparse_probing.studies.base.fit_variant import add_failures
-from sparse_probing.studies.base.labelled_features import labelled_features
 from sparse_probing.studies.fit_layer import fit_layer
 
 ALL_NEURONS: tuple[StudyName, ...] = ("multinomial_sweep",)

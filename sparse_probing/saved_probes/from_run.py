@@ -65,13 +65,7 @@ def probe_from_row(
         When the row is one of a control, its coefficients are not those of neurons, or the data set aggregates tokens
         that cannot be found in a new text.
     """
-    if row["control"]:
-        raise ProbeError(f"This row is the control {row['control']!r}, which says nothing about texts: choose another.")
-    if row["basis"] != "neurons":
-        raise ProbeError(
-            f"The probe reads random directions ({row['basis']}), not neurons of the model, so it cannot be applied. "
-            "Choose a probe with the basis neurons."
-        )
+    _check_applies_to_texts(row)
     activations = config.activations
     if dataset is None:
         dataset = load_feature_dataset(activations.feature_dataset, activations.feature_dataset_dir)
@@ -87,7 +81,9 @@ def probe_from_row(
     support = np.asarray(row["support"], dtype=np.int64)
     classes, kind, counts = _classes(dataset, row)
     link, temperature, prior = _probabilities(row, kind, counts, len(intercepts))
-    has_attention = row["aggregation"] == "attention"
+    queries = None
+    if row["aggregation"] == "attention":
+        queries = np.asarray(row["query"], np.float64).reshape(-1, len(support))
     return SavedProbe(
         feature=row["feature"],
         kind=kind,
@@ -100,7 +96,7 @@ def probe_from_row(
         dtype=fingerprint["dtype"],
         layer=int(row["layer"]),
         hook_point=activations.probe_location,
-        aggregation="attention" if has_attention else activations.activation_aggregation,
+        aggregation=row["aggregation"],
         prefix=tuple(tokens[:n_prefix].tolist()),
         suffix=tuple(tokens[len(tokens) - n_suffix :].tolist()),
         context_length=dataset.description.context_length,
@@ -114,12 +110,23 @@ def probe_from_row(
         link=link,
         prior=prior,
         temperature=temperature,
-        queries=np.asarray(row["query"], np.float64).reshape(-1, len(support)) if has_attention else None,
+        queries=queries,
         threshold=0.0,
         threshold_origin="0: both errors weigh the same for balanced classes" if kind == "binary" else "",
         provenance=_origin(dataset, row, counts, controls, versions or {}, config.split.test_folds),
         chat=chat,
     )
+
+
+def _check_applies_to_texts(row: Mapping[str, Any]) -> None:
+    """Raise ProbeError for the row of a control, and for one whose coefficients are not those of neurons."""
+    if row["control"]:
+        raise ProbeError(f"This row is the control {row['control']!r}, which says nothing about texts: choose another.")
+    if row["basis"] != "neurons":
+        raise ProbeError(
+            f"The probe reads random directions ({row['basis']}), not neurons of the model, so it cannot be applied. "
+            "Choose a probe with the basis neurons."
+        )
 
 
 def _check_tokens_can_be_found(dataset: FeatureDataset, aggregation: Aggregation) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sparse_probing.probes.attention_pool import pooled_scores
+from sparse_probing.activations.model_pass.attention_pool import pooled_scores
 from sparse_probing.saved_probes.probe_data import ProbeData
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from probing_datasets.feature_dataset import FeatureDataset, FeatureKind, Probes, build_feature_dataset
 from sparse_probing.config import OnlineConfig
+from sparse_probing.online.prepare import PreparedOnline, prepare_online
+from tests.builders.harvests import load_model_once
 
 MIXED = "mixed.tiny.64.-1"
 LANGUAGES = ("English", "French", "German", "Greek")
@@ -62,3 +64,8 @@ def online_settings(model: Path, root: Path, results: Path, **flags: Any) -> Onl
         "n_threads": 1,
     }
     return OnlineConfig.from_flags(**given | flags)
+
+
+def prepare_with(model: Path, root: Path, results: Path, **flags: Any) -> PreparedOnline:
+    """Prepare a run with `online_settings` on a model that is loaded once for all tests."""
+    return prepare_online(online_settings(model, root, results, **flags), model=load_model_once(str(model)))

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from sparse_probing.activations.model_pass.attention_pool import FIRST_VALUES, attention_pool, pooled_scores
 from sparse_probing.online.learners.averaged_adamw import (
     SCALED_BY,
     STOPPED,
@@ -27,7 +28,6 @@ from sparse_probing.online.learners.averaged_adamw import (
 )
 from sparse_probing.online.learners.label_sets import LabelSet
 from sparse_probing.online.learners.losses import SetLosses
-from sparse_probing.probes.attention_pool import FIRST_VALUES, attention_pool, pooled_scores
 from sparse_probing.probes.inputs.validation import Floats
 
 

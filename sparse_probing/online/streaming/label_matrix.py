@@ -17,11 +17,11 @@ from sparse_probing.online.learners.label_sets import LabelSet
 from sparse_probing.online.places import row_aggregation
 from sparse_probing.online.prepare import PreparedOnline
 from sparse_probing.online.streaming.three_parts import three_parts
+from sparse_probing.probes.inference.shuffled_labels import shuffled_labels
 from sparse_probing.probes.inputs.validation import Floats, Integers
-from sparse_probing.probes.shuffled_labels import shuffled_labels
 from sparse_probing.probes.splits.common_split import ThreeParts
 from sparse_probing.studies.base.feature_data import random_numbers
-from sparse_probing.studies.base.labelled_features import labelled_features
+from sparse_probing.studies.base.feature_splits import labelled_features
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probing_datasets.foundation.errors import ProbeError
-from sparse_probing.config.result_folders import dataset_name
 from sparse_probing.online.learners.attention import AttentionFit
 from sparse_probing.online.learners.label_sets import LabelSet, OnlineFit
 from sparse_probing.online.places import Place
@@ -23,6 +22,7 @@ from sparse_probing.probes.metrics.multiclass import mean_roc_auc, multiclass_me
 from sparse_probing.probes.metrics.temperature import fit_temperature, log_loss
 from sparse_probing.saved_probes.from_run import balanced_prior
 from sparse_probing.studies.base.metrics import classification_without_probabilities, regression
+from sparse_probing.studies.base.probe_row import columns_of_run
 from sparse_probing.studies.multinomial import REPORTED
 
 PROBES = {
@@ -96,14 +96,9 @@ def stream_row(
     config, each = prepared.config, matrix.label_sets[number]
     is_control = number >= matrix.n_sets
     feature = matrix.label_sets[number - matrix.n_sets].name if is_control else each.name
-    activations = config.activations
     row = {
-        "experiment_name": config.experiment_name,
+        **columns_of_run(config.experiment_name, config.activations),
         "study": f"online_{config.learner}",
-        "model": activations.model,
-        "revision": activations.revision or "",
-        "random_init": activations.random_init,
-        "dataset": dataset_name(activations),
         "feature": feature,
         "layer": place.location.layer,
         "hook_point": place.location.hook_point,
@@ -117,7 +112,6 @@ def stream_row(
         "rank": 0,
         "k": place.location.width,
         "scaling": config.fit.scaling_of_neurons,
-        "seed": activations.seed,
         "n_train": len(train_labels),
         "n_validation": len(validation.labels),
         "n_test": len(test.labels),

@@ -12,8 +12,7 @@ from sparse_probing.runs.planning.run_inputs import Inputs, open_inputs
 from sparse_probing.runs.planning.run_record import Run, Task
 from sparse_probing.studies import STUDIES
 from sparse_probing.studies.base.feature_data import FeatureData
-from sparse_probing.studies.base.feature_splits import FeatureSplit, split_features
-from sparse_probing.studies.base.labelled_features import labelled_features
+from sparse_probing.studies.base.feature_splits import FeatureSplit, labelled_features, split_features
 from sparse_probing.studies.base.variant_data import data_of_variants
 
 

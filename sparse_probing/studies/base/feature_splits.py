@@ -1,15 +1,15 @@
-"""Split the rows of features into training and test rows."""
+"""The labels of features at the rows of a layer, and the division of the rows into training and test rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from probing_datasets.feature_dataset import FeatureKind
-from probing_datasets.feature_dataset.probed_rows import FeatureRows
-from probing_datasets.foundation.errors import SplitError
+from probing_datasets.feature_dataset import Aggregation, FeatureDataset, FeatureKind
+from probing_datasets.feature_dataset.probed_rows import FeatureRows, ProbedRows, feature_rows
+from probing_datasets.foundation.errors import DatasetError, SplitError
 from sparse_probing.config import SplitConfig
 from sparse_probing.probes.splits.grouped_folds import grouped_folds
 from sparse_probing.probes.splits.grouped_split import (
@@ -31,6 +31,38 @@ class FeatureSplit:
     fold: int
     """Number of the fold that is tested; 0 where there is one test set."""
     split: Split
+
+
+def labelled_features(
+    dataset: FeatureDataset,
+    names: Iterable[str],
+    rows: ProbedRows,
+    aggregation: Aggregation,
+    next_token: bool,
+) -> tuple[dict[str, tuple[FeatureKind, FeatureRows]], dict[str, str]]:
+    """Return kind and rows of features, and why others have none.
+
+    Parameters
+    ----------
+    dataset : FeatureDataset
+    names : iterable of str
+        Features, or classes as ``<feature>=<class>``.
+    rows : ProbedRows
+        The rows of the layer.
+    aggregation, next_token
+        As in :func:`probing_datasets.feature_dataset.probed_rows.probed_rows`.
+    """
+    features: dict[str, tuple[FeatureKind, FeatureRows]] = {}
+    failures: dict[str, str] = {}
+    for name in names:
+        try:
+            whole, of_class = dataset.feature_and_class(name)
+            labelled = feature_rows(dataset, whole, rows, aggregation, next_token)
+            kind = dataset.description.features[whole].kind
+            features[name] = (kind, labelled) if of_class is None else ("binary", one_vs_rest(whole, labelled)[name])
+        except DatasetError as error:
+            failures[name] = str(error)
+    return features, failures
 
 
 def split_features(
@@ -63,10 +95,10 @@ def split_features(
     """
     splits: list[FeatureSplit] = []
     failures: dict[str, str] = {}
-    for feature, (feature_kind, feature_rows) in features.items():
+    for feature, (feature_kind, of_feature) in features.items():
         by_class = (feature_kind, kind) == ("multiclass", "binary") and not takes_classes
         own_kind = feature_kind if takes_classes else kind
-        for name, rows in (one_vs_rest(feature, feature_rows) if by_class else {feature: feature_rows}).items():
+        for name, rows in (one_vs_rest(feature, of_feature) if by_class else {feature: of_feature}).items():
             try:
                 splits += split_rows(name, own_kind, rows, config, seed)
             except SplitError as error:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparse_probing.config import ProbingConfig, StudyName
+from sparse_probing.config import ActivationsConfig, ProbingConfig, StudyName
 from sparse_probing.config.result_folders import dataset_name
 from sparse_probing.studies.base.feature_data import FeatureData
 from sparse_probing.studies.base.result_rows import FittedProbe
+
+
+def columns_of_run(experiment_name: str, activations: ActivationsConfig) -> dict[str, Any]:
+    """Return the columns that all rows of a run share: its name, the model, the data set and the seed."""
+    return {
+        "experiment_name": experiment_name,
+        "model": activations.model,
+        "revision": activations.revision or "",
+        "random_init": activations.random_init,
+        "dataset": dataset_name(activations) if activations.feature_dataset else "",  # rows of arrays have none
+        "seed": activations.seed,
+    }
 
 
 def probe_row(
@@ -29,12 +41,9 @@ def probe_row(
     """
     variant, train, test = data.variant, data.train.label, data.test.label
     row = {
-        "experiment_name": config.experiment_name,
+        **columns_of_run(config.experiment_name, config.activations),
         "study": study,
-        "model": config.activations.model,
-        "revision": config.activations.revision or "",
         "random_init": config.activations.random_init or variant.random_init,
-        "dataset": dataset_name(config.activations) if config.activations.feature_dataset else "",  # rows of arrays
         "feature": data.feature,
         "layer": layer,
         "hook_point": config.activations.probe_location,
@@ -44,7 +53,6 @@ def probe_row(
         "trial": variant.trial,
         "fold": data.fold,
         "scaling": data.scaling,
-        "seed": config.activations.seed,
         "regularization": config.fit.C,
         "n_train": len(train),
         "n_test": len(test),

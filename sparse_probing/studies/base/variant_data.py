@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from sparse_probing.config import ProbingConfig
 from sparse_probing.probes.bases import BASES
+from sparse_probing.probes.inference.shuffled_labels import shuffled_labels
 from sparse_probing.probes.inputs.one_thread import one_thread
 from sparse_probing.probes.inputs.scaling import Scaling
-from sparse_probing.probes.shuffled_labels import shuffled_labels
 from sparse_probing.studies.base.feature_data import FeatureData, SplitRows, random_numbers
 from sparse_probing.studies.base.feature_splits import FeatureSplit
 from sparse_probing.studies.base.variants import Variant

@@ -16,10 +16,9 @@ from sparse_probing import train_online
 from sparse_probing.online import checkpoints, pass_over_texts
 from sparse_probing.online.fit_rows import RowFits
 from sparse_probing.online.learners.rows import KeptRows
-from sparse_probing.online.prepare import prepare_online
 from sparse_probing.online.train_online import run_online
-from tests.builders.harvests import file_contents, flip_bit, load_model_once
-from tests.builders.online import MIXED, mixed_dataset, online_settings
+from tests.builders.harvests import file_contents, flip_bit
+from tests.builders.online import MIXED, mixed_dataset, online_settings, prepare_with
 
 PUBLISHED = ("description.json", "metrics.csv", "plan.json", "rows.parquet")
 
@@ -45,8 +44,7 @@ def prepare(tiny_model_dir, root, tmp_path):
 
     def prepared(**flags):
         flags = {"pooling": ("mean", "none"), "feature_subset": ("German", "length"), "batch_size": 8, **flags}
-        config = online_settings(tiny_model_dir, root, tmp_path / "results", **flags)
-        return prepare_online(config, model=load_model_once(str(tiny_model_dir)))
+        return prepare_with(tiny_model_dir, root, tmp_path / "results", **flags)
 
     return prepared
 

@@ -16,17 +16,10 @@ from sparse_probing.config import SplitConfig
 from sparse_probing.online.online_run import OnlineRun
 from sparse_probing.studies.base.feature_splits import split_rows
 from tests.builders.harvests import flip_bit, load_model_once
-from tests.builders.online import MIXED, mixed_dataset, online_settings
+from tests.builders.online import MIXED, online_settings
 
 STUDIES = {"binary": "dense_probe", "multiclass": "multinomial_sweep", "regression": "dense_regression_probe"}
 PLACE = "blocks.1.mlp.hook_post"
-
-
-@pytest.fixture(scope="module")
-def root(tiny_dataset_root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mixed")
-    mixed_dataset(load_feature_dataset("natural_lang_id.tiny.64.-1", tiny_dataset_root)).save(folder / MIXED)
-    return folder
 
 
 @pytest.fixture(scope="module")

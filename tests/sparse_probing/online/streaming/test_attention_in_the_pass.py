@@ -21,24 +21,16 @@ from sparse_probing.online.streaming.label_matrix import label_matrix
 from sparse_probing.online.train_online import run_online
 from sparse_probing.saved_probes.load_probe import load_probe
 from tests.builders.harvests import file_contents, load_model_once
-from tests.builders.online import LANGUAGES, MIXED, mixed_dataset, online_settings
+from tests.builders.online import LANGUAGES, MIXED, mixed_dataset, online_settings, prepare_with
 
 PLACE = "blocks.1.mlp.hook_post"
-
-
-@pytest.fixture(scope="module")
-def root(tiny_dataset_root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mixed")
-    mixed_dataset(load_feature_dataset("natural_lang_id.tiny.64.-1", tiny_dataset_root)).save(folder / MIXED)
-    return folder
 
 
 @pytest.fixture
 def prepare(tiny_model_dir, root, tmp_path):
     def prepared(**flags):
         own = {"learner": "adamw", "pooling": ("attention",), "layers": (1,), "feature_subset": ("German", "language")}
-        config = online_settings(tiny_model_dir, root, tmp_path, regularization=None, **own | flags)
-        return prepare_online(config, model=load_model_once(str(tiny_model_dir)))
+        return prepare_with(tiny_model_dir, root, tmp_path, regularization=None, **own | flags)
 
     return prepared
 

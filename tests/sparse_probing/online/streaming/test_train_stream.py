@@ -9,7 +9,6 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from probing_datasets.feature_dataset import load_feature_dataset
 from probing_datasets.foundation.errors import ModelMemoryError, SettingsError
 from sparse_probing import train_online
 from sparse_probing.models import LanguageModel
@@ -17,29 +16,20 @@ from sparse_probing.online import checkpoints
 from sparse_probing.online.learners.moments import Moments
 from sparse_probing.online.online_run import OnlineRun
 from sparse_probing.online.pass_over_texts import rows_of_batches, text_batches
-from sparse_probing.online.prepare import prepare_online
 from sparse_probing.online.streaming import train_stream as module
 from sparse_probing.online.streaming.label_matrix import label_matrix, rows_of_part
 from sparse_probing.online.streaming.stream_rows import balanced_threshold
 from sparse_probing.online.train_online import run_online
 from tests.builders.harvests import file_contents, flip_bit, load_model_once
-from tests.builders.online import MIXED, NULLS, mixed_dataset, online_settings
+from tests.builders.online import NULLS, prepare_with
 
 PLACE = "blocks.1.mlp.hook_post"
-
-
-@pytest.fixture(scope="module")
-def root(tiny_dataset_root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mixed")
-    mixed_dataset(load_feature_dataset("natural_lang_id.tiny.64.-1", tiny_dataset_root)).save(folder / MIXED)
-    return folder
 
 
 @pytest.fixture
 def prepare(tiny_model_dir, root, tmp_path):
     def prepared(**flags):
-        config = online_settings(tiny_model_dir, root, tmp_path, regularization=None, **flags)
-        return prepare_online(config, model=load_model_once(str(tiny_model_dir)))
+        return prepare_with(tiny_model_dir, root, tmp_path, regularization=None, **flags)
 
     return prepared
 

@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression, enet_path
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.probes.convergence import SEPARATED
+from sparse_probing.probes.inference.shuffled_labels import shuffled_labels
 from sparse_probing.probes.l1.l1_path import fit_l1_path, fit_lasso_path
 from sparse_probing.probes.l2.logistic import fit_dense
-from sparse_probing.probes.shuffled_labels import shuffled_labels
 from tests.builders.layers import correlated
 from tests.builders.references import logistic_objective, standardised
 

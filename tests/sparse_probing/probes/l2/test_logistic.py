@@ -6,9 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.inference.shuffled_labels import shuffled_labels
 from sparse_probing.probes.l2.logistic import fit_dense, fit_nested_top_k, nested_scores
 from sparse_probing.probes.metrics.classification import classification_metrics
-from sparse_probing.probes.shuffled_labels import shuffled_labels
 from tests.builders.layers import correlated, hard_columns
 from tests.builders.references import logistic_decrement, logistic_objective, scikit_learn_logistic
 

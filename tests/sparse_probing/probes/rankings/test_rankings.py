@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import ProbeError
 from sparse_probing.config.probing import RankingName
+from sparse_probing.probes.inference.shuffled_labels import shuffled_labels
 from sparse_probing.probes.inputs.validation import LabelledRows
 from sparse_probing.probes.rankings import RANKINGS, rank_layer, rank_neurons
 from sparse_probing.probes.rankings.top_neurons import top_neurons
-from sparse_probing.probes.shuffled_labels import shuffled_labels
 from tests.builders.layers import PLANTED, planted_neuron, two_features_and_a_control
 
 INFORMATIVE = sorted(set(RANKINGS) - {"random"})

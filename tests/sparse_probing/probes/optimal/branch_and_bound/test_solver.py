@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probing_datasets.foundation.errors import ProbeError
+from sparse_probing.probes.inference.shuffled_labels import shuffled_labels
 from sparse_probing.probes.optimal.branch_and_bound import solver
 from sparse_probing.probes.optimal.branch_and_bound.solver import branch_and_bound
 from sparse_probing.probes.optimal.problem import SparseProblem
 from sparse_probing.probes.optimal.result import Limits
-from sparse_probing.probes.shuffled_labels import shuffled_labels
 from tests.builders.optimal.instances import (
     LOSSES,
     correlated,

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparse_probing.probes.shuffled_labels import shuffled_labels
+from sparse_probing.probes.inference.shuffled_labels import shuffled_labels
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
